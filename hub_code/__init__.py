@@ -19,7 +19,7 @@ from .modeling_nucleotide_transformer import (
 from .pipeline_dna_classification import DNAClassificationPipeline
 from .pipeline_dna_embedding import DNAEmbeddingPipeline
 
-# This file stays here; a checkpoint names the same classes in its config.json instead (`auto_map`, `custom_pipelines`).
+# This file stays here; a checkpoint names the same classes in its config.json (`auto_map`, `custom_pipelines`).
 AutoConfig.register(NucleotideTransformerConfig.model_type, NucleotideTransformerConfig)
 AutoModel.register(NucleotideTransformerConfig, NucleotideTransformerModel)
 AutoModelForMaskedLM.register(NucleotideTransformerConfig, NucleotideTransformerForMaskedLM)

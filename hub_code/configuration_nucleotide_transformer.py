@@ -116,8 +116,8 @@ class NucleotideTransformerConfig(EsmConfig):
         found = config_dict.get("model_type")
         if found not in ("esm", cls.model_type):
             raise ValueError(
-                f"{pretrained_model_name_or_path}: config.json says model_type {found!r}; a Nucleotide Transformer says "
-                f"'esm' (as published) or {cls.model_type!r}. Give the folder or Hub id of such a checkpoint."
+                f"{pretrained_model_name_or_path}: config.json says model_type {found!r}; a Nucleotide Transformer "
+                f"says 'esm' (as published) or {cls.model_type!r}. Give the folder or Hub id of such a checkpoint."
             )
         config_dict["model_type"] = cls.model_type
         config_dict.pop("auto_map", None)
