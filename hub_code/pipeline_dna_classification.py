@@ -21,9 +21,7 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
 
     def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
         if "layer" in parameters:
-            raise ValueError(
-                "dna-classification gives the embedding of the last layer; for another use dna-embedding."
-            )
+            raise ValueError("Got layer; dna-classification embeds by the last one, dna-embedding by any.")
         return super()._sanitize_parameters(**parameters)
 
     def _forward(

@@ -91,9 +91,7 @@ class DNAEmbeddingPipeline(Pipeline):
             elif name == "max_length":
                 limit = self.model.config.max_tokens
                 if value is not None and not 2 <= value <= limit:
-                    raise ValueError(
-                        f"Got max_length {value}; this model takes 2 to {limit} tokens, `<cls>` included."
-                    )
+                    raise ValueError(f"Got max_length {value}; this model takes 2 to {limit} tokens, with `<cls>`.")
                 preprocess[name] = value
             elif name == "normalize":
                 forward[name] = value
@@ -158,7 +156,7 @@ class DNAEmbeddingPipeline(Pipeline):
     def _count(self, num_replaced: int) -> None:
         if num_replaced and not self.num_replaced:
             logger.warning(
-                f"{num_replaced} characters of a sequence are none of A, C, G, T, U, N and were read as N; further ones "
-                "are counted in `num_replaced` of this pipeline without a warning."
+                f"{num_replaced} characters of a sequence are none of A, C, G, T, U, N and were read as N; further "
+                "ones are counted in `num_replaced` of this pipeline without a warning."
             )
         self.num_replaced += num_replaced

@@ -62,7 +62,7 @@ def build_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> PreTrainedTok
         [Replace(Regex(r"\s+"), ""), Replace(Regex("[^ACGTNUacgtnu]"), "N")]
         + [Replace(letter, upper) for letter, upper in zip("acgtnuU", "ACGTNTT", strict=True)]
     )
-    tokenizer.pre_tokenizer = Split(Regex("[ACGT]{%d}|." % KMER), "isolated")
+    tokenizer.pre_tokenizer = Split(Regex(f"[ACGT]{{{KMER}}}|."), "isolated")
     tokenizer.post_processor = TemplateProcessing(
         single="<cls> $A", pair="<cls> $A $B", special_tokens=[("<cls>", vocabulary.index("<cls>"))]
     )
@@ -81,5 +81,5 @@ def build_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> PreTrainedTok
 
 
 def count_replaced(sequence: str) -> int:
-    """How many characters of a sequence the tokenizer reads as N because they are not A, C, G, T, U, N or white space."""
+    """How many characters of a sequence are read as N because they are none of A, C, G, T, U, N and white space."""
     return len(_NOT_DNA.findall(sequence))
