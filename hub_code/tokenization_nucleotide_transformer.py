@@ -73,6 +73,7 @@ def build_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> PreTrainedTok
         pad_token="<pad>",
         mask_token="<mask>",
         cls_token="<cls>",
+        extra_special_tokens=[token for token in vocabulary if token in ("<eos>", "<bos>")],
         model_max_length=max_tokens,
         padding_side="right",
         model_input_names=["input_ids", "attention_mask"],

@@ -1,0 +1,57 @@
+"""Model, tokenizer, metrics, card -> a complete checkpoint folder, moved into place when it is whole."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+import hub_code
+
+HUB_CODE = Path(hub_code.__file__).parent
+
+
+def travelling_files() -> list[Path]:
+    """The files of `hub_code/` that lie beside the weights of every checkpoint, by name."""
+    return sorted(path for path in HUB_CODE.glob("*.py") if path.name != "__init__.py")
+
+
+def save_checkpoint(
+    folder: Path,
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerFast,
+    metrics: dict[str, Any],
+    card: str,
+) -> None:
+    """
+    Write a checkpoint that every Auto class and both pipelines load; nothing in it is a pickle.
+
+    LoRA weights are merged into the model (in place), which then lies at the root, for `pipeline()` would load the
+    bare base model where it finds an adapter there; the adapter itself lies under `adapter/`.
+
+    Args:
+        folder: Where the checkpoint shall be; replaced, if there is one, only when the new one is whole.
+        model: A model of `hub_code`, or LoRA around one.
+        tokenizer: Its tokenizer.
+        metrics: What was measured and with what, for metrics.json.
+        card: The text of README.md.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        whole = Path(scratch) / folder.name
+        if isinstance(model, PeftModel):
+            model.save_pretrained(whole / "adapter")
+            (whole / "adapter" / "README.md").unlink(missing_ok=True)  # peft's template; ours is at the root
+            model = model.merge_and_unload()
+        model.save_pretrained(whole)
+        tokenizer.save_pretrained(whole)
+        for path in travelling_files():
+            shutil.copyfile(path, whole / path.name)
+        (whole / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        (whole / "README.md").write_text(card, encoding="utf-8")
+        if folder.exists():
+            folder.rename(Path(scratch) / "replaced")
+        whole.rename(folder)

@@ -1,0 +1,1 @@
+"""Recipe and data set -> what the Trainer takes, and what it measured -> metrics and card."""
