@@ -1,0 +1,45 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Nothing that these targets do needs the Hub: data, model and metric are made or kept here.
+export HF_HUB_OFFLINE ?= 1
+export HF_HUB_DISABLE_TELEMETRY ?= 1
+LAUNCH := $(BIN)/accelerate launch --config_file accelerate_config.yaml
+
+.PHONY: help setup demo real test lint clean
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
+
+setup: $(VENV)/.complete ## Make the virtual environment .venv with all requirements
+
+$(VENV)/.complete: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than Python 3.11; name another: make setup PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	touch $@
+
+demo: setup ## Synthetic data set -> pre-training -> fine-tuning -> embeddings and report, in runs/demo/
+	rm -rf runs/demo
+	$(BIN)/python -m dataset_builder --source synthetic --train_per_species 10000 --output_dir data/demo
+	$(LAUNCH) train.py recipes/demo_mlm.yaml
+	$(LAUNCH) train.py recipes/demo.yaml
+	$(BIN)/python probe.py --model runs/demo/checkpoint --dataset_name data/demo --output_dir runs/demo
+
+real: setup ## The same on your own coding sequences: make real NT_CDS_DIR=folder, in runs/real/
+	@test -d "$(NT_CDS_DIR)" || { echo "make real needs NT_CDS_DIR=folder with a FASTA file of each species" >&2; exit 2; }
+	rm -rf runs/real
+	$(BIN)/python -m dataset_builder --source "$(NT_CDS_DIR)" --output_dir data/real
+	$(LAUNCH) train.py recipes/real_tiny.yaml
+	$(BIN)/python probe.py --model runs/real/checkpoint --dataset_name data/real --output_dir runs/real
+
+test: setup ## The whole suite; tests on real sequences run when NT_CDS_DIR names a folder of them
+	$(BIN)/python -m pytest --quiet
+
+lint: setup ## Style of the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean: ## Remove what demo and real made (the virtual environment stays)
+	rm -rf data/demo data/real runs/demo runs/real
