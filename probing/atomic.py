@@ -1,0 +1,20 @@
+"""A path -> a scratch path beside it, which takes its place when whatever writes it is done."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """
+    `with replacing(path) as scratch:` write `scratch`; then `path` is what was written there, or, after an error,
+    what it was before.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield scratch
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
