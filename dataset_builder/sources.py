@@ -1,0 +1,120 @@
+"""Source -> genes of the six species, and where they are from."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from datasets import DownloadManager
+
+from dataset_builder.cds import CDS, read_genes
+from dataset_builder.ensembl import fetch
+from dataset_builder.species import SPECIES, Species
+from dataset_builder.synthetic import CODON_USAGE_FILE, codon_usage, synthetic_genes
+
+ENSEMBL = "ensembl"
+SYNTHETIC = "synthetic"
+FASTA_SUFFIXES = tuple(suffix + gz for suffix in (".fa", ".fasta", ".fna") for gz in ("", ".gz"))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the genes of one species are from; None where the source does not say."""
+
+    name: str
+    sha256: str
+    address: str | None = None
+    release: str | None = None
+    assembly: str | None = None
+    checksum: str | None = None
+    licence: str | None = None
+    licence_address: str | None = None
+    records: int | None = None
+    repeated_ids: int | None = None
+    skipped: dict[str, int] | None = None
+
+
+SpeciesGenes = tuple[list[list[CDS]], list[Origin]]
+
+
+def genes_of_ensembl(dl_manager: DownloadManager, min_length_nt: int) -> SpeciesGenes:
+    """One CDS per gene, per species, from its Ensembl release: downloaded and checked, or from the cache."""
+    fetched = [fetch(species, dl_manager) for species in SPECIES]
+    genes, origins = [], []
+    for species, (path, checksum) in zip(SPECIES, fetched, strict=True):
+        species_genes, origin = _read(path, species, min_length_nt)
+        genes.append(species_genes)
+        licence, licence_address = species.licence
+        origins.append(
+            replace(
+                origin,
+                name=species.file_name,
+                address=species.address,
+                release=species.release,
+                assembly=species.assembly,
+                checksum=str(checksum),
+                licence=licence,
+                licence_address=licence_address,
+            )
+        )
+    return genes, origins
+
+
+def genes_of_folder(folder: Path, min_length_nt: int) -> SpeciesGenes:
+    """One CDS per gene, per species, from a folder that holds a FASTA file of each."""
+    read = [_read(path, species, min_length_nt) for species, path in zip(SPECIES, species_files(folder), strict=True)]
+    return [genes for genes, _ in read], [origin for _, origin in read]
+
+
+def genes_of_codon_usage(num_genes: int, window_nt: int, generators: Sequence[np.random.Generator]) -> SpeciesGenes:
+    """Random genes per species, drawn from its codon usage by its random generator."""
+    genes = [
+        synthetic_genes(codon_usage()[species.scientific_name], num_genes, window_nt, rng)
+        for species, rng in zip(SPECIES, generators, strict=True)
+    ]
+    return genes, [Origin(name=CODON_USAGE_FILE.name, sha256=_sha256(CODON_USAGE_FILE))] * len(SPECIES)
+
+
+def species_files(folder: Path) -> list[Path]:
+    """The FASTA file of each species in a folder, in the order of SPECIES, found by the beginning of its name.
+
+    Raises:
+        FileNotFoundError: No such folder.
+        ValueError: A species without a file, or with several.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"--source {folder}: no such folder; give '{ENSEMBL}', '{SYNTHETIC}' or a folder of FASTA files."
+        )
+    names = sorted(path.name for path in folder.iterdir() if path.name.endswith(FASTA_SUFFIXES) and path.is_file())
+    found = {species: [name for name in names if name.startswith(species.prefix)] for species in SPECIES}
+    missing = [f"{species.prefix}*.fa[.gz]" for species, matches in found.items() if not matches]
+    if missing:
+        raise ValueError(
+            f"{folder}: no file for {', '.join(missing)}; give one FASTA file per species, named so "
+            f"({', '.join(FASTA_SUFFIXES)})."
+        )
+    for species, matches in found.items():
+        if len(matches) > 1:
+            raise ValueError(
+                f"{folder}: {len(matches)} files for {species.scientific_name} ({', '.join(matches)}); leave one."
+            )
+    return [folder / matches[0] for matches in found.values()]
+
+
+def _read(path: Path, species: Species, min_length_nt: int) -> tuple[list[CDS], Origin]:
+    found = read_genes(path, species.starts, min_length_nt)
+    origin = Origin(
+        name=path.name,
+        sha256=_sha256(path),
+        records=found.records,
+        repeated_ids=found.repeated_ids,
+        skipped=found.skipped,
+    )
+    return found.genes, origin
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

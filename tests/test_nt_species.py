@@ -1,0 +1,184 @@
+"""The builder: what its examples are, and what decides them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from datasets import ClassLabel, load_dataset
+
+from dataset_builder.nt_species import NtSpecies, NtSpeciesConfig
+from dataset_builder.species import SPECIES, SPECIES_NAMES
+from dataset_builder.synthetic import bayes_optimal_predictions, codon_usage, synthetic_genes
+from dataset_builder.windows import SPLITS, STRETCH_NT
+
+COMPLEMENT = str.maketrans("ACGT", "TGCA")
+BUDGETS = {"train_per_species": 30, "validation_per_species": 5, "test_per_species": 20}
+ALL_WINDOWS = dict.fromkeys(BUDGETS)
+
+
+def build(folder: Path, **config):
+    builder = NtSpecies(cache_dir=str(folder / "cache"), **config)
+    builder.download_and_prepare(str(folder / "parquet"), file_format="parquet")
+    tables = {
+        split: pyarrow.parquet.read_table(folder / "parquet" / f"nt_species-{split}.parquet") for split in SPLITS
+    }
+    return builder.build, {split: table.to_pylist() for split, table in tables.items()}
+
+
+def write_species(folder: Path, num_genes: int = 40, **texts: str) -> dict[str, dict[str, str]]:
+    """A FASTA file per species, random genes but for those given by prefix; returns {species: {gene: sequence}}."""
+    folder.mkdir()
+    written = {}
+    for index, species in enumerate(SPECIES):
+        genes = synthetic_genes(codon_usage()[species.scientific_name], num_genes, 60, np.random.default_rng(index))
+        text = "".join(f">{cds.gene} {cds.transcript}.1\n{cds.sequence}\n" for cds in genes)
+        (folder / f"{species.prefix}.fa").write_text(texts.get(species.prefix, text))
+        written[species.scientific_name] = {cds.gene: cds.sequence for cds in genes}
+    return written
+
+
+def stretches(sequence):
+    reverse = sequence.translate(COMPLEMENT)[::-1]
+    return {strand[i : i + STRETCH_NT] for strand in (sequence, reverse) for i in range(len(strand) - STRETCH_NT + 1)}
+
+
+def assert_splits_share_nothing(rows):
+    held = {split: set().union(*[stretches(row["sequence"]) for row in rows[split]]) for split in SPLITS}
+    assert not held["train"] & held["test"]
+    assert not held["train"] & held["validation"]
+    assert not held["validation"] & held["test"]
+    genes = {split: {(row["label"], row["gene"]) for row in rows[split]} for split in SPLITS}
+    assert not genes["train"] & genes["test"] and not genes["train"] & genes["validation"]
+    assert not genes["validation"] & genes["test"]
+
+
+def test_every_example_is_an_in_frame_window_of_its_gene(tmp_path):
+    written = write_species(tmp_path / "source")
+    record, rows = build(tmp_path, source=str(tmp_path / "source"), **BUDGETS)
+    for split, budget in zip(SPLITS, BUDGETS.values(), strict=True):
+        assert np.bincount([row["label"] for row in rows[split]]).tolist() == [budget] * 6
+        for row in rows[split]:
+            sequence = written[SPECIES_NAMES[row["label"]]][row["gene"]]
+            assert row["sequence"] == sequence[row["start"] : row["start"] + 60]
+            assert row["start"] % 60 == 0 and row["transcript"] == row["gene"] + ".1"
+    assert_splits_share_nothing(rows)
+    assert record["source"] == "folder" and not record["synthetic"] and record["bayes_optimal_accuracy"] is None
+    assert max(row["start"] for row in rows["train"]) >= 600, "windows come from the whole CDS"
+
+
+def test_examples_of_all_species_are_mixed(tmp_path):
+    _, rows = build(tmp_path, source="synthetic", **BUDGETS)
+    assert len({row["label"] for row in rows["train"][:30]}) > 3
+
+
+def test_columns_and_labels_come_out_of_the_parquet_files(tmp_path):
+    build(tmp_path, source="synthetic", **BUDGETS)
+    loaded = load_dataset("parquet", data_files=str(tmp_path / "parquet" / "nt_species-test.parquet"), split="train")
+    assert loaded.column_names == ["sequence", "label", "gene", "transcript", "start"]
+    assert loaded.features["label"] == ClassLabel(names=list(SPECIES_NAMES))
+    assert loaded.features["start"].dtype == "int32"
+
+
+def test_all_windows_takes_all_windows_of_all_genes(tmp_path):
+    written = write_species(tmp_path / "source")
+    record, rows = build(tmp_path, source=str(tmp_path / "source"), **ALL_WINDOWS)
+    there = {name: sum(len(sequence) // 60 for sequence in genes.values()) for name, genes in written.items()}
+    taken = np.bincount([row["label"] for split in SPLITS for row in rows[split]])
+    assert dict(zip(SPECIES_NAMES, taken.tolist(), strict=True)) == there
+    assert [record["species"][0]["splits"][split]["genes"] for split in SPLITS] == [32, 4, 4]
+    assert record["windows_per_species"] is None
+
+
+def test_leaks_and_duplicates_are_removed_and_replaced_and_counted(tmp_path):
+    written = write_species(tmp_path / "source", num_genes=60)
+    human = list(written["Homo sapiens"].values())
+    repeated = "".join(f">gene{i} t{i}\n{human[i % 8]}\n" for i in range(40))  # the same eight genes, five times over
+    (tmp_path / "source" / "Homo_sapiens.fa").write_text(
+        repeated + "".join(f">h{i} t\n{sequence}\n" for i, sequence in enumerate(human))
+    )
+    mouse = tmp_path / "source" / "Mus_musculus.fa"
+    mouse.write_text(mouse.read_text() + f">same_as_human t\n{human[20]}\n")
+    record, rows = build(tmp_path, source=str(tmp_path / "source"), **ALL_WINDOWS)
+    assert_splits_share_nothing(rows)
+    counts = record["species"][0]["splits"]
+    assert counts["train"]["leaks"] > 0 and counts["train"]["duplicates"] > 0
+    for split in SPLITS:
+        assert (
+            counts[split]["kept"] == counts[split]["examined"] - counts[split]["leaks"] - counts[split]["duplicates"]
+        )
+        assert len({row["sequence"] for row in rows[split]}) == len(rows[split])
+    ambiguous = len(human[20]) // 60
+    assert [species["ambiguous_windows"] for species in record["species"]] == [ambiguous, ambiguous, 0, 0, 0, 0]
+    assert not {row["gene"] for split in SPLITS for row in rows[split]} & {"same_as_human", "h20"}
+
+
+def test_the_seed_and_nothing_else_decides(tmp_path):
+    write_species(tmp_path / "source")
+    source = str(tmp_path / "source")
+    _, first = build(tmp_path / "1", source=source, **BUDGETS)
+    for species in SPECIES:  # the same genes, in another order
+        path = tmp_path / "source" / f"{species.prefix}.fa"
+        path.write_text("".join(f">{record}" for record in reversed(path.read_text().split(">")[1:])))
+    _, reordered = build(tmp_path / "2", source=source, **BUDGETS)
+    _, other = build(tmp_path / "3", source=source, seed=43, **BUDGETS)
+    assert first == reordered
+    assert all(first[split] != other[split] for split in SPLITS)
+
+
+def test_fewer_windows_than_asked_for_are_an_error_that_says_how_many_there_are(tmp_path):
+    write_species(tmp_path / "source", num_genes=10)
+    with pytest.raises(ValueError) as caught:
+        build(tmp_path, source=str(tmp_path / "source"), **BUDGETS | {"train_per_species": 5000})
+    message = str(caught.value)
+    assert message.startswith("fewer windows of 60 nt than asked for: Homo sapiens, train: 5000 asked for, ")
+    assert "Saccharomyces cerevisiae, train: 5000 asked for" in message and "Ask for fewer" in message
+
+
+def test_a_species_with_fewer_genes_than_splits_is_an_error_with_its_name(tmp_path):
+    write_species(tmp_path / "source", Mus_musculus=">a\nATG" + "GCT" * 30 + "TAA\n")
+    with pytest.raises(ValueError, match="Mus musculus has 1 valid coding sequences"):
+        build(tmp_path, source=str(tmp_path / "source"), **BUDGETS)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"window_nt": 61}, "window_nt is 61.*multiple of three from 30"),
+        ({"window_nt": 27}, "window_nt is 27.*multiple of three from 30"),
+        ({"window_nt": -60}, "window_nt is -60"),
+        ({"seed": -1}, "seed is -1.*0 or more"),
+        ({"train_per_species": 0}, "train_per_species is 0.*1 or more"),
+        ({"test_per_species": None}, r"windows per species are \[900, 100, None\]"),
+    ],
+)
+def test_settings_out_of_bounds_are_errors_with_the_value(config, message):
+    with pytest.raises(ValueError, match=message):
+        NtSpeciesConfig(**config)
+
+
+@pytest.mark.parametrize("window_nt", [30, 300])
+def test_other_windows_can_be_built(tmp_path, window_nt):
+    _, rows = build(tmp_path, source="synthetic", window_nt=window_nt, **BUDGETS)
+    assert {len(row["sequence"]) for split in SPLITS for row in rows[split]} == {window_nt}
+    assert_splits_share_nothing(rows)
+
+
+def test_the_bayes_optimal_accuracy_is_that_on_the_test_examples(tmp_path):
+    record, rows = build(tmp_path, source="synthetic", **BUDGETS)
+    predicted = bayes_optimal_predictions([row["sequence"] for row in rows["test"]], list(codon_usage().values()))
+    right = predicted == np.array([row["label"] for row in rows["test"]])
+    assert record["bayes_optimal_accuracy"] == pytest.approx(right.mean())
+    assert 0.4 < record["bayes_optimal_accuracy"] < 0.8
+
+
+@pytest.mark.real_data
+def test_the_real_genes_give_the_default_budget_and_splits_that_share_nothing(tmp_path):
+    folder = os.environ.get("NT_CDS_DIR")
+    if not folder:
+        pytest.skip("NT_CDS_DIR is not set")
+    _, rows = build(tmp_path, source=folder)
+    for split, budget in {"train": 900, "validation": 100, "test": 1000}.items():
+        assert np.bincount([row["label"] for row in rows[split]]).tolist() == [budget] * 6
+    assert_splits_share_nothing(rows)
