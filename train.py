@@ -10,9 +10,11 @@ OUTPUT_DIR/checkpoint/ is the result: weights, configuration, tokenizer, code, m
 checkpoint-STEP/ are the Trainer's own, to resume from with --resume_from_checkpoint last.
 """
 
+import os
 import sys
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from datasets.exceptions import DatasetsError
 from transformers import Trainer, TrainingArguments, set_seed
@@ -86,9 +88,17 @@ def build_trainer(
     )
 
 
+def use_all_cores(args: TrainingArguments) -> None:
+    """On a CPU, share its cores among the processes: accelerate launch leaves one to each, unless told otherwise."""
+    if args.device.type == "cpu":
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+        torch.set_num_threads(max(1, cores // args.world_size))
+
+
 def main() -> None:
     try:
         model_args, data_args, training_args = parse_arguments(sys.argv[1:])
+        use_all_cores(training_args)
         resume_from = resume_point(training_args.output_dir, training_args.resume_from_checkpoint)
         data = load_sequences(
             data_args.dataset_name,

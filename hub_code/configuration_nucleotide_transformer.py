@@ -102,7 +102,7 @@ class NucleotideTransformerConfig(EsmConfig):
         """
         if name not in PRESETS:
             raise ValueError(f"There is no preset {name!r}; the presets are {', '.join(PRESETS)}.")
-        return cls(**PRESETS[name], **kwargs)
+        return cls(**{**PRESETS[name], **kwargs})
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):

@@ -1,11 +1,12 @@
 """Token ids -> Nucleotide Transformer (native ESM, with NT-v2's gated feed-forward) -> hidden states, logits."""
 
-import copy
-
 import torch
 from torch import nn
+from transformers.modeling_outputs import BaseModelOutputWithCrossAttentions
 from transformers.models.esm.modeling_esm import (
     EsmClassificationHead,
+    EsmEmbeddings,
+    EsmEncoder,
     EsmForMaskedLM,
     EsmForSequenceClassification,
     EsmForTokenClassification,
@@ -56,6 +57,24 @@ class GatedOutput(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor, input_tensor: torch.Tensor) -> torch.Tensor:
         return self.dropout(self.dense(hidden_states)) + input_tensor  # (batch, tokens, hidden)
+
+
+class NucleotideTransformerEncoder(EsmEncoder):
+    """ESM's layers, with NT-v2's feed-forward where the configuration says so; it can stop after any of them."""
+
+    def __init__(self, config: NucleotideTransformerConfig):
+        super().__init__(config)
+        if not config.add_bias_fnn:
+            for layer in self.layer:
+                layer.intermediate = GatedIntermediate(config)
+                layer.output = GatedOutput(config)
+
+    def forward(self, hidden_states: torch.Tensor, num_layers: int, **kwargs):
+        if num_layers == len(self.layer):
+            return super().forward(hidden_states, **kwargs)
+        for layer in self.layer[:num_layers]:
+            hidden_states = layer(hidden_states, **kwargs)  # (batch, tokens, hidden)
+        return BaseModelOutputWithCrossAttentions(last_hidden_state=hidden_states)
 
 
 class NucleotideTransformerPreTrainedModel(EsmPreTrainedModel):
@@ -128,15 +147,14 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
     ]
 
     def __init__(self, config: NucleotideTransformerConfig):
-        super().__init__(config, add_pooling_layer=False)
-        # Never used by NT; left in, its weights would have no gradient, which DistributedDataParallel refuses.
-        del self.contact_head
-        if config.position_embedding_type == "rotary":
-            self.rotary_embeddings = Float32RotaryEmbedding(config)
-        if not config.add_bias_fnn:
-            for layer in self.encoder.layer:
-                layer.intermediate = GatedIntermediate(config)
-                layer.output = GatedOutput(config)
+        # Past EsmModel.__init__: it would build ESM's own feed-forward first, and a
+        # contact head that NT never uses, whose weights would have no gradient: DistributedDataParallel refuses that.
+        EsmPreTrainedModel.__init__(self, config)
+        self.embeddings = EsmEmbeddings(config)
+        self.position_embedding_type = config.position_embedding_type
+        self.rotary_embeddings = Float32RotaryEmbedding(config) if config.position_embedding_type == "rotary" else None
+        self.encoder = NucleotideTransformerEncoder(config)
+        self.pooler = None
         self.post_init()
 
     def forward(
@@ -145,15 +163,21 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
+        layer: int = -1,
         **kwargs,
     ):
         """
-        As `EsmModel.forward`.
+        As `EsmModel.forward`, up to a layer.
+
+        Args:
+            layer (`int`, default -1): Which of the `hidden_states` is to be `last_hidden_state`: 0 = the embeddings,
+                i = after layer i, -1 = the last, after the final layer norm. Deeper layers are not computed.
 
         Raises:
-            ValueError: If the input is longer than the learned positions of an NT-v1 reach.
+            ValueError: If the model has no such layer, or if the input is longer than the learned positions of an
+                NT-v1 reach.
         """
-        if self.config.position_embedding_type == "absolute":
+        if self.config.position_embedding_type == "absolute" and not (input_ids is None and inputs_embeds is None):
             num_tokens = (inputs_embeds if input_ids is None else input_ids).shape[1]
             if num_tokens > self.config.max_tokens:
                 raise ValueError(
@@ -165,46 +189,31 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
             attention_mask=attention_mask,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            num_layers=self.num_layers_up_to(layer),
             **kwargs,
         )
 
-    def up_to_layer(self, layer: int) -> "NucleotideTransformerModel":
+    def num_layers_up_to(self, layer: int) -> int:
         """
-        A view of this encoder that stops after a layer; the weights are shared, deeper layers are not computed.
-
-        Args:
-            layer (`int`): Index into `hidden_states`: 0 = the embeddings, 1 = after the first layer, -1 = the last,
-                after the final layer norm. Any other is taken before that norm, as `hidden_states` is.
-
-        Returns:
-            An encoder whose `last_hidden_state` is `hidden_states[layer]`.
+        How many layers have to be run for `hidden_states[layer]`.
 
         Raises:
             ValueError: If the model has no such layer.
         """
         num_layers = len(self.encoder.layer)
-        if not -num_layers - 1 <= layer <= num_layers:
+        if not isinstance(layer, int) or not -num_layers - 1 <= layer <= num_layers:
             raise ValueError(
-                f"Got layer {layer}, but this model has {num_layers} layers: give 0 (embeddings) to {num_layers}, "
+                f"Got layer {layer!r}, but this model has {num_layers} layers: give 0 (embeddings) to {num_layers}, "
                 f"or -1 (last) to {-num_layers - 1}."
             )
-        layer %= num_layers + 1
-        if layer == num_layers:
-            return self
-        view = copy.copy(self)
-        view._modules = self._modules.copy()
-        view.encoder = copy.copy(self.encoder)
-        view.encoder._modules = self.encoder._modules.copy()
-        view.encoder.layer = self.encoder.layer[:layer]
-        view.encoder.emb_layer_norm_after = None
-        return view
+        return layer % (num_layers + 1)
 
 
 class NucleotideTransformerForMaskedLM(NucleotideTransformerPreTrainedModel, EsmForMaskedLM):
     """The encoder with the head it was pre-trained with: token ids -> `logits` (batch, tokens, vocabulary)."""
 
     def __init__(self, config: NucleotideTransformerConfig):
-        # Past EsmForMaskedLM.__init__, here and in the heads below: it would build ESM's own feed-forward first.
+        # Past EsmForMaskedLM.__init__ for the same reason, and so in the heads below.
         EsmPreTrainedModel.__init__(self, config)
         self.esm = NucleotideTransformerModel(config)
         self.lm_head = EsmLMHead(config)

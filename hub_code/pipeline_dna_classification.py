@@ -19,6 +19,22 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
         for every label), `logits` (float32, (labels,)) and `embedding` (float32, (hidden,)).
     """
 
+    _arguments = ("pooling", "max_length", "normalize")
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if type(self.model).__name__ != "NucleotideTransformerForSequenceClassification":
+            raise ValueError(
+                f"Got a {type(self.model).__name__}; dna-classification takes a "
+                "NucleotideTransformerForSequenceClassification. For vectors alone use dna-embedding."
+            )
+        config = self.model.config
+        if config.num_labels < 2 or config.problem_type not in (None, "single_label_classification"):
+            raise ValueError(
+                f"Got a model with num_labels {config.num_labels} and problem_type {config.problem_type!r}; "
+                "dna-classification gives one of two or more labels. For other outputs call the model itself."
+            )
+
     def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
         if "layer" in parameters:
             raise ValueError("Got layer; dna-classification embeds by the last one, dna-embedding by any.")
@@ -28,8 +44,9 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
         self, inputs: dict[str, torch.Tensor], pooling: str = "mean", normalize: bool = False
     ) -> dict[str, torch.Tensor]:
         attention_mask_BT = inputs["attention_mask"]
-        encoder = self.model.base_model
-        hidden_states_BTH = encoder(inputs["input_ids"], attention_mask=attention_mask_BT).last_hidden_state
+        hidden_states_BTH = self.model.base_model(
+            inputs["input_ids"], attention_mask=attention_mask_BT, return_dict=True
+        ).last_hidden_state
         return {
             "embedding": self._embedding(hidden_states_BTH, attention_mask_BT, pooling, normalize),
             "logits": self.model.classifier(hidden_states_BTH).float(),  # (batch, labels)

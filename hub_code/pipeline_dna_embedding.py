@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 from transformers import Pipeline
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import logging
 
 from .tokenization_nucleotide_transformer import count_replaced
@@ -68,6 +69,7 @@ class DNAEmbeddingPipeline(Pipeline):
         ValueError: For an argument out of range, an empty sequence, or one that is too long.
     """
 
+    _arguments = ("pooling", "layer", "max_length", "normalize")
     _load_tokenizer = True
     _load_processor = False
     _load_image_processor = False
@@ -78,6 +80,11 @@ class DNAEmbeddingPipeline(Pipeline):
         self.num_replaced = 0
         super().__init__(*args, **kwargs)
 
+    def save_pretrained(self, save_directory, **kwargs) -> None:
+        """As `Pipeline.save_pretrained`, which takes this file along only where the task is registered."""
+        super().save_pretrained(save_directory, **kwargs)
+        custom_object_save(self, save_directory)
+
     def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
         preprocess, forward, postprocess = {}, {}, {}
         for name, value in parameters.items():
@@ -86,19 +93,20 @@ class DNAEmbeddingPipeline(Pipeline):
                     raise ValueError(f"Got pooling {value!r}; it is one of {', '.join(POOLINGS)}.")
                 forward[name] = postprocess[name] = value
             elif name == "layer":
-                self.model.base_model.up_to_layer(value)  # raises where there is no such layer
+                self.model.base_model.num_layers_up_to(value)  # raises where there is no such layer
                 forward[name] = value
             elif name == "max_length":
                 limit = self.model.config.max_tokens
-                if value is not None and not 2 <= value <= limit:
-                    raise ValueError(f"Got max_length {value}; this model takes 2 to {limit} tokens, with `<cls>`.")
+                if value is not None and not (isinstance(value, int) and 2 <= value <= limit):
+                    raise ValueError(f"Got max_length {value!r}; this model takes 2 to {limit} tokens, with `<cls>`.")
                 preprocess[name] = value
             elif name == "normalize":
+                if not isinstance(value, bool):
+                    raise ValueError(f"Got normalize {value!r}; it is True or False.")
                 forward[name] = value
             else:
                 raise ValueError(
-                    f"Got the argument {name!r}; this pipeline takes pooling, layer, max_length, normalize and "
-                    "batch_size."
+                    f"Got the argument {name!r}; this pipeline takes {', '.join(self._arguments)} and batch_size."
                 )
         return preprocess, forward, postprocess
 
@@ -116,17 +124,19 @@ class DNAEmbeddingPipeline(Pipeline):
             raise ValueError(f"Got {type(sequence).__name__} for a DNA sequence; give a string.")
         if not sequence or sequence.isspace():
             raise ValueError("Got an empty sequence, which has no embedding; leave it out.")
-        ids = self.tokenizer(sequence, truncation=max_length is not None, max_length=max_length, verbose=False)
+        # Cut here: the tokenizer's own truncation is a setting of it, which threads would share. The names of special
+        # tokens are letters like any other here.
+        ids = self.tokenizer(sequence, split_special_tokens=True, verbose=False).input_ids[:max_length]
         limit = self.model.config.max_tokens
-        if len(ids.input_ids) > limit:
+        if len(ids) > limit:
             raise ValueError(
-                f"Got a sequence of {len(sequence)} characters, {len(ids.input_ids)} tokens, but this model takes "
+                f"Got a sequence of {len(sequence)} characters, {len(ids)} tokens, but this model takes "
                 f"{limit}, `<cls>` included (about {6 * (limit - 1)} nt): give max_length to cut it, or embed it in "
                 "pieces."
             )
         return {
-            "input_ids": torch.tensor([ids.input_ids]),  # (1, tokens)
-            "attention_mask": torch.tensor([ids.attention_mask]),
+            "input_ids": torch.tensor([ids]),  # (1, tokens)
+            "attention_mask": torch.ones(1, len(ids), dtype=torch.long),
             "num_replaced": torch.tensor([count_replaced(sequence)]),
         }
 
@@ -134,8 +144,10 @@ class DNAEmbeddingPipeline(Pipeline):
         self, inputs: dict[str, torch.Tensor], pooling: str = "mean", layer: int = -1, normalize: bool = False
     ) -> dict[str, torch.Tensor]:
         attention_mask_BT = inputs["attention_mask"]
-        encoder = self.model.base_model.up_to_layer(layer)
-        hidden_states_BTH = encoder(inputs["input_ids"], attention_mask=attention_mask_BT).last_hidden_state
+        encoder = self.model.base_model
+        hidden_states_BTH = encoder(
+            inputs["input_ids"], attention_mask=attention_mask_BT, layer=layer, return_dict=True
+        ).last_hidden_state
         return {
             "embedding": self._embedding(hidden_states_BTH, attention_mask_BT, pooling, normalize),
             "attention_mask": attention_mask_BT,

@@ -1,0 +1,197 @@
+"""pipeline("dna-classification") -> compared with the model's logits and with dna-embedding's vectors."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+from hub_code import (
+    DNAClassificationPipeline,
+    DNAEmbeddingPipeline,
+    NucleotideTransformerConfig,
+    NucleotideTransformerForMaskedLM,
+    NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerForTokenClassification,
+    NucleotideTransformerModel,
+)
+from hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
+
+LABELS = {0: "Homo sapiens", 1: "Mus musculus", 2: "Escherichia coli"}
+V1 = {"position_embedding_type": "absolute", "max_position_embeddings": 1002, "vocab_size": 4105}
+SEQUENCES = ["ATGGTAGCTACATCATCTNNA", "G", "acguac" * 30, "TTTTTTA" * 9, "ATG RYK"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Models this small lose more by sharing their work than they gain, above all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module", params=[{}, V1], ids=["v2", "v1"])
+def folder(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classifier")
+    torch.manual_seed(0)
+    config = NucleotideTransformerConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        id2label=LABELS,
+        label2id={name: i for i, name in LABELS.items()},
+        **request.param,
+    )
+    model = NucleotideTransformerForSequenceClassification(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    model.save_pretrained(folder)
+    vocabulary = nt_vocabulary(SPECIAL_TOKENS_V1) if request.param else nt_vocabulary()
+    build_tokenizer(vocabulary, config.max_tokens).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def pipe(folder):
+    return DNAClassificationPipeline(
+        model=NucleotideTransformerForSequenceClassification.from_pretrained(folder),
+        tokenizer=AutoTokenizer.from_pretrained(folder),
+        task="dna-classification",
+        device="cpu",
+    )
+
+
+def logits_by_hand(folder, sequence: str) -> list[float]:
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    with torch.no_grad():
+        return model(**AutoTokenizer.from_pretrained(folder)(sequence, return_tensors="pt")).logits[0].tolist()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_logits_scores_and_label_are_those_of_the_model(folder, pipe, batch_size):
+    results = pipe(SEQUENCES, batch_size=batch_size)
+    seen = set()
+    for sequence, result in zip(SEQUENCES, results, strict=True):
+        assert list(result) == ["label", "score", "scores", "logits", "embedding"]
+        logits = logits_by_hand(folder, sequence)
+        assert result["logits"].dtype == np.float32
+        np.testing.assert_allclose(result["logits"], logits, rtol=0, atol=1e-5)
+        exponentials = [math.exp(logit) for logit in logits]
+        for i, name in LABELS.items():
+            assert result["scores"][name] == pytest.approx(exponentials[i] / sum(exponentials), abs=1e-5)
+        assert list(result["scores"]) == list(LABELS.values())
+        assert sum(result["scores"].values()) == pytest.approx(1, abs=1e-6)
+        assert result["label"] == LABELS[logits.index(max(logits))]
+        assert result["score"] == max(result["scores"].values())
+        assert type(result["score"]) is float
+        seen.add(result["label"])
+    assert len(seen) > 1  # one label for all would prove little
+
+
+@pytest.mark.parametrize("pooling", ["mean", "mean_without_cls", "cls", "max", "none"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_embedding_is_that_of_dna_embedding(folder, pipe, pooling, normalize):
+    embed = DNAEmbeddingPipeline(
+        model=NucleotideTransformerModel.from_pretrained(folder),
+        tokenizer=AutoTokenizer.from_pretrained(folder),
+        device="cpu",
+    )
+    expected = [embed(sequence, pooling=pooling, normalize=normalize) for sequence in SEQUENCES]
+    results = pipe(SEQUENCES, pooling=pooling, normalize=normalize, batch_size=3)
+    for result, vector in zip(results, expected, strict=True):
+        assert result["embedding"].shape == vector.shape
+        assert result["embedding"].dtype == np.float32
+        np.testing.assert_allclose(result["embedding"], vector, rtol=0, atol=1e-5)
+
+
+def test_the_encoder_runs_once_a_batch(pipe):
+    runs = []
+    pipe.model.esm.encoder.layer[0].register_forward_hook(lambda *_: runs.append(1))
+    pipe(["ACGT"] * 6, batch_size=3)
+    assert len(runs) == 2
+
+
+def test_max_length_cuts_for_both(folder, pipe):
+    result = pipe("ATGGTAGCTACATCATCT" * 2000, max_length=3)
+    np.testing.assert_allclose(result["logits"], logits_by_hand(folder, "ATGGTAGCTACA"), rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(result["embedding"], pipe("ATGGTAGCTACA")["embedding"])
+    with pytest.raises(ValueError, match="max_length"):
+        pipe("ATGGTAGCTACATCATCT" * 2000)
+
+
+def test_a_string_a_list_a_generator_and_a_column(pipe):
+    expected = [result["logits"] for result in pipe(SEQUENCES)]
+    assert type(pipe(SEQUENCES[0])) is dict
+    assert pipe([]) == []
+    column = Dataset.from_dict({"sequence": SEQUENCES})["sequence"]
+    for given in ((sequence for sequence in SEQUENCES), column):
+        results = pipe(given, batch_size=2)
+        assert not isinstance(results, list)
+        for result, logits in zip(results, expected, strict=True):
+            np.testing.assert_allclose(result["logits"], logits, rtol=0, atol=1e-5)
+
+
+def test_unknown_letters_are_counted_once_each(pipe):
+    pipe(["RYK", "ACGT", "A-"], batch_size=2)
+    assert pipe.num_replaced == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layer": 1}, "layer"),
+        ({"layer": -1}, "layer"),
+        ({"pooling": "average"}, "'average'"),
+        ({"max_length": 0}, "max_length 0"),
+        ({"top_k": 2}, "'top_k'.*takes pooling, max_length, normalize and batch_size"),
+    ],
+    ids=str,
+)
+def test_a_bad_argument_is_an_error_at_construction_and_at_the_call(pipe, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pipe("ACGT", **arguments)
+    with pytest.raises(ValueError, match=message):
+        DNAClassificationPipeline(model=pipe.model, tokenizer=pipe.tokenizer, device="cpu", **arguments)
+
+
+def test_the_registered_task_loads_the_class(folder, pipe):
+    by_task = pipeline("dna-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu")
+    assert type(by_task) is DNAClassificationPipeline
+    np.testing.assert_array_equal(by_task("ACGTACGT")["logits"], pipe("ACGTACGT")["logits"])
+
+
+def test_text_classification_gives_the_same_label_and_score(folder, pipe):
+    plain = pipeline("text-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu")
+    for sequence in SEQUENCES:
+        expected, result = plain([sequence]), pipe(sequence)
+        assert result["label"] == expected[0]["label"]
+        assert result["score"] == pytest.approx(expected[0]["score"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "heads", [{"num_labels": 1}, {"num_labels": 3, "problem_type": "multi_label_classification"}], ids=str
+)
+def test_a_head_whose_labels_do_not_exclude_each_other_is_refused(pipe, heads):
+    # A softmax would call a regression certain (score 1.0) and make several labels share one probability.
+    config = NucleotideTransformerConfig(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48, **heads
+    )
+    with pytest.raises(ValueError, match="num_labels|problem_type"):
+        DNAClassificationPipeline(
+            model=NucleotideTransformerForSequenceClassification(config), tokenizer=pipe.tokenizer, device="cpu"
+        )
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [NucleotideTransformerModel, NucleotideTransformerForMaskedLM, NucleotideTransformerForTokenClassification],
+    ids=lambda cls: cls.__name__,
+)
+def test_a_model_without_a_head_for_sequences_is_refused(pipe, cls):
+    with pytest.raises(ValueError, match=cls.__name__):
+        DNAClassificationPipeline(model=cls(pipe.model.config), tokenizer=pipe.tokenizer, device="cpu")
