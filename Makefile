@@ -22,7 +22,7 @@ $(VENV)/.complete: requirements.txt requirements-dev.txt
 
 demo: setup ## Synthetic data set -> pre-training -> fine-tuning -> embeddings and report, in runs/demo/
 	rm -rf runs/demo
-	$(BIN)/python -m dataset_builder --source synthetic --train_per_species 10000 --output_dir data/demo
+	$(BIN)/python -m dataset_builder --source synthetic --train_per_species 8000 --output_dir data/demo
 	$(LAUNCH) train.py recipes/demo_mlm.yaml
 	$(LAUNCH) train.py recipes/demo.yaml
 	$(BIN)/python probe.py --model runs/demo/checkpoint --dataset_name data/demo --output_dir runs/demo

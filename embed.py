@@ -10,7 +10,7 @@ the last hidden states), in the order of the input. No code of the checkpoint is
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -53,6 +53,8 @@ def check_files(args: EmbedArguments) -> None:
         raise ValueError(f"--input {args.input} is no file; give a FASTA file, plain or .gz.")
     if output.exists() and not args.overwrite:
         raise ValueError(f"--output {output} is there already; name another file, or give --overwrite.")
+    if output.exists() and output.samefile(args.input):
+        raise ValueError(f"--output {output} is the input itself; name another file.")
     if output.is_dir() or not output.parent.is_dir():
         raise ValueError(f"--output {output} cannot be written: give a file name in a folder that is there.")
     if args.batch_size < 1:
@@ -87,11 +89,12 @@ def embed_records(pipeline: DNAEmbeddingPipeline, path: str) -> Iterator[tuple[s
         yield taken.popleft().id, embedding
 
 
-def write_parquet(rows: Iterator[tuple[str, np.ndarray]], hidden_size: int, output: Path) -> int:
+def write_parquet(rows: Iterable[tuple[str, np.ndarray]], hidden_size: int, output: Path) -> int:
     """Write ids and embeddings to a temporary file and move it into place; returns how many there are."""
     schema = pa.schema([("id", pa.string()), ("embedding", pa.list_(pa.float32(), hidden_size))])
     scratch = output.with_name(f".{output.name}.{os.getpid()}.part")
     num_rows = 0
+    rows = iter(rows)  # once: tqdm ends after the first `islice` of it
     try:
         with pq.ParquetWriter(scratch, schema) as writer:
             while chunk := list(islice(rows, ROWS_PER_WRITE)):

@@ -10,12 +10,13 @@ OUTPUT_DIR/checkpoint/ is the result: weights, configuration, tokenizer, code, m
 checkpoint-STEP/ are the Trainer's own, to resume from with --resume_from_checkpoint last.
 """
 
+import math
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import torch
-from accelerate import PartialState
 from datasets.exceptions import DatasetsError
 from transformers import Trainer, TrainingArguments, set_seed
 
@@ -28,12 +29,12 @@ from hub_code import (
 )
 from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
 from training import evaluation, tuning
-from training.arguments import DataArguments, ModelArguments, parse_arguments
+from training.arguments import DataArguments, ModelArguments, check_processes, parse_arguments
 from training.card import render_card
 from training.collators import ClassificationCollator, MaskingCollator
 from training.dataset import SequenceData, check_lengths, load_sequences
 from training.results import collect_results
-from training.run_folder import CHECKPOINT, best_checkpoint, is_trained, resume_point
+from training.run_folder import CHECKPOINT, best_checkpoint, resume_point, state_at
 
 
 def build_model(args: ModelArguments, label_names: list[str]):
@@ -95,9 +96,17 @@ def use_all_cores(args: TrainingArguments) -> None:
         torch.set_num_threads(max(1, cores // args.world_size))
 
 
+def fail(error: Exception | str) -> NoReturn:
+    """One sentence, by the first process alone, and status 2."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"train.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(2)
+
+
 def main() -> None:
     try:
         model_args, data_args, training_args = parse_arguments(sys.argv[1:])
+        check_processes(training_args)
         use_all_cores(training_args)
         resume_from = resume_point(training_args.output_dir, training_args.resume_from_checkpoint)
         data = load_sequences(
@@ -108,15 +117,17 @@ def main() -> None:
         )
         trainer = build_trainer(model_args, data_args, training_args, data)
     except (ValueError, OSError, DatasetsError) as error:
-        if PartialState().is_main_process:
-            print(f"train.py: error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        fail(error)
 
-    if resume_from is not None and is_trained(resume_from):
+    state = resume_from and state_at(resume_from)
+    if state and state.global_step >= state.max_steps:  # cut off after its last step: the Trainer would make one more
         trainer._load_from_checkpoint(str(best_checkpoint(resume_from)))
+        trainer.state = state
     else:
         trainer.train(resume_from_checkpoint=resume_from and str(resume_from))
     results = collect_results(trainer, model_args, data_args, data)
+    if not math.isfinite(results["validation"]["loss"]):
+        fail("The training diverged: the validation loss is no number; give a smaller --learning_rate, or bf16 off.")
     if trainer.is_world_process_zero():
         folder = Path(training_args.output_dir) / CHECKPOINT
         model = trainer.accelerator.unwrap_model(trainer.model)

@@ -33,7 +33,10 @@ def load_checkpoint(
             its configuration says.
         OSError: If there is no such folder or repository, or a file of it is missing.
     """
-    config = NucleotideTransformerConfig.from_pretrained(name_or_path, revision=revision, **config_fields)
+    try:
+        config = NucleotideTransformerConfig.from_pretrained(name_or_path, revision=revision, **config_fields)
+    except OSError as error:  # which does not always name what it did not find
+        raise OSError(f"There is no model {name_or_path} to load: {error}") from error
     tokenizer = load_tokenizer(name_or_path, config, revision=revision)
     # A head of other labels than are asked for is created anew, like one that is not there.
     model = model_class.from_pretrained(

@@ -52,6 +52,12 @@ def save_checkpoint(
             shutil.copyfile(path, whole / path.name)
         (whole / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         (whole / "README.md").write_text(card, encoding="utf-8")
+        replaced = Path(scratch) / "replaced"
         if folder.exists():
-            folder.rename(Path(scratch) / "replaced")
-        whole.rename(folder)
+            folder.rename(replaced)
+        try:
+            whole.rename(folder)
+        except BaseException:
+            if replaced.exists():
+                replaced.rename(folder)
+            raise

@@ -2,10 +2,13 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import pytest
 
 # The Hugging Face libraries read their environment at import: these lines come before any import of them.
 _CACHE = tempfile.TemporaryDirectory(prefix="nt-tests-")
@@ -14,12 +17,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-import random
-
-import pytest
-from datasets import ClassLabel, Dataset, Features, Value
-
-import train
+from datasets import ClassLabel, Dataset, Features, Value  # noqa: E402
 
 REPOSITORY = Path(__file__).parent.parent
 TOY_LABELS = ["fly", "mouse", "yeast"]
@@ -50,7 +48,9 @@ def toy_rows() -> dict[str, list[dict]]:
 def write_dataset():
     """A function that writes a data set folder as `dataset_builder` does: Parquet, README.md, build.json."""
 
-    def write(folder: Path, splits: dict[str, list[dict]], features: Features | None = None, build: dict | None = None):
+    def write(
+        folder: Path, splits: dict[str, list[dict]], features: Features | None = None, build: dict | None = None
+    ):
         features = features or Features({"sequence": Value("string"), "label": ClassLabel(names=TOY_LABELS)})
         (folder / "data").mkdir(parents=True)
         card = ["---", "configs:", "- config_name: windows", "  data_files:"]
@@ -97,6 +97,8 @@ def launch(environment):
 @pytest.fixture
 def run_train(monkeypatch, capfd):
     """A function that runs train.py in this process: status, output, errors."""
+
+    import train  # here, for most tests of the suite need neither it nor torch
 
     def run(*arguments) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments), "--use_cpu", "--disable_tqdm", "true"])

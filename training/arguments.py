@@ -1,6 +1,7 @@
 """Recipe (YAML) and command line -> typed arguments; flags go over the recipe."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,10 @@ class DataArguments:
     )
 
 
+# What an evaluation measures, for each task: see training/evaluation.py.
+METRICS = {"classification": ("accuracy", "macro_f1", "mcc", "loss"), "mlm": ("loss", "masked_accuracy")}
+
+
 class RecipeParser(HfArgumentParser):
     """`HfArgumentParser` that says what is wrong in one sentence, without two pages of usage."""
 
@@ -93,7 +98,8 @@ def parse_arguments(argv: Sequence[str]) -> tuple[ModelArguments, DataArguments,
         logging_steps=50,
     )
     recipe = parser.parse_args(argv).recipe
-    values = vars(parser.parse_args([*(_recipe_flags(Path(recipe), parser) if recipe else ()), *argv]))
+    values = parser.parse_args(_recipe_flags(Path(recipe), parser)) if recipe else None
+    values = vars(parser.parse_args(argv, values))  # over those of the recipe
     del values["recipe"]
     _settle(values)
     return parser.parse_dict(values)
@@ -111,12 +117,15 @@ def _recipe_flags(path: Path, parser: RecipeParser) -> list[str]:
     unknown = [str(key) for key in recipe if key not in known]
     if unknown:
         parser.error(f"recipe {path}: no such argument: {', '.join(unknown)}")
+    take_lists = {action.dest for action in parser._actions if action.nargs in ("+", "*")}
     flags = []
     for key, value in recipe.items():
         if isinstance(value, list):
+            if key not in take_lists:
+                parser.error(f"recipe {path}: {key} is one value, not a list")
             flags += [f"--{key}", *map(str, value)]
         elif value is not None:
-            flags += [f"--{key}", json.dumps(value) if isinstance(value, dict) else str(value)]
+            flags.append(f"--{key}={json.dumps(value) if isinstance(value, dict) else value}")
     return flags
 
 
@@ -145,6 +154,30 @@ def _settle(values: dict[str, Any]) -> None:
     if values["load_best_model_at_end"] is None:
         values["load_best_model_at_end"] = values["save_strategy"] != "no" and values["eval_strategy"] != "no"
     if values["metric_for_best_model"] is None:
-        values["metric_for_best_model"] = "accuracy" if values["task"] == "classification" else "loss"
+        values["metric_for_best_model"] = METRICS[values["task"]][0]
+    if values["metric_for_best_model"].removeprefix("eval_") not in METRICS[values["task"]]:
+        raise ValueError(
+            f"--metric_for_best_model {values['metric_for_best_model']}: for --task {values['task']} it is one of "
+            f"{', '.join(METRICS[values['task']])}."
+        )
+    if not 0 < values["learning_rate"] < float("inf"):
+        raise ValueError(f"--learning_rate {values['learning_rate']}: give a number above 0, as 1e-4.")
+    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+        if values[name] < 1:
+            raise ValueError(f"--{name} {values[name]}: give 1 or more.")
     values["remove_unused_columns"] = False  # the collators read the text columns
     values["label_names"] = ["labels"]  # peft hides them from the Trainer
+
+
+def check_processes(args: TrainingArguments) -> None:
+    """
+    Raises:
+        ValueError: If several processes were launched, but each would train on its own and write to the same folder:
+            so it is on a machine without GPU.
+    """
+    launched = int(os.environ.get("WORLD_SIZE", "1"))  # by accelerate launch, torchrun
+    if args.world_size != launched:
+        raise ValueError(
+            f"{launched} processes were launched, but there is no GPU for them and each would train alone; give "
+            "--use_cpu to share the work among CPU processes, or launch one."
+        )

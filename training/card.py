@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from transformers.utils import cached_file
 
 from checkpoints.saving import travelling_files
 
@@ -22,18 +23,18 @@ def inherited_licence(base: str | None, revision: str | None = None) -> str:
         revision: Branch, tag or commit on the Hub.
 
     Returns:
-        The licence as the Hub writes it: Apache-2.0 for random weights, else what the base model's card says.
-
-    Raises:
-        ValueError: If the base model has no card, or its card names no licence.
+        The licence as the Hub writes it: Apache-2.0 for random weights, else what the base model's card says, and
+        `"unknown"` where it has no card or the card names none.
     """
     if base is None:
         return "apache-2.0"
     if base.startswith("InstaDeepAI/"):
         return "cc-by-nc-sa-4.0"
-    card = Path(base) / "README.md"
-    licence = ModelCard.load(card if card.parent.is_dir() else base).data.license
-    return licence or "unknown"
+    try:
+        card = cached_file(base, "README.md", revision=revision)
+    except OSError:
+        return "unknown"
+    return ModelCard.load(card, ignore_metadata_errors=True).data.license or "unknown"
 
 
 def render_card(results: dict[str, Any]) -> str:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import datasets.config
 from datasets import ClassLabel, Dataset, DatasetDict, Value, load_dataset
+from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerFast
 
 
@@ -40,7 +42,7 @@ def load_sequences(
         ValueError: If a split or column is missing, of another type, or holds an empty sequence or a label of none of
             the classes.
     """
-    splits = load_dataset(name, config_name, revision=revision)
+    splits = load_dataset(name, config_name, revision=revision, cache_dir=_cache_folder(name))
     for needed in ("train", "validation"):
         if needed not in splits:
             raise ValueError(f"{name}: there is no split {needed!r}, only {', '.join(splits)}; make it from train.")
@@ -54,6 +56,20 @@ def load_sequences(
         label_names=label_names,
         build=json.loads(build.read_text(encoding="utf-8")) if build.is_file() else {},
     )
+
+
+def _cache_folder(name: str) -> str | None:
+    """
+    A cache of its own for each state of a local folder; `None`, for the default one, for what lies on the Hub.
+
+    Of a folder whose README.md lists its files, `load_dataset` knows the name and that list alone: it would give an
+    earlier build of the same folder, or another folder of that name, out of its cache (datasets 5.2).
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        return None
+    files = sorted((str(path.resolve()), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file())
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / "folders" / Hasher.hash(files))
 
 
 def _check(where: str, rows: Dataset, columns: list[str]) -> None:
@@ -74,6 +90,8 @@ def _check(where: str, rows: Dataset, columns: list[str]) -> None:
         raise ValueError(
             f"{where}: column 'label' is {feature}; it must be a ClassLabel (datasets' class_encode_column makes one)."
         )
+    if feature.num_classes < 2:
+        raise ValueError(f"{where}: all rows are of the one class {feature.names}; classification takes two or more.")
     for i, label in enumerate(rows["label"]):
         if label is None or not 0 <= label < feature.num_classes:
             raise ValueError(f"{where}: the label of row {i} is {label}; it must be 0 to {feature.num_classes - 1}.")

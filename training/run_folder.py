@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from transformers import TrainerState
-from transformers.trainer_utils import get_last_checkpoint
 
 CHECKPOINT = "checkpoint"  # the finished one; the Trainer's own, to resume from, are `checkpoint-STEP` beside it
 
@@ -23,13 +22,13 @@ def resume_point(output_dir: str, resume_from_checkpoint: str | None) -> Path | 
         ValueError: If a run in that folder would be overwritten, or there is nothing to resume.
     """
     folder = Path(output_dir)
-    last = get_last_checkpoint(output_dir) if folder.is_dir() else None
+    last = _last_checkpoint(folder)
     if (folder / CHECKPOINT).exists():
         raise ValueError(f"{folder} holds a finished run ({CHECKPOINT}/); name another --output_dir or delete it.")
     if resume_from_checkpoint is None:
         if last is not None:
             raise ValueError(
-                f"{folder} holds an interrupted run ({Path(last).name}); give --resume_from_checkpoint last to go on, "
+                f"{folder} holds an interrupted run ({last.name}); give --resume_from_checkpoint last to go on, "
                 "name another --output_dir, or delete it."
             )
         return None
@@ -39,13 +38,20 @@ def resume_point(output_dir: str, resume_from_checkpoint: str | None) -> Path | 
     return Path(point)
 
 
-def is_trained(point: Path) -> bool:
-    """Whether a run was interrupted after its last step: the Trainer would make one more."""
-    state = TrainerState.load_from_json(str(point / "trainer_state.json"))
-    return state.global_step >= state.max_steps
+def _last_checkpoint(folder: Path) -> Path | None:
+    """The Trainer's last checkpoint; one without a state, which is written at its end, was cut off by a kill."""
+    points = {
+        path.parent.name.removeprefix("checkpoint-"): path.parent for path in folder.glob("*/trainer_state.json")
+    }
+    return points[max(steps, key=int)] if (steps := [step for step in points if step.isdecimal()]) else None
+
+
+def state_at(point: Path) -> TrainerState:
+    """What the Trainer noted when it saved that checkpoint."""
+    return TrainerState.load_from_json(str(point / "trainer_state.json"))
 
 
 def best_checkpoint(point: Path) -> Path:
     """The best checkpoint of an interrupted run by validation, or, where none was kept as such, its last."""
-    state = TrainerState.load_from_json(str(point / "trainer_state.json"))
-    return Path(state.best_model_checkpoint) if state.best_model_checkpoint else point
+    best = state_at(point).best_model_checkpoint
+    return point.parent / Path(best).name if best else point  # the folder may have been moved since

@@ -1,0 +1,224 @@
+"""Recipe, flags and our defaults -> typed arguments: what goes over what, what follows from what, what is refused."""
+
+import itertools
+import re
+
+import pytest
+
+from training.arguments import DEFAULT_BASE_MODEL, parse_arguments
+
+REQUIRED = ["--dataset_name", "data/toy", "--output_dir", "runs/toy"]
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def write(text: str | bytes):
+        path = tmp_path / "recipe.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+
+    return write
+
+
+def training(*flags):
+    return parse_arguments([*REQUIRED, *map(str, flags)])[2]
+
+
+def test_flags_go_over_the_recipe_and_the_recipe_over_our_defaults_and_ours_over_those_of_transformers(recipe):
+    path = recipe("dataset_name: data/a\noutput_dir: runs/a\nlearning_rate: 2e-4\nnum_train_epochs: 7\n")
+
+    _, data, args = parse_arguments([path, "--learning_rate", "3e-4"])
+
+    assert (data.dataset_name, args.output_dir) == ("data/a", "runs/a")
+    assert args.learning_rate == 3e-4
+    assert args.num_train_epochs == 7
+    assert (args.save_total_limit, args.logging_steps) == (2, 50)
+    assert parse_arguments([recipe("save_total_limit: 9"), *REQUIRED])[2].save_total_limit == 9
+
+
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_the_recipe_may_stand_before_between_or_behind_the_flags(recipe, place):
+    argv = [*REQUIRED[:place], recipe("seed: 7"), *REQUIRED[place:]]
+
+    assert parse_arguments(argv)[2].seed == 7
+
+
+def test_values_of_a_recipe_have_the_type_of_the_argument(recipe):
+    path = recipe(
+        "learning_rate: 1e-4\n"  # a string to YAML 1.1, which asks for 1.0e-4
+        "weight_decay: 0\n"
+        "max_steps: 12\n"
+        "bf16: false\n"
+        "dataloader_pin_memory: no\n"
+        "report_to: none\n"
+        "include_for_metrics: [inputs, loss]\n"
+        "optim: adamw_torch\n"
+        "lr_scheduler_kwargs: {num_cycles: 2, nested: {a: [1, 2]}}\n"
+        "max_length: null\n"
+        "model_revision:\n"
+        "from_scratch: tiny\n"
+        "run_name: '007'\n"
+    )
+
+    model, data, args = parse_arguments([path, *REQUIRED])
+
+    assert (type(args.learning_rate), args.learning_rate) == (float, 1e-4)
+    assert (type(args.weight_decay), args.weight_decay) == (float, 0.0)
+    assert (type(args.max_steps), args.max_steps) == (int, 12)
+    assert (args.bf16, args.dataloader_pin_memory) == (False, False)
+    assert args.report_to == []  # what transformers makes of "none"
+    assert args.include_for_metrics == ["inputs", "loss"]
+    assert args.lr_scheduler_kwargs == {"num_cycles": 2, "nested": {"a": [1, 2]}}
+    assert (data.max_length, model.model_revision, model.from_scratch) == (None, None, "tiny")
+    assert args.run_name == "007"
+
+
+@pytest.mark.parametrize("last", ["include_for_metrics: [loss]", "label_names:\n- a\n- b"])
+def test_a_list_at_the_end_of_a_recipe_takes_nothing_of_the_command_line(recipe, last):
+    path = recipe(f"seed: 9\n{last}")
+
+    for argv in ([path, *REQUIRED], [*REQUIRED, path]):
+        _, data, args = parse_arguments(argv)
+        assert (args.seed, data.dataset_name) == (9, "data/toy")
+
+
+def test_a_recipe_value_that_begins_with_a_dash_is_a_value(recipe):
+    model, data, args = parse_arguments([recipe("dataset_name: --odd\nmax_steps: -1\noutput_dir: -x"), "--seed", "1"])
+
+    assert (data.dataset_name, args.output_dir, args.max_steps) == ("--odd", "-x", -1)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("lerning_rate: 1e-4", "no such argument: lerning_rate"),
+        ("recipe: other.yaml", "no such argument: recipe"),
+        ("help: true", "no such argument: help"),
+        ("1: 2", "no such argument: 1"),
+        ("a: [1, 2", "recipe"),
+        ("a: b: c", "recipe"),
+        ("\tseed: 1", "recipe"),
+        ("- seed\n- 1", "it holds a list"),
+        ("seed", "it holds a str"),
+        ("", "it holds a NoneType"),
+        (b"seed: \xff\xfe", "recipe"),
+        ("learning_rate: quick", "--learning_rate/--learning-rate: invalid float value: 'quick'"),
+        ("max_steps: 1.5", "--max_steps/--max-steps: invalid int value: '1.5'"),
+        ("task: regression", "--task: invalid choice: 'regression'"),
+        ("from_scratch: v3-7b", "--from_scratch/--from-scratch: invalid choice: 'v3-7b'"),
+        ("tuning: ia3", "--tuning: invalid choice: 'ia3'"),
+        ("bf16: perhaps", "--bf16"),
+        ("seed: [1, 2]", "seed is one value, not a list"),
+        ("seed: {a: 1}", "--seed: invalid int value"),
+    ],
+)
+def test_a_recipe_that_cannot_be_taken_ends_with_status_2_and_one_sentence(recipe, capsys, text, told):
+    with pytest.raises(SystemExit) as stop:
+        parse_arguments([recipe(text), *REQUIRED])
+
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert error.startswith("train.py: error: ") and error.count("\n") == 1
+    assert told in error
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["absent.yaml"], "recipe absent.yaml"),
+        (["--lerning_rate", "1"], "unrecognized arguments: --lerning_rate"),
+        (["--learn", "1"], "unrecognized arguments: --learn"),
+        (["--task", "regression"], "argument --task: invalid choice: 'regression'"),
+        (["--seed"], "argument --seed: expected one argument"),
+        (["--max_length", "many"], "argument --max_length/--max-length: invalid int value: 'many'"),
+    ],
+)
+def test_flags_that_cannot_be_taken_end_with_status_2_and_one_sentence(capsys, flags, told):
+    with pytest.raises(SystemExit) as stop:
+        parse_arguments([*REQUIRED, *flags])
+
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert error.startswith("train.py: error: ") and error.count("\n") == 1
+    assert told in error
+
+
+def test_a_folder_as_recipe_is_named(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse_arguments([str(tmp_path), *REQUIRED])
+
+    assert stop.value.code == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--dataset_name", "x"], "--output_dir is not given"),
+        (["--output_dir", "x"], "--dataset_name is not given"),
+        ([*REQUIRED, "--from_scratch", "tiny", "--model_name_or_path", "m"], "are both given"),
+        ([*REQUIRED, "--from_scratch", "tiny", "--tuning", "frozen"], "--tuning frozen"),
+        ([*REQUIRED, "--from_scratch", "tiny", "--tuning", "lora"], "--tuning lora"),
+        ([*REQUIRED, "--task", "mlm", "--tuning", "frozen"], "--task mlm"),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_refused(flags, told):
+    with pytest.raises(ValueError, match=re.escape(told)):
+        parse_arguments(flags)
+
+
+def test_the_base_model_is_the_published_50m_unless_another_or_none_is_named():
+    assert parse_arguments(REQUIRED)[0].model_name_or_path == DEFAULT_BASE_MODEL
+    assert parse_arguments([*REQUIRED, "--model_name_or_path", "m"])[0].model_name_or_path == "m"
+    assert parse_arguments([*REQUIRED, "--from_scratch", "tiny"])[0].model_name_or_path is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "saving", "evaluation"),
+    [
+        ([], ("epoch", 500), ("epoch", 500)),
+        (["--save_steps", 7], ("steps", 7), ("steps", 7)),
+        (["--save_strategy", "steps"], ("steps", 500), ("steps", 500)),
+        (["--save_strategy", "steps", "--save_steps", 7], ("steps", 7), ("steps", 7)),
+        (["--save_strategy", "epoch"], ("epoch", 500), ("epoch", 500)),
+        (["--save_strategy", "best"], ("best", 500), ("epoch", 500)),
+        (["--save_strategy", "no"], ("no", 500), ("no", 500)),
+    ],
+)
+def test_evaluation_follows_saving_with_its_steps(flags, saving, evaluation):
+    args = training(*flags)
+
+    assert (args.save_strategy.value, args.save_steps) == saving
+    assert (args.eval_strategy.value, args.eval_steps) == evaluation
+    assert args.load_best_model_at_end is (args.save_strategy != "no")
+
+
+@pytest.mark.parametrize(
+    ("save", "evaluate"), list(itertools.product(["no", "best", "epoch", "steps"], ["no", "epoch", "steps"]))
+)
+def test_an_evaluation_strategy_that_is_given_wins(save, evaluate):
+    flags = ["--save_strategy", save, "--eval_strategy", evaluate, "--eval_steps", 3, "--save_steps", 6]
+    if (save, evaluate) in [("epoch", "steps"), ("steps", "epoch")]:  # no best one to load at the end
+        with pytest.raises(ValueError, match="strategy"):
+            training(*flags)
+        return
+
+    args = training(*flags)
+
+    assert (args.save_strategy.value, args.eval_strategy.value) == (save, evaluate)
+    assert (args.eval_steps, args.save_steps) == (3, 6)
+    assert args.load_best_model_at_end is ("no" not in (save, evaluate))
+
+
+def test_the_best_model_is_the_most_accurate_or_for_masked_language_modelling_that_of_the_smallest_loss():
+    classifying, masking = training(), training("--task", "mlm")
+    by_mcc, last = training("--metric_for_best_model", "mcc"), training("--load_best_model_at_end", "false")
+
+    assert (classifying.metric_for_best_model, classifying.greater_is_better) == ("accuracy", True)
+    assert (masking.metric_for_best_model, masking.greater_is_better) == ("loss", False)
+    assert by_mcc.metric_for_best_model == "mcc"
+    assert last.load_best_model_at_end is False
+
+
+def test_the_text_columns_reach_the_collators_whatever_is_given():
+    assert training("--remove_unused_columns", "true").remove_unused_columns is False

@@ -1,0 +1,180 @@
+"""Collators -> compared with the tokenizer alone, and with the proportions of BERT's masking."""
+
+import math
+import random
+
+import pytest
+import torch
+from datasets import Dataset
+
+from hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
+from training.collators import ClassificationCollator, MaskingCollator
+
+PAD, MASK, CLS = 1, 2, 3
+FIRST_KMER = {"v1": 4, "v2": 6}
+
+
+@pytest.fixture(params=["v1", "v2"], scope="module")
+def version(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def tokenizer(version):
+    vocabulary = nt_vocabulary(SPECIAL_TOKENS_V1) if version == "v1" else nt_vocabulary()
+    return build_tokenizer(vocabulary, 2048)
+
+
+def random_rows(count: int, shortest: int, longest: int, seed: int = 0, alphabet: str = "ACGT") -> list[dict]:
+    rng = random.Random(seed)
+    return [{"sequence": "".join(rng.choices(alphabet, k=rng.randint(shortest, longest)))} for _ in range(count)]
+
+
+def within(count: int, trials: int, probability: float) -> bool:
+    """Whether a binomial count lies within five standard deviations of its mean (it fails once in 1.7 million)."""
+    return abs(count - trials * probability) <= 5 * math.sqrt(trials * probability * (1 - probability))
+
+
+@pytest.fixture(scope="module")
+def masked(tokenizer):
+    """About 200,000 tokens in rows of very different lengths: ids, masked ids, labels, attention mask."""
+    rows = random_rows(600, 6, 4000)
+    ids = tokenizer([row["sequence"] for row in rows], padding=True, return_tensors="pt")
+    torch.manual_seed(0)
+    batch = MaskingCollator(tokenizer)(rows)
+    assert torch.equal(batch["attention_mask"], ids["attention_mask"])
+    return ids["input_ids"], batch["input_ids"], batch["labels"], batch["attention_mask"].bool()
+
+
+def test_15_percent_of_the_tokens_are_drawn_and_of_these_80_10_and_10_percent_masked_replaced_and_kept(masked):
+    ids, inputs, labels, _ = masked
+    drawn = labels != -100
+    ordinary = (ids != PAD) & (ids != CLS)
+    num_drawn = int(drawn.sum())
+    num_masked = int((inputs == MASK).sum())
+    num_kept = int((drawn & (inputs == ids)).sum())
+    num_replaced = int((drawn & (inputs != MASK) & (inputs != ids)).sum())
+
+    assert num_drawn > 20_000
+    assert within(num_drawn, int(ordinary.sum()), 0.15)
+    assert within(num_masked, num_drawn, 0.8)
+    assert within(num_replaced, num_drawn, 0.1 * 4100 / 4101)  # one in 4,101 is drawn as what it was
+    assert within(num_kept, num_drawn, 0.1 + 0.1 / 4101)
+
+
+def test_special_tokens_and_padding_are_neither_drawn_nor_changed(masked):
+    ids, inputs, labels, attended = masked
+    special = (ids == PAD) | (ids == CLS)
+
+    assert (~attended).any() and torch.equal(ids == PAD, ~attended)
+    assert (labels[special] == -100).all()
+    assert torch.equal(inputs[special], ids[special])
+
+
+def test_labels_are_the_original_ids_and_nothing_else_is_changed(masked):
+    ids, inputs, labels, _ = masked
+    drawn = labels != -100
+
+    assert torch.equal(labels[drawn], ids[drawn])
+    assert torch.equal(inputs[~drawn], ids[~drawn])
+
+
+def test_tokens_put_in_at_random_are_no_special_ones_and_any_other(tokenizer, version):
+    first, last = FIRST_KMER[version], len(tokenizer) - 1
+    rows = [{"sequence": "AAAAAA" * 2000}] * 170
+    torch.manual_seed(1)
+    inputs = MaskingCollator(tokenizer)(rows)["input_ids"]
+    put_in = inputs[(inputs != MASK) & (inputs != CLS) & (inputs != first)]
+    assert len(put_in) > 4_000 * 12 * 0.09  # else the next line asks for too much
+
+    counts = torch.bincount(put_in, minlength=last + 1)
+
+    assert int(put_in.min()) > first and int(put_in.max()) == last
+    # 5,100 draws out of 4,100: a share of 1 - exp(-5100 / 4100), 0.71, comes out at least once.
+    assert (counts[first + 1 :] > 0).float().mean() > 0.6
+    assert int(counts.max()) < 12  # the expected count is 1.2: no token is preferred
+
+
+@pytest.mark.parametrize("sequence", ["A", "ACGTAC", "ACGTACGTACGT", "N"])
+def test_a_batch_of_one_short_window_has_a_masked_token_every_time(tokenizer, sequence):
+    collator = MaskingCollator(tokenizer)
+
+    for _ in range(300):
+        batch = collator([{"sequence": sequence}])
+        assert (batch["labels"] != -100).any()
+        assert int(batch["input_ids"][0, 0]) == CLS
+
+
+def test_masking_differs_from_call_to_call(tokenizer):
+    rows, collator = random_rows(8, 600, 600), MaskingCollator(tokenizer)
+
+    assert not torch.equal(collator(rows)["labels"], collator(rows)["labels"])
+
+
+def test_rows_masked_once_depend_on_the_seed_alone(tokenizer):
+    rows = Dataset.from_list(random_rows(20, 6, 600, alphabet="ACGTN"))
+
+    torch.manual_seed(1)
+    first = MaskingCollator(tokenizer, seed=5).mask_once(rows)
+    torch.manual_seed(2)
+    again = MaskingCollator(tokenizer, seed=5).mask_once(rows)
+    other = MaskingCollator(tokenizer, seed=6).mask_once(rows)
+
+    assert first == again
+    assert first != other
+    for row, original in zip(first, rows, strict=True):
+        ids = tokenizer(original["sequence"]).input_ids
+        drawn = [i for i, label in enumerate(row["labels"]) if label != -100]
+        assert len(row["input_ids"]) == len(row["labels"]) == len(ids)
+        assert drawn and [row["labels"][i] for i in drawn] == [ids[i] for i in drawn]
+
+
+def test_masking_rows_once_leaves_the_draws_of_training_as_they_were(tokenizer):
+    rows = Dataset.from_list(random_rows(5, 60, 60))
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+
+    torch.manual_seed(3)
+    MaskingCollator(tokenizer, seed=5).mask_once(rows)
+
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_rows_that_are_masked_already_are_padded_and_nothing_else(tokenizer):
+    rows = MaskingCollator(tokenizer, seed=5).mask_once(Dataset.from_list(random_rows(9, 6, 600)))
+    longest = max(len(row["labels"]) for row in rows)
+
+    batch = MaskingCollator(tokenizer)(rows)
+
+    assert batch["input_ids"].shape == batch["labels"].shape == (9, longest)
+    for i, row in enumerate(rows):
+        tokens = len(row["labels"])
+        assert batch["input_ids"][i].tolist() == row["input_ids"] + [PAD] * (longest - tokens)
+        assert batch["labels"][i].tolist() == row["labels"] + [-100] * (longest - tokens)
+        assert batch["attention_mask"][i].tolist() == [1] * tokens + [0] * (longest - tokens)
+
+
+def test_a_classification_batch_is_what_the_tokenizer_gives_with_the_labels(tokenizer):
+    rows = [row | {"label": i % 3} for i, row in enumerate(random_rows(7, 1, 300, alphabet="ACGTNacgtu"))]
+
+    batch = ClassificationCollator(tokenizer)(rows)
+
+    longest = max(len(tokenizer(row["sequence"]).input_ids) for row in rows)
+    assert set(batch) == {"input_ids", "attention_mask", "labels"}
+    assert batch["labels"].tolist() == [0, 1, 2, 0, 1, 2, 0] and batch["labels"].dtype == torch.int64
+    for i, row in enumerate(rows):
+        ids = tokenizer(row["sequence"]).input_ids
+        assert batch["input_ids"][i].tolist() == ids + [PAD] * (longest - len(ids))
+        assert batch["attention_mask"][i].tolist() == [1] * len(ids) + [0] * (longest - len(ids))
+
+
+def test_max_length_counts_tokens_with_cls_and_cuts_longer_sequences_alone(tokenizer):
+    rows = [{"sequence": "ACGTAC" * 10, "label": 0}, {"sequence": "ACGTAC" * 2, "label": 1}]
+    ids = tokenizer("ACGTAC" * 10).input_ids
+
+    classification = ClassificationCollator(tokenizer, max_length=5)(rows)
+    masking = MaskingCollator(tokenizer, max_length=5)(rows)
+
+    assert classification["input_ids"].tolist() == [ids[:5], ids[:3] + [PAD] * 2]
+    assert masking["input_ids"].shape == (2, 5)
+    assert masking["attention_mask"].tolist() == [[1] * 5, [1, 1, 1, 0, 0]]

@@ -1,0 +1,97 @@
+"""Trained model -> metrics.json: compared with a plain loop over the rows, and with what was given."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from checkpoints.loading import load_checkpoint
+from hub_code import NucleotideTransformerForMaskedLM, NucleotideTransformerForSequenceClassification
+
+
+@pytest.fixture(scope="module")
+def classification(classification_run):
+    return json.loads((classification_run / "checkpoint" / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def mlm(mlm_run):
+    return json.loads((mlm_run / "checkpoint" / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_scores_are_those_of_a_plain_loop_over_the_rows(classification_run, classification, toy_rows, split):
+    model, tokenizer = load_checkpoint(
+        NucleotideTransformerForSequenceClassification, str(classification_run / "checkpoint")
+    )
+    losses, confusion = [], [[0] * 3 for _ in range(3)]
+    for row in toy_rows[split]:
+        with torch.no_grad():
+            logits = model(**tokenizer(row["sequence"], return_tensors="pt")).logits[0]
+        losses.append(-logits.log_softmax(-1)[row["label"]].item())
+        confusion[row["label"]][logits.argmax().item()] += 1
+
+    measured = classification[split]
+    right = sum(confusion[i][i] for i in range(3))
+    assert measured["confusion_matrix"] == confusion
+    assert measured["accuracy"] == pytest.approx(right / len(losses))
+    assert measured["loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-5)
+    assert measured["recall_per_label"] == pytest.approx(
+        {name: confusion[i][i] / sum(confusion[i]) for i, name in enumerate(["fly", "mouse", "yeast"])}
+    )
+
+
+def test_the_run_is_described_as_it_was(classification, toy_dataset):
+    assert classification["task"] == "classification" and classification["licence"] == "apache-2.0"
+    assert classification["dataset"] == {
+        "name": str(toy_dataset),
+        "config": None,
+        "revision": None,
+        "synthetic": True,
+        "bayes_optimal_accuracy": 1.0,
+        "rows": {"train": 96, "validation": 24, "test": 36},
+    }
+    training = classification["training"]
+    assert training["learning_rate"] == 1e-3  # the recipe's
+    assert training["num_train_epochs"] == 4  # the flag's, over the recipe's 9
+    assert training["steps"] == 4 * 96 // 16
+    assert (training["processes"], training["tuning"], training["chosen_by"]) == (1, "full", "accuracy")
+    assert training["seconds"] > 0 and set(training["versions"]) >= {"torch", "transformers", "datasets"}
+
+
+def test_parameters_are_counted(classification_run, classification):
+    model, _ = load_checkpoint(NucleotideTransformerForSequenceClassification, str(classification_run / "checkpoint"))
+    total = sum(tensor.numel() for tensor in model.state_dict().values())
+
+    assert (classification["model"]["parameters"], classification["model"]["parameters_trained"]) == (total, total)
+    assert classification["model"]["hidden_size"] == model.config.hidden_size
+    assert classification["model"]["label_names"] == ["fly", "mouse", "yeast"]
+
+
+def test_masked_language_modelling_learns_which_letters_the_toy_rows_are_made_of(mlm_run, mlm, toy_rows):
+    """By hand: one token a time under the mask; the drawn ones of the run are a sample of these."""
+    model, tokenizer = load_checkpoint(NucleotideTransformerForMaskedLM, str(mlm_run / "checkpoint"))
+    losses = []
+    for row in toy_rows["test"]:
+        ids = tokenizer(row["sequence"], return_tensors="pt").input_ids[0]
+        for i in range(1, len(ids)):
+            masked = ids.clone()
+            masked[i] = tokenizer.mask_token_id
+            with torch.no_grad():
+                losses.append(-model(masked[None]).logits[0, i].log_softmax(-1)[ids[i]].item())
+
+    mean = sum(losses) / len(losses)
+    assert mlm["test"]["loss"] == pytest.approx(mean, abs=0.5)
+    assert mlm["test"]["loss"] < math.log(4096) / 2  # of 4,096 6-mers, 36 occur
+    assert mlm["test"]["perplexity"] == pytest.approx(math.exp(mlm["test"]["loss"]))
+    assert 0 <= mlm["test"]["masked_accuracy"] <= 1
+    assert mlm["training"]["chosen_by"] == "loss" and mlm["task"] == "mlm"
+
+
+def test_the_metrics_are_strict_json(classification_run, mlm_run):
+    def refuse(constant):
+        raise ValueError(constant)
+
+    for run in (classification_run, mlm_run):
+        assert json.loads((run / "checkpoint" / "metrics.json").read_text(), parse_constant=refuse)
