@@ -92,6 +92,7 @@ def build_trainer(
 def use_all_cores(args: TrainingArguments) -> None:
     """On a CPU, share its cores among the processes: accelerate launch leaves one to each, unless told otherwise."""
     if args.device.type == "cpu":
+        args.dataloader_pin_memory = False  # there is no device to pin for, of which torch warns at every evaluation
         cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
         torch.set_num_threads(max(1, cores // args.world_size))
 
