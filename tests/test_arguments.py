@@ -2,8 +2,10 @@
 
 import itertools
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 
 from training.arguments import DEFAULT_BASE_MODEL, parse_arguments
 
@@ -222,3 +224,14 @@ def test_the_best_model_is_the_most_accurate_or_for_masked_language_modelling_th
 
 def test_the_text_columns_reach_the_collators_whatever_is_given():
     assert training("--remove_unused_columns", "true").remove_unused_columns is False
+
+
+RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_of_the_repository_is_one_that_train_takes(path):
+    written = yaml.safe_load(path.read_text())
+    model_args, data_args, training_args = parse_arguments([str(path)])
+    taken = {**vars(model_args), **vars(data_args), **vars(training_args)}
+    assert {name: taken[name] for name in written} == written
