@@ -1,0 +1,319 @@
+"""Label column -> targets, against plain loops over the rows; and each column that a task cannot take."""
+
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, LargeList, List, Value
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.targets import Targets, encode
+
+SINGLE, MULTI, TOKENS = "single_label_classification", "multi_label_classification", "token_classification"
+
+
+def splits_of(feature=None, **labels):
+    """Splits with the columns `kind`, which holds the labels, and `row`."""
+    features = feature and Features({"kind": feature, "row": Value("int64")})
+    return DatasetDict(
+        {
+            split: Dataset.from_dict({"kind": values, "row": list(range(len(values)))}, features)
+            for split, values in labels.items()
+        }
+    )
+
+
+def encoded(splits, task="classification", separator=None):
+    """The labels of each split, and what they mean."""
+    result, targets = encode(splits, "kind", task, separator)
+    for split, rows in result.items():
+        assert set(rows.features) == {"row", "label"}
+        assert rows["row"][:] == splits[split]["row"][:]
+    return {split: rows["label"][:] for split, rows in result.items()}, targets
+
+
+def fault_of(splits, task="classification", separator=None):
+    with pytest.raises(ValueError) as raised:
+        encode(splits, "kind", task, separator)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("feature", [None, Value("large_string")])
+def test_strings_become_ids_of_the_sorted_labels_of_train(feature):
+    splits = splits_of(feature, train=["yeast", "fly", "NA", "fly"], validation=["NA"], test=["yeast", "fly"])
+
+    labels, targets = encoded(splits)
+
+    assert targets == Targets(SINGLE, ["NA", "fly", "yeast"], 3)
+    assert labels == {"train": [2, 1, 0, 1], "validation": [0], "test": [2, 1]}
+
+
+def test_the_ids_of_a_classlabel_stay_as_they_are():
+    feature = ClassLabel(names=["yeast", "fly", "absent"])
+
+    labels, targets = encoded(splits_of(feature, train=[1, 0, 1], test=[0, 1]))
+
+    assert targets == Targets(SINGLE, ["yeast", "fly", "absent"], 3)
+    assert labels == {"train": [1, 0, 1], "test": [0, 1]}
+
+
+def test_splits_that_number_their_classes_otherwise_follow_train_by_name():
+    splits = splits_of(ClassLabel(names=["yeast", "fly"]), train=[0, 1])
+    splits["validation"] = splits_of(ClassLabel(names=["fly", "unused", "yeast"]), rows=[0, 2, 2])["rows"]
+    splits["test"] = splits_of(Value("string"), rows=["fly", "yeast"])["rows"]
+
+    assert encoded(splits)[0] == {"train": [0, 1], "validation": [1, 0, 0], "test": [1, 0]}
+
+
+def test_booleans_and_whole_numbers_are_classes_in_their_own_order():
+    assert encoded(splits_of(train=[True, False])) == ({"train": [1, 0]}, Targets(SINGLE, ["False", "True"], 2))
+    labels, targets = encoded(splits_of(train=[10, -1, 9, 10], test=[9]))
+    assert targets == Targets(SINGLE, ["-1", "9", "10"], 3)
+    assert labels == {"train": [2, 0, 1, 2], "test": [1]}
+
+
+def test_lists_of_labels_become_one_number_a_label():
+    labels, targets = encoded(splits_of(train=[["b", "a"], [], ["c", "c"]], validation=[["a"]]))
+
+    assert targets == Targets(MULTI, ["a", "b", "c"], 3)
+    assert labels == {"train": [[1, 1, 0], [0, 0, 0], [0, 0, 1]], "validation": [[1, 0, 0]]}
+
+
+@pytest.mark.parametrize(
+    ("feature", "train", "names", "expected"),
+    [
+        (List(Value("int64")), [[10, 9], [9]], ["9", "10"], [[1, 1], [1, 0]]),
+        (List(ClassLabel(names=["b", "a"])), [[1], [0]], ["b", "a"], [[0, 1], [1, 0]]),
+        (List(Value("string"), length=2), [["x", "y"], ["y", "y"]], ["x", "y"], [[1, 1], [0, 1]]),
+        (LargeList(Value("string")), [["x"], ["x"]], ["x"], [[1], [1]]),
+    ],
+)
+def test_lists_of_numbers_and_classes_and_of_other_kinds_are_taken_too(feature, train, names, expected):
+    labels, targets = encoded(splits_of(feature, train=train))
+
+    assert targets == Targets(MULTI, names, len(names))
+    assert labels == {"train": expected}
+
+
+def test_a_split_without_any_label_goes_with_a_multi_label_train():
+    assert encoded(splits_of(train=[["b", "a"]], test=[[], []]))[0]["test"] == [[0, 0], [0, 0]]
+
+
+def test_the_multi_label_column_has_a_fixed_length_of_float32():
+    result, _ = encode(splits_of(train=[["b", "a"], []]), "kind", "classification")
+
+    assert result["train"].features["label"] == List(Value("float32"), length=2)
+
+
+def test_a_separator_makes_several_labels_of_a_string_and_none_of_an_empty_one():
+    labels, targets = encoded(splits_of(train=["b; a", "", None, ";c ;"], test=["a"]), separator=";")
+
+    assert targets == Targets(MULTI, ["a", "b", "c"], 3)
+    assert labels == {"train": [[1, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 1]], "test": [[1, 0, 0]]}
+
+
+def test_a_separator_goes_with_whole_numbers_for_no_row_of_a_file_may_have_two():
+    splits = splits_of(train=["1, 2", "10"])
+    splits["test"] = splits_of(rows=[10, 2])["rows"]
+
+    labels, targets = encoded(splits, separator=",")
+
+    assert targets.label_names == ["1", "10", "2"]
+    assert labels["test"] == [[0, 1, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("feature", [Value("int32"), Value("float64"), Value("float16"), Value("uint8")])
+def test_numbers_of_any_type_become_float32(feature):
+    splits = splits_of(feature, train=[0, 1, 2], test=[3])
+
+    result, targets = encode(splits, "kind", "regression")
+
+    assert targets == Targets("regression", [], 1)
+    assert result["train"].features["label"] == Value("float32")
+    assert [rows["label"][:] for rows in result.values()] == [[0.0, 1.0, 2.0], [3.0]]
+
+
+@pytest.mark.parametrize("feature", [List(Value("float64")), List(Value("int64")), List(Value("float32"), length=2)])
+def test_lists_of_numbers_become_as_many_outputs(feature):
+    result, targets = encode(splits_of(feature, train=[[1, 2], [3, 4]], test=[[5, 6]]), "kind", "regression")
+
+    assert targets == Targets("regression", [], 2)
+    assert result["train"].features["label"] == List(Value("float32"), length=2)
+    assert [rows["label"][:] for rows in result.values()] == [[[1, 2], [3, 4]], [[5, 6]]]
+
+
+def test_token_labels_are_ids_and_minus_100_where_a_token_has_none():
+    splits = splits_of(train=[["exon", None, "intron"], [], ["exon"]], test=[[None], ["intron"]])
+
+    result, targets = encode(splits, "kind", "token_classification")
+
+    assert targets == Targets(TOKENS, ["exon", "intron"], 2)
+    assert result["train"].features["label"] == List(Value("int64"))
+    assert result["train"]["label"][:] == [[0, -100, 1], [], [0]]
+    assert result["test"]["label"][:] == [[-100], [1]]
+
+
+@pytest.mark.parametrize("feature", [List(Value("int64")), List(ClassLabel(names=["0", "1"])), List(Value("int8"))])
+def test_token_labels_may_be_numbers_and_minus_100_stays(feature):
+    splits = splits_of(Value("string"), train=["", ""])
+    splits["train"] = Dataset.from_dict({"kind": [[1, -100], [0, None]], "row": [0, 1]}).cast_column("kind", feature)
+
+    assert encoded(splits, "token_classification")[0] == {"train": [[1, -100], [0, -100]]}
+
+
+NAMES = st.text(st.sampled_from("ab;é "), max_size=3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(NAMES.filter(bool), max_size=4), min_size=1, max_size=8), st.data())
+def test_multi_label_and_token_ids_are_those_of_plain_loops(rows, data):
+    rows.append(["a", "b"])
+    names = sorted({name for row in rows for name in row})
+    test = data.draw(st.lists(st.lists(st.sampled_from(names), max_size=3), min_size=1, max_size=4))
+    splits = splits_of(List(Value("string")), train=rows, test=test)
+
+    labels, targets = encoded(splits)
+    assert targets == Targets(MULTI, names, len(names))
+    assert labels["train"] == [[float(name in row) for name in names] for row in rows]
+    assert labels["test"] == [[float(name in row) for name in names] for row in test]
+
+    labels, targets = encoded(splits, "token_classification")
+    assert targets == Targets(TOKENS, names, len(names))
+    assert labels["train"] == [[names.index(name) for name in row] for row in rows]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(NAMES, min_size=1, max_size=8))
+def test_separated_labels_are_those_of_plain_loops(texts):
+    texts.append("a;b")
+    rows = [{piece.strip() for piece in text.split(";")} - {""} for text in texts]
+    names = sorted(set.union(*rows))
+
+    labels, targets = encoded(splits_of(train=texts), separator=";")
+
+    assert targets == Targets(MULTI, names, len(names))
+    assert labels["train"] == [[float(name in row) for name in names] for row in rows]
+
+
+def test_rows_that_were_selected_keep_their_labels():
+    splits = splits_of(train=["a", "b", "c", "a"])
+    splits["train"] = splits["train"].select([3, 1, 1])
+
+    assert encoded(splits) == ({"train": [0, 1, 1]}, Targets(SINGLE, ["a", "b"], 2))
+
+
+def test_the_column_may_be_called_label_and_another_of_that_name_is_replaced():
+    rows = Dataset.from_dict({"label": ["a", "b"], "species": ["y", "x"], "sequence": ["A", "C"]})
+
+    by_label = encode(DatasetDict(train=rows), "label", "classification")[0]["train"]
+    by_species = encode(DatasetDict(train=rows), "species", "classification")[0]["train"]
+
+    assert by_label.to_dict() == {"species": ["y", "x"], "sequence": ["A", "C"], "label": [0, 1]}
+    assert by_species.to_dict() == {"sequence": ["A", "C"], "label": [1, 0]}
+
+
+@pytest.mark.parametrize(
+    ("splits", "told"),
+    [
+        (
+            splits_of(train=["a", "b"], test=["a", "c"]),
+            "split test: the label 'c' of row 1 is not in train, which has",
+        ),
+        (splits_of(train=[["a"]], test=[[], ["a", "c"]]), "split test: the label 'c' of row 1 is not in train"),
+        (
+            splits_of(train=[str(i) for i in range(99)], test=["x"]),
+            "has 0, 1, 10, 11, 12, 13, 14, 15, 16, 17, …; move",
+        ),
+        (splits_of(train=["a", "b"], test=["b", None]), "split test: the label of row 1 is missing"),
+        (splits_of(train=[["a"], None]), "split train: the label of row 1 is missing"),
+        (splits_of(train=[["a"], [], ["a", None]]), "split train: the label None of row 2 is missing"),
+        (splits_of(Value("null"), train=[None, None]), "split train: the label of row 0 is missing"),
+        (splits_of(train=["a", "", "b"]), "split train: the label '' of row 1 is an empty string"),
+        (splits_of(ClassLabel(names=["a", "b"]), train=[0, 1, -1]), "the label -1 of row 2 is none of the ids 0 to 1"),
+        (splits_of(train=["a", "a"]), "column 'kind' holds 1 label; classification takes 2 or more"),
+        (splits_of(ClassLabel(names=["a", "b"]), train=[0, 0]), "column 'kind' holds 1 label; classification takes 2"),
+        (splits_of(train=[[], []]), "column 'kind' holds 0 labels; classification takes 1 or more"),
+        (splits_of(train=[0.5, 1.0]), "column 'kind' is Value('float64'); for numbers give --task regression"),
+        (
+            splits_of(train=[[0.5], [1.0]]),
+            "column 'kind' is List(Value('float64')); for numbers give --task regression",
+        ),
+        (splits_of(train=[[["a"]]]), "a label is a ClassLabel, a string, a boolean or a whole number, or a list of"),
+        (splits_of(Value("timestamp[s]"), train=[0, 1]), "a label is a ClassLabel, a string, a boolean or a whole"),
+        (splits_of(train=["a", "b"], test=[]), "split test: it is empty"),
+        (
+            DatasetDict(train=splits_of(rows=["a", "b"])["rows"], test=splits_of(rows=[["a"]])["rows"]),
+            "split test: column 'kind' is List(Value('string')), but that of train is Value('string')",
+        ),
+        (
+            DatasetDict(train=splits_of(rows=[["a"]])["rows"], test=splits_of(rows=["a"])["rows"]),
+            "split test: column 'kind' is Value('string'), but that of train is List(Value('string'))",
+        ),
+    ],
+)
+def test_labels_that_classification_cannot_take_are_refused_with_the_reason(splits, told):
+    assert told in fault_of(splits)
+
+
+@pytest.mark.parametrize(
+    ("splits", "told"),
+    [
+        (splits_of(train=[1.0, None]), "split train: the label of row 1 is missing"),
+        (splits_of(train=[1.0], test=[2.0, np.nan]), "split test: the label nan of row 1 is no finite number"),
+        (splits_of(train=[1.0, -np.inf]), "split train: the label -inf of row 1 is no finite number"),
+        (splits_of(train=[1.0, 1e300]), "split train: the label inf of row 1 is no finite number of float32"),
+        (splits_of(train=[[1.0], [np.nan]]), "split train: the label nan of row 1 is no finite number"),
+        (splits_of(train=[[1.0, 2.0], [3.0, None]]), "split train: the label None of row 1 is no finite number"),
+        (splits_of(train=[[1.0], [2.0]], test=[[1.0], [2.0, 3.0]]), "split test: the label of row 1 is a list of 2"),
+        (splits_of(train=[[1.0, 2.0], []]), "split train: the label of row 1 is a list of 0 numbers and that of the"),
+        (splits_of(List(Value("float32")), train=[[], []]), "split train: the label of row 0 is a list of 0 numbers"),
+        (splits_of(train=["1", "2.5"]), "column 'kind' is Value('string'); --task regression takes numbers"),
+        (splits_of(train=["1", "NA"]), "column 'kind' is Value('string') (row 1 is 'NA'); --task regression takes"),
+        (splits_of(train=[True, False]), "column 'kind' is Value('bool'); --task regression takes numbers"),
+        (
+            splits_of(ClassLabel(names=["a", "b"]), train=[0, 1]),
+            "--task regression takes numbers, or lists of equally",
+        ),
+        (
+            DatasetDict(train=splits_of(rows=[1.0])["rows"], test=splits_of(rows=[[1.0]])["rows"]),
+            "split test: column 'kind' is List(Value('float64')), but that of train is Value('float64')",
+        ),
+    ],
+)
+def test_labels_that_regression_cannot_take_are_refused_with_the_reason(splits, told):
+    assert told in fault_of(splits, "regression")
+
+
+@pytest.mark.parametrize(
+    ("splits", "told"),
+    [
+        (splits_of(train=["a", "b"]), "--task token_classification takes a list of labels a row"),
+        (splits_of(train=[["a", "b"], None]), "split train: the label of row 1 is missing"),
+        (splits_of(train=[["a", None], ["a"]]), "column 'kind' holds 1 label; token_classification takes 2 or more"),
+        (
+            splits_of(train=[["a", "b"]], test=[["a"], [None, "c"]]),
+            "split test: the label 'c' of row 1 is not in train",
+        ),
+        (splits_of(train=[[0.5]]), "for numbers give --task regression"),
+    ],
+)
+def test_labels_that_token_classification_cannot_take_are_refused_with_the_reason(splits, told):
+    assert told in fault_of(splits, "token_classification")
+
+
+def test_a_column_that_is_not_there_is_refused_with_those_that_are():
+    splits = splits_of(train=["a", "b"], test=["a"])
+    splits["test"] = splits["test"].rename_column("kind", "other")
+
+    with pytest.raises(ValueError, match="split test: there is no column 'kind', only other, row"):
+        encode(splits, "kind", "classification")
+
+
+def test_a_separator_goes_with_strings_and_classification_alone_and_a_task_has_a_name():
+    splits = splits_of(train=["a", "b"])
+    assert "label separator ';': give one or more letters, for classification only" in fault_of(
+        splits, "regression", ";"
+    )
+    assert "label separator ''" in fault_of(splits, separator="")
+    assert "a label separator is for strings" in fault_of(splits_of(train=[["a"], ["b"]]), separator=";")
+    assert "task 'mlm': it is one of classification, regression, token_classification" in fault_of(splits, "mlm")
