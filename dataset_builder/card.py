@@ -1,12 +1,16 @@
-"""build.json -> README.md, the card of the data set."""
+"""build.json of each configuration -> README.md, the card of the data set."""
 
+import hashlib
+import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from dataset_builder.composition import CODONS
+from dataset_builder.layout import DEFAULT, build_file, data_files
 from dataset_builder.sources import ENSEMBL
 from dataset_builder.species import ENSEMBL_LICENCE
 from dataset_builder.synthetic import MAX_WINDOWS, MIN_WINDOWS, codon_usage_notes
@@ -24,51 +28,80 @@ SIZE_CATEGORIES = (
 )
 
 
-def render_card(build: dict[str, Any]) -> str:
-    """README.md of a data set: metadata for the Hub and the text of dataset_card.md, filled from build.json."""
+def render_card(builds: Sequence[dict[str, Any]], repo_id: str | None = None) -> str:
+    """README.md of a data set: metadata for the Hub and the text of dataset_card.md, filled from the records.
+
+    Args:
+        builds: A record each of the configurations, the default one first.
+        repo_id: Where the data set is on the Hub; None for a folder.
+    """
     return str(
         DatasetCard.from_template(
-            card_data(build),
+            card_data(builds),
             template_path=str(TEMPLATE),
-            build=build,
+            builds=builds,
+            repo_id=repo_id,
+            default=DEFAULT,
             splits=SPLITS,
-            command=command(build),
+            command=command,
+            build_file=build_file,
             escaped=escaped,
             codons=CODONS,
             codon_usage_notes=codon_usage_notes(),
             gene_windows=(MIN_WINDOWS, MAX_WINDOWS),
-            totals={split: sum(each["splits"][split]["kept"] for each in build["species"]) for split in SPLITS},
+            total=total,
         )
     )
 
 
-def card_data(build: dict[str, Any]) -> DatasetCardData:
+def card_data(builds: Sequence[dict[str, Any]]) -> DatasetCardData:
     """The card's YAML block."""
-    if build["synthetic"]:
+    first = builds[0]
+    if first["synthetic"]:
         licence = {"license": "cc0-1.0"}
-    elif build["source"] == ENSEMBL:
+    elif first["source"] == ENSEMBL:
         licence = {
             "license": "other",
             "license_name": "ensembl-and-embl-ebi-terms-of-use",
             "license_link": ENSEMBL_LICENCE[1],
         }
     else:
-        licence = {"license": "unknown"}
-    windows = sum(counts["kept"] for species in build["species"] for counts in species["splits"].values())
+        licences = sorted({build["license"] or "unknown" for build in builds})
+        licence = {"license": licences if len(licences) > 1 else licences[0]}
+    windows = sum(total(build, split) for build in builds for split in SPLITS)
+    infos = [{"config_name": build["config_name"], **build["dataset_info"]} for build in builds]
     return DatasetCardData(
         **licence,
         task_categories=["text-classification"],
         size_categories=[next(name for bound, name in SIZE_CATEGORIES if windows < bound)],
-        pretty_name="Coding-sequence windows of six species" + (" (synthetic)" if build["synthetic"] else ""),
+        pretty_name="Coding-sequence windows of six species" + (" (synthetic)" if first["synthetic"] else ""),
         tags=["biology", "genomics", "dna", "coding-sequence", "nucleotide-transformer"]
-        + (["synthetic"] if build["synthetic"] else []),
+        + (["synthetic"] if first["synthetic"] else []),
         configs=[
             {
-                "config_name": "default",
-                "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in SPLITS],
+                "config_name": build["config_name"],
+                "description": _description(build),
+                "data_files": data_files(build["config_name"]),
             }
+            for build in builds
         ],
+        dataset_info=infos if len(infos) > 1 else infos[0],
     )
+
+
+def _description(build: dict[str, Any]) -> str:
+    """What tells this build from any other.
+
+    Of a local folder whose card lists its files, `load_dataset` knows nothing but the card's metadata: without this it
+    would give an earlier build of the same folder out of its cache (datasets 5.2).
+    """
+    digest = hashlib.sha256(json.dumps(build["files"], sort_keys=True).encode()).hexdigest()
+    return f"windows of {build['window_nt']} nt, seed {build['seed']}, build {digest[:16]}"
+
+
+def total(build: dict[str, Any], split: str) -> int:
+    """Windows of all species in a split."""
+    return sum(species["splits"][split]["kept"] for species in build["species"])
 
 
 def command(build: dict[str, Any]) -> str:
@@ -76,7 +109,9 @@ def command(build: dict[str, Any]) -> str:
     source = "DIR" if build["source"] == "folder" else build["source"]
     budgets = build["windows_per_species"]
     windows = " ".join(f"--{split}_per_species {budgets[split]}" for split in SPLITS) if budgets else "--all_windows"
-    options = f"--source {source} --window_nt {build['window_nt']} {windows} --seed {build['seed']}"
+    name = "" if build["config_name"] == DEFAULT else f" --config_name {build['config_name']}"
+    licence = f" --license {build['license']}" if build["license"] else ""
+    options = f"--source {source} --window_nt {build['window_nt']} {windows} --seed {build['seed']}{name}{licence}"
     return f"python -m dataset_builder {options}"
 
 

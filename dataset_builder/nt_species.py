@@ -11,6 +11,7 @@ import numpy as np
 
 from dataset_builder.cds import CDS
 from dataset_builder.composition import codon_counts, gc_content
+from dataset_builder.layout import BUILDER
 from dataset_builder.sources import ENSEMBL, SYNTHETIC, Origin, genes_of_codon_usage, genes_of_ensembl, genes_of_folder
 from dataset_builder.species import SPECIES, SPECIES_NAMES
 from dataset_builder.synthetic import bayes_optimal_predictions, codon_usage, num_genes_for
@@ -116,7 +117,7 @@ class NtSpecies(datasets.GeneratorBasedBuilder):
         self._genes_of_species, self._windows, self._rows = genes, windows, rows
         bayes_optimal_accuracy = self._bayes_optimal_accuracy() if config.source == SYNTHETIC else None
         self.build = {
-            "builder": "dataset_builder",
+            "builder": BUILDER,
             "builder_version": str(self.VERSION),
             "library_versions": {name: version(name) for name in ("datasets", "numpy", "pyarrow")},
             "source": config.source if config.source in (ENSEMBL, SYNTHETIC) else "folder",

@@ -109,6 +109,8 @@ def test_the_card_is_valid_and_holds_the_figures_of_the_record(source, tmp_path)
     metadata = card.data.to_dict()
     assert metadata["license"] == "unknown" and metadata["task_categories"] == ["text-classification"]
     assert metadata["size_categories"] == ["n<1K"] and "synthetic" not in card.content.lower()
+    assert [config.pop("description")[:27] for config in metadata["configs"]] == ["windows of 60 nt, seed 42, "]
+    assert metadata["dataset_info"]["splits"][0]["num_examples"] == 6 * SMALL["train_per_species"]
     assert metadata["configs"] == [
         {
             "config_name": "default",
@@ -120,9 +122,13 @@ def test_the_card_is_valid_and_holds_the_figures_of_the_record(source, tmp_path)
         "--test_per_species 10 --seed 42"
     )
     assert command in card.text and str(source) not in card.content
-    assert parse_arguments(command.split()[3:]) == {
+    options, target, push_only = parse_arguments(command.split()[3:])
+    assert (target, push_only) == (None, False)
+    assert options == {
         "source": "DIR",
         "output_dir": "data/nt-species",
+        "config_name": "default",
+        "license": None,
         "window_nt": 60,
         "seed": 42,
         **SMALL,
@@ -180,6 +186,32 @@ def test_an_earlier_build_is_replaced(synthetic, tmp_path):
     assert entries(tmp_path) == ["out"]
 
 
+def test_load_dataset_never_gives_an_earlier_build_of_the_same_folder(tmp_path):
+    first = []
+    for seed in (1, 2, 1):
+        write_folder(tmp_path / "out", source="synthetic", seed=seed, **SMALL)
+        first.append(load_dataset(str(tmp_path / "out"), split="train")[0]["sequence"])
+    assert first[0] == first[2] != first[1]
+
+
+def test_another_configuration_lies_in_a_folder_of_its_name_and_loads_by_it(tmp_path):
+    write_folder(tmp_path / "out", config_name="w90", source="synthetic", window_nt=90, **SMALL)
+    assert entries(tmp_path / "out") == ["README.md", "w90"]
+    assert "build.json" in entries(tmp_path / "out" / "w90")
+    assert len(load_dataset(str(tmp_path / "out"), "w90", split="test")[0]["sequence"]) == 90
+    command = json.loads((tmp_path / "out" / "w90" / "build.json").read_text())["config_name"]
+    assert command == "w90" and "--config_name w90" in (tmp_path / "out" / "README.md").read_text()
+    write_folder(tmp_path / "out", source="synthetic", **SMALL)  # an earlier build, so it may be replaced
+    assert entries(tmp_path / "out") == ["README.md", "build.json", "data"]
+
+
+def test_a_folders_licence_is_said_where_it_is_known(source, tmp_path):
+    write_folder(tmp_path / "out", source=str(source), license="cc-by-4.0", **SMALL)
+    card = DatasetCard.load(tmp_path / "out" / "README.md")
+    assert card.data.license == "cc-by-4.0" and "Licence: cc-by-4.0." in card.text
+    assert "--license cc-by-4.0" in card.text
+
+
 def test_an_empty_folder_is_filled_and_missing_parents_are_made(tmp_path):
     (tmp_path / "empty").mkdir()
     write_folder(tmp_path / "empty", source="synthetic", **SMALL)
@@ -194,7 +226,7 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path, capsys):
     assert main(["--source", "synthetic", "--output_dir", str(tmp_path / "thesis")]) == 2
     assert main(["--source", "synthetic", "--output_dir", str(tmp_path / "thesis" / "chapter.md")]) == 2
     first, second = capsys.readouterr().err.splitlines()
-    assert "holds files but no build.json" in first and str(tmp_path / "thesis") in first
+    assert "holds other files than one build of this program left there" in first and str(tmp_path / "thesis") in first
     assert "is a file" in second
     assert (tmp_path / "thesis" / "chapter.md").read_text() == "all my work"
 
@@ -254,6 +286,26 @@ def test_bad_input_is_one_sentence_and_leaves_nothing_behind(source, tmp_path, c
     assert captured.out == "" and entries(tmp_path) == ["source"]
 
 
+def test_a_folder_that_holds_a_build_and_something_else_is_not_replaced(synthetic, tmp_path, capsys):
+    parent, mixed, foreign = tmp_path / "data", tmp_path / "mixed", tmp_path / "foreign"
+    shutil.copytree(synthetic, parent / "nt-species")
+    shutil.copytree(synthetic, mixed)
+    (mixed / "my_notes.txt").write_text("all my work")
+    (foreign / "pkg").mkdir(parents=True)
+    (foreign / "pkg" / "build.json").write_text('{"a": 1}')
+    for folder in (parent, mixed, foreign):
+        before = sorted(folder.rglob("*"))
+        assert main(["--source", "synthetic", "--output_dir", str(folder), *SMALL_FLAGS]) == 2
+        assert "and is not replaced" in capsys.readouterr().err
+        assert sorted(folder.rglob("*")) == before
+
+
+def test_a_folder_below_a_file_is_refused_at_once(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["--source", "synthetic", "--output_dir", str(tmp_path / "file" / "out")]) == 2
+    assert f"{tmp_path / 'file'} is a file; give a folder." in capsys.readouterr().err
+
+
 def test_bad_input_ends_the_program_with_2_and_no_traceback(source, tmp_path):
     break_source(source, "truncated")
     done = program("--source", source, "--output_dir", tmp_path / "out", *SMALL_FLAGS)
@@ -269,6 +321,16 @@ def test_bad_input_ends_the_program_with_2_and_no_traceback(source, tmp_path):
         (["--source", "synthetic", "--window_nt", "61"], "window_nt is 61"),
         (["--source", "synthetic", "--seed", "-1"], "seed is -1"),
         (["--source", "synthetic", "--test_per_species", "0"], "test_per_species is 0"),
+        (["--push_to_hub", "user/x"], "--source is not given"),
+        (["--source", "synthetic", "--private"], "say where: --push_to_hub USER/NAME"),
+        (["--source", "synthetic", "--config_name", "../x"], "--config_name '../x'"),
+        (["--source", "synthetic", "--config_name", "data"], "not 'data'"),
+        (["--source", "synthetic", "--license", "mit"], "the licence of synthetic is known"),
+        (["--push_only", "--push_to_hub", "user/x"], "holds 0 data sets"),
+        (["--push_only", "--push_to_hub", "user/x", "--config_name", "w60"], "leave out --config_name"),
+        (["--push_only", "--push_to_hub", "user/x", "--source", "synthetic", "--seed", "7"], "--source, --seed"),
+        (["--push_only", "--push_to_hub", "user/x", "--all_windows"], "leave out --all_windows"),
+        (["--source", "synthetic", "--config_name", "build.json"], "--config_name 'build.json'"),
         (["--source", "synthetic", "--all_windows", "--test_per_species", "5"], "leave out the numbers per species"),
     ],
 )
