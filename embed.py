@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 from transformers import HfArgumentParser
 
-from checkpoints.loading import load_checkpoint
+from checkpoints.loading import find_checkpoint, load_checkpoint
 from dataset_builder.cds import CDSFileError, Record, read_records
 from hub_code import DNAEmbeddingPipeline, NucleotideTransformerModel
 
@@ -35,11 +35,17 @@ class EmbedArguments:
     model: str = field(metadata={"help": "Folder or Hub id of a checkpoint, ours or a published one."})
     input: str = field(metadata={"help": "FASTA file, plain or .gz."})
     output: str = field(metadata={"help": "Parquet file to write."})
+    revision: str | None = field(
+        default=None, metadata={"help": "Branch, tag or commit of the checkpoint on the Hub."}
+    )
     overwrite: bool = field(default=False, metadata={"help": "Replace the output file if it is there."})
     batch_size: int = field(default=32, metadata={"help": "Sequences a forward pass."})
     max_length: int | None = field(
         default=None,
         metadata={"help": "Tokens to keep of a sequence, <cls> included; not given: a longer one is an error."},
+    )
+    allow_pickle: bool = field(
+        default=False, metadata={"help": "Load weights in pickle format, where the checkpoint has no others."}
     )
 
 
@@ -112,7 +118,8 @@ def main() -> None:
     try:
         args = HfArgumentParser(EmbedArguments, allow_abbrev=False).parse_args_into_dataclasses()[0]
         check_files(args)
-        model, tokenizer = load_checkpoint(NucleotideTransformerModel, args.model)
+        files = find_checkpoint(args.model, args.revision, args.allow_pickle)
+        model, tokenizer = load_checkpoint(NucleotideTransformerModel, files)
         parameters = {} if args.max_length is None else {"max_length": args.max_length}
         pipeline = DNAEmbeddingPipeline(model, tokenizer, batch_size=args.batch_size, **parameters)
         rows = tqdm(embed_records(pipeline, args.input), desc="embedding", unit=" sequences")

@@ -59,6 +59,16 @@ class ProbeArguments:
         metadata={"help": "Data set: a folder written by dataset_builder, or one of the Hub with the same columns."}
     )
     output_dir: str = field(metadata={"help": "Folder of the report; files of an earlier report are replaced."})
+    model_revision: str | None = field(
+        default=None,
+        metadata={"help": "Branch, tag or commit of the checkpoint on the Hub: pin the code that you read."},
+    )
+    dataset_config_name: str | None = field(
+        default=None, metadata={"help": "Which configuration of the data set, where it has several."}
+    )
+    dataset_revision: str | None = field(
+        default=None, metadata={"help": "Branch, tag or commit of the data set on the Hub."}
+    )
     batch_size: int = field(default=64, metadata={"help": "Windows embedded at a time."})
     seed: int = field(default=42, metadata={"help": "Decides the layout of the UMAP; the rest knows no chance."})
     trust_remote_code: bool = field(
@@ -78,9 +88,9 @@ def prepare_output(args: ProbeArguments) -> Path:
         return folder
 
 
-def load_windows(name: str) -> SequenceData:
+def load_windows(name: str, config_name: str | None = None, revision: str | None = None) -> SequenceData:
     """The data set, with all three splits, and labels that can be learnt from train."""
-    data = load_sequences(name, with_labels=True)
+    data = load_sequences(name, config_name, revision, with_labels=True)
     if "test" not in data.splits:
         raise ValueError(f"{name}: there is no split 'test', only {', '.join(data.splits)}; the report is about it.")
     in_train = set(data.splits["train"]["label"])
@@ -108,7 +118,11 @@ def load_embed(args: ProbeArguments) -> Embed:
         )
     try:
         embedding_pipeline = pipeline(
-            "dna-embedding", model=args.model, trust_remote_code=True, batch_size=args.batch_size
+            "dna-embedding",
+            model=args.model,
+            revision=args.model_revision,
+            trust_remote_code=True,
+            batch_size=args.batch_size,
         )
     except (ValueError, OSError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{args.model} cannot be loaded: {error}") from error
@@ -257,10 +271,10 @@ def table(report: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    (args,) = HfArgumentParser(ProbeArguments).parse_args_into_dataclasses()
     try:
+        (args,) = HfArgumentParser(ProbeArguments, allow_abbrev=False).parse_args_into_dataclasses()
         folder = prepare_output(args)
-        data = load_windows(args.dataset_name)
+        data = load_windows(args.dataset_name, args.dataset_config_name, args.dataset_revision)
         fine_tuned = read_fine_tuned(args.model, data)
         embed = load_embed(args)
         embeddings = {split: embed(data.splits[split]["sequence"], split) for split in SPLITS}

@@ -43,7 +43,7 @@ def save_checkpoint(
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         whole = Path(scratch) / folder.name
         if isinstance(model, PeftModel):
-            model.save_pretrained(whole / "adapter")
+            model.save_pretrained(whole / "adapter", save_embedding_layers=False)  # or it looks for the base model
             (whole / "adapter" / "README.md").unlink(missing_ok=True)  # peft's template; ours is at the root
             model = model.merge_and_unload()
         model.save_pretrained(whole)

@@ -19,6 +19,8 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 from datasets import ClassLabel, Dataset, Features, Value  # noqa: E402
 
+pytest_plugins = ["tests.hub_fixtures"]
+
 REPOSITORY = Path(__file__).parent.parent
 TOY_LABELS = ["fly", "mouse", "yeast"]
 TOY_ROWS = {"train": 96, "validation": 24, "test": 36}
@@ -60,7 +62,8 @@ def write_dataset():
             card += [f"  - split: {split}", f"    path: data/{split}.parquet"]
         (folder / "README.md").write_text("\n".join([*card, "---", ""]), encoding="utf-8")
         if build is not None:
-            (folder / "build.json").write_text(json.dumps(build), encoding="utf-8")
+            record = {"builder": "dataset_builder", "config_name": "windows", **build}
+            (folder / "build.json").write_text(json.dumps(record), encoding="utf-8")
         return folder
 
     return write

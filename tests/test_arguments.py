@@ -29,7 +29,7 @@ def training(*flags):
 def test_flags_go_over_the_recipe_and_the_recipe_over_our_defaults_and_ours_over_those_of_transformers(recipe):
     path = recipe("dataset_name: data/a\noutput_dir: runs/a\nlearning_rate: 2e-4\nnum_train_epochs: 7\n")
 
-    _, data, args = parse_arguments([path, "--learning_rate", "3e-4"])
+    _, data, args, _ = parse_arguments([path, "--learning_rate", "3e-4"])
 
     assert (data.dataset_name, args.output_dir) == ("data/a", "runs/a")
     assert args.learning_rate == 3e-4
@@ -62,7 +62,7 @@ def test_values_of_a_recipe_have_the_type_of_the_argument(recipe):
         "run_name: '007'\n"
     )
 
-    model, data, args = parse_arguments([path, *REQUIRED])
+    model, data, args, _ = parse_arguments([path, *REQUIRED])
 
     assert (type(args.learning_rate), args.learning_rate) == (float, 1e-4)
     assert (type(args.weight_decay), args.weight_decay) == (float, 0.0)
@@ -80,12 +80,14 @@ def test_a_list_at_the_end_of_a_recipe_takes_nothing_of_the_command_line(recipe,
     path = recipe(f"seed: 9\n{last}")
 
     for argv in ([path, *REQUIRED], [*REQUIRED, path]):
-        _, data, args = parse_arguments(argv)
+        _, data, args, _ = parse_arguments(argv)
         assert (args.seed, data.dataset_name) == (9, "data/toy")
 
 
 def test_a_recipe_value_that_begins_with_a_dash_is_a_value(recipe):
-    model, data, args = parse_arguments([recipe("dataset_name: --odd\nmax_steps: -1\noutput_dir: -x"), "--seed", "1"])
+    model, data, args, _ = parse_arguments(
+        [recipe("dataset_name: --odd\nmax_steps: -1\noutput_dir: -x"), "--seed", "1"]
+    )
 
     assert (data.dataset_name, args.output_dir, args.max_steps) == ("--odd", "-x", -1)
 
@@ -108,7 +110,7 @@ def test_a_recipe_value_that_begins_with_a_dash_is_a_value(recipe):
         ("max_steps: 1.5", "--max_steps/--max-steps: invalid int value: '1.5'"),
         ("task: regression", "--task: invalid choice: 'regression'"),
         ("from_scratch: v3-7b", "--from_scratch/--from-scratch: invalid choice: 'v3-7b'"),
-        ("tuning: ia3", "--tuning: invalid choice: 'ia3'"),
+        ("tuning: prefix", "--tuning: invalid choice: 'prefix'"),
         ("bf16: perhaps", "--bf16"),
         ("seed: [1, 2]", "seed is one value, not a list"),
         ("seed: {a: 1}", "--seed: invalid int value"),
@@ -161,7 +163,10 @@ def test_a_folder_as_recipe_is_named(tmp_path, capsys):
         ([*REQUIRED, "--from_scratch", "tiny", "--model_name_or_path", "m"], "are both given"),
         ([*REQUIRED, "--from_scratch", "tiny", "--tuning", "frozen"], "--tuning frozen"),
         ([*REQUIRED, "--from_scratch", "tiny", "--tuning", "lora"], "--tuning lora"),
-        ([*REQUIRED, "--task", "mlm", "--tuning", "frozen"], "--task mlm"),
+        ([*REQUIRED, "--task", "mlm", "--tuning", "head"], "--task mlm"),
+        ([*REQUIRED, "--tuning", "frozen", "--trainable_layers", "0"], "give 1 or more, or --tuning head"),
+        ([*REQUIRED, "--tuning", "lora", "--lora_r", "0"], "--lora_r is 1 or more"),
+        ([*REQUIRED, "--tuning", "lora", "--lora_dropout", "1"], "--lora_dropout 0 or more and below 1"),
     ],
 )
 def test_arguments_that_do_not_go_together_are_refused(flags, told):
@@ -229,9 +234,25 @@ def test_the_text_columns_reach_the_collators_whatever_is_given():
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--hub_model_id", "user/x"], "give --push_to_hub, or leave them out"),
+        (["--hub_private_repo", "true"], "give --push_to_hub, or leave them out"),
+        (["--push_to_hub"], "--hub_model_id is not given"),
+        (["--push_only"], "--hub_model_id is not given"),
+        (["--push_to_hub", "--hub_model_id", "user/x", "--hub_always_push"], "one commit, at the end"),
+        (["--from_scratch", "tiny", "--model_revision", "main"], "--from_scratch has none"),
+    ],
+)
+def test_publishing_arguments_that_do_not_go_together_are_refused(flags, said):
+    with pytest.raises(ValueError, match=said):
+        parse_arguments([*REQUIRED, *flags])
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_of_the_repository_is_one_that_train_takes(path):
     written = yaml.safe_load(path.read_text())
-    model_args, data_args, training_args = parse_arguments([str(path)])
+    model_args, data_args, training_args, _ = parse_arguments([str(path)])
     taken = {**vars(model_args), **vars(data_args), **vars(training_args)}
     assert {name: taken[name] for name in written} == written

@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 import hub_code
+from checkpoints.loading import CheckpointFiles
 from training.card import inherited_licence, render_card
 
 SCORES = {
@@ -22,10 +23,13 @@ SCORES = {
 }
 RESULTS = {
     "task": "classification",
-    "repo_id": "user/nt-species-clf",
-    "licence": "cc-by-nc-sa-4.0",
+    "licence": {"license": "cc-by-nc-sa-4.0"},
     "validation": SCORES | {"accuracy": 0.7},
     "test": SCORES,
+    "baselines": {
+        "3-mer counts": SCORES | {"accuracy": 0.51119, "rows": 80, "C": 0.1},
+        "in-frame codons": SCORES | {"accuracy": 0.58889, "rows": 80, "C": 0.01},
+    },
     "model": {
         "base": "user/base",
         "revision": "abc123",
@@ -71,6 +75,7 @@ def results(**sections):
 def masked_lm(**sections):
     changed = results(task="mlm", **sections)
     changed["validation"] = changed["test"] = MLM_SCORES
+    changed["baselines"] = None
     return changed
 
 
@@ -102,7 +107,7 @@ def test_the_model_index_parses_by_itself():
     assert len(parsed) == 3
 
 
-@pytest.mark.parametrize("made", [masked_lm(), results(test=None)])
+@pytest.mark.parametrize("made", [masked_lm(), results(test=None, baselines=None)])
 def test_without_measured_classes_on_test_data_there_is_no_model_index(made):
     assert "model-index" not in render_card(made)
 
@@ -110,8 +115,16 @@ def test_without_measured_classes_on_test_data_there_is_no_model_index(made):
 def test_the_figures_are_those_measured():
     card = render_card(results())
 
-    assert "| test (8 sequences; looked at once) | 0.6123 | 0.5235 | 0.4346 |" in card
-    assert "| validation (9 sequences; chose the checkpoint) | 0.7000 | 0.5235 | 0.4346 |" in card
+    assert "| **this model, test** (8 sequences; looked at once) | 0.6123 | 0.296 to 0.856 | 0.5235 | 0.4346 |" in card
+    assert (
+        "| baseline, test: logistic regression on 3-mer counts | 0.5112 | 0.223 to 0.792 | 0.5235 | 0.4346 |" in card
+    )
+    assert "The best of the baselines is right on 0.5889 of the test sequences." in card
+    assert "fitted on 80 training sequences" in card
+    assert (
+        "| this model, validation (9 sequences; chose the checkpoint) | 0.7000 | 0.382 to 0.898 | 0.5235 | 0.4346 |"
+        in card
+    )
     assert "| Homo sapiens | 0.1250 |" in card
     assert "| Mus musculus | none in the split |" in card
     assert "| parameters | 1,234,567, of which 4,321 trained |" in card
@@ -119,6 +132,25 @@ def test_the_figures_are_those_measured():
     assert "`user/nt-species`, configuration `windows`, revision `def456`; 80 train, 9 validation, 8 test |" in card
     assert "| learning rate | 0.0001 |" in card and "| torch | 2.13.0 |" in card
     assert "At most 2048 tokens, about 12282 nt." in card
+
+
+def test_a_baseline_that_is_better_is_said_to_be():
+    better = copy.deepcopy(RESULTS["baselines"])
+    better["in-frame codons"]["accuracy"] = 0.7
+    said = "**A logistic regression on in-frame codons is right more often than this model**"
+    assert said in render_card(results(baselines=better))
+    assert "is right more often" not in render_card(results())
+
+
+def test_base_model_and_data_set_are_linked_where_they_are_on_the_hub_and_named_where_they_are_not():
+    data = ModelCard(render_card(results())).data
+    assert (data.base_model, data.datasets) == ("user/base", ["user/nt-species"])
+
+    folders = results(model={"base": "base", "revision": None}, dataset={"name": "nt-species", "revision": None})
+    data = ModelCard(render_card(folders)).data
+    assert (data.base_model, data.datasets) == (None, None)
+    assert "| base model | `base` |" in render_card(folders)
+    assert data.eval_results[0].dataset_type == "nt-species"
 
 
 def test_validation_data_that_chose_nothing_are_not_said_to_have_chosen():
@@ -144,7 +176,9 @@ def test_synthetic_data_are_called_so_exactly_when_they_are():
     assert note in render_card(masked_lm(dataset={"synthetic": True}))
 
 
-@pytest.mark.parametrize("made", [results(), masked_lm(), results(test=None), results(dataset={"synthetic": True})])
+@pytest.mark.parametrize(
+    "made", [results(), masked_lm(), results(test=None, baselines=None), results(dataset={"synthetic": True})]
+)
 def test_nothing_of_the_template_is_left_over(made):
     card = render_card(made)
 
@@ -164,29 +198,31 @@ def test_the_code_files_are_listed_with_their_sha256():
 
 
 def test_the_licence_of_random_weights_is_that_of_the_code():
-    assert inherited_licence(None) == "apache-2.0"
+    assert inherited_licence(None) == {"license": "apache-2.0"}
 
 
-def test_the_published_weights_keep_their_licence():
-    assert inherited_licence("InstaDeepAI/nucleotide-transformer-v2-50m-multi-species") == "cc-by-nc-sa-4.0"
+def test_the_published_weights_keep_their_licence(tmp_path):
+    base = CheckpointFiles("InstaDeepAI/nucleotide-transformer-v2-50m-multi-species", tmp_path, "abc")
+    assert inherited_licence(base) == {"license": "cc-by-nc-sa-4.0"}
 
 
 @pytest.mark.parametrize(
     ("card", "licence"),
     [
-        ("---\nlicense: cc-by-nc-sa-4.0\n---\n", "cc-by-nc-sa-4.0"),
-        ("---\nlicense: mit\n---\n# A model", "mit"),
-        ("---\ntags: [dna]\n---\n", "unknown"),
-        ("# No metadata at all", "unknown"),
-        (None, "unknown"),
+        ("---\nlicense: cc-by-nc-sa-4.0\n---\n", {"license": "cc-by-nc-sa-4.0"}),
+        ("---\nlicense: mit\n---\n# A model", {"license": "mit"}),
+        (
+            "---\nlicense: other\nlicense_name: ours\nlicense_link: LICENSE\n---\n",
+            {"license": "other", "license_name": "ours", "license_link": "LICENSE"},
+        ),
+        ("---\ntags: [dna]\n---\n", {"license": "unknown"}),
+        ("# No metadata at all", {"license": "unknown"}),
+        (None, {"license": "unknown"}),
     ],
 )
-def test_a_local_base_model_hands_down_the_licence_of_its_card(tmp_path, card, licence):
+def test_a_base_model_hands_down_the_licence_of_its_card(tmp_path, card, licence):
     if card is not None:
         (tmp_path / "README.md").write_text(card)
 
-    assert inherited_licence(str(tmp_path)) == licence
-
-
-def test_a_base_model_that_cannot_be_reached_any_more_does_not_lose_the_run():
-    assert inherited_licence("user/absent") == "unknown"
+    assert inherited_licence(CheckpointFiles("base", tmp_path, None)) == licence
+    assert ModelCard(render_card(results(licence=licence))).data.license == licence["license"]

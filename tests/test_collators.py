@@ -8,7 +8,7 @@ import torch
 from datasets import Dataset
 
 from hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
-from training.collators import ClassificationCollator, MaskingCollator
+from training.collators import LabelCollator, MaskingCollator
 
 PAD, MASK, CLS = 1, 2, 3
 FIRST_KMER = {"v1": 4, "v2": 6}
@@ -30,6 +30,11 @@ def random_rows(count: int, shortest: int, longest: int, seed: int = 0, alphabet
     return [{"sequence": "".join(rng.choices(alphabet, k=rng.randint(shortest, longest)))} for _ in range(count)]
 
 
+def tokenised(tokenizer, rows: list[dict]) -> list[dict]:
+    """The rows as `training.tokens` gives them."""
+    return [{"input_ids": tokenizer(row["sequence"]).input_ids} | row for row in rows]
+
+
 def within(count: int, trials: int, probability: float) -> bool:
     """Whether a binomial count lies within five standard deviations of its mean (it fails once in 1.7 million)."""
     return abs(count - trials * probability) <= 5 * math.sqrt(trials * probability * (1 - probability))
@@ -41,7 +46,7 @@ def masked(tokenizer):
     rows = random_rows(600, 6, 4000)
     ids = tokenizer([row["sequence"] for row in rows], padding=True, return_tensors="pt")
     torch.manual_seed(0)
-    batch = MaskingCollator(tokenizer)(rows)
+    batch = MaskingCollator(tokenizer)(tokenised(tokenizer, rows))
     assert torch.equal(batch["attention_mask"], ids["attention_mask"])
     return ids["input_ids"], batch["input_ids"], batch["labels"], batch["attention_mask"].bool()
 
@@ -83,7 +88,7 @@ def test_tokens_put_in_at_random_are_no_special_ones_and_any_other(tokenizer, ve
     first, last = FIRST_KMER[version], len(tokenizer) - 1
     rows = [{"sequence": "AAAAAA" * 2000}] * 170
     torch.manual_seed(1)
-    inputs = MaskingCollator(tokenizer)(rows)["input_ids"]
+    inputs = MaskingCollator(tokenizer)(tokenised(tokenizer, rows))["input_ids"]
     put_in = inputs[(inputs != MASK) & (inputs != CLS) & (inputs != first)]
     assert len(put_in) > 4_000 * 12 * 0.09  # else the next line asks for too much
 
@@ -100,19 +105,19 @@ def test_a_batch_of_one_short_window_has_a_masked_token_every_time(tokenizer, se
     collator = MaskingCollator(tokenizer)
 
     for _ in range(300):
-        batch = collator([{"sequence": sequence}])
+        batch = collator(tokenised(tokenizer, [{"sequence": sequence}]))
         assert (batch["labels"] != -100).any()
         assert int(batch["input_ids"][0, 0]) == CLS
 
 
 def test_masking_differs_from_call_to_call(tokenizer):
-    rows, collator = random_rows(8, 600, 600), MaskingCollator(tokenizer)
+    rows, collator = tokenised(tokenizer, random_rows(8, 600, 600)), MaskingCollator(tokenizer)
 
     assert not torch.equal(collator(rows)["labels"], collator(rows)["labels"])
 
 
 def test_rows_masked_once_depend_on_the_seed_alone(tokenizer):
-    rows = Dataset.from_list(random_rows(20, 6, 600, alphabet="ACGTN"))
+    rows = Dataset.from_list(tokenised(tokenizer, random_rows(20, 6, 600, alphabet="ACGTN")))
 
     torch.manual_seed(1)
     first = MaskingCollator(tokenizer, seed=5).mask_once(rows)
@@ -130,7 +135,7 @@ def test_rows_masked_once_depend_on_the_seed_alone(tokenizer):
 
 
 def test_masking_rows_once_leaves_the_draws_of_training_as_they_were(tokenizer):
-    rows = Dataset.from_list(random_rows(5, 60, 60))
+    rows = Dataset.from_list(tokenised(tokenizer, random_rows(5, 60, 60)))
     torch.manual_seed(3)
     expected = torch.rand(4)
 
@@ -141,7 +146,9 @@ def test_masking_rows_once_leaves_the_draws_of_training_as_they_were(tokenizer):
 
 
 def test_rows_that_are_masked_already_are_padded_and_nothing_else(tokenizer):
-    rows = MaskingCollator(tokenizer, seed=5).mask_once(Dataset.from_list(random_rows(9, 6, 600)))
+    rows = MaskingCollator(tokenizer, seed=5).mask_once(
+        Dataset.from_list(tokenised(tokenizer, random_rows(9, 6, 600)))
+    )
     longest = max(len(row["labels"]) for row in rows)
 
     batch = MaskingCollator(tokenizer)(rows)
@@ -157,7 +164,7 @@ def test_rows_that_are_masked_already_are_padded_and_nothing_else(tokenizer):
 def test_a_classification_batch_is_what_the_tokenizer_gives_with_the_labels(tokenizer):
     rows = [row | {"label": i % 3} for i, row in enumerate(random_rows(7, 1, 300, alphabet="ACGTNacgtu"))]
 
-    batch = ClassificationCollator(tokenizer)(rows)
+    batch = LabelCollator(tokenizer)(tokenised(tokenizer, rows))
 
     longest = max(len(tokenizer(row["sequence"]).input_ids) for row in rows)
     assert set(batch) == {"input_ids", "attention_mask", "labels"}
@@ -168,13 +175,21 @@ def test_a_classification_batch_is_what_the_tokenizer_gives_with_the_labels(toke
         assert batch["attention_mask"][i].tolist() == [1] * len(ids) + [0] * (longest - len(ids))
 
 
-def test_max_length_counts_tokens_with_cls_and_cuts_longer_sequences_alone(tokenizer):
-    rows = [{"sequence": "ACGTAC" * 10, "label": 0}, {"sequence": "ACGTAC" * 2, "label": 1}]
-    ids = tokenizer("ACGTAC" * 10).input_ids
+def test_labels_of_several_classes_and_of_numbers_are_floats(tokenizer):
+    rows = tokenised(tokenizer, random_rows(2, 6, 60))
+    several = LabelCollator(tokenizer, "multi_label_classification")(
+        [row | {"label": label} for row, label in zip(rows, ([1.0, 0.0], [1.0, 1.0]), strict=True)]
+    )
+    numbers = LabelCollator(tokenizer, "regression")([row | {"label": 0.5} for row in rows])
 
-    classification = ClassificationCollator(tokenizer, max_length=5)(rows)
-    masking = MaskingCollator(tokenizer, max_length=5)(rows)
+    assert several["labels"].tolist() == [[1, 0], [1, 1]] and several["labels"].dtype == torch.float32
+    assert numbers["labels"].tolist() == [0.5, 0.5] and numbers["labels"].dtype == torch.float32
 
-    assert classification["input_ids"].tolist() == [ids[:5], ids[:3] + [PAD] * 2]
-    assert masking["input_ids"].shape == (2, 5)
-    assert masking["attention_mask"].tolist() == [[1] * 5, [1, 1, 1, 0, 0]]
+
+def test_labels_of_tokens_stand_at_their_tokens_and_none_at_cls_and_padding(tokenizer):
+    rows = tokenised(
+        tokenizer, [{"sequence": "ACGTAC" * 3, "label": [2, 0, 1]}, {"sequence": "ACGTAC", "label": [1, 0]}]
+    )
+    batch = LabelCollator(tokenizer, "token_classification")(rows)  # the second was cut: it has a label too many
+
+    assert batch["labels"].tolist() == [[-100, 2, 0, 1], [-100, 1, -100, -100]]

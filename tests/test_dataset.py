@@ -2,12 +2,13 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
-from datasets import ClassLabel, DatasetDict, Features, Value
+from datasets import ClassLabel, Features, Value
 
-from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
-from training.dataset import check_lengths, load_sequences
+from training.dataset import load_sequences
 
 GOOD = [{"sequence": "ACGTAC", "label": 0}, {"sequence": "TTTTTTA", "label": 1}]
 LABELS = ClassLabel(names=["fly", "yeast"])
@@ -35,7 +36,7 @@ def test_a_folder_laid_out_as_on_the_hub_gives_its_splits_labels_and_build(toy_d
 def test_a_configuration_is_found_by_its_name_and_another_name_is_refused_with_those_that_there_are(toy_dataset):
     assert len(load_sequences(str(toy_dataset), "windows", with_labels=True).splits["train"]) == 96
 
-    with pytest.raises(ValueError, match="windows"):
+    with pytest.raises(ValueError, match="windows.*--dataset_config_name says which"):
         load_sequences(str(toy_dataset), "other", with_labels=True)
 
 
@@ -68,6 +69,30 @@ def test_labels_are_neither_needed_nor_kept_for_masked_language_modelling(folder
 
     assert data.label_names == []
     assert data.splits["train"].column_names == ["sequence"]
+
+
+def test_a_record_of_something_else_is_no_record_of_the_making(folder):
+    for foreign in ("{", "[]", '{"name": "web"}', '{"builder": "dataset_builder", "config_name": "other"}'):
+        path = Path(folder())
+        (path / "build.json").write_text(foreign)
+        assert load_sequences(str(path), with_labels=True).build == {}
+        shutil.rmtree(path)
+
+
+def test_a_folder_that_holds_several_data_sets_is_not_taken_for_one(tmp_path, write_dataset):
+    for name in ("a", "b"):
+        write_dataset(tmp_path / name, {"train": GOOD, "validation": GOOD}, FEATURES)
+    with pytest.raises(ValueError, match="holds data sets .a, b., but is none itself"):
+        load_sequences(str(tmp_path), with_labels=True)
+
+
+def test_files_that_cannot_be_read_and_a_folder_without_any_are_said_so(tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"sequence": "ACGT"')
+    with pytest.raises(ValueError, match=f"^{tmp_path}: its files cannot be read: "):
+        load_sequences(str(tmp_path), with_labels=False)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="there are no data files in it"):
+        load_sequences(str(tmp_path / "empty"), with_labels=False)
 
 
 def one(sequence="ACGT", label=0):
@@ -113,13 +138,3 @@ def test_a_data_set_that_cannot_be_trained_on_is_refused_with_the_reason(folder,
 def test_an_empty_sequence_is_refused_for_masked_language_modelling_too(folder):
     with pytest.raises(ValueError, match="row 0 is empty"):
         load_sequences(folder({"train": one(""), "validation": GOOD}), with_labels=False)
-
-
-def test_the_first_sequence_that_is_too_long_is_named_and_one_that_just_fits_is_not(folder):
-    tokenizer = build_tokenizer(nt_vocabulary(), 10)
-    fits = one("ACGTAC" * 9) + one("N" * 9) + one("ACGTA" + " " * 30)  # 10 tokens, 10, and 6 after white space
-    splits = load_sequences(folder({"train": fits, "validation": fits + one("N" * 10)}), with_labels=True).splits
-
-    check_lengths(DatasetDict({"train": splits["train"]}), tokenizer, 10)
-    with pytest.raises(ValueError, match=r"split validation, row 3: the sequence has 11 tokens, .* takes 10"):
-        check_lengths(splits, tokenizer, 10)

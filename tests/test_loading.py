@@ -3,13 +3,14 @@
 import json
 import logging
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from transformers.utils import logging as transformers_logging
 
-from checkpoints.loading import load_checkpoint
+from checkpoints.loading import find_checkpoint, load_checkpoint
 from hub_code import (
     NucleotideTransformerConfig,
     NucleotideTransformerForMaskedLM,
@@ -86,7 +87,8 @@ def warnings_of(caplog):
 def test_the_published_layout_loads_as_it_is(published, warnings_of, version, file_name):
     folder, weights = published(version, file_name)
 
-    model, tokenizer = load_checkpoint(NucleotideTransformerForMaskedLM, str(folder))
+    files = find_checkpoint(str(folder), allow_pickle=file_name.endswith(".bin"))
+    model, tokenizer = load_checkpoint(NucleotideTransformerForMaskedLM, files)
 
     assert warnings_of() == []
     assert {name: tensor.dtype for name, tensor in model.state_dict().items()} == dict.fromkeys(weights, torch.float32)
@@ -104,7 +106,7 @@ def test_weights_in_half_precision_are_loaded_as_float32(published):
         {name: tensor.half() for name, tensor in weights.items()}, folder / "model.safetensors", {"format": "pt"}
     )
 
-    model, _ = load_checkpoint(NucleotideTransformerModel, str(folder))
+    model, _ = load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
 
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
@@ -113,7 +115,7 @@ def test_a_vocabulary_of_another_size_than_the_configuration_says_is_refused(pub
     folder, _ = published("v2", vocabulary=VOCABULARY["v1"])
 
     with pytest.raises(ValueError, match="the tokenizer has 4105 tokens, but config.json says vocab_size 4107"):
-        load_checkpoint(NucleotideTransformerModel, str(folder))
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
 
 
 def test_a_vocabulary_that_is_not_that_of_6_mers_is_refused(published):
@@ -121,7 +123,7 @@ def test_a_vocabulary_that_is_not_that_of_6_mers_is_refused(published):
     folder, _ = published("v2", vocabulary=[*vocabulary[:6], vocabulary[7], vocabulary[6], *vocabulary[8:]])
 
     with pytest.raises(ValueError, match="not that of a 6-mer Nucleotide Transformer"):
-        load_checkpoint(NucleotideTransformerModel, str(folder))
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
 
 
 def test_a_folder_without_vocabulary_is_refused_by_its_name(published):
@@ -129,13 +131,50 @@ def test_a_folder_without_vocabulary_is_refused_by_its_name(published):
     (folder / "vocab.txt").unlink()
 
     with pytest.raises(OSError, match=f"{re.escape(str(folder))}.*vocab.txt"):
-        load_checkpoint(NucleotideTransformerModel, str(folder))
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
 
 
-@pytest.mark.parametrize("name", ["runs/absent/checkpoint", "absent", "user/absent"])
-def test_a_model_that_is_not_there_is_named(name):
-    with pytest.raises(OSError, match=f"There is no model {name} to load"):
-        load_checkpoint(NucleotideTransformerModel, name)
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("runs/absent/checkpoint", "there is no such folder, and no model on the Hub can be called so"),
+        ("absent", "which is no folder here.*HF_HUB_OFFLINE is set"),
+        ("user/absent", "which is no folder here.*HF_HUB_OFFLINE is set"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named(name, told):
+    with pytest.raises(ValueError, match=f"^{name}.*{told}"):
+        find_checkpoint(name)
+
+
+def test_a_folder_without_configuration_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="there is no config.json in it"):
+        find_checkpoint(str(tmp_path))
+
+
+def test_a_revision_of_a_folder_is_refused(published):
+    folder, _ = published()
+    with pytest.raises(ValueError, match="is a folder; a revision"):
+        find_checkpoint(str(folder), "main")
+
+
+def test_weights_in_pickle_format_are_refused_unless_asked_for(published):
+    folder, _ = published(file_name="pytorch_model.bin")
+    with pytest.raises(ValueError, match="no weights in safetensors format.*--allow_pickle"):
+        find_checkpoint(str(folder))
+
+
+def test_a_pickle_that_would_run_code_does_not_though_it_was_asked_for(published, tmp_path):
+    folder, _ = published(file_name="pytorch_model.bin")
+
+    class Malice:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"esm.embeddings.word_embeddings.weight": Malice()}, folder / "pytorch_model.bin")
+    with pytest.raises(Exception, match="[Ww]eights"):
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder), allow_pickle=True))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_folder_without_weights_is_refused(published):
@@ -143,14 +182,15 @@ def test_a_folder_without_weights_is_refused(published):
     (folder / "model.safetensors").unlink()
 
     with pytest.raises(OSError, match=re.escape(str(folder))):
-        load_checkpoint(NucleotideTransformerModel, str(folder))
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder), allow_pickle=True))
 
 
 def test_another_kind_of_model_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    save_file({}, tmp_path / "model.safetensors")
 
     with pytest.raises(ValueError, match="model_type 'bert'"):
-        load_checkpoint(NucleotideTransformerModel, str(tmp_path))
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(tmp_path)))
 
 
 @pytest.fixture
@@ -171,7 +211,9 @@ def labels(*names):
 def test_a_head_of_as_many_labels_is_kept(classifier, warnings_of):
     folder, weights = classifier
 
-    model, _ = load_checkpoint(NucleotideTransformerForSequenceClassification, str(folder), **labels("a", "b", "c"))
+    model, _ = load_checkpoint(
+        NucleotideTransformerForSequenceClassification, find_checkpoint(str(folder)), **labels("a", "b", "c")
+    )
 
     assert warnings_of() == []
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
@@ -180,7 +222,9 @@ def test_a_head_of_as_many_labels_is_kept(classifier, warnings_of):
 def test_a_head_of_other_labels_is_made_anew_and_a_warning_names_it(classifier, warnings_of):
     folder, weights = classifier
 
-    model, _ = load_checkpoint(NucleotideTransformerForSequenceClassification, str(folder), **labels("x", "y"))
+    model, _ = load_checkpoint(
+        NucleotideTransformerForSequenceClassification, find_checkpoint(str(folder)), **labels("x", "y")
+    )
 
     assert model.classifier.out_proj.weight.shape == (2, 16)
     assert model.config.id2label == {0: "x", 1: "y"}
@@ -192,7 +236,9 @@ def test_a_head_of_other_labels_is_made_anew_and_a_warning_names_it(classifier, 
 def test_a_head_that_the_checkpoint_lacks_is_made_and_a_warning_names_it(published, warnings_of):
     folder, weights = published()
 
-    model, _ = load_checkpoint(NucleotideTransformerForSequenceClassification, str(folder), **labels("x", "y"))
+    model, _ = load_checkpoint(
+        NucleotideTransformerForSequenceClassification, find_checkpoint(str(folder)), **labels("x", "y")
+    )
 
     assert "classifier.dense.weight" in "\n".join(warnings_of())
     assert torch.equal(model.esm.embeddings.word_embeddings.weight, weights["esm.embeddings.word_embeddings.weight"])

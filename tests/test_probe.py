@@ -29,6 +29,13 @@ FEATURES = Features(
     }
 )
 
+RECORD = {
+    "builder": "dataset_builder",
+    "config_name": "default",
+    "synthetic": True,
+    "bayes_optimal_accuracy": 0.975,
+}
+
 
 def windows(num_windows: int, seed: int) -> Dataset:
     """Half of them rich in A and T, half in G and C; one window a gene."""
@@ -49,7 +56,7 @@ def data_folder(tmp_path) -> Path:
     folder.mkdir()
     for seed, (split, num_windows) in enumerate(WINDOWS.items()):
         windows(num_windows, seed).to_parquet(folder / f"{split}.parquet")
-    (folder / "build.json").write_text(json.dumps({"synthetic": True, "bayes_optimal_accuracy": 0.975}))
+    (folder / "build.json").write_text(json.dumps(RECORD))
     return folder
 
 

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from checkpoints.loading import load_checkpoint
+from checkpoints.loading import find_checkpoint, load_checkpoint
 from hub_code import NucleotideTransformerForMaskedLM, NucleotideTransformerForSequenceClassification
 
 
@@ -23,7 +23,7 @@ def mlm(mlm_run):
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_scores_are_those_of_a_plain_loop_over_the_rows(classification_run, classification, toy_rows, split):
     model, tokenizer = load_checkpoint(
-        NucleotideTransformerForSequenceClassification, str(classification_run / "checkpoint")
+        NucleotideTransformerForSequenceClassification, find_checkpoint(str(classification_run / "checkpoint"))
     )
     losses, confusion = [], [[0] * 3 for _ in range(3)]
     for row in toy_rows[split]:
@@ -43,10 +43,10 @@ def test_scores_are_those_of_a_plain_loop_over_the_rows(classification_run, clas
 
 
 def test_the_run_is_described_as_it_was(classification, toy_dataset):
-    assert classification["task"] == "classification" and classification["licence"] == "apache-2.0"
+    assert classification["task"] == "classification" and classification["licence"] == {"license": "apache-2.0"}
     assert classification["dataset"] == {
-        "name": str(toy_dataset),
-        "config": None,
+        "name": toy_dataset.name,
+        "config": "windows",
         "revision": None,
         "synthetic": True,
         "bayes_optimal_accuracy": 1.0,
@@ -61,7 +61,9 @@ def test_the_run_is_described_as_it_was(classification, toy_dataset):
 
 
 def test_parameters_are_counted(classification_run, classification):
-    model, _ = load_checkpoint(NucleotideTransformerForSequenceClassification, str(classification_run / "checkpoint"))
+    model, _ = load_checkpoint(
+        NucleotideTransformerForSequenceClassification, find_checkpoint(str(classification_run / "checkpoint"))
+    )
     total = sum(tensor.numel() for tensor in model.state_dict().values())
 
     assert (classification["model"]["parameters"], classification["model"]["parameters_trained"]) == (total, total)
@@ -71,7 +73,7 @@ def test_parameters_are_counted(classification_run, classification):
 
 def test_masked_language_modelling_learns_which_letters_the_toy_rows_are_made_of(mlm_run, mlm, toy_rows):
     """By hand: one token a time under the mask; the drawn ones of the run are a sample of these."""
-    model, tokenizer = load_checkpoint(NucleotideTransformerForMaskedLM, str(mlm_run / "checkpoint"))
+    model, tokenizer = load_checkpoint(NucleotideTransformerForMaskedLM, find_checkpoint(str(mlm_run / "checkpoint")))
     losses = []
     for row in toy_rows["test"]:
         ids = tokenizer(row["sequence"], return_tensors="pt").input_ids[0]

@@ -9,7 +9,7 @@ import torch
 from peft import PeftModel
 
 import checkpoints.saving
-from checkpoints.loading import load_checkpoint
+from checkpoints.loading import find_checkpoint, load_checkpoint
 from checkpoints.saving import save_checkpoint
 from hub_code import (
     NucleotideTransformerConfig,
@@ -17,7 +17,7 @@ from hub_code import (
     NucleotideTransformerModel,
 )
 from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
-from training.tuning import prepare
+from training.tuning import add_lora
 
 FILES = {
     "README.md",
@@ -80,7 +80,7 @@ def test_the_folder_holds_these_files_and_no_others(tmp_path, model, tokenizer):
 def test_nothing_in_the_folder_is_a_pickle(tmp_path, model, tokenizer):
     torch.save(model.state_dict(), tmp_path / "pickle.bin")
     assert is_pickle((tmp_path / "pickle.bin").read_bytes())  # the search finds one
-    save_checkpoint(tmp_path / "checkpoint", prepare(model, "lora"), tokenizer, {}, "")
+    save_checkpoint(tmp_path / "checkpoint", add_lora(model), tokenizer, {}, "")
 
     assert files_in(tmp_path / "checkpoint") == FILES | ADAPTER_FILES
     for path in (tmp_path / "checkpoint").rglob("*"):
@@ -91,7 +91,7 @@ def test_lora_weights_are_merged_at_the_root_and_the_adapter_works_on_the_base_m
     tmp_path, model, tokenizer, batch
 ):
     base = copy.deepcopy(model)
-    tuned = prepare(model, "lora", lora_r=4, lora_alpha=32).eval()
+    tuned = add_lora(model, r=4, alpha=32).eval()
     with torch.no_grad():
         for parameter in tuned.parameters():
             if parameter.requires_grad:
@@ -101,7 +101,9 @@ def test_lora_weights_are_merged_at_the_root_and_the_adapter_works_on_the_base_m
 
     save_checkpoint(tmp_path / "checkpoint", tuned, tokenizer, {}, "")
 
-    merged, _ = load_checkpoint(NucleotideTransformerForSequenceClassification, str(tmp_path / "checkpoint"))
+    merged, _ = load_checkpoint(
+        NucleotideTransformerForSequenceClassification, find_checkpoint(str(tmp_path / "checkpoint"))
+    )
     adapted = PeftModel.from_pretrained(base, tmp_path / "checkpoint" / "adapter").eval()
     with torch.no_grad():
         assert (merged(**batch).logits - expected).abs().max() <= 1e-6
@@ -165,7 +167,7 @@ def test_a_failure_while_the_new_checkpoint_is_moved_into_place_puts_the_old_one
 def test_the_encoder_alone_loads_from_a_checkpoint_with_a_head(tmp_path, model, tokenizer, batch):
     save_checkpoint(tmp_path / "checkpoint", model, tokenizer, {}, "")
 
-    encoder, loaded = load_checkpoint(NucleotideTransformerModel, str(tmp_path / "checkpoint"))
+    encoder, loaded = load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(tmp_path / "checkpoint")))
 
     with torch.no_grad():
         expected = model.esm(**batch).last_hidden_state

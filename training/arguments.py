@@ -10,7 +10,9 @@ from typing import Any, Literal
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
+from hub_client.publishing import Target
 from hub_code.configuration_nucleotide_transformer import PRESETS
+from training.tuning import LORA_TARGETS, TUNINGS
 
 DEFAULT_BASE_MODEL = "InstaDeepAI/nucleotide-transformer-v2-50m-multi-species"
 
@@ -25,18 +27,37 @@ class ModelArguments:
     model_revision: str | None = field(
         default=None, metadata={"help": "Branch, tag or commit of the base model on the Hub."}
     )
+    allow_pickle: bool = field(
+        default=False,
+        metadata={"help": "Load weights in pickle format, where the base model has no others: trust who made them."},
+    )
     from_scratch: Literal[tuple(PRESETS)] | None = field(
         default=None, metadata={"help": "Random weights of this size, instead of a base model."}
     )
     task: Literal["classification", "mlm"] = field(
         default="classification", metadata={"help": "Classes of whole sequences, or masked language modelling."}
     )
-    tuning: Literal["full", "frozen", "lora"] = field(
+    tuning: Literal[TUNINGS] = field(
         default="full",
-        metadata={"help": "Train all weights, the task head alone, or LoRA (merged at the end) and the head."},
+        metadata={
+            "help": "Train all weights; the last layers and the head (frozen); the head alone; a LoRA or IA3 adapter "
+            "(merged at the end) and a classification head."
+        },
+    )
+    trainable_layers: int = field(
+        default=2, metadata={"help": "With --tuning frozen: how many of the last layers are trained."}
     )
     lora_r: int = field(default=8, metadata={"help": "Rank of the LoRA matrices."})
     lora_alpha: int = field(default=16, metadata={"help": "LoRA updates are scaled by alpha / rank."})
+    lora_dropout: float = field(default=0.0, metadata={"help": "Share of the inputs of LoRA left out at random."})
+    lora_targets: list[str] = field(
+        default_factory=lambda: list(LORA_TARGETS),
+        metadata={"help": "Ends of the names of linear layers; the gated feed-forward is intermediate.dense."},
+    )
+    reuse_activations: bool = field(
+        default=True,
+        metadata={"help": "With --tuning frozen and head, compute what never changes once for all epochs."},
+    )
 
 
 @dataclass
@@ -59,6 +80,16 @@ class DataArguments:
     )
 
 
+@dataclass
+class PublishingArguments:
+    """What is published, beside TrainingArguments' --push_to_hub, --hub_model_id and the like."""
+
+    push_only: bool = field(
+        default=False,
+        metadata={"help": "Publish the finished checkpoint in --output_dir as --hub_model_id, without training."},
+    )
+
+
 # What an evaluation measures, for each task: see training/evaluation.py.
 METRICS = {"classification": ("accuracy", "macro_f1", "mcc", "loss"), "mlm": ("loss", "masked_accuracy")}
 
@@ -70,7 +101,9 @@ class RecipeParser(HfArgumentParser):
         self.exit(2, f"train.py: error: {message} (train.py --help lists the arguments)\n")
 
 
-def parse_arguments(argv: Sequence[str]) -> tuple[ModelArguments, DataArguments, TrainingArguments]:
+def parse_arguments(
+    argv: Sequence[str],
+) -> tuple[ModelArguments, DataArguments, TrainingArguments, PublishingArguments]:
     """
     Arguments of a run: our defaults, over them the recipe, over it the flags.
 
@@ -78,13 +111,15 @@ def parse_arguments(argv: Sequence[str]) -> tuple[ModelArguments, DataArguments,
         argv: The command line without the program's name: first a recipe, if any, then flags.
 
     Returns:
-        What is trained, on what, and how (transformers' own arguments).
+        What is trained, on what, how (transformers' own arguments), and what is published.
 
     Raises:
         SystemExit: With status 2 and one sentence, for anything that is not an argument or not a value of it.
         ValueError: If arguments do not go together.
     """
-    parser = RecipeParser((ModelArguments, DataArguments, TrainingArguments), prog="train.py", allow_abbrev=False)
+    parser = RecipeParser(
+        (ModelArguments, DataArguments, TrainingArguments, PublishingArguments), prog="train.py", allow_abbrev=False
+    )
     parser.add_argument("recipe", nargs="?", help="YAML file with any of the arguments below; flags go over it.")
     # None: not given, and settled by `_settle` from what is given.
     parser.set_defaults(
@@ -96,6 +131,7 @@ def parse_arguments(argv: Sequence[str]) -> tuple[ModelArguments, DataArguments,
         metric_for_best_model=None,
         save_total_limit=2,
         logging_steps=50,
+        hub_strategy="end",
     )
     recipe = parser.parse_args(argv).recipe
     values = parser.parse_args(_recipe_flags(Path(recipe), parser)) if recipe else None
@@ -133,14 +169,21 @@ def _settle(values: dict[str, Any]) -> None:
     """Fill in what depends on what was given: evaluation follows saving, and the best model follows evaluation."""
     if not values["output_dir"]:
         raise ValueError("--output_dir is not given; name the folder that this run shall fill, as runs/my-run.")
-    if not values["dataset_name"]:
+    _settle_publishing(values)
+    if not values["dataset_name"] and not values["push_only"]:
         raise ValueError("--dataset_name is not given; name a data set folder or a Hub id, as data/nt-species.")
     if values["from_scratch"] and values["model_name_or_path"]:
         raise ValueError("--from_scratch and --model_name_or_path are both given; give the one that you mean.")
+    if values["from_scratch"] and values["model_revision"]:
+        raise ValueError("--model_revision is of a base model, and --from_scratch has none; leave one out.")
     if values["from_scratch"] and values["tuning"] != "full":
         raise ValueError(f"--tuning {values['tuning']} would keep the random weights of --from_scratch; use full.")
-    if values["task"] == "mlm" and values["tuning"] == "frozen":
-        raise ValueError("--tuning frozen trains the head alone, which teaches --task mlm little; use full or lora.")
+    if values["task"] == "mlm" and values["tuning"] == "head":
+        raise ValueError("--tuning head trains the head alone, which teaches --task mlm little; use full or lora.")
+    if values["tuning"] == "frozen" and values["trainable_layers"] < 1:
+        raise ValueError(f"--trainable_layers {values['trainable_layers']}: give 1 or more, or --tuning head.")
+    if values["lora_r"] < 1 or not 0 <= values["lora_dropout"] < 1:
+        raise ValueError("--lora_r is 1 or more, and --lora_dropout 0 or more and below 1; set them so.")
     if not values["from_scratch"] and not values["model_name_or_path"]:
         values["model_name_or_path"] = DEFAULT_BASE_MODEL
     if values["save_strategy"] is None:
@@ -167,6 +210,27 @@ def _settle(values: dict[str, Any]) -> None:
             raise ValueError(f"--{name} {values[name]}: give 1 or more.")
     values["remove_unused_columns"] = False  # the collators read the text columns
     values["label_names"] = ["labels"]  # peft hides them from the Trainer
+
+
+def _settle_publishing(values: dict[str, Any]) -> None:
+    """One commit, at the end: a half-trained model never stands on the Hub."""
+    if values["hub_token"] is not None:
+        raise ValueError(
+            "--hub_token would be seen in the list of processes and written to files; log in with `hf auth login`, or "
+            "set HF_TOKEN."
+        )
+    if values["hub_strategy"] != "end" or values["hub_always_push"]:
+        raise ValueError("--hub_strategy and --hub_always_push: there is one commit, at the end; leave them out.")
+    publishing = values["push_to_hub"] or values["push_only"]
+    if not publishing and (values["hub_model_id"] or values["hub_private_repo"] or values["hub_revision"]):
+        raise ValueError("--hub_model_id and the like are about publishing; give --push_to_hub, or leave them out.")
+    if publishing and not values["hub_model_id"]:
+        raise ValueError("--hub_model_id is not given; say where to publish, as user/nt-species-clf.")
+
+
+def hub_target(args: TrainingArguments) -> Target:
+    """Where `--hub_model_id` and the like say that the checkpoint shall be published."""
+    return Target(args.hub_model_id, "model", bool(args.hub_private_repo), args.hub_revision or "main")
 
 
 def check_processes(args: TrainingArguments) -> None:

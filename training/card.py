@@ -5,36 +5,38 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from transformers.utils import cached_file
 
+from checkpoints.loading import CheckpointFiles
+from checkpoints.publishing import THIS_CHECKPOINT
 from checkpoints.saving import travelling_files
+from probing.intervals import wilson_interval
 
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
 CITATION_DOI = "10.1038/s41592-024-02523-z"
 METRIC_NAMES = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "mcc": "MCC"}
 
 
-def inherited_licence(base: str | None, revision: str | None = None) -> str:
+def inherited_licence(base: CheckpointFiles | None) -> dict[str, str]:
     """
     The licence of a checkpoint is that of the weights it began from.
 
     Args:
-        base: Folder or Hub id of the base model; `None` for random weights.
-        revision: Branch, tag or commit on the Hub.
+        base: The base model; `None` for random weights.
 
     Returns:
-        The licence as the Hub writes it: Apache-2.0 for random weights, else what the base model's card says, and
-        `"unknown"` where it has no card or the card names none.
+        `license`, and where that is "other" `license_name` and `license_link`, as the Hub's metadata have them:
+        Apache-2.0 for random weights, else what the base model's card says, and "unknown" where it says nothing.
     """
     if base is None:
-        return "apache-2.0"
-    if base.startswith("InstaDeepAI/"):
-        return "cc-by-nc-sa-4.0"
-    try:
-        card = cached_file(base, "README.md", revision=revision)
-    except OSError:
-        return "unknown"
-    return ModelCard.load(card, ignore_metadata_errors=True).data.license or "unknown"
+        return {"license": "apache-2.0"}
+    if base.name.startswith("InstaDeepAI/"):
+        return {"license": "cc-by-nc-sa-4.0"}
+    card = base.folder / "README.md"
+    if not card.is_file():
+        return {"license": "unknown"}
+    data = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict()
+    found = {name: data[name] for name in ("license", "license_name", "license_link") if data.get(name)}
+    return found if "license" in found else {"license": "unknown"}
 
 
 def render_card(results: dict[str, Any]) -> str:
@@ -45,15 +47,16 @@ def render_card(results: dict[str, Any]) -> str:
         results: What `training.results.collect_results` measured.
 
     Returns:
-        Markdown with the Hub's metadata in front.
+        Markdown with the Hub's metadata in front; the checkpoint is called `THIS_CHECKPOINT` in it.
     """
     classifies = results["task"] == "classification"
-    dataset = results["dataset"]
+    dataset, base = results["dataset"], results["model"]
     eval_results = [
         EvalResult(
             task_type="text-classification",
             dataset_type=dataset["name"],
-            dataset_name=f"{dataset['name']}, test",
+            dataset_name=f"{Path(dataset['name']).name}, test split",
+            dataset_config=dataset["config"],
             dataset_split="test",
             dataset_revision=dataset["revision"],
             metric_type=name,
@@ -65,11 +68,26 @@ def render_card(results: dict[str, Any]) -> str:
     ]
     data = ModelCardData(
         library_name="transformers",
-        license=results["licence"],
+        **results["licence"],
+        base_model=base["base"] if base["revision"] else None,
+        datasets=[dataset["name"]] if dataset["revision"] else None,
         pipeline_tag="text-classification" if classifies else "fill-mask",
         tags=["biology", "genomics", "dna", "nucleotide-transformer", "dna-embedding"],
         model_name=Path(dataset["name"]).name + "-classifier" if eval_results else None,
         eval_results=eval_results or None,
     )
     code = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in travelling_files()}
-    return str(ModelCard.from_template(data, template_path=str(TEMPLATE), code=code, doi=CITATION_DOI, **results))
+    baselines = results["baselines"] or {}
+    best = max(baselines, key=lambda name: baselines[name]["accuracy"], default=None)
+    return str(
+        ModelCard.from_template(
+            data,
+            template_path=str(TEMPLATE),
+            repo_id=THIS_CHECKPOINT,
+            code=code,
+            doi=CITATION_DOI,
+            best_baseline=best,
+            interval=wilson_interval,
+            **results,
+        )
+    )

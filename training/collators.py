@@ -1,4 +1,4 @@
-"""Rows of sequences -> batches of padded token ids, with class labels or with masks."""
+"""Rows of token ids -> padded batches, with labels or with masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,33 +6,46 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast
 
+IGNORED = -100  # torch's label for what counts in no loss
 MLM_PROBABILITY = 0.15  # of the tokens; of these 80 % become <mask>, 10 % another token, 10 % stay: BERT, NT methods
 
 
 @dataclass
-class ClassificationCollator:
+class LabelCollator:
     """
-    Rows with `sequence` and `label` -> `input_ids`, `attention_mask` (batch, tokens) and `labels` (batch,).
+    Rows with `input_ids` and `label` -> `input_ids`, `attention_mask` (batch, tokens) and `labels`.
+
+    `labels` are (batch,) for one class each and for one number each, (batch, outputs) for several of either, and
+    (batch, tokens) for one class a token, -100 at `<cls>` and at padding.
 
     Args:
         tokenizer: The tokenizer; rows are padded to the longest of the batch.
-        max_length: Tokens to keep of each sequence, `<cls>` included; default all.
+        problem: transformers' `problem_type`, or "token_classification".
     """
 
     tokenizer: PreTrainedTokenizerFast
-    max_length: int | None = None
+    problem: str = "single_label_classification"
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        batch = _tokenize(self.tokenizer, rows, self.max_length)
-        batch["labels"] = torch.tensor([row["label"] for row in rows])
+        batch = pad(self.tokenizer, [row["input_ids"] for row in rows])
+        if self.problem == "token_classification":
+            batch["labels"] = torch.full_like(batch["input_ids"], IGNORED)
+            for labels, row in zip(batch["labels"], rows, strict=True):
+                num_labelled = len(row["input_ids"]) - 1  # a cut sequence leaves labels over
+                labels[1 : num_labelled + 1] = torch.tensor(row["label"][:num_labelled])
+        else:
+            whole = self.problem == "single_label_classification"
+            dtype = torch.long if whole else torch.float32
+            batch["labels"] = torch.tensor([row["label"] for row in rows], dtype=dtype)
         return batch
 
 
 class MaskingCollator(DataCollatorForLanguageModeling):
     """
-    Rows with `sequence` -> masked `input_ids`, `attention_mask` and `labels` (batch, tokens), -100 where unmasked.
+    Rows with `input_ids` -> masked `input_ids`, `attention_mask` and `labels` (batch, tokens), -100 where unmasked.
 
     15 % of the tokens are drawn, never special ones; of these 80 % become `<mask>`, 10 % a token drawn from all that
     are not special, and 10 % stay as they are. At least one token of a batch is drawn, for a batch without any has no
@@ -40,22 +53,22 @@ class MaskingCollator(DataCollatorForLanguageModeling):
 
     Args:
         tokenizer: The tokenizer; rows are padded to the longest of the batch.
-        max_length: Tokens to keep of each sequence, `<cls>` included; default all.
         seed: Seed of the draws; default torch's global generator.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, max_length: int | None = None, seed: int | None = None):
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int | None = None):
         super().__init__(tokenizer, mlm_probability=MLM_PROBABILITY, seed=seed)
-        self.max_length = max_length
         special = torch.tensor(tokenizer.all_special_ids)
         self.special_ids = special[special != tokenizer.mask_token_id]
         ids = torch.arange(len(tokenizer))
         self.ordinary_ids = ids[~torch.isin(ids, special)]
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        if "labels" in rows[0]:
-            return _pad_masked(self.tokenizer, rows)
-        batch = _tokenize(self.tokenizer, rows, self.max_length)
+        batch = pad(self.tokenizer, [row["input_ids"] for row in rows])
+        if "labels" in rows[0]:  # masked already
+            labels = [torch.tensor(row["labels"]) for row in rows]
+            batch["labels"] = pad_sequence(labels, batch_first=True, padding_value=IGNORED)
+            return batch
         if self.seed is not None and self.generator is None:
             self.create_rng()
         batch["input_ids"], batch["labels"] = self.torch_mask_tokens(batch["input_ids"])
@@ -64,10 +77,10 @@ class MaskingCollator(DataCollatorForLanguageModeling):
     def torch_mask_tokens(self, inputs: torch.Tensor, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
         masked, labels = super().torch_mask_tokens(inputs.clone(), *args, **kwargs)
         maskable = torch.isin(inputs, self.ordinary_ids).any()
-        while maskable and (labels == -100).all():
+        while maskable and (labels == IGNORED).all():
             masked, labels = super().torch_mask_tokens(inputs.clone(), *args, **kwargs)
         # The parent draws from the whole vocabulary. <pad> among the letters would shift the positions of NT-v1.
-        drew_special = (labels != -100) & torch.isin(masked, self.special_ids)
+        drew_special = (labels != IGNORED) & torch.isin(masked, self.special_ids)
         drawn = torch.randint(len(self.ordinary_ids), (int(drew_special.sum()),), generator=self.generator)
         masked[drew_special] = self.ordinary_ids[drawn]
         return masked, labels
@@ -77,7 +90,7 @@ class MaskingCollator(DataCollatorForLanguageModeling):
         Rows masked now and for good, so that every evaluation asks for the same tokens.
 
         Args:
-            rows: Rows with `sequence`.
+            rows: Rows with `input_ids`.
 
         Returns:
             A row each with `input_ids` and `labels`, which this collator only pads.
@@ -89,23 +102,11 @@ class MaskingCollator(DataCollatorForLanguageModeling):
         return masked
 
 
-def _tokenize(
-    tokenizer: PreTrainedTokenizerFast, rows: Sequence[dict[str, Any]], max_length: int | None
-) -> dict[str, torch.Tensor]:
-    batch = tokenizer(
-        [row["sequence"] for row in rows],
-        padding=True,
-        truncation=max_length is not None,
-        max_length=max_length,
-        return_token_type_ids=False,
-        return_tensors="pt",
-    )
-    return dict(batch)
-
-
-def _pad_masked(tokenizer: PreTrainedTokenizerFast, rows: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
-    batch = tokenizer.pad([{"input_ids": row["input_ids"]} for row in rows], return_tensors="pt")
-    batch["labels"] = torch.full_like(batch["input_ids"], -100)
-    for labels, row in zip(batch["labels"], rows, strict=True):
-        labels[: len(row["labels"])] = torch.tensor(row["labels"])
-    return dict(batch)
+def pad(tokenizer: PreTrainedTokenizerFast, ids: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+    """Token ids of each sequence -> `input_ids` and `attention_mask`, (batch, tokens of the longest)."""
+    rows = [torch.tensor(row) for row in ids]
+    ones = [torch.ones_like(row) for row in rows]
+    return {
+        "input_ids": pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id),
+        "attention_mask": pad_sequence(ones, batch_first=True),
+    }

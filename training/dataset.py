@@ -7,8 +7,15 @@ from typing import Any
 
 import datasets.config
 from datasets import ClassLabel, Dataset, DatasetDict, Value, load_dataset
+from datasets.data_files import EmptyDatasetError
+from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError
 from datasets.fingerprint import Hasher
-from transformers import PreTrainedTokenizerFast
+
+from hub_client.downloading import download
+from hub_client.faults import retrying
+
+# What `dataset_builder` publishes beside the data.
+RECORDS = ("README.md", "build.json", "*/build.json")
 
 
 @dataclass(frozen=True)
@@ -18,11 +25,13 @@ class SequenceData:
         splits: train, validation and, where the data set has one, test; columns `sequence` and, for classification,
             `label`.
         label_names: The classes in the order of their ids; empty for masked language modelling.
+        commit: Which commit on the Hub it is; None for a folder.
         build: What the data set's build.json says of its making; empty where it has none.
     """
 
     splits: DatasetDict
     label_names: list[str]
+    commit: str | None
     build: dict[str, Any]
 
 
@@ -40,9 +49,19 @@ def load_sequences(
 
     Raises:
         ValueError: If a split or column is missing, of another type, or holds an empty sequence or a label of none of
-            the classes.
+            the classes; or if a revision is given for a folder.
+        HubError: If the Hub has no such data set or revision, or does not answer.
     """
-    splits = load_dataset(name, config_name, revision=revision, cache_dir=_cache_folder(name))
+    folder, commit = Path(name), None
+    if folder.is_dir():
+        if revision is not None:
+            raise ValueError(f"{name} is a folder; a revision ({revision}) is of a data set on the Hub.")
+        _check_one_data_set(folder)
+        splits = _load(name, config_name, cache_dir=_cache_folder(folder))
+    else:
+        folder, commit = download(name, "dataset", revision, RECORDS)
+        splits = retrying(lambda: _load(name, config_name, revision=commit), name)
+        _check_commit(name, splits, commit)
     for needed in ("train", "validation"):
         if needed not in splits:
             raise ValueError(f"{name}: there is no split {needed!r}, only {', '.join(splits)}; make it from train.")
@@ -50,24 +69,78 @@ def load_sequences(
     for split, rows in splits.items():
         _check(f"{name}, split {split}", rows, columns)
     label_names = splits["train"].features["label"].names if with_labels else []
-    build = Path(name) / "build.json"
     return SequenceData(
         splits=splits.select_columns(columns),
         label_names=label_names,
-        build=json.loads(build.read_text(encoding="utf-8")) if build.is_file() else {},
+        commit=commit,
+        build=_read_build(folder, splits["train"].info.config_name),
     )
 
 
-def _cache_folder(name: str) -> str | None:
+def _load(name: str, config_name: str | None, **options: Any) -> DatasetDict:
+    """`load_dataset`, with errors that name the data set and what to do."""
+    try:
+        return load_dataset(name, config_name, **options)
+    except DatasetGenerationError as error:  # datasets wraps the cause, once or twice
+        cause = error
+        while cause.__cause__ or cause.__context__:
+            cause = cause.__cause__ or cause.__context__
+        raise ValueError(f"{name}: its files cannot be read: {cause}") from error
+    except FileNotFoundError as error:
+        if isinstance(error, (EmptyDatasetError, DataFilesNotFoundError)):
+            raise ValueError(f"{name}: there are no data files in it; give a data set with Parquet files.") from error
+        raise
+    except ValueError as error:
+        if "config" in str(error).lower():
+            raise ValueError(f"{name}: {error} (--dataset_config_name says which configuration to take.)") from error
+        raise
+
+
+def _check_one_data_set(folder: Path) -> None:
+    """`load_dataset` would take the files of several data sets in one folder for one."""
+    several = sorted(path.parent.name for path in folder.glob("*/README.md"))
+    if several and not (folder / "README.md").is_file():
+        raise ValueError(f"{folder} holds data sets ({', '.join(several)}), but is none itself; name one of them.")
+
+
+def _check_commit(name: str, splits: DatasetDict, commit: str) -> None:
     """
-    A cache of its own for each state of a local folder; `None`, for the default one, for what lies on the Hub.
+    Without the Hub, `load_dataset` gives the newest commit that is in its cache, whichever was asked for (5.2). The
+    cache's folder is named by the commit.
+    """
+    for rows in splits.values():
+        for file in rows.cache_files:
+            if Path(file["filename"]).parent.name != commit:
+                raise ValueError(
+                    f"{name}: the Hub is not reached, and the cache holds another commit than {commit}; try again when"
+                    " it is, or give the --dataset_revision that the cache holds."
+                )
+
+
+def _read_build(folder: Path, config_name: str) -> dict[str, Any]:
+    """The record of a configuration's making; {} for a data set of something else."""
+    for path in (folder / "build.json", *sorted(folder.glob("*/build.json"))):
+        build = _json(path) if path.is_file() else None
+        if isinstance(build, dict) and build.get("builder") == "dataset_builder":
+            if build["config_name"] == config_name:
+                return build
+    return {}
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+
+
+def _cache_folder(folder: Path) -> str:
+    """
+    A cache of its own for each state of a local folder.
 
     Of a folder whose README.md lists its files, `load_dataset` knows the name and that list alone: it would give an
     earlier build of the same folder, or another folder of that name, out of its cache (datasets 5.2).
     """
-    folder = Path(name)
-    if not folder.is_dir():
-        return None
     files = sorted((str(path.resolve()), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file())
     return str(Path(datasets.config.HF_DATASETS_CACHE) / "folders" / Hasher.hash(files))
 
@@ -95,20 +168,3 @@ def _check(where: str, rows: Dataset, columns: list[str]) -> None:
     for i, label in enumerate(rows["label"]):
         if label is None or not 0 <= label < feature.num_classes:
             raise ValueError(f"{where}: the label of row {i} is {label}; it must be 0 to {feature.num_classes - 1}.")
-
-
-def check_lengths(splits: DatasetDict, tokenizer: PreTrainedTokenizerFast, max_tokens: int) -> None:
-    """
-    Raises:
-        ValueError: If a sequence has more tokens than the model has positions; the first such row is named.
-    """
-    for split, rows in splits.items():
-        for i, sequence in enumerate(rows["sequence"]):
-            if len(sequence) < max_tokens:  # no letter is more than one token, and `<cls>` is one
-                continue
-            num_tokens = len(tokenizer(sequence, verbose=False).input_ids)
-            if num_tokens > max_tokens:
-                raise ValueError(
-                    f"split {split}, row {i}: the sequence has {num_tokens} tokens, but the model takes {max_tokens}; "
-                    "give --max_length to cut such sequences, or cut them into windows."
-                )

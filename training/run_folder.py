@@ -24,7 +24,10 @@ def resume_point(output_dir: str, resume_from_checkpoint: str | None) -> Path | 
     folder = Path(output_dir)
     last = _last_checkpoint(folder)
     if (folder / CHECKPOINT).exists():
-        raise ValueError(f"{folder} holds a finished run ({CHECKPOINT}/); name another --output_dir or delete it.")
+        raise ValueError(
+            f"{folder} holds a finished run ({CHECKPOINT}/); name another --output_dir, delete it, or publish it "
+            "with --push_only."
+        )
     if resume_from_checkpoint is None:
         if last is not None:
             raise ValueError(

@@ -1,42 +1,127 @@
-"""Model -> the same model with the weights that shall not be trained frozen, or LoRA around it."""
+"""Model -> the same model with the weights that shall not be trained frozen, or an adapter around it."""
 
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+import re
+from collections.abc import Sequence
+
+from peft import IA3Config, LoraConfig, PeftModel, TaskType, get_peft_model
+from torch import nn
 from transformers import PreTrainedModel
 
-# Queries and values as in the LoRA paper (arXiv:2106.09685), and the feed-forward, which is two thirds of a layer.
-LORA_TARGETS = ["query", "value", "intermediate.dense"]
+TUNINGS = ("full", "frozen", "head", "lora", "ia3")
+# As in the LoRA paper (arXiv:2106.09685). The gated feed-forward, two thirds of a layer, is "intermediate.dense".
+LORA_TARGETS = ("query", "value")
+# As in the IA3 paper (arXiv:2205.05638): keys, values, and what goes into the feed-forward's second product.
+IA3_FEEDFORWARD = r".*\.layer\.\d+\.output\.dense"
+IA3_TARGETS = rf".*\.attention\.self\.(key|value)|{IA3_FEEDFORWARD}"
 
 
-def prepare(model: PreTrainedModel, tuning: str, lora_r: int = 8, lora_alpha: int = 16) -> PreTrainedModel | PeftModel:
+def prepare(model: PreTrainedModel, args, revision: str | None = None) -> PreTrainedModel | PeftModel:
     """
     Settle which weights are trained.
 
     Args:
-        model: A model of `hub_code` with a task head.
-        tuning: `"full"`, `"frozen"` (the head alone) or `"lora"` (low-rank updates of the encoder, and a
-            classification head whole).
-        lora_r: Rank of the LoRA matrices.
-        lora_alpha: LoRA updates are scaled by alpha / rank.
-
-    Returns:
-        The model, for `"lora"` in a `PeftModel`.
+        model: A model with a task head.
+        args: `training.arguments.ModelArguments`.
+        revision: Commit of the base model on the Hub, for an adapter's configuration.
     """
-    if tuning == "frozen":
-        model.base_model.requires_grad_(False)
-    if tuning == "lora":
-        classifies = "classifier" in dict(model.named_children())
-        config = LoraConfig(
-            task_type=TaskType.SEQ_CLS if classifies else None,
-            r=lora_r,
-            lora_alpha=lora_alpha,
-            target_modules=LORA_TARGETS,
-            modules_to_save=["classifier"] if classifies else None,
-        )
-        return get_peft_model(model, config)
+    if args.tuning in ("frozen", "head"):
+        return freeze(model, args.trainable_layers if args.tuning == "frozen" else 0)
+    if args.tuning == "lora":
+        return add_lora(model, args.lora_r, args.lora_alpha, args.lora_dropout, args.lora_targets, revision)
+    if args.tuning == "ia3":
+        return add_ia3(model, revision)
     return model
+
+
+def freeze(model: PreTrainedModel, trainable_layers: int) -> PreTrainedModel:
+    """
+    Freeze the encoder but for its last layers (and the norm after them); the head is trained.
+
+    Args:
+        model: A model with a task head.
+        trainable_layers: How many of the last layers are trained; 0 for the head alone.
+
+    Raises:
+        ValueError: If the model has not that many layers.
+    """
+    layers = model.base_model.encoder.layer
+    if not 0 <= trainable_layers < len(layers):
+        raise ValueError(
+            f"--trainable_layers {trainable_layers}: this model has {len(layers)} layers; give 1 to {len(layers) - 1},"
+            " --tuning head to train none of them, or --tuning full."
+        )
+    model.base_model.requires_grad_(False)
+    if trainable_layers:
+        layers[-trainable_layers:].requires_grad_(True)
+        model.base_model.encoder.emb_layer_norm_after.requires_grad_(True)
+    return model
+
+
+def add_lora(
+    model: PreTrainedModel,
+    r: int = 8,
+    alpha: int = 16,
+    dropout: float = 0.0,
+    targets: Sequence[str] = LORA_TARGETS,
+    revision: str | None = None,
+) -> PeftModel:
+    """
+    Low-rank updates of some linear layers of the encoder; the head is trained whole.
+
+    Args:
+        model: A model with a task head.
+        r: Rank.
+        alpha: Updates are scaled by alpha / r.
+        dropout: Share of the inputs of the updates that is left out at random.
+        targets: Ends of the layers' names.
+        revision: Commit of the base model on the Hub, for the adapter's configuration.
+
+    Raises:
+        ValueError: If a target is no linear layer of the encoder; the message lists those that are.
+    """
+    linear = [name for name, module in model.base_model.named_modules() if isinstance(module, nn.Linear)]
+    for target in targets:
+        if not any(f".{name}".endswith(f".{target}") for name in linear):
+            ends = sorted({re.sub(r".*\blayer\.\d+\.", "", name) for name in linear})
+            raise ValueError(
+                f"--lora_targets {target}: this model has no such linear layer; it has {', '.join(ends)}."
+            )
+    config = LoraConfig(
+        task_type=TaskType.SEQ_CLS if _head(model) else None,
+        r=r,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        # of the encoder alone: the head is trained whole
+        target_modules=rf".*\.layer\.\d+\.(.*\.)?({'|'.join(map(re.escape, targets))})",
+        modules_to_save=_head(model),
+        revision=revision,
+    )
+    return get_peft_model(model, config)
+
+
+def add_ia3(model: PreTrainedModel, revision: str | None = None) -> PeftModel:
+    """Learned factors of keys, values and the feed-forward's inner activations; the head is trained whole."""
+    head = _head(model) and [
+        name
+        for name, module in model.named_modules()
+        if name.startswith("classifier") and isinstance(module, nn.Linear)
+    ]
+    config = IA3Config(
+        target_modules=IA3_TARGETS,
+        feedforward_modules=IA3_FEEDFORWARD,
+        # By its linear layers, and without a task type, which would add it as a whole: peft 0.21 cannot merge that.
+        modules_to_save=head,
+        revision=revision,
+    )
+    return get_peft_model(model, config)
 
 
 def count_parameters(model: PreTrainedModel | PeftModel) -> tuple[int, int]:
     """Numbers of parameters that are trained, and of all."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+
+
+def _head(model: PreTrainedModel) -> list[str] | None:
+    """A classification head is made anew and trained whole; that of masked language modelling is kept as it is."""
+    return ["classifier"] if "classifier" in dict(model.named_children()) else None
