@@ -13,7 +13,7 @@ help: ## List the targets
 
 setup: $(VENV)/.complete ## Make the virtual environment .venv with all requirements
 
-$(VENV)/.complete: requirements.txt requirements-dev.txt
+$(VENV)/.complete: requirements.txt requirements-extra.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is older than Python 3.11; name another: make setup PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)

@@ -8,113 +8,38 @@
 
     python train.py --push_only --output_dir runs/my-run --hub_model_id user/nt-species-clf
 
-OUTPUT_DIR/checkpoint/ is the result: weights, configuration, tokenizer, code, metrics.json and card. OUTPUT_DIR/
-checkpoint-STEP/ are the Trainer's own, to resume from with --resume_from_checkpoint last.
+OUTPUT_DIR/checkpoint/ is the result: weights, configuration, tokenizer, code, metrics.json and card; beside it lie
+run.json (arguments and environment), log.jsonl and learning_curve.png. OUTPUT_DIR/checkpoint-STEP/ are the Trainer's
+own: the same command goes on from the last of them, and prints the result of a run that is finished.
 """
 
-import math
 import os
 import shlex
+import signal
 import sys
-import time
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
-import torch
 from accelerate.utils import broadcast_object_list
-from datasets import DatasetDict
 from datasets.exceptions import DatasetsError
-from transformers import Trainer, TrainingArguments, set_seed
+from transformers import TrainingArguments
 
-from checkpoints.loading import CheckpointFiles, find_checkpoint, load_checkpoint
+from checkpoints.loading import find_checkpoint
 from checkpoints.publishing import check_model, checkpoint_files, push_checkpoint
-from checkpoints.saving import save_checkpoint
 from hub_client.downloading import download
 from hub_client.publishing import Target
-from hub_code import (
-    NucleotideTransformerConfig,
-    NucleotideTransformerForMaskedLM,
-    NucleotideTransformerForSequenceClassification,
-)
-from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
-from training import evaluation, tuning
-from training.arguments import DataArguments, ModelArguments, check_processes, hub_target, parse_arguments
-from training.card import render_card
-from training.collators import LabelCollator, MaskingCollator
-from training.dataset import SequenceData, load_sequences
-from training.frozen_prefix import activations_reused, num_frozen_layers
-from training.results import Timing, collect_results
-from training.run_folder import CHECKPOINT, best_checkpoint, resume_point, state_at
-from training.tokens import tokenize
-
-
-def build_model(args: ModelArguments, base: CheckpointFiles | None, label_names: list[str]):
-    """The model for the task, from a checkpoint or from scratch, and its tokenizer."""
-    model_class = NucleotideTransformerForMaskedLM
-    labels = {}
-    if args.task == "classification":
-        model_class = NucleotideTransformerForSequenceClassification
-        labels = {
-            "id2label": dict(enumerate(label_names)),
-            "label2id": {name: i for i, name in enumerate(label_names)},
-            "problem_type": "single_label_classification",
-        }
-    if base is None:
-        config = NucleotideTransformerConfig.from_preset(args.from_scratch, **labels)
-        return model_class(config), build_tokenizer(nt_vocabulary(), config.max_tokens)
-    return load_checkpoint(model_class, base, **labels)
-
-
-def build_trainer(
-    model_args: ModelArguments,
-    data_args: DataArguments,
-    training_args: TrainingArguments,
-    data: SequenceData,
-    base: CheckpointFiles | None,
-) -> tuple[Trainer, DatasetDict]:
-    """transformers' Trainer for the task, and the splits as token ids."""
-    set_seed(training_args.seed)  # before weights are drawn
-    model, tokenizer = build_model(model_args, base, data.label_names)
-    limit = model.config.max_tokens
-    if data_args.max_length is not None and not 2 <= data_args.max_length <= limit:
-        raise ValueError(f"--max_length {data_args.max_length}: this model takes 2 to {limit} tokens.")
-    with training_args.main_process_first(desc="tokenising"):  # the others take it from the cache
-        tokenised = tokenize(data.splits, tokenizer, limit, data_args.max_length)
-    model = tuning.prepare(model, model_args, base and base.commit)
-    for_task = {
-        "eval_dataset": tokenised["validation"],
-        "data_collator": LabelCollator(tokenizer),
-        "compute_metrics": evaluation.compute_classification(data.label_names),
-    }
-    if model_args.task == "mlm":
-        for_task = {
-            "eval_dataset": MaskingCollator(tokenizer, seed=training_args.seed).mask_once(tokenised["validation"]),
-            "data_collator": MaskingCollator(tokenizer),
-            "compute_metrics": evaluation.compute_masked_lm,
-            "preprocess_logits_for_metrics": evaluation.most_likely_token,
-        }
-    trainer = Trainer(
-        model=model, args=training_args, train_dataset=tokenised["train"], processing_class=tokenizer, **for_task
-    )
-    return trainer, tokenised
-
-
-def training_context(trainer: Trainer, args: ModelArguments) -> AbstractContextManager:
-    """Within which the training happens: on activations of the frozen layers, where that gives the same."""
-    one_process = trainer.args.world_size == 1
-    if args.reuse_activations and args.tuning in ("frozen", "head") and args.task != "mlm" and one_process:
-        if num_frozen_layers(trainer.model):
-            return activations_reused(trainer, Path(trainer.args.output_dir))
-    return nullcontext()
-
-
-def use_all_cores(args: TrainingArguments) -> None:
-    """On a CPU, share its cores among the processes: accelerate launch leaves one to each, unless told otherwise."""
-    if args.device.type == "cpu":
-        args.dataloader_pin_memory = False  # there is no device to pin for, of which torch warns at every evaluation
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-        torch.set_num_threads(max(1, cores // args.world_size))
+from training.arguments import Arguments, check_processes, hub_target, parse_arguments
+from training.dataset import load_sequences
+from training.faults import limits_told
+from training.report import render_report
+from training.results import LIBRARIES, hardware
+from training.run import Interrupted, train_once
+from training.run_folder import CHECKPOINT, deciding, find_run, read_results
+from training.search import apply, check_search, search
+from training.seeds import train_seeds
+from training.trainer import use_all_cores
 
 
 def is_first_process() -> bool:
@@ -148,70 +73,94 @@ def not_pushed(folder: Path, target: Target) -> str:
     return f"The checkpoint is whole in {folder}; to publish it later: {shlex.join(command)}"
 
 
-def resolved(name: str, kind: Literal["model", "dataset"], revision: str | None) -> str | None:
-    """The commit on the Hub that all processes shall take, whatever is pushed meanwhile; a folder has none."""
-    commits = [revision]
-    if not Path(name).is_dir() and is_first_process():
-        commits = [download(name, kind, revision, ("README.md",))[1]]
-    return broadcast_object_list(commits)[0]
+def resolved(
+    name: str | None, kind: Literal["model", "dataset"], revision: str | None, commits: dict[str, str]
+) -> str | None:
+    """
+    The commit on the Hub that all processes shall take, whatever is pushed meanwhile; a folder has none.
+
+    Args:
+        commits: Those that an interrupted run began with.
+    """
+    commit = [revision]
+    if name and not Path(name).is_dir() and is_first_process():
+        commit = [commits.get(kind) or download(name, kind, revision, ("README.md",))[1]]
+    return broadcast_object_list(commit)[0]
+
+
+def environment(args: TrainingArguments) -> dict[str, Any]:
+    """With what a run is made: kept beside its arguments."""
+    return {
+        "command": shlex.join(sys.argv),
+        "python": sys.version.split()[0],
+        "versions": {name: version(name) for name in LIBRARIES},
+        "hardware": hardware(),
+        "processes": args.world_size,
+    }
+
+
+def run(args: Arguments) -> dict[str, Any]:
+    """Load, search if asked to, train with one seed or several: the results; a finished checkpoint is on the disk."""
+    folder = Path(args.training.output_dir)
+    arguments = deciding([asdict(args.model), asdict(args.data), asdict(args.run), args.training.to_dict()])
+    found = find_run(folder, arguments)
+    finished = read_results(folder)
+    if finished is not None:
+        return finished
+    commits = found["commits"] if found else {}
+    commit = resolved(args.data.dataset_name, "dataset", args.data.dataset_revision, commits)
+    with args.training.main_process_first(desc="loading the data"):  # of each node; the others take it from the cache
+        data = load_sequences(args.data, args.model.task, commit)
+    base, base_commit = None, None
+    if args.model.model_name_or_path:
+        name = args.model.model_name_or_path
+        base_commit = resolved(name, "model", args.model.model_revision, commits)
+        with args.training.main_process_first(desc="fetching the model"):
+            base = find_checkpoint(name, base_commit, args.model.allow_pickle)
+    record = {
+        "arguments": arguments,
+        "environment": environment(args.training),
+        "commits": {"dataset": commit, "model": base_commit},
+    }
+    extra = {}
+    with limits_told(folder):
+        if args.run.hyperparameter_search:
+            extra["search"] = search(args, data, base, record)
+            apply(extra["search"], args.training)
+        return (train_seeds if args.run.seeds > 1 else train_once)(args, data, base, record, extra)
 
 
 def main() -> None:
     try:
-        model_args, data_args, training_args, publishing_args = parse_arguments(sys.argv[1:])
-        folder = Path(training_args.output_dir) / CHECKPOINT
+        args = Arguments(*parse_arguments(sys.argv[1:]))
+        folder = Path(args.training.output_dir) / CHECKPOINT
         target = None
-        if training_args.push_to_hub or publishing_args.push_only:
-            if publishing_args.push_only:
+        if args.training.push_to_hub or args.run.push_only:
+            if args.run.push_only:
                 checkpoint_files(folder)
-            target = check_model(hub_target(training_args)) if is_first_process() else hub_target(training_args)
-            training_args.push_to_hub = False  # the Trainer's own, which also pushes what is not finished
+            target = hub_target(args.training)
+            target = check_model(target) if is_first_process() else target
+            args.training.push_to_hub = False  # the Trainer's own, which also pushes what is not finished
+        if args.run.hyperparameter_search:
+            check_search()
     except (ValueError, OSError) as error:
         fail(error)
-    if publishing_args.push_only:
+    if args.run.push_only:
         if is_first_process():
             push(folder, target)
         return
-
     try:
-        check_processes(training_args)
-        use_all_cores(training_args)
-        resume_from = resume_point(training_args.output_dir, training_args.resume_from_checkpoint)
-        data = load_sequences(
-            data_args.dataset_name,
-            data_args.dataset_config_name,
-            resolved(data_args.dataset_name, "dataset", data_args.dataset_revision),
-            with_labels=model_args.task == "classification",
-        )
-        base = None
-        if model_args.model_name_or_path:
-            revision = resolved(model_args.model_name_or_path, "model", model_args.model_revision)
-            base = find_checkpoint(model_args.model_name_or_path, revision, model_args.allow_pickle)
-        trainer, tokenised = build_trainer(model_args, data_args, training_args, data, base)
+        check_processes(args.training)
+        use_all_cores(args.training)
+        results = run(args)
     except (ValueError, OSError, DatasetsError) as error:
         fail(error)
-
-    state = resume_from and state_at(resume_from)
-    started = time.perf_counter()
-    if is_first_process():
-        print("parameters: {:,} trained, {:,} in all".format(*tuning.count_parameters(trainer.model)))
-    try:
-        with training_context(trainer, model_args):
-            if state and state.global_step >= state.max_steps:  # cut off after its last step; no further one is made
-                trainer._load_from_checkpoint(str(best_checkpoint(resume_from)))
-                trainer.state = state
-            else:
-                trainer.train(resume_from_checkpoint=resume_from and str(resume_from))
     except KeyboardInterrupt:
-        fail(f"interrupted; what {folder.parent} holds goes on with --resume_from_checkpoint last.", status=130)
-    timing = Timing(time.perf_counter() - started, state and state.global_step)
-    results = collect_results(trainer, model_args, data_args, data, tokenised, base, timing)
-    if not math.isfinite(results["validation"]["loss"]):
-        fail("The training diverged: the validation loss is no number; give a smaller --learning_rate, or bf16 off.")
-    if trainer.is_world_process_zero():
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        save_checkpoint(folder, model, trainer.processing_class, results, render_card(results))
-        print(f"checkpoint: {folder}")
+        fail("interrupted; the same command goes on from the last checkpoint.", status=130)
+    except Interrupted as stop:
+        fail(f"{stop}; the same command goes on from there.", status=128 + signal.SIGTERM)
+    if is_first_process():
+        print(render_report(results, folder))
         if target is not None:
             push(folder, target)
 

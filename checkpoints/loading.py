@@ -1,19 +1,48 @@
-"""Folder or Hub id, ours or as published -> model and tokenizer, without remote code."""
+"""Folder or Hub id, NT or another encoder -> model for a task and its tokenizer, without remote code."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from transformers import PreTrainedTokenizerFast
+import transformers
+from torch import nn
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from hub_client.downloading import download
-from hub_code import NucleotideTransformerConfig
+from hub_code import (
+    NucleotideTransformerConfig,
+    NucleotideTransformerForMaskedLM,
+    NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerForTokenClassification,
+)
 from hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
-from hub_code.tokenization_nucleotide_transformer import build_tokenizer
+from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
 
 # What is fetched from the Hub: no code, and pickles only where they are asked for.
-FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*.json", "vocab.txt", "README.md")
+TOKENIZER_FILES = ("tokenizer*.json", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json")
+FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES, "README.md")
 PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 IGNORED = ("*/*",)
+
+NT_MODEL_TYPES = ("esm", NucleotideTransformerConfig.model_type)  # as published, and ours
+# Of each problem, our class, and transformers' own by the type of the configuration.
+SEQUENCE_HEADS = (NucleotideTransformerForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING)
+HEADS = {
+    "single_label_classification": SEQUENCE_HEADS,
+    "multi_label_classification": SEQUENCE_HEADS,
+    "regression": SEQUENCE_HEADS,
+    "token_classification": (NucleotideTransformerForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
+    "masked_lm": (NucleotideTransformerForMaskedLM, MODEL_FOR_MASKED_LM_MAPPING),
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +96,96 @@ def find_checkpoint(name_or_path: str, revision: str | None = None, allow_pickle
     return CheckpointFiles(name_or_path, folder, commit)
 
 
+def load_for_task(
+    problem: str, files: CheckpointFiles, label_names: list[str], num_outputs: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """
+    A model with the head of a problem, and its tokenizer: an NT by our own classes, another encoder by transformers'.
+
+    Args:
+        problem: A key of `HEADS`. A head that the checkpoint lacks, or that is of another size, is created.
+        files: What `find_checkpoint` found.
+        label_names: The labels in the order of their ids; empty for regression and masked language modelling.
+        num_outputs: For regression, how many numbers the model gives.
+
+    Returns:
+        The model in float32 and evaluation mode, and the tokenizer.
+
+    Raises:
+        ValueError: If the folder holds no encoder, one that needs code of its own, or files that do not belong
+            together.
+        OSError: If a file is missing.
+    """
+    nt_class, native_classes = HEADS[problem]
+    head_fields = _head_fields(problem, label_names, num_outputs)
+    config_dict, _ = PreTrainedConfig.get_config_dict(files.folder)
+    if config_dict.get("model_type") in NT_MODEL_TYPES:
+        return load_checkpoint(nt_class, files, **head_fields)
+    config_class = _native_config_class(files.name, config_dict)
+    if config_class not in native_classes:
+        raise ValueError(
+            f"{files.name}: transformers has no {problem} for the model type {config_class.model_type!r}; give another"
+            " model or task."
+        )
+    config = config_class.from_pretrained(files.folder, **head_fields)
+    tokenizer = _load_native_tokenizer(files, config)
+    model, info = native_classes[config_class].from_pretrained(
+        files.folder, config=config, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True
+    )
+    faults = {name: "is missing" for name in info["missing_keys"]}
+    faults |= {name: f"is {tuple(found)}, not {tuple(shape)}" for name, found, shape in info["mismatched_keys"]}
+    encoder = f"{model.base_model_prefix}."
+    # BERT's pooler is a part of the head, though it lies in the encoder.
+    faults = [f"{name} {faults[name]}" for name in sorted(faults) if name.startswith(encoder) and "pooler" not in name]
+    if faults:
+        raise ValueError(
+            f"{files.name}: {len(faults)} tensors of the encoder are not as config.json says, the first of them "
+            f"{faults[0]}; give a checkpoint whose files belong together."
+        )
+    model.name_or_path = files.published_name
+    return model, tokenizer
+
+
+def build_from_scratch(
+    preset: str, problem: str, label_names: list[str], num_outputs: int
+) -> tuple[NucleotideTransformerPreTrainedModel, PreTrainedTokenizerFast]:
+    """
+    An NT with random weights and the head of a problem, and its tokenizer; arguments as for `load_for_task`.
+
+    Raises:
+        ValueError: If there is no such preset.
+    """
+    config = NucleotideTransformerConfig.from_preset(preset, **_head_fields(problem, label_names, num_outputs))
+    return HEADS[problem][0](config), build_tokenizer(nt_vocabulary(), config.max_tokens)
+
+
+def max_tokens(model: PreTrainedModel) -> int:
+    """
+    The longest input that a model of `load_for_task` takes, special tokens included; also with an adapter around it.
+
+    Raises:
+        ValueError: If its configuration does not say.
+    """
+    if isinstance(model.config, NucleotideTransformerConfig):
+        return model.config.max_tokens
+    try:
+        num_positions = model.config.max_position_embeddings
+    except AttributeError as error:
+        raise ValueError(
+            f"The configuration of the model type {model.config.model_type!r} has no max_position_embeddings; give "
+            "an encoder that says how many tokens it takes."
+        ) from error
+    # RoBERTa and its kin count positions from after the padding index on.
+    padding = [
+        module.padding_idx
+        for name, module in model.named_modules()
+        if name.endswith(".position_embeddings")
+        and isinstance(module, nn.Embedding)
+        and module.padding_idx is not None
+    ]
+    return num_positions - padding[0] - 1 if padding else num_positions
+
+
 def load_checkpoint(
     model_class: type[NucleotideTransformerPreTrainedModel], files: CheckpointFiles, **config_fields
 ) -> tuple[NucleotideTransformerPreTrainedModel, PreTrainedTokenizerFast]:
@@ -109,9 +228,85 @@ def load_tokenizer(folder: Path, config: NucleotideTransformerConfig) -> PreTrai
     except (OSError, ValueError):  # which of the two depends on what else lies there
         vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").split()
         tokenizer = build_tokenizer(vocabulary, config.max_tokens)
+    if not tokenizer.get_vocab().keys() >= set(nt_vocabulary(special_tokens=())):
+        raise ValueError(
+            f"{folder}: config.json says that it is a Nucleotide Transformer or another ESM, but the tokenizer's "
+            f"{len(tokenizer)} tokens are not 6-mers; give a Nucleotide Transformer (an ESM of proteins is none)."
+        )
     if len(tokenizer) != config.vocab_size:
         raise ValueError(
             f"{folder}: the tokenizer has {len(tokenizer)} tokens, but config.json says vocab_size "
             f"{config.vocab_size}; give a checkpoint whose files belong together."
         )
+    return tokenizer
+
+
+def _head_fields(problem: str, label_names: list[str], num_outputs: int) -> dict[str, Any]:
+    """The fields of a configuration that say what the head is for."""
+    if problem == "masked_lm":
+        return {}
+    # The names that transformers gives to outputs without any; else those of the checkpoint's old head would stay.
+    names = [f"LABEL_{i}" for i in range(num_outputs)] if problem == "regression" else label_names
+    return {
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: i for i, name in enumerate(names)},
+        "problem_type": None if problem == "token_classification" else problem,
+    }
+
+
+def _native_config_class(name: str, config_dict: dict[str, Any]) -> type[PreTrainedConfig]:
+    """
+    Raises:
+        ValueError: If the model is of a type that transformers has no encoder for, or brings code of its own.
+    """
+    model_type = config_dict.get("model_type")
+    if model_type not in CONFIG_MAPPING:
+        raise ValueError(
+            f"{name}: config.json says model_type {model_type!r}, which transformers {transformers.__version__} does "
+            "not know; code that a checkpoint brings along is not run: give a Nucleotide Transformer or an encoder "
+            "that transformers has itself, such as a ModernBERT."
+        )
+    # DNABERT-2, for one, says 'bert' and is none: its weights would be computed with by other rules than its own.
+    if any(auto_class.startswith("AutoModel") for auto_class in (config_dict.get("auto_map") or {})):
+        raise ValueError(
+            f"{name}: config.json says that the model needs code of its own (auto_map), and code that a checkpoint "
+            f"brings along is not run; if it is just what transformers calls {model_type!r}, take auto_map out."
+        )
+    config_class = CONFIG_MAPPING[model_type]
+    if config_class not in MODEL_FOR_MASKED_LM_MAPPING or config_class.is_encoder_decoder:
+        raise ValueError(
+            f"{name}: config.json says model_type {model_type!r}, which is no encoder: transformers has no masked "
+            "language model of one stack for it; give an encoder, such as a Nucleotide Transformer or a ModernBERT."
+        )
+    return config_class
+
+
+def _load_native_tokenizer(files: CheckpointFiles, config: PreTrainedConfig) -> PreTrainedTokenizerFast:
+    """
+    Raises:
+        ValueError: If there is none that transformers loads by itself, it does not fit the model, does not know DNA,
+            or cannot pad.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(files.folder, config=config, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{files.name}: there is no tokenizer that transformers loads without code of the checkpoint's own; "
+            "give a folder with a tokenizer.json."
+        ) from error
+    if not tokenizer.is_fast:
+        raise ValueError(f"{files.name}: its {type(tokenizer).__name__} is a slow one; save it with a tokenizer.json.")
+    if len(tokenizer) > config.vocab_size:
+        raise ValueError(
+            f"{files.name}: the tokenizer has {len(tokenizer)} tokens, but config.json says vocab_size "
+            f"{config.vocab_size}; give a checkpoint whose files belong together."
+        )
+    # transformers makes a tokenizer without vocabulary where there are no files of it; others want k-mers apart.
+    if set(tokenizer("ACGT" * 15, add_special_tokens=False).input_ids) <= {tokenizer.unk_token_id}:
+        raise ValueError(
+            f"{files.name}: the tokenizer has no token for DNA such as ACGTACGT; give a model of DNA whose tokenizer "
+            "takes sequences as they are, with its tokenizer.json."
+        )
+    if tokenizer.pad_token is None:
+        raise ValueError(f"{files.name}: the tokenizer has no pad_token; name one in its tokenizer_config.json.")
     return tokenizer

@@ -10,12 +10,13 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 import hub_code
+from hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
 
 HUB_CODE = Path(hub_code.__file__).parent
 
 
 def travelling_files() -> list[Path]:
-    """The files of `hub_code/` that lie beside the weights of every checkpoint, by name."""
+    """The files of `hub_code/` that lie beside the weights of every NT checkpoint, by name."""
     return sorted(path for path in HUB_CODE.glob("*.py") if path.name != "__init__.py")
 
 
@@ -27,14 +28,14 @@ def save_checkpoint(
     card: str,
 ) -> None:
     """
-    Write a checkpoint that every Auto class and both pipelines load; nothing in it is a pickle.
+    Write a checkpoint that every Auto class and, for an NT, both pipelines load; nothing in it is a pickle.
 
     LoRA weights are merged into the model (in place), which then lies at the root, for `pipeline()` would load the
     bare base model where it finds an adapter there; the adapter itself lies under `adapter/`.
 
     Args:
         folder: Where the checkpoint shall be; replaced, if there is one, only when the new one is whole.
-        model: A model of `hub_code`, or LoRA around one.
+        model: A model of `hub_code`, whose code goes along, or of transformers; or LoRA around one.
         tokenizer: Its tokenizer.
         metrics: What was measured and with what, for metrics.json.
         card: The text of README.md.
@@ -48,8 +49,9 @@ def save_checkpoint(
             model = model.merge_and_unload()
         model.save_pretrained(whole)
         tokenizer.save_pretrained(whole)
-        for path in travelling_files():
-            shutil.copyfile(path, whole / path.name)
+        if isinstance(model, NucleotideTransformerPreTrainedModel):
+            for path in travelling_files():
+                shutil.copyfile(path, whole / path.name)
         (whole / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         (whole / "README.md").write_text(card, encoding="utf-8")
         replaced = Path(scratch) / "replaced"

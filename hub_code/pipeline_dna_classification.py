@@ -1,4 +1,4 @@
-"""DNA sequences -> classes with scores, logits and embeddings in one pass, by `pipeline("dna-classification")`."""
+"""DNA sequences -> labels or numbers with logits and embeddings in one pass, by `pipeline("dna-classification")`."""
 
 from typing import Any
 
@@ -9,14 +9,17 @@ from .pipeline_dna_embedding import DNAEmbeddingPipeline
 
 class DNAClassificationPipeline(DNAEmbeddingPipeline):
     """
-    DNA sequences -> class, score of every class, logits and embedding, from one forward pass.
+    DNA sequences -> labels with their scores, or numbers, and embedding, from one forward pass.
 
     Inputs and the arguments `pooling`, `max_length`, `normalize` and `batch_size` are those of
     `DNAEmbeddingPipeline`; the embedding is that of the last layer.
 
     Returns:
-        A dictionary a sequence: `label` (`str`), `score` (`float`, the label's probability), `scores` (a probability
-        for every label), `logits` (float32, (labels,)) and `embedding` (float32, (hidden,)).
+        A dictionary a sequence. One label each: `label` (`str`), `score` (`float`, the label's probability), `scores`
+        (a probability for every label, 1 in all), `logits` (float32, (labels,)) and `embedding` (float32, (hidden,)).
+        Several labels each (`problem_type` "multi_label_classification"): the same, where each label has a
+        probability of its own, `label` is the most probable one, and `labels` lists those of 0.5 or more, which may be
+        none. Regression: `value` (`float`, or float32, (numbers,), where there are several) and `embedding`.
     """
 
     _arguments = ("pooling", "max_length", "normalize")
@@ -26,14 +29,14 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
         if type(self.model).__name__ != "NucleotideTransformerForSequenceClassification":
             raise ValueError(
                 f"Got a {type(self.model).__name__}; dna-classification takes a "
-                "NucleotideTransformerForSequenceClassification. For vectors alone use dna-embedding."
+                "NucleotideTransformerForSequenceClassification. For vectors alone use dna-embedding, for labels of "
+                "tokens token-classification."
             )
         config = self.model.config
-        if config.num_labels < 2 or config.problem_type not in (None, "single_label_classification"):
-            raise ValueError(
-                f"Got a model with num_labels {config.num_labels} and problem_type {config.problem_type!r}; "
-                "dna-classification gives one of two or more labels. For other outputs call the model itself."
-            )
+        # Where a configuration does not say, one output is a number and several are classes, as in transformers.
+        self.problem = config.problem_type or (
+            "regression" if config.num_labels == 1 else "single_label_classification"
+        )
 
     def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
         if "layer" in parameters:
@@ -55,14 +58,20 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
         }
 
     def postprocess(self, outputs: dict[str, torch.Tensor], pooling: str = "mean") -> dict[str, Any]:
-        logits = outputs["logits"][0]
-        probabilities = logits.softmax(dim=-1).tolist()
+        logits = outputs["logits"][0]  # (labels,)
+        embedding = super().postprocess(outputs, pooling=pooling)
+        if self.problem == "regression":
+            return {"value": logits.item() if len(logits) == 1 else logits.numpy(), "embedding": embedding}
+        several = self.problem == "multi_label_classification"
+        probabilities = (logits.sigmoid() if several else logits.softmax(dim=-1)).tolist()
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
         names = self.model.config.id2label
+        scores = {names[i]: probability for i, probability in enumerate(probabilities)}
         return {
             "label": names[best],
             "score": probabilities[best],
-            "scores": {names[i]: probability for i, probability in enumerate(probabilities)},
+            **({"labels": [name for name, score in scores.items() if score >= 0.5]} if several else {}),
+            "scores": scores,
             "logits": logits.numpy(),
-            "embedding": super().postprocess(outputs, pooling=pooling),
+            "embedding": embedding,
         }

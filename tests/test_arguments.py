@@ -8,8 +8,10 @@ import pytest
 import yaml
 
 from training.arguments import DEFAULT_BASE_MODEL, parse_arguments
+from training.evaluation import METRICS
 
 REQUIRED = ["--dataset_name", "data/toy", "--output_dir", "runs/toy"]
+FILES = ["--train_file", "a.csv", "b.csv", "--output_dir", "runs/toy"]
 
 
 @pytest.fixture
@@ -108,7 +110,8 @@ def test_a_recipe_value_that_begins_with_a_dash_is_a_value(recipe):
         (b"seed: \xff\xfe", "recipe"),
         ("learning_rate: quick", "--learning_rate/--learning-rate: invalid float value: 'quick'"),
         ("max_steps: 1.5", "--max_steps/--max-steps: invalid int value: '1.5'"),
-        ("task: regression", "--task: invalid choice: 'regression'"),
+        ("task: clustering", "--task: invalid choice: 'clustering'"),
+        ("label_column: [a, b]", "label_column is one value, not a list"),
         ("from_scratch: v3-7b", "--from_scratch/--from-scratch: invalid choice: 'v3-7b'"),
         ("tuning: prefix", "--tuning: invalid choice: 'prefix'"),
         ("bf16: perhaps", "--bf16"),
@@ -132,7 +135,9 @@ def test_a_recipe_that_cannot_be_taken_ends_with_status_2_and_one_sentence(recip
         (["absent.yaml"], "recipe absent.yaml"),
         (["--lerning_rate", "1"], "unrecognized arguments: --lerning_rate"),
         (["--learn", "1"], "unrecognized arguments: --learn"),
-        (["--task", "regression"], "argument --task: invalid choice: 'regression'"),
+        (["--task", "clustering"], "argument --task: invalid choice: 'clustering'"),
+        (["--seeds", "some"], "argument --seeds: invalid int value: 'some'"),
+        (["--train_file"], "argument --train_file/--train-file: expected at least one argument"),
         (["--seed"], "argument --seed: expected one argument"),
         (["--max_length", "many"], "argument --max_length/--max-length: invalid int value: 'many'"),
     ],
@@ -167,6 +172,26 @@ def test_a_folder_as_recipe_is_named(tmp_path, capsys):
         ([*REQUIRED, "--tuning", "frozen", "--trainable_layers", "0"], "give 1 or more, or --tuning head"),
         ([*REQUIRED, "--tuning", "lora", "--lora_r", "0"], "--lora_r is 1 or more"),
         ([*REQUIRED, "--tuning", "lora", "--lora_dropout", "1"], "--lora_dropout 0 or more and below 1"),
+        (["--validation_file", "x.csv", "--output_dir", "x"], "--dataset_name is not given, nor --train_file"),
+        ([*REQUIRED, "--train_file", "x.csv"], "--dataset_name and --train_file are both given"),
+        ([*REQUIRED, "--validation_file", "x.csv"], "--dataset_name and --validation_file are both given"),
+        ([*REQUIRED, "--test_file", "x.csv"], "--dataset_name and --test_file are both given"),
+        ([*FILES, "--dataset_config_name", "x"], "are of a data set; leave them out with files"),
+        ([*FILES, "--dataset_revision", "x"], "are of a data set; leave them out with files"),
+        ([*REQUIRED, "--task", "mlm", "--label_separator", ";"], "--task mlm takes no labels"),
+        ([*REQUIRED, "--streaming"], "--streaming: how long train is, is not known; give --max_steps"),
+        ([*FILES, "--streaming", "--max_steps", "9"], "nothing can be cut off a stream; give --validation_file"),
+        ([*REQUIRED, "--resume_from_checkpoint", "last"], "the same command goes on where the run was interrupted"),
+        ([*REQUIRED, "--seeds", "0"], "--seeds 0: give 1 or more"),
+        ([*REQUIRED, "--hyperparameter_search", "-1"], "--hyperparameter_search -1: give 0 or more"),
+        ([*REQUIRED, "--early_stopping_patience", "-2"], "--early_stopping_patience -2: give 0 or more"),
+        ([*REQUIRED, "--per_device_train_batch_size", "0"], "--per_device_train_batch_size 0: give 1 or more"),
+        ([*REQUIRED, "--per_device_eval_batch_size", "-1"], "--per_device_eval_batch_size -1: give 1 or more"),
+        ([*REQUIRED, "--gradient_accumulation_steps", "0"], "--gradient_accumulation_steps 0: give 1 or more"),
+        ([*REQUIRED, "--learning_rate", "0"], "--learning_rate 0.0: give a number above 0"),
+        ([*REQUIRED, "--learning_rate=-1e-4"], "--learning_rate -0.0001: give a number above 0"),
+        ([*REQUIRED, "--learning_rate", "nan"], "--learning_rate nan: give a number above 0"),
+        ([*REQUIRED, "--learning_rate", "inf"], "--learning_rate inf: give a number above 0"),
     ],
 )
 def test_arguments_that_do_not_go_together_are_refused(flags, told):
@@ -217,14 +242,94 @@ def test_an_evaluation_strategy_that_is_given_wins(save, evaluate):
     assert args.load_best_model_at_end is ("no" not in (save, evaluate))
 
 
-def test_the_best_model_is_the_most_accurate_or_for_masked_language_modelling_that_of_the_smallest_loss():
-    classifying, masking = training(), training("--task", "mlm")
-    by_mcc, last = training("--metric_for_best_model", "mcc"), training("--load_best_model_at_end", "false")
+def test_what_follows_from_the_model_and_the_labels_is_left_open_and_what_is_given_stays():
+    args = training("--task", "mlm")
+    assert (args.learning_rate, args.train_sampling_strategy) == (None, None)
+    assert args.metric_for_best_model not in METRICS["masked_lm"]
 
-    assert (classifying.metric_for_best_model, classifying.greater_is_better) == ("accuracy", True)
-    assert (masking.metric_for_best_model, masking.greater_is_better) == ("loss", False)
-    assert by_mcc.metric_for_best_model == "mcc"
-    assert last.load_best_model_at_end is False
+    args = training("--learning_rate", "3e-4", "--metric_for_best_model", "mcc", "--load_best_model_at_end", "false")
+    assert (args.learning_rate, args.metric_for_best_model, args.load_best_model_at_end) == (3e-4, "mcc", False)
+
+
+def test_warm_up_is_a_tenth_of_the_steps_unless_it_is_given():
+    assert training("--max_steps", "200").get_warmup_steps(200) == 20
+    assert training("--warmup_steps", "7").get_warmup_steps(200) == 7
+    assert training("--warmup_steps", "0").get_warmup_steps(200) == 0
+
+
+@pytest.mark.parametrize("task", ["classification", "regression", "token_classification", "mlm"])
+def test_every_task_can_be_asked_for(task, recipe):
+    assert parse_arguments([*REQUIRED, "--task", task])[0].task == task
+    assert parse_arguments([recipe(f"task: {task}"), *REQUIRED])[0].task == task
+
+
+def test_files_stand_in_place_of_a_data_set_several_for_each_split(recipe):
+    columns = ["--sequence_column", "dna", "--label_column", "y", "--label_separator", ";", "--group_column", "gene"]
+    flags = [*FILES, "--validation_file", "v.fa", "--test_file", "t.fa", "u.fa", *columns]
+    path = recipe(
+        "train_file: [a.csv, b.csv]\nvalidation_file: [v.fa]\ntest_file:\n- t.fa\n- u.fa\nsequence_column: dna\n"
+        "label_column: y\nlabel_separator: ';'\ngroup_column: gene\noutput_dir: runs/toy\n"
+    )
+
+    data = parse_arguments(flags)[1]
+
+    assert (data.train_file, data.validation_file, data.test_file) == (["a.csv", "b.csv"], ["v.fa"], ["t.fa", "u.fa"])
+    assert (data.sequence_column, data.label_column) == ("dna", "y")
+    assert (data.label_separator, data.group_column, data.dataset_name) == (";", "gene", None)
+    assert parse_arguments([path])[1] == data
+
+
+def test_one_file_may_stand_in_a_recipe_without_a_list_and_flags_go_over_it(recipe):
+    path = recipe("train_file: a.csv\noutput_dir: runs/toy")
+
+    assert parse_arguments([path])[1].train_file == ["a.csv"]
+    assert parse_arguments([path, "--train_file", "b.csv", "c.csv"])[1].train_file == ["b.csv", "c.csv"]
+
+
+def test_a_tenth_is_cut_off_and_repeats_are_refused_unless_something_else_is_said():
+    data = parse_arguments(FILES)[1]
+    assert (data.sequence_column, data.label_column, data.label_separator) == ("sequence", "label", None)
+    assert (data.validation_share, data.test_share, data.allow_repeats, data.streaming) == (0.1, 0.1, False, False)
+
+    data = parse_arguments([*FILES, "--validation_share", "0.2", "--test_share", "0", "--allow_repeats"])[1]
+    assert (data.validation_share, data.test_share, data.allow_repeats) == (0.2, 0, True)
+
+
+def test_one_seed_and_no_search_unless_they_are_asked_for(recipe):
+    run = parse_arguments(REQUIRED)[3]
+    assert (run.seeds, run.hyperparameter_search, run.early_stopping_patience, run.push_only) == (1, 0, 3, False)
+
+    run = parse_arguments([recipe("seeds: 3\nhyperparameter_search: 9\nearly_stopping_patience: 0"), *REQUIRED])[3]
+    assert (run.seeds, run.hyperparameter_search, run.early_stopping_patience) == (3, 9, 0)
+
+
+@pytest.mark.parametrize("source", [REQUIRED, [*FILES, "--validation_file", "v.csv"]])
+def test_a_stream_is_saved_by_steps_and_read_by_each_process_for_itself(source):
+    _, data, args, _ = parse_arguments([*source, "--streaming", "--max_steps", "9"])
+
+    assert data.streaming and args.max_steps == 9
+    assert (args.save_strategy.value, args.eval_strategy.value, args.load_best_model_at_end) == (
+        "steps",
+        "steps",
+        True,
+    )
+    assert args.accelerator_config.dispatch_batches is False
+    assert training().accelerator_config.dispatch_batches is None
+    given = ["--accelerator_config", '{"split_batches": true}']
+    args = parse_arguments([*source, "--streaming", "--max_steps", "9", *given])[2]
+    assert (args.accelerator_config.dispatch_batches, args.accelerator_config.split_batches) == (False, True)
+    args = parse_arguments([*source, "--streaming", "--max_steps", "9", "--save_strategy", "no"])[2]
+    assert args.save_strategy.value == "no"
+
+
+def test_without_labels_a_label_column_does_no_harm_and_files_are_taken_too():
+    model, data, _, _ = parse_arguments([*FILES, "--task", "mlm", "--from_scratch", "tiny"])
+    assert (model.task, data.train_file) == ("mlm", ["a.csv", "b.csv"])
+
+
+def test_to_publish_only_no_data_need_be_named():
+    flags = ["--push_only", "--output_dir", "runs/toy", "--hub_model_id", "user/x"]
+    assert parse_arguments(flags)[3].push_only
 
 
 def test_the_text_columns_reach_the_collators_whatever_is_given():
@@ -253,6 +358,5 @@ def test_publishing_arguments_that_do_not_go_together_are_refused(flags, said):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_of_the_repository_is_one_that_train_takes(path):
     written = yaml.safe_load(path.read_text())
-    model_args, data_args, training_args, _ = parse_arguments([str(path)])
-    taken = {**vars(model_args), **vars(data_args), **vars(training_args)}
+    taken = {name: value for part in parse_arguments([str(path)]) for name, value in vars(part).items()}
     assert {name: taken[name] for name in written} == written

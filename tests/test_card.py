@@ -2,7 +2,9 @@
 
 import copy
 import hashlib
+import itertools
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 import hub_code
 from checkpoints.loading import CheckpointFiles
-from training.card import inherited_licence, render_card
+from training.card import CITATION_DOI, inherited_licence, render_card
 
 SCORES = {
     "loss": 0.5,
@@ -23,9 +25,10 @@ SCORES = {
 }
 RESULTS = {
     "task": "classification",
+    "problem": "single_label_classification",
     "licence": {"license": "cc-by-nc-sa-4.0"},
     "validation": SCORES | {"accuracy": 0.7},
-    "test": SCORES,
+    "test": SCORES | {"intervals": {"accuracy": [0.5, 0.7], "macro_f1": [0.4, 0.6], "mcc": [0.3, 0.5]}},
     "baselines": {
         "3-mer counts": SCORES | {"accuracy": 0.51119, "rows": 80, "C": 0.1},
         "in-frame codons": SCORES | {"accuracy": 0.58889, "rows": 80, "C": 0.01},
@@ -36,9 +39,11 @@ RESULTS = {
         "from_scratch": None,
         "hidden_size": 128,
         "max_tokens": 2048,
+        "type": "nucleotide_transformer",
         "parameters": 1234567,
         "parameters_trained": 4321,
         "label_names": ["Homo sapiens", "Mus musculus"],
+        "outputs": 2,
     },
     "dataset": {
         "name": "user/nt-species",
@@ -47,15 +52,20 @@ RESULTS = {
         "synthetic": None,
         "bayes_optimal_accuracy": None,
         "rows": {"train": 80, "validation": 9, "test": 8},
+        "cut_off": {},
     },
     "training": {
         "tuning": "full",
         "learning_rate": 0.0001,
         "max_length": None,
+        "max_steps": -1,
+        "seed": 42,
         "steps": 77,
         "best_step": 66,
         "chosen_by": "accuracy",
         "seconds": 12.5,
+        "tokens_per_second": 3456,
+        "peak_memory_mib": 789,
         "processes": 2,
         "hardware": "CPU (x86_64, 2 cores)",
         "versions": {"torch": "2.13.0"},
@@ -73,10 +83,126 @@ def results(**sections):
 
 
 def masked_lm(**sections):
-    changed = results(task="mlm", **sections)
+    changed = results(task="mlm", problem="masked_lm", **sections)
+    changed["model"] |= {"label_names": [], "outputs": None}
     changed["validation"] = changed["test"] = MLM_SCORES
     changed["baselines"] = None
     return changed
+
+
+def unlike_classes(task, problem, validation, test, intervals, **model):
+    """The results of a problem that is not of one class a sequence."""
+    changed = results(task=task, problem=problem, model=model)
+    changed["validation"] = {"loss": 0.5, **validation}
+    changed["test"] = {"loss": 0.6, **test, "intervals": intervals}
+    changed["baselines"] = None
+    return changed
+
+
+PROBLEMS = {
+    "single_label_classification": results(),
+    "multi_label_classification": unlike_classes(
+        "classification",
+        "multi_label_classification",
+        {"micro_f1": 0.61111, "macro_f1": 0.5, "average_precision": 0.4, "subset_accuracy": 0.3},
+        {"micro_f1": 0.62222, "macro_f1": None, "average_precision": 0.41, "subset_accuracy": 0.0}
+        | {"recall_per_label": {"Homo sapiens": 0.5, "Mus musculus": None}},
+        {"micro_f1": [0.51, 0.71], "average_precision": [0.31, 0.51], "subset_accuracy": [0.0, 0.0]},
+    ),
+    "regression": unlike_classes(
+        "regression",
+        "regression",
+        {"spearman": 0.81111, "pearson": 0.8, "r2": -0.25, "rmse": 12.5, "mae": 9.75},
+        {"spearman": 0.82222, "pearson": None, "r2": -0.26, "rmse": 12.6, "mae": 9.76},
+        {"spearman": [0.71, 0.91], "r2": [-0.5, 0.1], "rmse": [11.0, 13.0], "mae": [8.0, 10.0]},
+        label_names=[],
+        outputs=1,
+    ),
+    "token_classification": unlike_classes(
+        "token_classification",
+        "token_classification",
+        {"accuracy": 0.91111, "macro_f1": 0.7, "mcc": 0.6, "recall_per_label": {"exon": 0.9, "intron": None}},
+        {"accuracy": 0.92222, "macro_f1": 0.71, "mcc": 0.61, "recall_per_label": {"exon": 0.9, "intron": None}},
+        {"accuracy": [0.9, 0.95], "macro_f1": [0.6, 0.8], "mcc": [0.5, 0.7]},
+        label_names=["exon", "intron"],
+    ),
+    "masked_lm": masked_lm(),
+}
+SEARCH = {
+    "metric": "macro_f1",
+    "chosen": {"learning_rate": 1e-4, "weight_decay": 0.01, "warmup_steps": 0.1, "macro_f1": 0.5},
+    "trials": [{"learning_rate": 1e-4, "weight_decay": 0.01, "warmup_steps": 0.1, "macro_f1": 0.5}] * 7,
+}
+
+
+def without_test(made):
+    changed = copy.deepcopy(made)
+    changed["test"] = changed["baselines"] = None
+    del changed["dataset"]["rows"]["test"]
+    return changed
+
+
+def of_another_encoder(made):
+    changed = copy.deepcopy(made)
+    changed["model"] |= {"type": "modernbert", "base": "user/dna-modernbert", "max_tokens": 8192}
+    return changed
+
+
+def of_seeds(made):
+    """With mean and deviation of each number, as `training.seeds` makes them."""
+    spread = {
+        split: {
+            name: {"mean": value + 0.01, "deviation": 0.02, "values": [value, value + 0.02]}
+            for name, value in made[split].items()
+            if isinstance(value, float)
+        }
+        for split in ("validation", "test")
+        if made[split]
+    }
+    return copy.deepcopy(made) | {"seeds": {"seeds": [42, 43], "chosen": 43, **spread}}
+
+
+def cut_off(made):
+    changed = copy.deepcopy(made)
+    changed["dataset"]["cut_off"] = {"test": "0.2 of train, by gene", "validation": "0.1 of train, by gene"}
+    return changed
+
+
+VARIANTS = {
+    "as it is": lambda made: made,
+    "without test": without_test,
+    "another encoder": of_another_encoder,
+    "seeds": of_seeds,
+    "search": lambda made: made | {"search": SEARCH},
+    "cut off": cut_off,
+    "all": lambda made: cut_off(of_seeds(made)) | {"search": SEARCH},
+    "all without test": lambda made: cut_off(of_seeds(without_test(made))) | {"search": SEARCH},
+    "lora": lambda made: made | {"training": made["training"] | {"tuning": "lora", "lora_targets": "query, value"}},
+    "no baselines": lambda made: made | {"baselines": None},
+    "streamed": lambda made: made | {"dataset": made["dataset"] | {"rows": {"validation": 9, "test": 8}}},
+    "synthetic": lambda made: made | {"dataset": made["dataset"] | {"synthetic": True, "bayes_optimal_accuracy": 0.9}},
+    "files": lambda made: made | {"dataset": made["dataset"] | {"config": None, "revision": None, "name": "a.csv"}},
+}
+MADE = {
+    f"{problem}, {variant}": VARIANTS[variant](PROBLEMS[problem])
+    for problem, variant in itertools.product(PROBLEMS, VARIANTS)
+}
+
+
+@cache
+def card_of(name):
+    return render_card(MADE[name])
+
+
+def tables_of(card):
+    """Runs of lines that begin with a bar, each a list of rows, each a list of cells."""
+    lines = card.splitlines()
+    runs = [list(run) for is_row, run in itertools.groupby(lines, lambda line: line.startswith("|")) if is_row]
+    return [[re.split(r"(?<!\\)\|", line) for line in run] for run in runs]
+
+
+def python_blocks(card):
+    return re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
 
 
 def test_the_metadata_are_what_the_hub_reads():
@@ -176,17 +302,199 @@ def test_synthetic_data_are_called_so_exactly_when_they_are():
     assert note in render_card(masked_lm(dataset={"synthetic": True}))
 
 
-@pytest.mark.parametrize(
-    "made", [results(), masked_lm(), results(test=None, baselines=None), results(dataset={"synthetic": True})]
-)
-def test_nothing_of_the_template_is_left_over(made):
-    card = render_card(made)
+@pytest.mark.parametrize("name", MADE)
+def test_nothing_of_the_template_is_left_over(name):
+    made, card = MADE[name], card_of(name)
 
     text = re.sub(r"```python\n.*?```", "", card, flags=re.DOTALL)
     assert not re.search(r"\{\{|\}\}|\{%|%\}|\{#", card)
-    assert not re.search(r"\bNone\b|\bundefined\b|\bnan\b", text)
-    tables = [line for line in card.splitlines() if line.startswith("|")]
-    assert tables and all(line.endswith("|") for line in tables)
+    assert not re.search(r"\bNone\b|\bnan\b", text)
+    has_undefined = any(None in made[split].values() for split in ("validation", "test") if made[split])
+    assert has_undefined or not re.search(r"\bundefined\b", text)
+    assert "\n\n\n\n" not in card
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_every_table_is_whole(name):
+    card = card_of(name)
+
+    tables = tables_of(card)
+    assert len(tables) == len(re.findall(r"^\|(---\|)+$", card, re.MULTILINE))
+    for table in tables:
+        assert len(table) > 2, table
+        assert set(table[1][1:-1]) == {"---"}
+        assert {len(row) for row in table} == {len(table[1])}
+        assert all(row[0] == row[-1] == "" for row in table)
+    lines = ["", *card.splitlines(), ""]
+    for before, line in itertools.pairwise(lines):
+        if line.startswith("|") != before.startswith("|"):
+            assert "" in (before, line)  # or a table would go on with the text, or the text with the table
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_every_python_block_compiles(name):
+    blocks = python_blocks(card_of(name))
+
+    assert blocks
+    for block in blocks:
+        compile(block, "card", "exec")
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_the_metadata_parse_for_every_problem(name):
+    made, data = MADE[name], ModelCard(card_of(name)).data
+
+    tag = {"token_classification": "token-classification", "masked_lm": "fill-mask"}
+    assert data.pipeline_tag == tag.get(made["problem"], "text-classification")
+    assert (data.library_name, data.license) == ("transformers", "cc-by-nc-sa-4.0")
+    ours = made["model"]["type"] == "nucleotide_transformer"
+    assert {"nucleotide-transformer", "dna-embedding"} & set(data.tags) == (
+        {"nucleotide-transformer", "dna-embedding"} if ours else set()
+    )
+    assert {"biology", "genomics", "dna"} <= set(data.tags)
+    if made["test"] is None or made["problem"] == "masked_lm":
+        assert "model-index" not in data.to_dict()
+        return
+    measured = {
+        result.metric_type: (result.metric_value, result.dataset_split, result.task_type)
+        for result in data.eval_results
+    }
+    numbers = {
+        name: (round(value, 4), "test", data.pipeline_tag)
+        for name, value in made["test"].items()
+        if isinstance(value, float) and name != "loss"
+    }
+    assert measured == numbers
+
+
+def test_the_figures_of_several_labels_are_those_measured_with_their_intervals():
+    card = render_card(PROBLEMS["multi_label_classification"])
+
+    assert "fine-tuned to tell which of 2 labels a DNA sequence has" in card
+    assert "gives none, one or several of: Homo sapiens, Mus musculus." in card
+    assert "labels, scores of all labels, logits, embedding" in card
+    assert (
+        "| | validation (9 sequences; chose the checkpoint) | **test** (8 sequences; looked at once) | 95 % interval |"
+        in card
+    )
+    assert "| Micro F1 | 0.6111 | 0.6222 | 0.5100 to 0.7100 |" in card
+    assert "| Macro F1 | 0.5000 | undefined |  |" in card
+    assert "| Subset accuracy | 0.3000 | 0.0000 | 0.0000 to 0.0000 |" in card
+
+
+def test_the_figures_of_a_regression_are_those_measured_with_their_intervals():
+    card = render_card(PROBLEMS["regression"])
+
+    assert "fine-tuned to predict a number from a DNA sequence" in card
+    assert "It takes a DNA sequence and gives a number." in card and "# value, logits, embedding" in card
+    assert "| Spearman correlation | 0.8111 | 0.8222 | 0.7100 to 0.9100 |" in card
+    assert "| Pearson correlation | 0.8000 | undefined |  |" in card
+    assert "| R2 | -0.2500 | -0.2600 | -0.5000 to 0.1000 |" in card
+    assert "| RMSE | 12.5000 | 12.6000 | 11.0000 to 13.0000 |" in card and "| MAE | 9.7500 |" in card
+    several = copy.deepcopy(PROBLEMS["regression"])
+    several["model"]["outputs"] = 3
+    assert "It takes a DNA sequence and gives 3 numbers." in render_card(several)
+
+
+def test_the_figures_of_labels_of_tokens_are_those_measured_with_their_intervals():
+    card = render_card(PROBLEMS["token_classification"])
+
+    assert "fine-tuned to label each token of a DNA sequence" in card
+    assert "It gives each token of a DNA sequence one of: exon, intron." in card
+    assert 'pipeline("token-classification", ' in card and "dna-classification" not in card
+    assert "| Accuracy | 0.9111 | 0.9222 | 0.9000 to 0.9500 |" in card
+
+
+def test_without_test_data_the_figures_are_those_of_validation():
+    card = render_card(without_test(PROBLEMS["regression"]))
+
+    assert "| | validation (9 sequences; chose the checkpoint) |\n|---|---|\n| Spearman correlation | 0.8111 |" in card
+    assert "**test**" not in card and "95 % interval" not in card
+    assert "| | validation |\n|---|---|\n" in render_card(of_seeds(without_test(PROBLEMS["regression"])))
+
+
+@pytest.mark.parametrize(
+    ("problem", "auto_class"),
+    [
+        ("single_label_classification", "AutoModelForSequenceClassification"),
+        ("multi_label_classification", "AutoModelForSequenceClassification"),
+        ("regression", "AutoModelForSequenceClassification"),
+        ("token_classification", "AutoModelForTokenClassification"),
+        ("masked_lm", "AutoModelForMaskedLM"),
+    ],
+)
+def test_another_encoder_is_used_by_transformers_own_classes_and_is_not_called_ours(problem, auto_class):
+    card = render_card(of_another_encoder(PROBLEMS[problem]))
+
+    assert "# DNA language model (modernbert), " in card
+    blocks = python_blocks(card)
+    assert len(blocks) == 1 and f"from transformers import {auto_class}, AutoTokenizer" in blocks[0]
+    assert "At most 8192 tokens. It needs no code but transformers' own." in card
+    body = card.split("---\n", 2)[2]
+    for ours in ("trust_remote_code", "dna-embedding", "sha256", "Nucleotide Transformer", "Python files"):
+        assert ours not in body
+    assert f"https://doi.org/{CITATION_DOI}" in render_card(PROBLEMS[problem])
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_an_adapter_is_told_of_where_there_is_one(other):
+    made = VARIANTS["lora"](of_another_encoder(results()) if other else results())
+
+    assert "with the LoRA updates merged in" in render_card(made) and "| lora targets | query, value |" in render_card(
+        made
+    )
+    made["training"]["tuning"] = "ia3"
+    assert "with the IA3 updates merged in" in render_card(made)
+    made["training"]["tuning"] = "full"
+    assert "`adapter/`" not in render_card(made)
+
+
+def test_seeds_are_told_with_mean_and_deviation():
+    card = render_card(of_seeds(results()))
+
+    assert "2 runs that differ in their seed (42, 43); this is the checkpoint of seed 43" in card
+    assert "| | validation | test |\n|---|---|---|\n| Accuracy | 0.7100 ± 0.0200 | 0.6223 ± 0.0200 |" in card
+    card = render_card(of_seeds(masked_lm()))
+    assert "| loss | 2.5100 ± 0.0200 | 2.5100 ± 0.0200 |" in card
+    assert "| masked accuracy | 0.2600 ± 0.0200 | 0.2600 ± 0.0200 |" in card
+    assert "differ in their seed" not in render_card(results())
+
+
+def test_a_metric_that_one_split_leaves_undefined_is_told_so_beside_that_of_the_other():
+    card = render_card(of_seeds(PROBLEMS["regression"]))
+
+    assert "| Pearson correlation | 0.8100 ± 0.0200 | undefined |" in card
+
+
+def test_a_search_is_told_with_its_trials_and_metric():
+    card = render_card(results() | {"search": SEARCH})
+
+    assert "Learning rate, weight decay and warm-up were chosen by 7 trials, by macro f1 on validation data." in card
+    assert "trials" not in render_card(results())
+
+
+def test_splits_that_were_cut_off_are_told_with_how_they_were_made():
+    card = render_card(cut_off(results()))
+
+    assert (
+        "The data set had no test and no validation split: test is 0.2 of train, by gene, validation is 0.1 of train, "
+        "by gene, cut off at random before the training." in card
+    )
+    assert "cut off" not in render_card(results())
+
+
+def test_what_the_training_took_is_listed():
+    card = render_card(results())
+
+    assert "| tokens per second | 3456 |" in card and "| peak memory mib | 789 |" in card
+    assert "| seed | 42 |" in card and "max steps" not in card and "max length" not in card
+    assert "| max steps | 9 |" in render_card(results(training={"max_steps": 9}))
+
+
+def test_a_label_with_a_bar_in_its_name_does_not_break_the_table():
+    card = render_card(results(test={"recall_per_label": {"a|b": 0.25}}))
+
+    assert "| a\\|b | 0.2500 |" in card
 
 
 def test_the_code_files_are_listed_with_their_sha256():

@@ -46,7 +46,7 @@ def masked(tokenizer):
     rows = random_rows(600, 6, 4000)
     ids = tokenizer([row["sequence"] for row in rows], padding=True, return_tensors="pt")
     torch.manual_seed(0)
-    batch = MaskingCollator(tokenizer)(tokenised(tokenizer, rows))
+    batch = MaskingCollator(tokenizer, seed=1)(tokenised(tokenizer, rows))
     assert torch.equal(batch["attention_mask"], ids["attention_mask"])
     return ids["input_ids"], batch["input_ids"], batch["labels"], batch["attention_mask"].bool()
 
@@ -86,10 +86,9 @@ def test_labels_are_the_original_ids_and_nothing_else_is_changed(masked):
 
 def test_tokens_put_in_at_random_are_no_special_ones_and_any_other(tokenizer, version):
     first, last = FIRST_KMER[version], len(tokenizer) - 1
-    rows = [{"sequence": "AAAAAA" * 2000}] * 170
-    torch.manual_seed(1)
-    inputs = MaskingCollator(tokenizer)(tokenised(tokenizer, rows))["input_ids"]
-    put_in = inputs[(inputs != MASK) & (inputs != CLS) & (inputs != first)]
+    rows = [{"sequence": "AAAAAA" * (2000 - i)} for i in range(190)]  # equal rows would have equal masks
+    inputs = MaskingCollator(tokenizer, seed=1)(tokenised(tokenizer, rows))["input_ids"]
+    put_in = inputs[(inputs != MASK) & (inputs != CLS) & (inputs != PAD) & (inputs != first)]
     assert len(put_in) > 4_000 * 12 * 0.09  # else the next line asks for too much
 
     counts = torch.bincount(put_in, minlength=last + 1)
@@ -100,20 +99,35 @@ def test_tokens_put_in_at_random_are_no_special_ones_and_any_other(tokenizer, ve
     assert int(counts.max()) < 12  # the expected count is 1.2: no token is preferred
 
 
+def test_masks_are_others_in_each_epoch_and_for_each_row(tokenizer):
+    rows, collator = tokenised(tokenizer, random_rows(8, 600, 600)), MaskingCollator(tokenizer, seed=1)
+    first = collator(rows)["labels"]
+    collator.epoch = 1
+
+    assert not torch.equal(collator(rows)["labels"], first)
+    assert len({tuple((row != -100).tolist()) for row in first}) == 8
+
+
+def test_masks_of_a_row_are_the_same_in_whichever_batch_and_process_it_is(tokenizer):
+    rows = tokenised(tokenizer, random_rows(8, 6, 600))
+    together = MaskingCollator(tokenizer, seed=1)(rows)
+    torch.manual_seed(7)
+
+    for i, row in enumerate(rows):
+        alone = MaskingCollator(tokenizer, seed=1)([row])
+        tokens = len(row["input_ids"])
+        for name in ("input_ids", "labels"):
+            assert torch.equal(alone[name][0], together[name][i, :tokens])
+
+
 @pytest.mark.parametrize("sequence", ["A", "ACGTAC", "ACGTACGTACGT", "N"])
-def test_a_batch_of_one_short_window_has_a_masked_token_every_time(tokenizer, sequence):
-    collator = MaskingCollator(tokenizer)
+def test_an_evaluation_of_one_short_window_asks_for_something(tokenizer, sequence):
+    rows = Dataset.from_list(tokenised(tokenizer, [{"sequence": sequence}]))
 
-    for _ in range(300):
-        batch = collator(tokenised(tokenizer, [{"sequence": sequence}]))
-        assert (batch["labels"] != -100).any()
-        assert int(batch["input_ids"][0, 0]) == CLS
-
-
-def test_masking_differs_from_call_to_call(tokenizer):
-    rows, collator = tokenised(tokenizer, random_rows(8, 600, 600)), MaskingCollator(tokenizer)
-
-    assert not torch.equal(collator(rows)["labels"], collator(rows)["labels"])
+    for seed in range(100):
+        (row,) = MaskingCollator(tokenizer, seed=seed).mask_once(rows)
+        (place, *_) = [i for i, label in enumerate(row["labels"]) if label != -100]
+        assert row["labels"][place] == tokenizer(sequence).input_ids[place] and place > 0
 
 
 def test_rows_masked_once_depend_on_the_seed_alone(tokenizer):
@@ -125,13 +139,17 @@ def test_rows_masked_once_depend_on_the_seed_alone(tokenizer):
     again = MaskingCollator(tokenizer, seed=5).mask_once(rows)
     other = MaskingCollator(tokenizer, seed=6).mask_once(rows)
 
+    def lists(rows):
+        return [{name: values.tolist() for name, values in row.items()} for row in rows]
+
+    first, again, other = map(lists, (first, again, other))
     assert first == again
     assert first != other
     for row, original in zip(first, rows, strict=True):
         ids = tokenizer(original["sequence"]).input_ids
         drawn = [i for i, label in enumerate(row["labels"]) if label != -100]
         assert len(row["input_ids"]) == len(row["labels"]) == len(ids)
-        assert drawn and [row["labels"][i] for i in drawn] == [ids[i] for i in drawn]
+        assert [row["labels"][i] for i in drawn] == [ids[i] for i in drawn]
 
 
 def test_masking_rows_once_leaves_the_draws_of_training_as_they_were(tokenizer):
@@ -151,13 +169,13 @@ def test_rows_that_are_masked_already_are_padded_and_nothing_else(tokenizer):
     )
     longest = max(len(row["labels"]) for row in rows)
 
-    batch = MaskingCollator(tokenizer)(rows)
+    batch = MaskingCollator(tokenizer, seed=1)(rows)
 
     assert batch["input_ids"].shape == batch["labels"].shape == (9, longest)
     for i, row in enumerate(rows):
         tokens = len(row["labels"])
-        assert batch["input_ids"][i].tolist() == row["input_ids"] + [PAD] * (longest - tokens)
-        assert batch["labels"][i].tolist() == row["labels"] + [-100] * (longest - tokens)
+        assert batch["input_ids"][i].tolist() == row["input_ids"].tolist() + [PAD] * (longest - tokens)
+        assert batch["labels"][i].tolist() == row["labels"].tolist() + [-100] * (longest - tokens)
         assert batch["attention_mask"][i].tolist() == [1] * tokens + [0] * (longest - tokens)
 
 

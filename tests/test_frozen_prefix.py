@@ -9,7 +9,11 @@ from safetensors.torch import load_file
 from transformers import Trainer, TrainingArguments
 
 import training.frozen_prefix
-from hub_code import NucleotideTransformerConfig, NucleotideTransformerForSequenceClassification
+from hub_code import (
+    NucleotideTransformerConfig,
+    NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerForTokenClassification,
+)
 from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
 from training.collators import LabelCollator
 from training.frozen_prefix import activations_reused, num_frozen_layers
@@ -83,6 +87,43 @@ def test_the_model_gives_the_same_from_activations_in_memory_and_in_a_file(
     assert (made.train_dataset, made.data_collator) == (rows, collator)
     assert model.state_dict().keys() == state.keys()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("trainable", [0, 1])
+@pytest.mark.parametrize(
+    ("problem", "label"),
+    [
+        ("token_classification", lambda num_tokens, i: [(i + k) % 3 for k in range(num_tokens - 1)]),
+        ("multi_label_classification", lambda _, i: [float(i % 2), 1.0, 0.0]),
+        ("regression", lambda _, i: [0.5 * i, -1.0, 2.0]),
+    ],
+)
+def test_labels_of_tokens_several_labels_and_numbers_give_the_same_loss_from_activations(
+    tmp_path, trainer, problem, label, trainable
+):
+    made = trainer(trainable)
+    torch.manual_seed(0)
+    config = NucleotideTransformerConfig(**SIZES)
+    if problem == "token_classification":
+        made.model = freeze(NucleotideTransformerForTokenClassification(config).eval(), trainable)
+    else:
+        made.model.config.problem_type = problem
+    rows = made.train_dataset.remove_columns("label").to_list()
+    rows = Dataset.from_list([row | {"label": label(len(row["input_ids"]), i)} for i, row in enumerate(rows)])
+    made.train_dataset = made.eval_dataset = rows
+    made.data_collator = LabelCollator(made.data_collator.tokenizer, problem)
+    with torch.no_grad():
+        whole = made.model(**made.data_collator(list(rows)))
+        with activations_reused(made, tmp_path):
+            batch = made.data_collator([made.train_dataset[i] for i in range(len(rows))])
+            reused = made.model(**batch)
+    torch.testing.assert_close(reused.loss, whole.loss, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        reused.logits[batch["attention_mask"].bool()] if problem == "token_classification" else reused.logits,
+        whole.logits[batch["attention_mask"].bool()] if problem == "token_classification" else whole.logits,
+        atol=1e-6,
+        rtol=1e-5,
+    )
 
 
 def test_all_is_as_before_after_an_error_too(tmp_path, trainer):

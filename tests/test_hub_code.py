@@ -18,6 +18,7 @@ from hub_code import (
     DNAEmbeddingPipeline,
     NucleotideTransformerConfig,
     NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerForTokenClassification,
 )
 from hub_code.configuration_nucleotide_transformer import AUTO_MAP, CUSTOM_PIPELINES
 from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
@@ -74,10 +75,8 @@ def test_no_other_line_looks_like_an_import(path):
     assert set(re.findall(r"^\s*from\s+\.(\S+)\s+import", text, flags=re.MULTILINE)) == stated
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A classifier's folder as train.py leaves it: weights, config, tokenizer, and all our files."""
-    folder = tmp_path_factory.mktemp("checkpoint")
+def write_checkpoint(folder: Path, model_class, **fields) -> Path:
+    """A folder as train.py leaves it: weights, config, tokenizer, and all our files."""
     torch.manual_seed(0)
     config = NucleotideTransformerConfig(
         hidden_size=32,
@@ -86,8 +85,9 @@ def checkpoint(tmp_path_factory):
         intermediate_size=48,
         id2label=dict(enumerate(LABELS)),
         label2id={name: i for i, name in enumerate(LABELS)},
+        **fields,
     )
-    model = NucleotideTransformerForSequenceClassification(config)
+    model = model_class(config)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
@@ -96,6 +96,11 @@ def checkpoint(tmp_path_factory):
     for path in FILES:
         shutil.copy(path, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), NucleotideTransformerForSequenceClassification)
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +229,47 @@ def test_a_pipeline_loaded_by_remote_code_and_saved_again_serves_both_pipelines(
     assert config["custom_pipelines"].keys() == CUSTOM_PIPELINES.keys()
     run_elsewhere(tmp_path / "work", USE + PIPELINES + SAVE, again, json.dumps(SEQUENCES), tmp_path / "results.npz")
     assert_equal(np.load(tmp_path / "results.npz"), expected, expected.keys())
+
+
+# Its arguments are (checkpoint of tokens, checkpoint of several labels, sequence, file for the results).
+OTHER_HEADS = """
+import json, sys
+from transformers import pipeline
+
+of_tokens, of_several, sequence, output = sys.argv[1:]
+given = {"trust_remote_code": True, "device": "cpu"}
+results = [
+    pipeline("token-classification", model=of_tokens, ignore_labels=[], **given)([sequence]),
+    pipeline("text-classification", model=of_several, top_k=None, **given)([sequence]),
+    pipeline("dna-classification", model=of_several, **given)([sequence]),
+]
+json.dump(results, open(output, "w"), default=lambda array: array.tolist())
+print("all of it")
+"""
+
+
+def test_labels_of_tokens_and_several_labels_come_out_of_the_usual_pipelines(tmp_path):
+    folders = [
+        write_checkpoint(tmp_path / "tokens", NucleotideTransformerForTokenClassification),
+        write_checkpoint(
+            tmp_path / "several",
+            NucleotideTransformerForSequenceClassification,
+            problem_type="multi_label_classification",
+        ),
+    ]
+    sequence = "ATG gtagcu\nACATCATCTN"  # white space and lower case: offsets are those of the text as it was given
+    run_elsewhere(tmp_path / "work", OTHER_HEADS, *folders, sequence, tmp_path / "results.json")
+    [tokens], [several], [dna] = json.loads((tmp_path / "results.json").read_text())
+
+    ids = build_tokenizer(nt_vocabulary(), 2048)("ATGGTAGCTACATCATCTN", return_tensors="pt")
+    with torch.no_grad():
+        logits = NucleotideTransformerForTokenClassification.from_pretrained(folders[0])(**ids).logits[0, 1:]
+        sigmoid = NucleotideTransformerForSequenceClassification.from_pretrained(folders[1])(**ids).logits[0].sigmoid()
+    assert [sequence[each["start"] : each["end"]] for each in tokens] == ["ATG gta", "gcu\nACA", "TCATCT", "N"]
+    assert [each["word"] for each in tokens] == ["ATGGTA", "GCTACA", "TCATCT", "N"]
+    assert [each["entity"] for each in tokens] == [LABELS[i] for i in logits.argmax(dim=-1)]
+    assert [each["score"] for each in tokens] == pytest.approx(logits.softmax(-1).amax(-1).tolist(), abs=1e-5)
+    expected = dict(zip(LABELS, sigmoid.tolist(), strict=True))
+    assert {each["label"]: each["score"] for each in several} == pytest.approx(expected, abs=1e-5)
+    assert dna["scores"] == pytest.approx(expected, abs=1e-5)
+    assert dna["labels"] == [name for name, score in expected.items() if score >= 0.5]

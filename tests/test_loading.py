@@ -8,15 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from checkpoints.loading import find_checkpoint, load_checkpoint
+from checkpoints.loading import find_checkpoint, load_checkpoint, load_for_task
 from hub_code import (
     NucleotideTransformerConfig,
     NucleotideTransformerForMaskedLM,
     NucleotideTransformerForSequenceClassification,
     NucleotideTransformerModel,
 )
+from hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
 from hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
@@ -124,6 +128,36 @@ def test_a_vocabulary_that_is_not_that_of_6_mers_is_refused(published):
 
     with pytest.raises(ValueError, match="not that of a 6-mer Nucleotide Transformer"):
         load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
+
+
+@pytest.mark.parametrize("file_name", ["vocab.txt", "tokenizer.json"])
+def test_another_esm_such_as_one_of_proteins_is_refused(published, file_name):
+    amino_acids = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
+    folder, _ = published()
+    (folder / "vocab.txt").unlink()
+    if file_name == "vocab.txt":
+        (folder / file_name).write_text("\n".join(amino_acids))
+    else:
+        proteins = Tokenizer(WordLevel({token: i for i, token in enumerate(amino_acids)}, unk_token="<unk>"))
+        PreTrainedTokenizerFast(tokenizer_object=proteins).save_pretrained(folder)
+
+    with pytest.raises(
+        ValueError, match=r"33 tokens (that is not that of a 6-mer|are not 6-mers; give a Nucleotide Transformer)"
+    ):
+        load_for_task("single_label_classification", find_checkpoint(str(folder)), ["x", "y"], 2)
+
+
+@pytest.mark.parametrize("problem", ["token_classification", "regression", "masked_lm"])
+def test_a_published_nt_gets_the_head_of_the_problem_by_our_class(published, version, problem):
+    folder, weights = published(version)
+
+    model, tokenizer = load_for_task(problem, find_checkpoint(str(folder)), ["x"] * 2, 2)
+
+    assert isinstance(model, NucleotideTransformerPreTrainedModel)
+    assert all(torch.equal(model.state_dict()[name], weights[name]) for name in weights if name.startswith("esm."))
+    logits = model(**tokenizer([SEQUENCE], return_tensors="pt")).logits
+    outputs = len(tokenizer) if problem == "masked_lm" else 2
+    assert logits.shape == ((1, outputs) if problem == "regression" else (1, 8, outputs))
 
 
 def test_a_folder_without_vocabulary_is_refused_by_its_name(published):

@@ -173,18 +173,76 @@ def test_text_classification_gives_the_same_label_and_score(folder, pipe):
         assert result["score"] == pytest.approx(expected[0]["score"], abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    "heads", [{"num_labels": 1}, {"num_labels": 3, "problem_type": "multi_label_classification"}], ids=str
-)
-def test_a_head_whose_labels_do_not_exclude_each_other_is_refused(pipe, heads):
-    # A softmax would call a regression certain (score 1.0) and make several labels share one probability.
-    config = NucleotideTransformerConfig(
-        hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48, **heads
-    )
-    with pytest.raises(ValueError, match="num_labels|problem_type"):
-        DNAClassificationPipeline(
-            model=NucleotideTransformerForSequenceClassification(config), tokenizer=pipe.tokenizer, device="cpu"
+@pytest.fixture
+def pipe_of():
+    """A function that makes the pipeline of another head."""
+
+    def make(**head) -> DNAClassificationPipeline:
+        torch.manual_seed(0)
+        config = NucleotideTransformerConfig(
+            hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48, **head
         )
+        model = NucleotideTransformerForSequenceClassification(config).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+        tokenizer = build_tokenizer(nt_vocabulary(), config.max_tokens)
+        return DNAClassificationPipeline(model=model, tokenizer=tokenizer, device="cpu")
+
+    return make
+
+
+def logits_of(pipe, sequence: str) -> list[float]:
+    with torch.no_grad():
+        return pipe.model(**pipe.tokenizer(sequence, return_tensors="pt")).logits[0].tolist()
+
+
+@pytest.mark.parametrize("names", [LABELS, {0: "promoter"}], ids=["three labels", "one label"])
+def test_of_several_labels_each_has_a_probability_of_its_own(pipe_of, names):
+    pipe = pipe_of(
+        id2label=names, label2id={n: i for i, n in names.items()}, problem_type="multi_label_classification"
+    )
+    numbers = set()
+    for sequence, result in zip(SEQUENCES, pipe(SEQUENCES, batch_size=2), strict=True):
+        assert list(result) == ["label", "score", "labels", "scores", "logits", "embedding"]
+        logits = logits_of(pipe, sequence)
+        np.testing.assert_allclose(result["logits"], logits, rtol=0, atol=1e-5)
+        expected = {name: 1 / (1 + math.exp(-logits[i])) for i, name in names.items()}
+        assert result["scores"] == pytest.approx(expected, abs=1e-5)
+        assert result["labels"] == [names[i] for i, logit in enumerate(logits) if logit >= 0]
+        assert result["label"] == max(expected, key=expected.get)
+        assert result["score"] == max(result["scores"].values()) and type(result["score"]) is float
+        numbers.add(len(result["labels"]))
+    assert len(numbers) > 1 and 0 in numbers  # as many for each, or some for all, would prove little
+
+
+def test_text_classification_gives_the_same_scores_of_several_labels(pipe_of):
+    pipe = pipe_of(id2label=LABELS, problem_type="multi_label_classification")
+    plain = pipeline("text-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu", top_k=None)
+    for sequence in SEQUENCES:
+        expected = {each["label"]: each["score"] for each in plain([sequence])[0]}
+        assert pipe(sequence)["scores"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("head", [{"num_labels": 1}, {"num_labels": 1, "problem_type": "regression"}], ids=str)
+def test_regression_of_one_number_gives_a_float(pipe_of, head):
+    pipe = pipe_of(**head)
+    plain = pipeline("text-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu")
+    for sequence, result in zip(SEQUENCES, pipe(SEQUENCES, batch_size=3), strict=True):
+        assert list(result) == ["value", "embedding"]
+        assert type(result["value"]) is float
+        assert result["value"] == pytest.approx(logits_of(pipe, sequence)[0], abs=1e-5)
+        if head.get("problem_type"):
+            assert result["value"] == pytest.approx(plain([sequence])[0]["score"], abs=1e-5)
+        assert result["embedding"].shape == (32,)
+
+
+def test_regression_of_several_numbers_gives_an_array(pipe_of):
+    pipe = pipe_of(num_labels=3, problem_type="regression")
+    for sequence, result in zip(SEQUENCES, pipe(SEQUENCES, batch_size=3), strict=True):
+        assert list(result) == ["value", "embedding"]
+        assert result["value"].dtype == np.float32
+        np.testing.assert_allclose(result["value"], logits_of(pipe, sequence), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

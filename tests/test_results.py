@@ -2,9 +2,12 @@
 
 import json
 import math
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from checkpoints.loading import find_checkpoint, load_checkpoint
 from hub_code import NucleotideTransformerForMaskedLM, NucleotideTransformerForSequenceClassification
@@ -51,13 +54,42 @@ def test_the_run_is_described_as_it_was(classification, toy_dataset):
         "synthetic": True,
         "bayes_optimal_accuracy": 1.0,
         "rows": {"train": 96, "validation": 24, "test": 36},
+        "cut_off": {},
     }
+    assert classification["problem"] == "single_label_classification"
     training = classification["training"]
     assert training["learning_rate"] == 1e-3  # the recipe's
     assert training["num_train_epochs"] == 4  # the flag's, over the recipe's 9
     assert training["steps"] == 4 * 96 // 16
     assert (training["processes"], training["tuning"], training["chosen_by"]) == (1, "full", "accuracy")
     assert training["seconds"] > 0 and set(training["versions"]) >= {"torch", "transformers", "datasets"}
+    assert (training["seed"], training["train_sampling_strategy"], training["resumed_at_step"]) == (42, "random", None)
+    assert "seeds" not in classification and "search" not in classification
+
+
+def test_speed_and_memory_are_of_the_order_of_what_was_done(classification):
+    training = classification["training"]
+
+    tokens = 4 * 96 * 11  # epochs, windows, tokens of each
+    assert training["tokens_per_second"] == pytest.approx(tokens / training["seconds"], rel=0.1)  # of a rounded time
+    assert 100 < training["peak_memory_mib"] < 100_000  # PyTorch alone takes more than the one
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "mcc"])
+def test_intervals_of_the_test_split_are_those_of_resampled_rows(classification, metric):
+    """By hand: rows are drawn from the confusion matrix, and scikit-learn measures each draw."""
+    test = classification["test"]
+    pairs = np.array([(i, j) for i in range(3) for j in range(3) for _ in range(test["confusion_matrix"][i][j])])
+    scores = {"accuracy": accuracy_score, "macro_f1": partial(f1_score, average="macro"), "mcc": matthews_corrcoef}
+    generator = np.random.default_rng(1)
+    draws = [pairs[generator.integers(len(pairs), size=len(pairs))].T for _ in range(500)]
+    low, high = np.percentile([scores[metric](true, predicted) for true, predicted in draws], [2.5, 97.5])
+
+    assert test["intervals"][metric] == pytest.approx([low, high], abs=0.08)
+    assert test["intervals"][metric][0] <= test[metric] <= test["intervals"][metric][1]
+    assert (
+        set(test["intervals"]) == {"accuracy", "macro_f1", "mcc"} and "intervals" not in classification["validation"]
+    )
 
 
 def test_parameters_are_counted(classification_run, classification):
@@ -69,6 +101,7 @@ def test_parameters_are_counted(classification_run, classification):
     assert (classification["model"]["parameters"], classification["model"]["parameters_trained"]) == (total, total)
     assert classification["model"]["hidden_size"] == model.config.hidden_size
     assert classification["model"]["label_names"] == ["fly", "mouse", "yeast"]
+    assert (classification["model"]["outputs"], classification["model"]["type"]) == (3, "nucleotide_transformer")
 
 
 def test_masked_language_modelling_learns_which_letters_the_toy_rows_are_made_of(mlm_run, mlm, toy_rows):
@@ -88,7 +121,8 @@ def test_masked_language_modelling_learns_which_letters_the_toy_rows_are_made_of
     assert mlm["test"]["loss"] < math.log(4096) / 2  # of 4,096 6-mers, 36 occur
     assert mlm["test"]["perplexity"] == pytest.approx(math.exp(mlm["test"]["loss"]))
     assert 0 <= mlm["test"]["masked_accuracy"] <= 1
-    assert mlm["training"]["chosen_by"] == "loss" and mlm["task"] == "mlm"
+    assert mlm["training"]["chosen_by"] == "loss" and (mlm["task"], mlm["problem"]) == ("mlm", "masked_lm")
+    assert mlm["model"]["outputs"] is None and mlm["model"]["label_names"] == [] and mlm["baselines"] is None
 
 
 def test_the_metrics_are_strict_json(classification_run, mlm_run):

@@ -1,9 +1,14 @@
-"""Output folder -> where a run goes on: what is new, interrupted, finished, half-written."""
+"""Output folder -> whose run it is and where that goes on: new, interrupted, finished, half-written, another's."""
+
+import json
 
 import pytest
-from transformers import TrainerState
+from transformers import TrainerState, TrainingArguments
 
-from training.run_folder import best_checkpoint, resume_point, state_at
+from training.run_folder import begin, deciding, find_run, read_results, resume_point, state_at, write_text
+
+ARGUMENTS = {"learning_rate": 1e-4, "dataset_name": "data/toy"}
+RECORD = {"arguments": ARGUMENTS, "environment": {"python": "3.11"}, "commits": {"dataset": "a" * 40, "model": None}}
 
 
 @pytest.fixture
@@ -12,7 +17,7 @@ def run(tmp_path):
 
     def make(*steps: int, best: int | None = None):
         folder = tmp_path / "run"
-        folder.mkdir(exist_ok=True)
+        begin(folder, RECORD)
         for step in steps:
             point = folder / f"checkpoint-{step}"
             point.mkdir()
@@ -24,72 +29,119 @@ def run(tmp_path):
     return make
 
 
-def test_a_new_run_begins_at_the_beginning(tmp_path, run):
-    assert resume_point(str(tmp_path / "absent"), None) is None
-    assert resume_point(str(run()), None) is None
+def test_a_run_is_new_where_there_is_no_folder_and_where_nothing_was_saved_yet(tmp_path, run):
+    assert find_run(tmp_path / "absent", ARGUMENTS) is None
+    assert not (tmp_path / "absent").exists()
+    assert find_run(run(), ARGUMENTS | {"learning_rate": 1.0}) is None
+    assert resume_point(tmp_path / "absent") is None
 
 
-def test_last_is_the_highest_step_and_not_the_last_name(run):
+def test_the_same_run_goes_on_with_what_it_was_begun_with(run):
+    folder = run(10)
+
+    assert find_run(folder, ARGUMENTS) == RECORD
+    begin(folder, RECORD | {"environment": {"python": "3.12"}})
+    assert json.loads((folder / "run.json").read_text()) == RECORD
+
+
+def test_another_runs_folder_is_refused_with_every_argument_that_differs(run):
+    folder = run(10)
+
+    with pytest.raises(ValueError, match="begun with learning_rate 0.0001, not 0.1; name another --output_dir"):
+        find_run(folder, ARGUMENTS | {"learning_rate": 0.1})
+    with pytest.raises(ValueError, match="dataset_name 'data/toy', not None, learning_rate 0.0001, not None"):
+        find_run(folder, {})
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "checkpoint-7", "seed-42", "search.json", "search.db"])
+def test_what_was_saved_without_a_record_is_anothers(tmp_path, name):
+    (tmp_path / name).mkdir()
+
+    with pytest.raises(ValueError, match=f"holds {name} of another run, and no run.json"):
+        find_run(tmp_path, ARGUMENTS)
+
+
+def test_files_of_something_else_are_in_nobodys_way_and_a_file_is_no_folder(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "pretrained").mkdir()
+    assert find_run(tmp_path, ARGUMENTS) is None
+
+    with pytest.raises(ValueError, match="notes.txt is a file; name a folder"):
+        find_run(tmp_path / "notes.txt", ARGUMENTS)
+
+
+def test_a_record_that_was_cut_off_is_none(run):
+    folder = run(10)
+    (folder / "run.json").write_text('{"arguments": {')
+
+    with pytest.raises(ValueError, match="no run.json"):
+        find_run(folder, ARGUMENTS)
+
+
+def test_where_a_run_is_and_what_it_shows_keeps_and_publishes_does_not_decide_of_its_result(tmp_path):
+    def arguments(**given):
+        args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none", **given).to_dict()
+        return deciding([{"dataset_name": "a"}, args])
+
+    shown = {"logging_steps": 7, "disable_tqdm": True, "save_total_limit": 9, "hub_model_id": "u/x", "run_name": "x"}
+    assert arguments(**shown) == arguments() == json.loads(json.dumps(arguments()))
+    assert arguments()["dataset_name"] == "a"
+    for given in ({"learning_rate": 1e-3}, {"seed": 7}, {"max_steps": 3}, {"per_device_train_batch_size": 3}):
+        assert arguments(**given) != arguments()
+
+
+def test_the_last_is_the_highest_step_and_not_the_last_name(run):
     folder = run(9, 100, 20)
 
-    assert resume_point(str(folder), "last") == folder / "checkpoint-100"
+    assert resume_point(folder) == folder / "checkpoint-100"
 
 
-def test_a_checkpoint_that_was_cut_off_while_it_was_written_is_passed_over(run):
+@pytest.mark.parametrize(
+    "state", [None, "", '{"global_step": 30', "[]", "null", '{"global_step": 20}'], ids=lambda text: f"state {text}"
+)
+def test_a_checkpoint_that_was_cut_off_while_it_was_written_is_passed_over_and_removed(run, capsys, state):
     folder = run(10, 20)
     (folder / "checkpoint-30").mkdir()
     (folder / "checkpoint-30" / "model.safetensors").write_bytes(b"half")
+    if state is not None:
+        (folder / "checkpoint-30" / "trainer_state.json").write_text(state)
 
-    assert resume_point(str(folder), "last") == folder / "checkpoint-20"
+    assert resume_point(folder) == folder / "checkpoint-20"
+    assert not (folder / "checkpoint-30").exists()
+    assert "checkpoint-30 was cut off" in capsys.readouterr().out
 
 
-def test_a_copy_under_another_name_is_no_checkpoint_of_the_run(run):
+def test_a_copy_under_another_name_is_no_checkpoint_of_the_run_and_is_kept(run):
     folder = run(10, 20)
     (folder / "checkpoint-20").rename(folder / "checkpoint-20-kept")
 
-    assert resume_point(str(folder), "last") == folder / "checkpoint-10"
+    assert resume_point(folder) == folder / "checkpoint-10"
+    assert (folder / "checkpoint-20-kept").is_dir()
 
 
-def test_a_folder_with_a_cut_off_checkpoint_alone_is_a_new_run(run):
-    folder = run()
-    (folder / "checkpoint-30").mkdir()
-
-    assert resume_point(str(folder), None) is None
-
-
-def test_a_named_checkpoint_is_taken_from_where_it_lies(tmp_path, run):
-    point = run(10, 20) / "checkpoint-10"
-
-    assert resume_point(str(tmp_path / "new"), str(point)) == point
-
-
-def test_an_interrupted_run_is_not_overwritten_and_the_way_on_is_named(run):
-    with pytest.raises(ValueError, match=r"interrupted run \(checkpoint-20\).*--resume_from_checkpoint last"):
-        resume_point(str(run(10, 20)), None)
-
-
-@pytest.mark.parametrize("resume", [None, "last"])
-def test_a_finished_run_is_not_overwritten(run, resume):
-    (run(10) / "checkpoint").mkdir()
-
-    with pytest.raises(ValueError, match="holds a finished run"):
-        resume_point(str(run()), resume)
-
-
-@pytest.mark.parametrize("resume", ["last", "absent/checkpoint-7"])
-def test_where_there_is_nothing_to_resume_from_it_is_said(run, resume):
-    with pytest.raises(ValueError, match="nothing to resume from"):
-        resume_point(str(run()), resume)
-
-
-def test_the_best_checkpoint_is_found_in_the_runs_folder_wherever_that_was_when_it_was_kept(run):
+def test_the_best_checkpoint_is_found_where_the_run_is_now(run):
     folder = run(10, 20, best=10)
 
-    assert best_checkpoint(folder / "checkpoint-20") == folder / "checkpoint-10"
+    assert state_at(folder / "checkpoint-20").best_model_checkpoint == str(folder / "checkpoint-10")
+    assert state_at(folder / "checkpoint-20").global_step == 20
 
 
-def test_where_no_checkpoint_was_kept_as_the_best_it_is_the_last(run):
-    point = run(20) / "checkpoint-20"
+def test_results_are_those_of_a_finished_run(run):
+    folder = run(10)
+    assert read_results(folder) is None
 
-    assert best_checkpoint(point) == point
-    assert (state_at(point).global_step, state_at(point).max_steps) == (20, 100)
+    (folder / "checkpoint").mkdir()
+    (folder / "checkpoint" / "metrics.json").write_text('{"test": 1}')
+    assert read_results(folder) == {"test": 1}
+
+
+def test_a_text_is_whole_or_the_old_one(tmp_path, monkeypatch):
+    write_text(tmp_path / "a", "old")
+
+    def fail(*args):
+        raise OSError("no")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError):
+        write_text(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "old"

@@ -1,12 +1,14 @@
 """Label column -> targets, against plain loops over the rows; and each column that a task cannot take."""
 
+import re
+
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, LargeList, List, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.targets import Targets, encode
+from training.targets import Targets, encode, encode_stream
 
 SINGLE, MULTI, TOKENS = "single_label_classification", "multi_label_classification", "token_classification"
 
@@ -317,3 +319,181 @@ def test_a_separator_goes_with_strings_and_classification_alone_and_a_task_has_a
     assert "label separator ''" in fault_of(splits, separator="")
     assert "a label separator is for strings" in fault_of(splits_of(train=[["a"], ["b"]]), separator=";")
     assert "task 'mlm': it is one of classification, regression, token_classification" in fault_of(splits, "mlm")
+
+
+# Labels that another split than train names, and rows that are read one by one
+
+
+def test_another_split_may_say_what_labels_there_are():
+    splits = splits_of(validation=["b", "a", "c"], test=["c", "a"])
+
+    result, targets = encode(splits, "kind", "classification", naming="validation")
+
+    assert targets == Targets(SINGLE, ["a", "b", "c"], 3)
+    assert {split: rows["label"][:] for split, rows in result.items()} == {"validation": [1, 0, 2], "test": [2, 0]}
+    with pytest.raises(
+        ValueError, match="split test: the label 'd' of row 0 is not in validation, which has a, b; move"
+    ):
+        encode(splits_of(validation=["a", "b"], test=["d"]), "kind", "classification", naming="validation")
+    with pytest.raises(ValueError, match="split validation: column 'kind' holds 1 label"):
+        encode(splits_of(validation=["a", "a"]), "kind", "classification", naming="validation")
+    with pytest.raises(ValueError, match="that of validation is Value"):
+        splits = DatasetDict(validation=splits_of(rows=[1.0])["rows"], test=splits_of(rows=[[1.0]])["rows"])
+        encode(splits, "kind", "regression", naming="validation")
+
+
+def stream_of(labels, feature=None, separator=None, targets=None):
+    """The rows of a stream, encoded one by one."""
+    features = feature and Features({"kind": feature, "sequence": Value("string")})
+    columns = {"kind": labels, "sequence": [f"A{i}" for i in range(len(labels))]}
+    rows = Dataset.from_dict(columns, features).to_iterable_dataset()
+    return encode_stream(rows, "kind", targets, separator)
+
+
+STREAMS = [
+    (None, "classification", ["b", "a", "NA", "b"], None),
+    (Value("large_string"), "classification", ["b", "a"], None),
+    (ClassLabel(names=["yeast", "fly", "absent"]), "classification", [1, 0, 1], None),
+    (None, "classification", [True, False], None),
+    (None, "classification", [10, -1, 9, 10], None),
+    (None, "classification", [["b", "a"], [], ["c", "c"]], None),
+    (List(ClassLabel(names=["b", "a"])), "classification", [[1], [0, 1], []], None),
+    (LargeList(Value("string")), "classification", [["x"], ["y", "x"]], None),
+    (List(Value("int64")), "classification", [[10, 9], [9]], None),
+    (None, "classification", ["b; a", "", None, ";c ;"], ";"),
+    (None, "classification", [1, 0, 10], ";"),
+    (None, "regression", [0.1, -2.5, 3e38], None),
+    (Value("int32"), "regression", [0, 1, 2], None),
+    (List(Value("float64")), "regression", [[0.1, 2.0], [3.0, 4.0]], None),
+    (List(Value("float32"), length=1), "regression", [[0.5], [1.5]], None),
+    (None, "token_classification", [["exon", None, "intron"], [], ["exon"]], None),
+    (List(Value("int64")), "token_classification", [[1, -100], [0, None]], None),
+    (List(ClassLabel(names=["b", "a"])), "token_classification", [[1, -100, None], [0]], None),
+]
+
+
+@pytest.mark.parametrize(("feature", "task", "labels", "separator"), STREAMS)
+def test_a_stream_is_encoded_as_the_same_rows_at_once(feature, task, labels, separator):
+    rows = Dataset.from_dict({"kind": labels, "sequence": [f"A{i}" for i in range(len(labels))]})
+    if feature is not None:
+        rows = rows.cast_column("kind", feature)
+    at_once, targets = encode(DatasetDict(validation=rows), "kind", task, separator, naming="validation")
+    at_once = at_once["validation"]
+
+    # Out of what `cast_column` made of the rows: -100 is no id that a ClassLabel takes from outside.
+    streamed = encode_stream(rows.to_iterable_dataset(), "kind", targets, separator)
+
+    assert streamed.features == at_once.features
+    taken = list(streamed)
+    assert [row["sequence"] for row in taken] == at_once["sequence"][:]
+    for row, expected in zip(taken, at_once["label"][:], strict=True):
+        assert set(row) == {"sequence", "label"}
+        assert np.array_equal(np.float32(row["label"]), np.float32(expected))
+        assert np.shape(row["label"]) == np.shape(expected)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.lists(NAMES.filter(bool), max_size=4), min_size=1, max_size=6))
+def test_streams_of_any_lists_are_encoded_as_the_same_rows_at_once(labels):
+    labels.append(["a", "b"])
+    rows = splits_of(List(Value("string")), rows=labels)["rows"].map(lambda row: {"sequence": "A"})
+    for task in ("classification", "token_classification"):
+        at_once, targets = encode(DatasetDict(validation=rows), "kind", task, naming="validation")
+        streamed = encode_stream(rows.to_iterable_dataset(), "kind", targets)
+        assert [row["label"] for row in streamed] == at_once["validation"]["label"][:]
+
+
+def test_text_of_a_streamed_file_is_taken_for_the_numbers_and_ids_that_it_holds():
+    """Of CSV and FASTA, whether all values of a column are numbers is not known before the end."""
+    numbers = list(stream_of(["0.5", "-1e3", "7"], targets=Targets("regression", [], 1)))
+    assert [row["label"] for row in numbers] == [0.5, -1000, 7]
+    _, targets = encode(splits_of(validation=[10, 9]), "kind", "classification", naming="validation")
+    assert [row["label"] for row in stream_of(["9", "10"], targets=targets)] == [0, 1]
+
+
+def test_a_streamed_classlabel_follows_validation_by_name():
+    targets = Targets(SINGLE, ["fly", "yeast"], 2)
+    rows = stream_of([0, 1, 0], ClassLabel(names=["yeast", "fly"]), targets=targets)
+    assert [row["label"] for row in rows] == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "feature", "targets", "separator", "told"),
+    [
+        (
+            ["a", "c"],
+            None,
+            Targets(SINGLE, ["a", "b"], 2),
+            None,
+            "the label 'c' is not in validation, which has a, b; add",
+        ),
+        (["a", ""], None, Targets(SINGLE, ["a", "b"], 2), None, "the label '' is not in validation"),
+        (["a", None], None, Targets(SINGLE, ["None", "a"], 2), None, "the label of a row is missing"),
+        ([0, None], None, Targets(SINGLE, ["0", "None"], 2), None, "the label of a row is missing"),
+        (
+            [0, -1],
+            ClassLabel(names=["-1", "a"]),
+            Targets(SINGLE, ["-1", "a"], 2),
+            None,
+            "the label -1 is not in validation",
+        ),
+        ([["a"], ["a", "c"]], None, Targets(MULTI, ["a", "b"], 2), None, "the label 'c' is not in validation"),
+        ([["a"], None], None, Targets(MULTI, ["a", "b"], 2), None, "the label of a row is missing"),
+        ([["a"], ["a", None]], None, Targets(MULTI, ["None", "a"], 2), None, "the label of a row is missing"),
+        (["a; b", "a; c"], None, Targets(MULTI, ["a", "b"], 2), ";", "the label 'c' is not in validation"),
+        ([["a"], [None, "c"]], None, Targets(TOKENS, ["a", "b"], 2), None, "the label 'c' is not in validation"),
+        ([["a"], None], None, Targets(TOKENS, ["a", "b"], 2), None, "the label of a row is missing"),
+        ([1.0, None], None, Targets("regression", [], 1), None, "the label of a row is missing"),
+        (
+            [1.0, np.nan],
+            None,
+            Targets("regression", [], 1),
+            None,
+            "the label nan is not 1 finite number(s) of float32",
+        ),
+        ([1.0, -np.inf], None, Targets("regression", [], 1), None, "the label -inf is not 1 finite number(s)"),
+        (
+            [1.0, 1e300],
+            None,
+            Targets("regression", [], 1),
+            None,
+            "the label 1e+300 is not 1 finite number(s) of float32",
+        ),
+        (["1", "NA"], None, Targets("regression", [], 1), None, "the label 'NA' is not 1 finite number(s)"),
+        ([[1.0, 2.0], [3.0]], None, Targets("regression", [], 2), None, "the label [3.0] is not 2 finite number(s)"),
+        ([[1.0, 2.0], [3.0, None]], None, Targets("regression", [], 2), None, "[3.0, None] is not 2 finite number(s)"),
+    ],
+)
+def test_a_label_that_a_stream_cannot_have_is_an_error_when_it_is_reached(labels, feature, targets, separator, told):
+    rows = iter(stream_of(labels, feature, separator, targets))
+
+    next(rows)
+    with pytest.raises(ValueError, match=re.escape(told)):
+        next(rows)
+
+
+@pytest.mark.parametrize(
+    ("labels", "targets", "separator", "told"),
+    [
+        (["ab"], Targets(MULTI, ["a", "b"], 2), None, "Value('string'), but that of validation holds a list a row"),
+        (["ab"], Targets(TOKENS, ["a", "b"], 2), None, "Value('string'), but that of validation holds a list a row"),
+        (
+            [["a"]],
+            Targets(SINGLE, ["a", "b"], 2),
+            None,
+            "but that of validation holds one label a row; write it alike",
+        ),
+        ([["a"]], Targets(MULTI, ["a", "b"], 2), ";", "but that of validation holds one label a row; write it alike"),
+        ([1.0], Targets(SINGLE, ["1.0", "a"], 2), None, "column 'kind' is Value('float64'); for numbers give --task"),
+        ([[["a"]]], Targets(MULTI, ["a"], 1), None, "a label is a ClassLabel, a string, a boolean or a whole number"),
+    ],
+)
+def test_a_streamed_column_that_is_not_as_that_of_validation_is_refused_at_once(labels, targets, separator, told):
+    with pytest.raises(ValueError, match="^split train: .*" + re.escape(told)):
+        stream_of(labels, None, separator, targets)
+
+
+def test_a_streamed_column_that_is_not_there_is_refused_at_once():
+    rows = Dataset.from_dict({"sequence": ["A"], "other": ["a"]}).to_iterable_dataset()
+    with pytest.raises(ValueError, match="split train: there is no column 'kind', only sequence, other"):
+        encode_stream(rows, "kind", Targets(SINGLE, ["a", "b"], 2))

@@ -1,23 +1,33 @@
 """train.py, launched as the README says and called in this process -> its checkpoints, and what it refuses."""
 
 import json
-import os
+import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from datasets import ClassLabel, Features, Value
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from checkpoints.loading import find_checkpoint, load_checkpoint
 from checkpoints.publishing import THIS_CHECKPOINT
-from hub_code import DNAEmbeddingPipeline, NucleotideTransformerForSequenceClassification, NucleotideTransformerModel
+from hub_code import (
+    DNAEmbeddingPipeline,
+    NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerForTokenClassification,
+    NucleotideTransformerModel,
+)
+from tests.test_other_encoders import MODELS, write
 
 REPOSITORY = Path(__file__).parent.parent
 SCRATCH = ("--from_scratch", "tiny", "--learning_rate", "1e-3", "--report_to", "none")
@@ -25,6 +35,7 @@ FRESH_PROCESS = """
 import json, sys
 import numpy as np
 import torch
+import yaml
 from transformers import (
     AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoModelForTokenClassification,
     AutoTokenizer, pipeline,
@@ -162,6 +173,7 @@ def misled_run(tmp_path_factory, write_dataset, toy_rows, launch):
     result = launch(
         *("--dataset_name", folder / "data", "--output_dir", folder / "run", *SCRATCH, "--max_steps", 30),
         *("--per_device_train_batch_size", 16, "--metric_for_best_model", "loss", "--save_steps", 7),
+        *("--early_stopping_patience", 0),
         launcher=(),
     )
     assert result.returncode == 0, result.stderr
@@ -214,7 +226,8 @@ def test_every_saving_strategy_works_alone(tmp_path, run_train, toy_dataset, fla
     )
 
     assert status == 0, err
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"checkpoint", *(f"checkpoint-{i}" for i in points)}
+    of_the_run = {"run.json", "log.jsonl", "learning_curve.png", "checkpoint"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == of_the_run | {f"checkpoint-{i}" for i in points}
     training = metrics(tmp_path / "run")["training"]
     assert (training["chosen_by"] is None) is (not points)
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
@@ -235,11 +248,13 @@ def test_saving_the_best_alone_keeps_no_worse_one(tmp_path, run_train, toy_datas
 def test_without_a_test_split_nothing_is_said_of_one(tmp_path, run_train, write_dataset, toy_rows):
     data = write_dataset(tmp_path / "data", {split: toy_rows[split] for split in ("train", "validation")})
 
-    status, _, err = run_train("--dataset_name", data, "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 2)
+    status, _, err = run_train(
+        "--dataset_name", data, "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 2, "--test_share", 0
+    )
 
     assert status == 0, err
     assert metrics(tmp_path / "run")["test"] is None
-    assert "| test" not in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
+    assert "**this model, test**" not in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
 
 
 def test_names_in_any_script_are_kept(tmp_path, run_train, write_dataset, toy_rows):
@@ -331,33 +346,75 @@ def uninterrupted(tmp_path_factory, launch, steady):
     return run
 
 
-def test_a_killed_run_goes_on_to_bitwise_the_same_weights(tmp_path, environment, launch, steady, uninterrupted):
+@pytest.fixture
+def stopped(tmp_path, environment):
+    """A function that begins a run, sends it a signal when its first checkpoint is whole, and gives its status."""
+
+    def stop(number: signal.Signals, run: Path, *arguments) -> tuple[int, str]:
+        command = [sys.executable, "train.py", *map(str, arguments), "--output_dir", str(run)]
+        with open(tmp_path / "log", "w") as log:
+            process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log)
+            deadline = time.monotonic() + 240
+            while not list(run.glob("checkpoint-*/trainer_state.json")):
+                assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
+                time.sleep(0.01)
+            process.send_signal(number)
+            status = process.wait(timeout=60)
+        assert not (run / "checkpoint").exists()
+        return status, (tmp_path / "log").read_text()
+
+    return stop
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_run_goes_on_by_the_same_command_to_bitwise_the_same_weights(
+    tmp_path, stopped, launch, steady, uninterrupted, number
+):
     run = tmp_path / "run"
-    command = [sys.executable, "train.py", *map(str, steady), "--output_dir", str(run)]
-    with open(tmp_path / "log", "w") as log:
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log)
-        deadline = time.monotonic() + 120
-        while not list(run.glob("checkpoint-*/trainer_state.json")):
-            assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    assert not (run / "checkpoint").exists()
 
-    again = launch(*steady, "--output_dir", run, "--resume_from_checkpoint", "last", launcher=())
+    status, log = stopped(number, run, *steady)
+    again = launch(*steady, "--output_dir", run, launcher=())
 
+    if number == signal.SIGTERM:
+        assert status == 143 and re.search(r"train.py: error: stopped by SIGTERM at step \d+, which is saved", log), (
+            log
+        )
+        step = re.search(r"at step (\d+)", log)[1]
+        assert f"going on from {run}/checkpoint-{step}" in again.stdout
     assert again.returncode == 0, again.stderr
     assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
     measured, expected = metrics(run), metrics(uninterrupted)
     assert measured["test"] == expected["test"] and measured["validation"] == expected["validation"]
     assert measured["training"]["steps"] == 40
+    logged = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    steps = [entry["step"] for entry in logged if "eval_loss" in entry]
+    assert steps == sorted(set(steps)) and steps[-1] == 40
+
+
+@pytest.mark.slow
+def test_masked_batches_of_like_length_go_on_where_they_were_too(tmp_path, stopped, launch, write_dataset, toy_rows):
+    """Here masks are drawn and lengths are grouped: what the order of a resumed epoch depends on."""
+    rng = random.Random(0)
+    rows = [{"sequence": row["sequence"] * rng.randint(1, 5), "label": row["label"]} for row in toy_rows["train"]]
+    data = write_dataset(tmp_path / "data", {"train": rows, "validation": toy_rows["validation"]})
+    arguments = ["--dataset_name", data, *SCRATCH, "--task", "mlm", "--test_share", 0, "--max_steps", 20]
+    arguments += ["--save_steps", 4, "--per_device_train_batch_size", 8, "--disable_tqdm", "true", "--use_cpu"]
+
+    stopped(signal.SIGKILL, tmp_path / "killed", *arguments)
+    for run in ("killed", "whole"):
+        result = launch(*arguments, "--output_dir", tmp_path / run, launcher=())
+        assert result.returncode == 0, result.stderr
+
+    assert metrics(tmp_path / "whole")["training"]["train_sampling_strategy"] == "group_by_length"
+    assert same(weights(tmp_path / "killed" / "checkpoint"), weights(tmp_path / "whole" / "checkpoint"))
 
 
 def test_a_run_interrupted_after_its_last_step_is_only_finished(tmp_path, run_train, steady, uninterrupted):
     run = shutil.copytree(uninterrupted, tmp_path / "moved")
     shutil.rmtree(run / "checkpoint")
 
-    status, _, err = run_train(*steady, "--output_dir", run, "--resume_from_checkpoint", "last")
+    status, _, err = run_train(*steady, "--output_dir", run)
 
     assert status == 0, err
     assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
@@ -367,24 +424,173 @@ def test_a_run_interrupted_after_its_last_step_is_only_finished(tmp_path, run_tr
         assert measured["training"][name] == expected["training"][name], name
 
 
-def test_an_interrupted_run_is_not_begun_anew_without_a_word(tmp_path, run_train, steady, uninterrupted):
+def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path, run_train, steady, uninterrupted):
     run = shutil.copytree(uninterrupted, tmp_path / "run")
     shutil.rmtree(run / "checkpoint")
+    state = run / "checkpoint-40" / "trainer_state.json"
+    state.write_text(state.read_text()[:100])
 
-    status, _, err = run_train(*steady, "--output_dir", run)
+    status, out, err = run_train(*steady, "--output_dir", run)
 
-    assert status == 2
-    assert "holds an interrupted run" in err and "--resume_from_checkpoint last" in err
+    assert status == 0, err
+    assert "checkpoint-40 was cut off" in out and "going on from" in out
+    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
 
 
-@pytest.mark.parametrize("flags", [[], ["--resume_from_checkpoint", "last"]])
-def test_a_finished_run_is_refused_and_kept(run_train, steady, uninterrupted, flags):
-    before = sorted(uninterrupted.rglob("*"))
+def test_a_finished_run_is_recognised_and_its_result_printed_again(run_train, steady, uninterrupted):
+    before = {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")}
 
-    status, _, err = run_train(*steady, "--output_dir", uninterrupted, *flags)
+    status, out, err = run_train(*steady, "--output_dir", uninterrupted)
 
-    assert status == 2 and "holds a finished run" in err
-    assert sorted(uninterrupted.rglob("*")) == before
+    assert status == 0, err
+    assert f"{metrics(uninterrupted)['test']['accuracy']:.3f}" in out and "parameters" not in out
+    assert {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")} == before
+
+
+def test_the_folder_of_another_run_is_refused_and_kept(run_train, steady, uninterrupted):
+    before = {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")}
+
+    status, _, err = run_train(*steady, "--seed", 7, "--output_dir", uninterrupted)
+
+    assert status == 2 and "holds a run that was begun with seed 42, not 7" in err
+    assert {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")} == before
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_in_one_sentence_and_the_last_checkpoint_is_whole(
+    tmp_path, environment, launch, steady, uninterrupted
+):
+    run = shutil.copytree(uninterrupted, tmp_path / "run")
+    shutil.rmtree(run / "checkpoint")
+    for point in run.glob("checkpoint-*"):
+        if point.name != "checkpoint-10":
+            shutil.rmtree(point)
+    interrupted = bool(list(run.glob("checkpoint-10")))
+
+    def limited():  # the optimizer's state is larger than that
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
+
+    full = launch(*steady, "--output_dir", run, launcher=(), preexec_fn=limited)
+
+    assert full.returncode == 2, full.stderr
+    sentences = [line for line in full.stderr.splitlines() if line.startswith("train.py: error: ")]
+    assert len(sentences) == 1 and f"{run} cannot be written" in sentences[0] and "Traceback" not in full.stderr
+    again = launch(*steady, "--output_dir", run, launcher=())
+    assert again.returncode == 0, again.stderr
+    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
+    assert ("going on from" in again.stdout) is interrupted
+
+
+def test_a_batch_that_does_not_fit_ends_in_one_sentence(tmp_path, run_train, toy_dataset, monkeypatch):
+    def no_memory(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(NucleotideTransformerForSequenceClassification, "forward", no_memory)
+    status, _, err = run_train(
+        "--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 2
+    )
+
+    assert status == 2 and "A batch does not fit into memory" in err and "--per_device_train_batch_size" in err
+
+
+def test_the_batch_is_made_smaller_by_itself_where_asked(tmp_path, run_train, toy_dataset, monkeypatch):
+    forward = NucleotideTransformerForSequenceClassification.forward
+
+    def little_memory(self, input_ids=None, **kwargs):
+        if self.training and len(input_ids) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return forward(self, input_ids=input_ids, **kwargs)
+
+    monkeypatch.setattr(NucleotideTransformerForSequenceClassification, "forward", little_memory)
+    status, _, err = run_train(
+        *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 3),
+        *("--per_device_train_batch_size", 16, "--auto_find_batch_size", "true"),
+    )
+
+    assert status == 0, err
+    assert last_state(tmp_path / "run")["train_batch_size"] <= 4
+
+
+def test_a_model_that_always_says_the_same_is_not_published(tmp_path, run_train, toy_dataset):
+    status, _, err = run_train(
+        *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH),
+        *("--learning_rate", 1, "--num_train_epochs", 4, "--per_device_train_batch_size", 32),
+    )
+
+    assert status == 2 and "the same answer" in err and "--learning_rate (now 1)" in err
+    assert not (tmp_path / "run" / "checkpoint").exists()
+
+
+def test_training_stops_early_when_it_gets_no_better(tmp_path, run_train, misled_run):
+    """`misled_run` gets worse from step to step."""
+    data = misled_run.parent / "data"
+    status, _, err = run_train(
+        *("--dataset_name", data, "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 100),
+        *("--per_device_train_batch_size", 16, "--metric_for_best_model", "loss", "--save_steps", 3),
+        *("--early_stopping_patience", 2),
+    )
+
+    assert status == 0, err
+    training = metrics(tmp_path / "run")["training"]
+    assert training["steps"] == training["best_step"] + 2 * 3 < 100
+
+
+# Several seeds, and search
+
+
+def test_several_seeds_report_mean_and_deviation_and_publish_the_best(tmp_path, run_train, toy_dataset):
+    arguments = ["--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH, "--seeds", 2]
+    arguments += ["--num_train_epochs", 1, "--per_device_train_batch_size", 16]
+
+    status, out, err = run_train(*arguments)
+
+    assert status == 0, err
+    single = [metrics(tmp_path / "run" / f"seed-{seed}") for seed in (42, 43)]
+    assert single[0]["validation"]["loss"] != single[1]["validation"]["loss"]
+    measured = metrics(tmp_path / "run")
+    accuracies = [each["test"]["accuracy"] for each in single]
+    spread = measured["seeds"]["test"]["accuracy"]
+    assert spread["mean"] == pytest.approx(sum(accuracies) / 2)
+    assert spread["deviation"] == pytest.approx(abs(accuracies[0] - accuracies[1]) / 2**0.5)
+    best = max((0, 1), key=lambda i: single[i]["validation"]["accuracy"])
+    chosen = tmp_path / "run" / f"seed-{42 + best}" / "checkpoint"
+    assert same(weights(tmp_path / "run" / "checkpoint"), weights(chosen))
+    assert "±" in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
+
+    status, again, err = run_train(*arguments)
+    assert status == 0 and again.strip().endswith(out.strip().splitlines()[-1])
+
+
+def test_the_search_chooses_by_validation_and_the_run_takes_what_it_chose(tmp_path, run_train, toy_dataset):
+    pytest.importorskip("optuna", reason="an extra: requirements-extra.txt")
+    arguments = ["--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH]
+    arguments += ["--hyperparameter_search", 3, "--max_steps", 12, "--per_device_train_batch_size", 8]
+
+    status, _, err = run_train(*arguments)
+
+    assert status == 0, err
+    measured = metrics(tmp_path / "run")
+    trials = measured["search"]["trials"]
+    assert len(trials) == 3 and len({trial["learning_rate"] for trial in trials}) == 3
+    assert all(1e-4 <= trial["learning_rate"] <= 1e-2 for trial in trials)
+    chosen = measured["search"]["chosen"]
+    assert chosen["accuracy"] == max(trial["accuracy"] for trial in trials)
+    assert measured["training"]["learning_rate"] == chosen["learning_rate"]
+    assert "3 trials" in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
+
+    (tmp_path / "run" / "search.json").unlink()  # interrupted in the search: what is known is not tried again
+    shutil.rmtree(tmp_path / "run" / "checkpoint")
+    status, _, err = run_train(*arguments)
+    assert status == 0 and metrics(tmp_path / "run")["search"]["trials"] == trials
+
+
+def test_a_search_without_optuna_says_what_to_install(tmp_path, run_train, toy_dataset, monkeypatch):
+    monkeypatch.setattr("training.search.find_spec", lambda name: None)
+    status, _, err = run_train(
+        *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH, "--hyperparameter_search", 3)
+    )
+
+    assert status == 2 and "requirements-extra.txt" in err
 
 
 # Several processes
@@ -447,13 +653,26 @@ def published_without(folder: Path, *names: str) -> str:
         (["--dataset_config_name", "other"], "other"),
         (["--from_scratch", None, "--model_name_or_path", "runs/absent/checkpoint"], "runs/absent/checkpoint"),
         (["--from_scratch", None], "InstaDeepAI/nucleotide-transformer-v2-50m-multi-species"),
-        (["--from_scratch", None, "--model_name_or_path", "{bert}"], "model_type 'bert'"),
+        (["--from_scratch", None, "--model_name_or_path", "{gpt}"], "model_type 'gpt2', which is no encoder"),
         (["--from_scratch", None, "--model_name_or_path", "{no_vocabulary}"], "vocab.txt"),
         (["--from_scratch", None, "--model_name_or_path", "{no_weights}"], "no weights in safetensors format"),
         (["--from_scratch", None, "--model_name_or_path", "{bad_vocabulary}"], "vocabulary of 2 tokens"),
         (["--dataset_name", "{too_long}"], "split train, row 1: the sequence has 2101 tokens"),
-        (["--dataset_name", "{one_class}"], "of the one class ['fly']"),
-        (["--dataset_name", "{no_class}"], "it must be a ClassLabel"),
+        (["--dataset_name", "{one_class}"], "column 'label' holds 1 label"),
+        (["--dataset_name", "{all_n}"], "the sequence of row 1, 'NNNN', holds no A, C, G or T"),
+        (["--dataset_name", "{empty}"], "split validation: the sequence of row 0 is empty"),
+        (["--dataset_name", "{unknown}"], "the label 'yeast' of row 0 is not in train, which has fly, mouse"),
+        (
+            ["--dataset_name", "{repeats}", "--test_share", "0"],
+            "1 of the 1 rows of validation hold a sequence of train",
+        ),
+        (["--label_column", "species"], "there is no column 'species', only sequence, label"),
+        (["--sequence_column", "seq"], "there is no column 'seq', only sequence, label"),
+        (["--task", "regression", "--dataset_name", "{names}"], "--task regression takes numbers"),
+        (["--task", "token_classification"], "takes a list of labels a row"),
+        (["--dataset_name", None, "--train_file", "{csv}", "--group_column", "gene"], "there is no column 'gene'"),
+        (["--dataset_name", None, "--train_file", "{tmp}/absent.csv"], "absent.csv: there is no such file"),
+        (["--streaming", "true", "--dataset_name", "{only_train}"], "there is no split 'validation'"),
         (["--max_length", "1"], "--max_length 1: this model takes 2 to 2048"),
         (["--max_length", "2049"], "--max_length 2049"),
         (["--output_dir", "{file}"], "{file}"),
@@ -462,30 +681,43 @@ def published_without(folder: Path, *names: str) -> str:
         (["--learning_rate", "nan"], "--learning_rate nan"),
         (["--per_device_train_batch_size", "0"], "--per_device_train_batch_size 0"),
         (["--metric_for_best_model", "auroc"], "accuracy, macro_f1, mcc, loss"),
-        (["--resume_from_checkpoint", "last"], "nothing to resume from"),
-        (["--resume_from_checkpoint", "absent"], "nothing to resume from in absent"),
+        (["--resume_from_checkpoint", "last"], "the same command goes on"),
+        (["--seeds", "0"], "--seeds 0: give 1 or more"),
         (["--no_such_flag", "1"], "--no_such_flag"),
     ],
 )
 def test_bad_input_ends_with_status_2_one_sentence_and_leaves_nothing(
     tmp_path, run_train, toy_dataset, write_dataset, flags, told
 ):
-    plain = Features({"sequence": Value("string"), "label": Value("int64")})
-    only = Features({"sequence": Value("string"), "label": ClassLabel(names=["fly"])})
-    rows, long = [{"sequence": "ACGTAC", "label": 0}], [{"sequence": "ACGTAC" * 2100, "label": 0}]
-    write_dataset(tmp_path / "too_long", {"train": rows + long, "validation": rows})
-    write_dataset(tmp_path / "one_class", {"train": rows, "validation": rows}, only)
-    write_dataset(tmp_path / "no_class", {"train": rows, "validation": rows}, plain)
-    (tmp_path / "bert").mkdir()
-    (tmp_path / "bert" / "config.json").write_text('{"model_type": "bert"}')
-    save_file({}, tmp_path / "bert" / "model.safetensors")
+    two = ClassLabel(names=["fly", "mouse"])
+
+    def write(name, train, validation, label=two):
+        features = Features({"sequence": Value("string"), "label": label})
+        splits = {"train": train, "validation": validation} if validation else {"train": train}
+        write_dataset(tmp_path / name, splits, features)
+
+    def row(sequence, label=0):
+        return {"sequence": sequence, "label": label}
+
+    rows, other = [row("ACGTAC"), row("ACGTAA", 1)], [row("ACGTTT")]
+    write("too_long", [*rows, row("ACGTAC" * 2100)], other)
+    write("one_class", [row("ACGTAC")], other)
+    write("all_n", [row("ACGT"), row("NNNN", 1)], other)
+    write("empty", rows, [row("")])
+    write("unknown", [row("ACGT", "fly"), row("AC", "mouse")], [row("ACGTTT", "yeast")], Value("string"))
+    write("names", [row("ACGT", "fly"), row("AC", "mouse")], [row("ACGTTT", "fly")], Value("string"))
+    write("repeats", rows, rows[:1])
+    write("only_train", rows, None)
+    (tmp_path / "rows.csv").write_text("sequence,label\nACGT,a\nACGA,b\n")
+    (tmp_path / "gpt").mkdir()
+    (tmp_path / "gpt" / "config.json").write_text('{"model_type": "gpt2"}')
+    save_file({}, tmp_path / "gpt" / "model.safetensors")
     published_without(tmp_path / "no_vocabulary", "vocab.txt")
     published_without(tmp_path / "bad_vocabulary")
     published_without(tmp_path / "no_weights")
     (tmp_path / "no_weights" / "model.safetensors").unlink()
     (tmp_path / "file").write_text("a file")
-    names = ("too_long", "one_class", "no_class", "bert", "no_vocabulary", "bad_vocabulary", "no_weights", "file")
-    places = {name: tmp_path / name for name in names}
+    places = {path.name: path for path in tmp_path.iterdir()} | {"csv": tmp_path / "rows.csv", "tmp": tmp_path}
     values = {"--dataset_name": str(toy_dataset), "--output_dir": str(tmp_path / "run"), "--from_scratch": "tiny"}
     values |= dict(zip(flags[::2], flags[1::2], strict=True))
     before = sorted(tmp_path.rglob("*"))
@@ -517,3 +749,181 @@ def test_an_error_is_told_through_the_launcher_too(tmp_path, launch, toy_dataset
     assert result.returncode != 0
     assert result.stderr.count("train.py: error: ") == 1
     assert not (tmp_path / "run").exists()
+
+
+# Recipes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", sorted((REPOSITORY / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_runs_for_a_few_steps_on_tiny_weights(
+    tmp_path, run_train, toy_dataset, toy_rows, mlm_run, monkeypatch, recipe
+):
+    """Its data and its weights replaced by toys, and the layers that are trained by one of two; all else as it is."""
+    written = yaml.safe_load(recipe.read_text())
+    flags = ["--output_dir", tmp_path / "run", "--max_steps", 3, "--use_cpu", "--report_to", "none"]
+    if "dataset_name" in written:
+        flags += ["--dataset_name", toy_dataset]
+    if "trainable_layers" in written:
+        flags += ["--trainable_layers", 1]
+    flags += ["--from_scratch", "tiny"] if "from_scratch" in written else []
+    flags += ["--model_name_or_path", mlm_run / "checkpoint"] if "model_name_or_path" in written else []
+    lines = [f"{row['sequence']},{row['label']},g{i // 3}" for i, row in enumerate(toy_rows["train"])]
+    (tmp_path / "sequences.csv").write_text("\n".join(["sequence,label,gene", *lines, ""]))
+    monkeypatch.chdir(tmp_path)
+
+    status, out, err = run_train(recipe, *flags)
+
+    assert status == 0, err
+    measured = metrics(tmp_path / "run")
+    assert measured["training"]["steps"] == 3 and measured["task"] == written["task"]
+    assert measured["training"]["tuning"] == written.get("tuning", "full")
+    assert "use it" in out
+
+
+# Throughput and what one sees
+
+
+def test_checkpointing_of_gradients_changes_no_weight(tmp_path, run_train, toy_dataset):
+    for run, flags in {"plain": [], "saving": ["--gradient_checkpointing", "true"]}.items():
+        status, _, err = run_train(
+            *("--dataset_name", toy_dataset, "--output_dir", tmp_path / run, *SCRATCH, "--max_steps", 4, *flags),
+        )
+        assert status == 0, err
+
+    plain, saving = (weights(tmp_path / run / "checkpoint") for run in ("plain", "saving"))
+    torch.testing.assert_close(saving, plain, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_model_learns_along_the_same_curve(tmp_path, launch, toy_dataset):
+    losses = {}
+    for run, flags in {"plain": [], "compiled": ["--torch_compile", "true"]}.items():
+        result = launch(
+            *("--dataset_name", toy_dataset, "--output_dir", tmp_path / run, *SCRATCH, "--use_cpu", *flags),
+            *("--max_steps", 4, "--logging_steps", 1),
+            launcher=(),
+        )
+        assert result.returncode == 0, result.stderr
+        losses[run] = [entry["loss"] for entry in last_state(tmp_path / run)["log_history"] if "loss" in entry]
+
+    assert losses["compiled"] == pytest.approx(losses["plain"], rel=1e-4)
+    assert same_names(tmp_path / "compiled", tmp_path / "plain")
+
+
+def same_names(one: Path, other: Path) -> bool:
+    """Whether both checkpoints have tensors of the same names: a compiled model's are others inside."""
+    return weights(one / "checkpoint").keys() == weights(other / "checkpoint").keys()
+
+
+def test_tensorboard_sees_the_run(tmp_path, run_train, toy_dataset, monkeypatch):
+    pytest.importorskip("tensorboard", reason="an extra: requirements-extra.txt")
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "board"))
+    status, _, err = run_train(
+        *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", "--from_scratch", "tiny"),
+        *("--max_steps", 2, "--report_to", "tensorboard"),
+    )
+
+    assert status == 0, err
+    assert list((tmp_path / "board").rglob("events.out.tfevents.*"))
+
+
+def test_a_run_leaves_its_arguments_environment_log_and_curve(classification_run):
+    record = json.loads((classification_run / "run.json").read_text())
+    assert record["arguments"]["learning_rate"] == 1e-3 and record["arguments"]["tuning"] == "full"
+    assert record["environment"]["versions"]["torch"] == version("torch")
+    assert record["environment"]["processes"] == 1 and "train.py" in record["environment"]["command"]
+    logged = [json.loads(line) for line in (classification_run / "log.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in logged if "eval_accuracy" in entry] == [1, 2, 3, 4]
+    assert (classification_run / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+# Data of all kinds
+
+
+@pytest.mark.slow
+def test_a_stream_is_shared_among_processes(tmp_path, launch, toy_rows):
+    """Two files, so that each process has one of its own; the labels are told by the validation file."""
+    for name, rows in {"a": toy_rows["train"][::2], "b": toy_rows["train"][1::2], "v": toy_rows["validation"]}.items():
+        lines = [json.dumps({"sequence": row["sequence"], "label": "abc"[row["label"]]}) for row in rows]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    result = launch(
+        *("--train_file", tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--validation_file", tmp_path / "v.jsonl"),
+        *("--output_dir", tmp_path / "run", *SCRATCH, "--streaming", "--max_steps", 40, "--use_cpu"),
+        *("--per_device_train_batch_size", 8, "--save_steps", 20),
+        launcher=("-m", "torch.distributed.run", "--nproc-per-node", "2"),
+    )
+
+    assert result.returncode == 0, result.stderr
+    measured = metrics(tmp_path / "run")
+    assert measured["training"]["processes"] == 2 and measured["training"]["steps"] == 40
+    assert measured["validation"]["accuracy"] > 0.8 and measured["test"] is None
+
+
+@pytest.mark.parametrize(
+    ("problem", "flags"),
+    [
+        ("multi_label_classification", ["--label_separator", ";", "--label_column", "several"]),
+        ("regression", ["--task", "regression", "--label_column", "number"]),
+        ("token_classification", ["--task", "token_classification", "--label_column", "tokens"]),
+    ],
+)
+def test_every_kind_of_label_is_learned_from_a_file_and_loads_again(tmp_path, run_train, toy_rows, problem, flags):
+    rows = [
+        {
+            "sequence": row["sequence"],
+            "several": "abc"[row["label"]] + ";x" * (row["label"] == 1),
+            "number": 5.0 * row["label"],
+            "tokens": ["abc"[row["label"]]] * 10,
+        }
+        for row in toy_rows["train"] + toy_rows["test"]
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    status, out, err = run_train(
+        *("--train_file", tmp_path / "rows.jsonl", "--output_dir", tmp_path / "run", *SCRATCH, *flags),
+        *("--num_train_epochs", 8, "--per_device_train_batch_size", 8, "--test_share", 0.2),
+    )
+
+    assert status == 0, err
+    measured = metrics(tmp_path / "run")
+    first = {"regression": "spearman", "token_classification": "accuracy"}.get(problem, "micro_f1")
+    assert measured["problem"] == problem and measured["test"][first] > 0.8
+    low, high = measured["test"]["intervals"][first]
+    assert low <= measured["test"][first] <= high
+    assert measured["dataset"]["cut_off"] == {"test": "0.2 of train, by row", "validation": "0.1 of train, by row"}
+    head = {"token_classification": NucleotideTransformerForTokenClassification}
+    model, _ = load_checkpoint(
+        head.get(problem, NucleotideTransformerForSequenceClassification),
+        find_checkpoint(str(tmp_path / "run" / "checkpoint")),
+    )
+    assert model.config.num_labels == {"regression": 1, "token_classification": 3}.get(problem, 4)
+
+
+@pytest.mark.parametrize("flags", [[], ["--tuning", "lora"], ["--tuning", "frozen", "--trainable_layers", 1]])
+def test_another_encoder_is_trained_by_the_same_flags(tmp_path, run_train, toy_dataset, toy_rows, flags):
+    torch.manual_seed(0)
+    write(tmp_path / "base", MODELS["modernbert"]())
+
+    status, _, err = run_train(
+        *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", "--report_to", "none"),
+        *("--model_name_or_path", tmp_path / "base", "--num_train_epochs", 8, "--learning_rate", 5e-3, *flags),
+    )
+
+    assert status == 0, err
+    measured, folder = metrics(tmp_path / "run"), tmp_path / "run" / "checkpoint"
+    assert measured["model"]["type"] == "modernbert" and measured["test"]["accuracy"] > 0.5  # chance is 0.33
+    assert not list(folder.glob("*.py"))
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        right = [
+            model(**tokenizer(row["sequence"], return_tensors="pt")).logits[0].argmax() == row["label"]
+            for row in toy_rows["test"]
+        ]
+    assert measured["test"]["accuracy"] == pytest.approx(sum(right).item() / len(right))
+    (block,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    found = {}
+    exec(block.replace(THIS_CHECKPOINT, str(folder)), found)
+    assert found["logits"].shape == (1, 3)

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
 from hub_client.publishing import Target
 from hub_code.configuration_nucleotide_transformer import PRESETS
-from training.tuning import LORA_TARGETS, TUNINGS
+from training.tokens import NUM_TOKENS
+from training.tuning import TUNINGS
 
+TASKS = ("classification", "regression", "token_classification", "mlm")
+BY_PROBLEM = "by_problem"  # the first metric of the problem that the labels make: see `training.evaluation.METRICS`
 DEFAULT_BASE_MODEL = "InstaDeepAI/nucleotide-transformer-v2-50m-multi-species"
 
 
@@ -34,8 +38,11 @@ class ModelArguments:
     from_scratch: Literal[tuple(PRESETS)] | None = field(
         default=None, metadata={"help": "Random weights of this size, instead of a base model."}
     )
-    task: Literal["classification", "mlm"] = field(
-        default="classification", metadata={"help": "Classes of whole sequences, or masked language modelling."}
+    task: Literal[TASKS] = field(
+        default="classification",
+        metadata={
+            "help": "Classes or numbers of whole sequences, a class of each token, or masked language modelling."
+        },
     )
     tuning: Literal[TUNINGS] = field(
         default="full",
@@ -50,9 +57,12 @@ class ModelArguments:
     lora_r: int = field(default=8, metadata={"help": "Rank of the LoRA matrices."})
     lora_alpha: int = field(default=16, metadata={"help": "LoRA updates are scaled by alpha / rank."})
     lora_dropout: float = field(default=0.0, metadata={"help": "Share of the inputs of LoRA left out at random."})
-    lora_targets: list[str] = field(
-        default_factory=lambda: list(LORA_TARGETS),
-        metadata={"help": "Ends of the names of linear layers; the gated feed-forward is intermediate.dense."},
+    lora_targets: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Ends of the names of linear layers, as intermediate.dense for the gated feed-forward; not given: "
+            "query and value."
+        },
     )
     reuse_activations: bool = field(
         default=True,
@@ -62,17 +72,44 @@ class ModelArguments:
 
 @dataclass
 class DataArguments:
-    """What it is trained on."""
+    """What it is trained on: a data set, or files."""
 
     dataset_name: str | None = field(
         default=None,
-        metadata={"help": "Folder or Hub id of a data set with the splits train, validation and, if any, test."},
+        metadata={"help": "Folder or Hub id of a data set with the split train and, if any, validation and test."},
     )
     dataset_config_name: str | None = field(
         default=None, metadata={"help": "Which configuration of the data set, where it has several."}
     )
     dataset_revision: str | None = field(
         default=None, metadata={"help": "Branch, tag or commit of the data set on the Hub."}
+    )
+    train_file: list[str] | None = field(
+        default=None, metadata={"help": "Instead of a data set: CSV, TSV, JSON (Lines), Parquet or FASTA files."}
+    )
+    validation_file: list[str] | None = field(default=None, metadata={"help": "Files; not given: cut off train."})
+    test_file: list[str] | None = field(default=None, metadata={"help": "Files; not given: cut off train."})
+    sequence_column: str = field(default="sequence", metadata={"help": "Which column holds the DNA."})
+    label_column: str = field(
+        default="label",
+        metadata={"help": "Which column holds the labels; in FASTA, NAME=… or NAME:… in the header is column NAME."},
+    )
+    label_separator: str | None = field(
+        default=None, metadata={"help": "What stands between several labels of one row, such as ';': multi-label."}
+    )
+    group_column: str | None = field(
+        default=None, metadata={"help": "Rows of one group, as a gene, stay together when splits are cut off train."}
+    )
+    validation_share: float = field(default=0.1, metadata={"help": "Of train, where there is no validation split."})
+    test_share: float = field(default=0.1, metadata={"help": "Of train, where there is no test split; 0 for none."})
+    allow_repeats: bool = field(
+        default=False, metadata={"help": "Let one sequence stand in train and in validation or test."}
+    )
+    streaming: bool = field(
+        default=False,
+        metadata={
+            "help": "Read train as it is used, never as a whole, for data larger than the disk; see --max_steps."
+        },
     )
     max_length: int | None = field(
         default=None,
@@ -81,17 +118,32 @@ class DataArguments:
 
 
 @dataclass
-class PublishingArguments:
-    """What is published, beside TrainingArguments' --push_to_hub, --hub_model_id and the like."""
+class RunArguments:
+    """What is done beside one training."""
 
+    seeds: int = field(
+        default=1, metadata={"help": "How many runs, with --seed, --seed + 1 …: mean and deviation are reported."}
+    )
+    hyperparameter_search: int = field(
+        default=0, metadata={"help": "Trials by Optuna over learning rate, weight decay and warm-up, before the run."}
+    )
+    early_stopping_patience: int = field(
+        default=3, metadata={"help": "Stop after so many evaluations that are no better than the best; 0: never."}
+    )
     push_only: bool = field(
         default=False,
         metadata={"help": "Publish the finished checkpoint in --output_dir as --hub_model_id, without training."},
     )
 
 
-# What an evaluation measures, for each task: see training/evaluation.py.
-METRICS = {"classification": ("accuracy", "macro_f1", "mcc", "loss"), "mlm": ("loss", "masked_accuracy")}
+@dataclass(frozen=True)
+class Arguments:
+    """What is trained, on what, how, and what is done beside one training."""
+
+    model: ModelArguments
+    data: DataArguments
+    training: TrainingArguments
+    run: RunArguments
 
 
 class RecipeParser(HfArgumentParser):
@@ -103,7 +155,7 @@ class RecipeParser(HfArgumentParser):
 
 def parse_arguments(
     argv: Sequence[str],
-) -> tuple[ModelArguments, DataArguments, TrainingArguments, PublishingArguments]:
+) -> tuple[ModelArguments, DataArguments, TrainingArguments, RunArguments]:
     """
     Arguments of a run: our defaults, over them the recipe, over it the flags.
 
@@ -111,14 +163,15 @@ def parse_arguments(
         argv: The command line without the program's name: first a recipe, if any, then flags.
 
     Returns:
-        What is trained, on what, how (transformers' own arguments), and what is published.
+        What is trained, on what, how (transformers' own arguments), and what is done beside one training. What depends
+        on the base model and the labels is None still: see `training.defaults`.
 
     Raises:
         SystemExit: With status 2 and one sentence, for anything that is not an argument or not a value of it.
         ValueError: If arguments do not go together.
     """
     parser = RecipeParser(
-        (ModelArguments, DataArguments, TrainingArguments, PublishingArguments), prog="train.py", allow_abbrev=False
+        (ModelArguments, DataArguments, TrainingArguments, RunArguments), prog="train.py", allow_abbrev=False
     )
     parser.add_argument("recipe", nargs="?", help="YAML file with any of the arguments below; flags go over it.")
     # None: not given, and settled by `_settle` from what is given.
@@ -128,9 +181,15 @@ def parse_arguments(
         eval_strategy=None,
         eval_steps=None,
         load_best_model_at_end=None,
-        metric_for_best_model=None,
+        metric_for_best_model=BY_PROBLEM,
+        learning_rate=None,
+        bf16=None,
+        train_sampling_strategy=None,
+        warmup_steps=0.1,  # a share of all steps
         save_total_limit=2,
         logging_steps=50,
+        logging_nan_inf_filter=False,  # or it would hide that the training diverges
+        length_column_name=NUM_TOKENS,
         hub_strategy="end",
     )
     recipe = parser.parse_args(argv).recipe
@@ -138,7 +197,11 @@ def parse_arguments(
     values = vars(parser.parse_args(argv, values))  # over those of the recipe
     del values["recipe"]
     _settle(values)
-    return parser.parse_dict(values)
+    model_args, data_args, training_args, run_args = parser.parse_dict(values)
+    if data_args.streaming and training_args.accelerator_config.dispatch_batches is None:
+        # Each process takes every n-th batch of the stream; by default the first would read for all.
+        training_args.accelerator_config.dispatch_batches = False
+    return model_args, data_args, training_args, run_args
 
 
 def _recipe_flags(path: Path, parser: RecipeParser) -> list[str]:
@@ -170,8 +233,8 @@ def _settle(values: dict[str, Any]) -> None:
     if not values["output_dir"]:
         raise ValueError("--output_dir is not given; name the folder that this run shall fill, as runs/my-run.")
     _settle_publishing(values)
-    if not values["dataset_name"] and not values["push_only"]:
-        raise ValueError("--dataset_name is not given; name a data set folder or a Hub id, as data/nt-species.")
+    if not values["push_only"]:
+        _check_data(values)
     if values["from_scratch"] and values["model_name_or_path"]:
         raise ValueError("--from_scratch and --model_name_or_path are both given; give the one that you mean.")
     if values["from_scratch"] and values["model_revision"]:
@@ -187,7 +250,7 @@ def _settle(values: dict[str, Any]) -> None:
     if not values["from_scratch"] and not values["model_name_or_path"]:
         values["model_name_or_path"] = DEFAULT_BASE_MODEL
     if values["save_strategy"] is None:
-        values["save_strategy"] = "epoch" if values["save_steps"] is None else "steps"
+        values["save_strategy"] = "steps" if values["streaming"] or values["save_steps"] is not None else "epoch"
     if values["save_steps"] is None:
         values["save_steps"] = 500
     if values["eval_strategy"] is None:
@@ -196,20 +259,47 @@ def _settle(values: dict[str, Any]) -> None:
         values["eval_steps"] = values["save_steps"]
     if values["load_best_model_at_end"] is None:
         values["load_best_model_at_end"] = values["save_strategy"] != "no" and values["eval_strategy"] != "no"
-    if values["metric_for_best_model"] is None:
-        values["metric_for_best_model"] = METRICS[values["task"]][0]
-    if values["metric_for_best_model"].removeprefix("eval_") not in METRICS[values["task"]]:
-        raise ValueError(
-            f"--metric_for_best_model {values['metric_for_best_model']}: for --task {values['task']} it is one of "
-            f"{', '.join(METRICS[values['task']])}."
-        )
-    if not 0 < values["learning_rate"] < float("inf"):
+    if values["bf16"] is None:  # where the hardware has it, and no other precision was asked for
+        on_gpu = torch.cuda.is_available() and not values["use_cpu"]
+        values["bf16"] = on_gpu and not values["fp16"] and torch.cuda.is_bf16_supported(including_emulation=False)
+    if values["learning_rate"] is not None and not 0 < values["learning_rate"] < float("inf"):
         raise ValueError(f"--learning_rate {values['learning_rate']}: give a number above 0, as 1e-4.")
+    if values["resume_from_checkpoint"] is not None:
+        raise ValueError(
+            "--resume_from_checkpoint: the same command goes on where the run was interrupted; leave it out."
+        )
+    for name, least in (("seeds", 1), ("hyperparameter_search", 0), ("early_stopping_patience", 0)):
+        if values[name] < least:
+            raise ValueError(f"--{name} {values[name]}: give {least} or more.")
     for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
         if values[name] < 1:
             raise ValueError(f"--{name} {values[name]}: give 1 or more.")
-    values["remove_unused_columns"] = False  # the collators read the text columns
+    values["remove_unused_columns"] = False  # the collators read the columns
     values["label_names"] = ["labels"]  # peft hides them from the Trainer
+
+
+def _check_data(values: dict[str, Any]) -> None:
+    """A data set or files, and what goes with which."""
+    if not values["dataset_name"] and not values["train_file"]:
+        raise ValueError(
+            "--dataset_name is not given, nor --train_file; name a data set's folder or Hub id, as data/nt-species, "
+            "or files."
+        )
+    if values["dataset_name"]:
+        for name in ("train_file", "validation_file", "test_file"):
+            if values[name]:
+                raise ValueError(f"--dataset_name and --{name} are both given; give the one that you mean.")
+    elif values["dataset_config_name"] or values["dataset_revision"]:
+        raise ValueError("--dataset_config_name and --dataset_revision are of a data set; leave them out with files.")
+    if values["task"] == "mlm" and values["label_separator"]:
+        raise ValueError("--label_separator: --task mlm takes no labels; leave it out.")
+    if values["streaming"]:
+        if values["max_steps"] < 1:
+            raise ValueError("--streaming: how long train is, is not known; give --max_steps.")
+        if values["group_column"]:
+            raise ValueError("--group_column: nothing can be cut off a stream; leave it out, or --streaming.")
+        if values["train_file"] and not values["validation_file"]:
+            raise ValueError("--streaming: nothing can be cut off a stream; give --validation_file, and --test_file.")
 
 
 def _settle_publishing(values: dict[str, Any]) -> None:

@@ -11,9 +11,24 @@ from checkpoints.publishing import THIS_CHECKPOINT
 from checkpoints.saving import travelling_files
 from probing.intervals import wilson_interval
 
+TAGS_OF_NT = ["nucleotide-transformer", "dna-embedding"]
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
 CITATION_DOI = "10.1038/s41592-024-02523-z"
-METRIC_NAMES = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "mcc": "MCC"}
+METRIC_NAMES = {
+    "accuracy": "Accuracy",
+    "macro_f1": "Macro F1",
+    "mcc": "MCC",
+    "micro_f1": "Micro F1",
+    "average_precision": "Average precision",
+    "subset_accuracy": "Subset accuracy",
+    "spearman": "Spearman correlation",
+    "pearson": "Pearson correlation",
+    "r2": "R2",
+    "rmse": "RMSE",
+    "mae": "MAE",
+}
+# The Hub's names of what a checkpoint is for.
+PIPELINE_TAGS = {"token_classification": "token-classification", "masked_lm": "fill-mask"}
 
 
 def inherited_licence(base: CheckpointFiles | None) -> dict[str, str]:
@@ -49,11 +64,11 @@ def render_card(results: dict[str, Any]) -> str:
     Returns:
         Markdown with the Hub's metadata in front; the checkpoint is called `THIS_CHECKPOINT` in it.
     """
-    classifies = results["task"] == "classification"
+    pipeline_tag = PIPELINE_TAGS.get(results["problem"], "text-classification")
     dataset, base = results["dataset"], results["model"]
     eval_results = [
         EvalResult(
-            task_type="text-classification",
+            task_type=pipeline_tag,
             dataset_type=dataset["name"],
             dataset_name=f"{Path(dataset['name']).name}, test split",
             dataset_config=dataset["config"],
@@ -64,15 +79,15 @@ def render_card(results: dict[str, Any]) -> str:
             metric_value=round(results["test"][name], 4),
         )
         for name, label in METRIC_NAMES.items()
-        if classifies and results["test"]
+        if results["test"] and results["test"].get(name) is not None
     ]
     data = ModelCardData(
         library_name="transformers",
         **results["licence"],
         base_model=base["base"] if base["revision"] else None,
         datasets=[dataset["name"]] if dataset["revision"] else None,
-        pipeline_tag="text-classification" if classifies else "fill-mask",
-        tags=["biology", "genomics", "dna", "nucleotide-transformer", "dna-embedding"],
+        pipeline_tag=pipeline_tag,
+        tags=["biology", "genomics", "dna", *TAGS_OF_NT * (base["type"] == "nucleotide_transformer")],
         model_name=Path(dataset["name"]).name + "-classifier" if eval_results else None,
         eval_results=eval_results or None,
     )
@@ -88,6 +103,12 @@ def render_card(results: dict[str, Any]) -> str:
             doi=CITATION_DOI,
             best_baseline=best,
             interval=wilson_interval,
-            **results,
+            metric_names=METRIC_NAMES,
+            number=_number,
+            **{"seeds": None, "search": None, **results},
         )
     )
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

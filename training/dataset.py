@@ -1,4 +1,4 @@
-"""Folder or Hub id -> splits of sequences and labels, checked before anything is trained."""
+"""Data set or files -> splits of sequences and labels, checked before anything is trained."""
 
 import json
 from dataclasses import dataclass
@@ -6,75 +6,170 @@ from pathlib import Path
 from typing import Any
 
 import datasets.config
-from datasets import ClassLabel, Dataset, DatasetDict, Value, load_dataset
+import numpy as np
+import pyarrow.compute as pc
+from datasets import Dataset, DatasetDict, IterableDataset, Value, load_dataset
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError
 from datasets.fingerprint import Hasher
 
 from hub_client.downloading import download
 from hub_client.faults import retrying
+from training.arguments import DataArguments
+from training.files import load_files
+from training.splits import ROLES, ROWS_AT_ONCE, check_repeats, complete
+from training.targets import Targets, encode, encode_stream
+from training.tokens import NUCLEOTIDE
 
 # What `dataset_builder` publishes beside the data.
 RECORDS = ("README.md", "build.json", "*/build.json")
+
+
+# Rows that are shuffled at a time, of a stream.
+SHUFFLE_BUFFER = 10_000
+# Which rows are cut off for validation and test depends on the data alone: runs of other seeds can be compared.
+CUT_SEED = 42
 
 
 @dataclass(frozen=True)
 class SequenceData:
     """
     Args:
-        splits: train, validation and, where the data set has one, test; columns `sequence` and, for classification,
-            `label`.
-        label_names: The classes in the order of their ids; empty for masked language modelling.
-        commit: Which commit on the Hub it is; None for a folder.
+        splits: train, validation and, if any, test; columns `sequence` and, but for masked language modelling, `label`
+            as `training.targets.encode` makes it. With streaming, train is an `IterableDataset`.
+        targets: What the labels mean; None for masked language modelling.
+        name: The Hub id, or the name of the folder or first file, without its place.
+        config: Which configuration of a data set it is; None for files.
+        commit: Which commit on the Hub it is; None for a folder and for files.
         build: What the data set's build.json says of its making; empty where it has none.
+        cut_off: How the splits were made that the data did not have, such as {"test": "0.1 of train, by gene"}.
     """
 
     splits: DatasetDict
-    label_names: list[str]
+    targets: Targets | None
+    name: str
+    config: str | None
     commit: str | None
     build: dict[str, Any]
+    cut_off: dict[str, str]
+
+    @property
+    def label_names(self) -> list[str]:
+        return self.targets.label_names if self.targets else []
 
 
-def load_sequences(
-    name: str, config_name: str | None = None, revision: str | None = None, *, with_labels: bool
-) -> SequenceData:
+def load_sequences(args: DataArguments, task: str, revision: str | None = None) -> SequenceData:
     """
-    Load a data set and check that it can be trained on.
+    Load what is trained on, and check that it can be.
 
     Args:
-        name: A folder that `dataset_builder` wrote, or a data set on the Hub with the same columns.
-        config_name: Which of its configurations; default its only or default one.
+        args: Data set or files, and which columns of them.
+        task: "classification", "regression", "token_classification" or "mlm".
         revision: Branch, tag or commit on the Hub.
-        with_labels: Whether the column `label` is needed.
 
     Raises:
-        ValueError: If a split or column is missing, of another type, or holds an empty sequence or a label of none of
-            the classes; or if a revision is given for a folder.
+        ValueError: If a split or column is missing, of another type, or holds a sequence without nucleotides, or a
+            label that the task or train does not have; if a sequence of train stands in another split; or if a
+            revision is given for a folder.
         HubError: If the Hub has no such data set or revision, or does not answer.
     """
+    name, commit, build = args.dataset_name or args.train_file[0], None, {}
+    if args.train_file:
+        splits = _load_files(args, task)
+        name = Path(name).name
+    else:
+        splits, folder, commit = _load_dataset(args, revision)
+        build = _read_build(folder, next(iter(splits.values())).info.config_name)
+        name = name if commit else folder.resolve().name
+    if "train" not in splits:
+        raise ValueError(f"{name}: there is no split 'train', only {', '.join(splits)}; name one of them so.")
+    splits = DatasetDict({role: splits[role] for role in ROLES if role in splits})
+    config = splits["train"].info.config_name if args.dataset_name else None
+    splits = DatasetDict(
+        {split: _with_sequence(f"{name}, split {split}", rows, args) for split, rows in splits.items()}
+    )
+    stream = splits.pop("train") if args.streaming else None
+    if stream is not None and "validation" not in splits:
+        raise ValueError(f"{name}: there is no split 'validation', and nothing can be cut off a stream; make one.")
+    if stream is not None and next(iter(stream.take(1)), None) is None:
+        raise ValueError(f"{name}, split train: it is empty.")
+    targets = None
+    if task != "mlm":
+        naming = "train" if stream is None else "validation"
+        splits, targets = encode(splits, args.label_column, task, args.label_separator, naming)
+        if stream is not None:
+            stream = encode_stream(stream, args.label_column, targets, args.label_separator)
+    for split, rows in splits.items():
+        _check_sequences(f"{name}, split {split}", rows)
+    cut_off = {}
+    if stream is None:
+        splits, cut_off = complete(splits, args.validation_share, args.test_share, args.group_column, CUT_SEED)
+    if not args.allow_repeats:
+        check_repeats(splits)
+    columns = ["sequence", "label"] if targets else ["sequence"]
+    splits = splits.select_columns(columns)
+    if stream is not None:
+        # Without end, so that processes whose files differ in length do as many steps; --max_steps ends it.
+        splits["train"] = (
+            stream.select_columns(columns).shuffle(buffer_size=SHUFFLE_BUFFER, seed=CUT_SEED).repeat(None)
+        )
+    return SequenceData(splits, targets, name, config, commit, build, cut_off)
+
+
+def _load_files(args: DataArguments, task: str) -> DatasetDict:
+    files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
+    files = {split: names for split, names in files.items() if names}
+    columns = [args.sequence_column]
+    columns += [args.label_column] * (task != "mlm") + [args.group_column] * (args.group_column is not None)
+    if not args.streaming:
+        return load_files(files, columns)
+    stream = load_files({"train": files.pop("train")}, columns, streaming=True)
+    return DatasetDict({**stream, **load_files(files, columns)})
+
+
+def _load_dataset(args: DataArguments, revision: str | None) -> tuple[DatasetDict, Path, str | None]:
+    """The splits, the folder of what was published beside them, and the commit on the Hub."""
+    name, config_name = args.dataset_name, args.dataset_config_name
     folder, commit = Path(name), None
     if folder.is_dir():
         if revision is not None:
             raise ValueError(f"{name} is a folder; a revision ({revision}) is of a data set on the Hub.")
         _check_one_data_set(folder)
-        splits = _load(name, config_name, cache_dir=_cache_folder(folder))
+        options = {"cache_dir": _cache_folder(folder)}
     else:
         folder, commit = download(name, "dataset", revision, RECORDS)
-        splits = retrying(lambda: _load(name, config_name, revision=commit), name)
+        options = {"revision": commit}
+    if args.streaming:
+        splits = retrying(lambda: _load(name, config_name, streaming=True, **options), name)
+        # Only train may be larger than the disk; the others are looked at again and again.
+        kept = {
+            # Of CSV the columns are not known before the first rows are read.
+            split: rows._resolve_features() if split == "train" else _materialised(rows)
+            for split, rows in splits.items()
+        }
+        return DatasetDict(kept), folder, commit
+    splits = retrying(lambda: _load(name, config_name, **options), name)
+    if commit:
         _check_commit(name, splits, commit)
-    for needed in ("train", "validation"):
-        if needed not in splits:
-            raise ValueError(f"{name}: there is no split {needed!r}, only {', '.join(splits)}; make it from train.")
-    columns = ["sequence", "label"] if with_labels else ["sequence"]
-    for split, rows in splits.items():
-        _check(f"{name}, split {split}", rows, columns)
-    label_names = splits["train"].features["label"].names if with_labels else []
-    return SequenceData(
-        splits=splits.select_columns(columns),
-        label_names=label_names,
-        commit=commit,
-        build=_read_build(folder, splits["train"].info.config_name),
-    )
+    return splits, folder, commit
+
+
+def _materialised(rows: IterableDataset) -> Dataset:
+    return Dataset.from_list(list(rows), features=rows.features)
+
+
+def _with_sequence(where: str, rows: Dataset | IterableDataset, args: DataArguments) -> Dataset | IterableDataset:
+    """The rows with the columns that are needed, that of the DNA called `sequence`."""
+    column = args.sequence_column
+    if column not in rows.features:
+        raise ValueError(f"{where}: there is no column {column!r}, only {', '.join(rows.features)}.")
+    if rows.features[column] not in (Value("string"), Value("large_string")):
+        raise ValueError(f"{where}: column {column!r} is {rows.features[column]}; it must hold strings of DNA.")
+    if column == "sequence":
+        return rows
+    if "sequence" in rows.features:
+        rows = rows.remove_columns("sequence")
+    return rows.rename_column(column, "sequence")
 
 
 def _load(name: str, config_name: str | None, **options: Any) -> DatasetDict:
@@ -145,26 +240,20 @@ def _cache_folder(folder: Path) -> str:
     return str(Path(datasets.config.HF_DATASETS_CACHE) / "folders" / Hasher.hash(files))
 
 
-def _check(where: str, rows: Dataset, columns: list[str]) -> None:
-    for column in columns:
-        if column not in rows.features:
-            raise ValueError(f"{where}: there is no column {column!r}, only {', '.join(rows.features)}.")
+def _check_sequences(where: str, rows: Dataset) -> None:
     if not len(rows):
         raise ValueError(f"{where}: it is empty.")
-    if rows.features["sequence"] not in (Value("string"), Value("large_string")):
-        raise ValueError(f"{where}: column 'sequence' is {rows.features['sequence']}; it must hold strings of DNA.")
-    for i, sequence in enumerate(rows["sequence"]):
-        if not sequence or sequence.isspace():
-            raise ValueError(f"{where}: the sequence of row {i} is empty; leave that row out.")
-    if "label" not in columns:
-        return
-    feature = rows.features["label"]
-    if not isinstance(feature, ClassLabel):
-        raise ValueError(
-            f"{where}: column 'label' is {feature}; it must be a ClassLabel (datasets' class_encode_column makes one)."
-        )
-    if feature.num_classes < 2:
-        raise ValueError(f"{where}: all rows are of the one class {feature.names}; classification takes two or more.")
-    for i, label in enumerate(rows["label"]):
-        if label is None or not 0 <= label < feature.num_classes:
-            raise ValueError(f"{where}: the label of row {i} is {label}; it must be 0 to {feature.num_classes - 1}.")
+    start = 0
+    for batch in rows.select_columns(["sequence"]).with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
+        has_nucleotides = pc.fill_null(pc.match_substring_regex(batch["sequence"], NUCLEOTIDE.pattern), False)
+        wrong = np.flatnonzero(~has_nucleotides.to_numpy())
+        if len(wrong):
+            row = int(wrong[0])
+            raise ValueError(f"{where}: {_fault(start + row, batch['sequence'][row].as_py())}; leave that row out.")
+        start += len(batch)
+
+
+def _fault(row: int, sequence: str | None) -> str:
+    if not sequence or sequence.isspace():
+        return f"the sequence of row {row} is empty"
+    return f"the sequence of row {row}, {sequence[:20]!r}{'…' * (len(sequence) > 20)}, holds no A, C, G or T"

@@ -18,6 +18,9 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, Trainer
 
+from hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
+from training.collators import IGNORED
+
 # Activations of a split beyond this lie in a file, of which the system keeps in memory what there is room for.
 MEMORY_LIMIT_BYTES = 2**30
 # Tokens of a batch of the one pass over the frozen layers.
@@ -30,12 +33,12 @@ class Activations(torch.utils.data.Dataset):
     Args:
         hidden: Of all sequences, one after another, float32, (all tokens, hidden).
         ends: Where each sequence ends in it, (sequences,).
-        labels: Of each sequence, as the collator made them, (sequences, ...).
+        labels: Of each sequence, as the collator made them, without padding.
     """
 
     hidden: np.ndarray
     ends: np.ndarray
-    labels: torch.Tensor
+    labels: list[torch.Tensor]
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -49,10 +52,12 @@ def collate_activations(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, to
     """Rows of `Activations` -> `inputs_embeds` (batch, tokens, hidden), `attention_mask` (batch, tokens), `labels`."""
     hidden = [row["hidden"] for row in rows]
     ones = [torch.ones(len(each), dtype=torch.long) for each in hidden]
+    labels = [row["labels"] for row in rows]
+    per_token = labels[0].ndim > 0  # or several for the sequence, which are equally many
     return {
         "inputs_embeds": pad_sequence(hidden, batch_first=True),
         "attention_mask": pad_sequence(ones, batch_first=True),
-        "labels": torch.stack([row["labels"] for row in rows]),
+        "labels": pad_sequence(labels, True, padding_value=IGNORED) if per_token else torch.stack(labels),
     }
 
 
@@ -61,8 +66,11 @@ def num_frozen_layers(model: PreTrainedModel) -> int:
     How many of the first layers give the same activations in every epoch.
 
     Returns:
-        0 if something in or below them is trained, or if they drop out at random.
+        0 if something in or below them is trained, if they drop out at random, or if the model is no NT, which alone
+        can begin above them.
     """
+    if not isinstance(model, NucleotideTransformerPreTrainedModel):
+        return 0
     config = model.config
     embeddings = model.base_model.embeddings
     if any(parameter.requires_grad for parameter in embeddings.parameters()):
@@ -81,7 +89,7 @@ def activations_reused(trainer: Trainer, folder: Path) -> Iterator[None]:
     Within it, the trainer trains and evaluates on activations of the frozen layers; after it, all is as before.
 
     Args:
-        trainer: Of one process, for classes of sequences; its model has `num_frozen_layers` above 0, its rows have
+        trainer: Of one process, with a `LabelCollator`; its model has `num_frozen_layers` above 0, its rows have
             `input_ids` and `label`.
         folder: Where a file may lie meanwhile.
     """
@@ -89,10 +97,10 @@ def activations_reused(trainer: Trainer, folder: Path) -> Iterator[None]:
     num_frozen = num_frozen_layers(model)
     layers, norm = encoder.layer, encoder.emb_layer_norm_after
     before = trainer.train_dataset, trainer.eval_dataset, trainer.data_collator
-    whole = num_frozen == len(layers)  # then the head, which looks at <cls> alone, is all that is trained
+    whole = num_frozen == len(layers)  # then the head is all that is trained
     with tempfile.TemporaryDirectory(prefix=".activations-", dir=folder) as scratch:
         activations = [
-            _compute(trainer, rows, num_frozen, whole, Path(scratch) / name)
+            _compute(trainer, rows, num_frozen, Path(scratch) / name)
             for name, rows in (("train", trainer.train_dataset), ("validation", trainer.eval_dataset))
         ]
         try:
@@ -107,10 +115,13 @@ def activations_reused(trainer: Trainer, folder: Path) -> Iterator[None]:
             trainer.train_dataset, trainer.eval_dataset, trainer.data_collator = before
 
 
-def _compute(trainer: Trainer, rows: Dataset, num_layers: int, cls_alone: bool, file: Path) -> Activations:
+def _compute(trainer: Trainer, rows: Dataset, num_layers: int, file: Path) -> Activations:
     """One pass over the frozen layers, shortest sequences first."""
     encoder, device = trainer.model.base_model, trainer.args.device
     encoder.to(device).eval()
+    of_tokens = trainer.data_collator.problem == "token_classification"
+    # The head on sequences looks at <cls> alone.
+    cls_alone = num_layers == len(encoder.encoder.layer) and not of_tokens
     lengths = np.array([len(ids) for ids in rows["input_ids"]])
     kept = np.ones_like(lengths) if cls_alone else lengths
     ends = np.cumsum(kept)
@@ -127,10 +138,10 @@ def _compute(trainer: Trainer, rows: Dataset, num_layers: int, cls_alone: bool, 
             states = encoder(**inputs, layer=num_layers).last_hidden_state.float().cpu().numpy()
         for i, state, target in zip(batch, states, targets, strict=True):
             hidden[ends[i] - kept[i] : ends[i]] = state[: kept[i]]
-            labels[i] = target
+            labels[i] = target[: lengths[i]] if of_tokens else target
         progress.update(len(batch))
     progress.close()
-    return Activations(hidden, ends, torch.stack(labels))
+    return Activations(hidden, ends, labels)
 
 
 def _batches(order: np.ndarray, lengths: np.ndarray) -> Iterator[list[int]]:

@@ -2,25 +2,27 @@
 
 import os
 import platform
+import resource
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import evaluate
 import numpy as np
 import torch
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict, IterableDataset
 from transformers import Trainer
 
-from checkpoints.loading import CheckpointFiles
+from checkpoints.loading import CheckpointFiles, max_tokens
 from probing.baselines import baseline_features
 from probing.linear_probe import fit_linear_probe
 from training.arguments import DataArguments, ModelArguments
 from training.card import inherited_licence
 from training.collators import MaskingCollator
 from training.dataset import SequenceData
-from training.evaluation import METRIC_MODULE, classification_metrics
+from training.evaluation import METRIC_MODULE, answers, measure
+from training.intervals import bootstrap_intervals
 from training.tokens import num_tokens
 from training.tuning import count_parameters
 
@@ -35,6 +37,7 @@ LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "peft")
 HYPERPARAMETERS = (
     "learning_rate",
     "lr_scheduler_type",
+    "train_sampling_strategy",
     "warmup_steps",
     "weight_decay",
     "num_train_epochs",
@@ -73,35 +76,40 @@ def collect_results(
 
     Returns:
         A dictionary that `json.dumps` takes, with the sections `validation`, `test` (`None` without such a split),
-        `baselines` (by the first process, for classes and a test split), `model`, `dataset` and `training`. Names in
-        it are Hub ids, with the commit as revision, or those of folders, without their places.
+        `baselines` (by the first process, for one label a sequence and a test split), `model`, `dataset` and
+        `training`. Names in it are Hub ids, with the commit as revision, or those of folders, without their places.
     """
-    measure = _measure_classification if model_args.task == "classification" else _measure_masked_lm
     args, state = trainer.args, trainer.state
     trained, total = count_parameters(trainer.model)
+    problem = data.targets.problem if data.targets else "masked_lm"
+    measured = {split: _measure(trainer, tokenised, split, problem, data) for split in ("validation", "test")}
+    seconds = round(timing.seconds, 1)
     return {
         "task": model_args.task,
+        "problem": problem,
         "licence": inherited_licence(base),
-        "validation": measure(trainer, tokenised, "validation", data.label_names),
-        "test": measure(trainer, tokenised, "test", data.label_names) if "test" in tokenised else None,
-        "baselines": _measure_baselines(data) if _has_baselines(trainer, model_args, data) else None,
+        **measured,
+        "baselines": _measure_baselines(data) if _has_baselines(trainer, data) else None,
         "model": {
             "base": base and base.published_name,
             "revision": base and base.commit,
             "from_scratch": model_args.from_scratch,
             "hidden_size": trainer.model.config.hidden_size,
-            "max_tokens": trainer.model.config.max_tokens,
+            "max_tokens": max_tokens(trainer.model),
+            "type": trainer.model.config.model_type,
             "parameters": total,
             "parameters_trained": trained,
             "label_names": data.label_names,
+            "outputs": data.targets and data.targets.num_outputs,
         },
         "dataset": {
-            "name": data_args.dataset_name if data.commit else Path(data_args.dataset_name).resolve().name,
-            "config": data.splits["train"].info.config_name,
+            "name": data.name,
+            "config": data.config,
             "revision": data.commit,
             "synthetic": data.build.get("synthetic"),
             "bayes_optimal_accuracy": data.build.get("bayes_optimal_accuracy"),
-            "rows": {split: len(rows) for split, rows in data.splits.items()},
+            "rows": {split: len(rows) for split, rows in data.splits.items() if not _is_stream(rows)},
+            "cut_off": data.cut_off,
         },
         "training": {
             "tuning": model_args.tuning,
@@ -113,24 +121,43 @@ def collect_results(
             "best_step": state.best_global_step,
             "chosen_by": args.metric_for_best_model if state.best_global_step else None,
             "resumed_at_step": timing.resumed_at,
-            "seconds_since_then" if timing.resumed_at else "seconds": round(timing.seconds, 1),
+            "seconds_since_then" if timing.resumed_at else "seconds": seconds,
+            "tokens_per_second": _tokens_per_second(trainer, tokenised, timing),
+            "peak_memory_mib": _peak_memory_mib(),
             "processes": args.world_size,
-            "hardware": _hardware(),
+            "hardware": hardware(),
             "versions": {name: version(name) for name in LIBRARIES},
         },
     }
 
 
-def _measure_classification(
-    trainer: Trainer, tokenised: DatasetDict, split: str, label_names: list[str]
-) -> dict[str, Any]:
+def _measure(
+    trainer: Trainer, tokenised: DatasetDict, split: str, problem: str, data: SequenceData
+) -> dict[str, Any] | None:
+    if split not in tokenised:
+        return None
+    if problem == "masked_lm":
+        return _measure_masked_lm(trainer, tokenised, split)
     output = trainer.predict(tokenised[split], metric_key_prefix=split)
-    metrics = classification_metrics(output.predictions, output.label_ids, label_names)
+    outputs, labels = answers(output.predictions), output.label_ids
+    metrics = measure(problem, outputs, labels, data.label_names)
+    if split == "test":
+        metrics["intervals"] = bootstrap_intervals(problem, outputs, labels, data.label_names)
     return {"loss": output.metrics[f"{split}_loss"], **metrics}
 
 
-def _has_baselines(trainer: Trainer, model_args: ModelArguments, data: SequenceData) -> bool:
-    return model_args.task == "classification" and "test" in data.splits and trainer.is_world_process_zero()
+def _has_baselines(trainer: Trainer, data: SequenceData) -> bool:
+    one_label = data.targets is not None and data.targets.problem == "single_label_classification"
+    return (
+        one_label
+        and "test" in data.splits
+        and trainer.is_world_process_zero()
+        and not _is_stream(data.splits["train"])
+    )
+
+
+def _is_stream(rows: Dataset | IterableDataset) -> bool:
+    return isinstance(rows, IterableDataset)
 
 
 def _measure_baselines(data: SequenceData) -> dict[str, Any]:
@@ -149,7 +176,7 @@ def _measure_baselines(data: SequenceData) -> dict[str, Any]:
     return measured
 
 
-def _measure_masked_lm(trainer: Trainer, tokenised: DatasetDict, split: str, _: list[str]) -> dict[str, Any]:
+def _measure_masked_lm(trainer: Trainer, tokenised: DatasetDict, split: str) -> dict[str, Any]:
     masking = MaskingCollator(trainer.processing_class, seed=trainer.args.seed)
     metrics = trainer.evaluate(masking.mask_once(tokenised[split]), metric_key_prefix=split)
     loss = metrics[f"{split}_loss"]
@@ -164,7 +191,26 @@ def _num_cut(tokenised: DatasetDict, max_length: int | None) -> int | None:
     """How many sequences of all splits lost their end."""
     if max_length is None:
         return None
-    return sum(int((num_tokens(rows) > max_length).sum()) for rows in tokenised.values())
+    return sum(int((num_tokens(rows) > max_length).sum()) for rows in tokenised.values() if not _is_stream(rows))
+
+
+def _tokens_per_second(trainer: Trainer, tokenised: DatasetDict, timing: Timing) -> int | None:
+    """Of training, by the mean length of a row, padding not counted; the time is that of all, evaluations included."""
+    if _is_stream(tokenised["train"]):
+        return None
+    args = trainer.args
+    rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+    steps = trainer.state.global_step - (timing.resumed_at or 0)
+    kept = np.minimum(num_tokens(tokenised["train"]), max_tokens(trainer.model))
+    return round(steps * rows * float(kept.mean()) / max(timing.seconds, 1e-3))
+
+
+def _peak_memory_mib() -> int:
+    """Of this process: of the GPU, where there is one, else of main memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() // 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere: getrusage(2)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
 
 
 def _plain(value: Any) -> Any:
@@ -173,7 +219,8 @@ def _plain(value: Any) -> Any:
     return str(value) if not isinstance(value, (int, float, bool, str, type(None))) else value
 
 
-def _hardware() -> str:
+def hardware() -> str:
+    """Name of the GPU, or the kind of CPU and how many cores it has."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"

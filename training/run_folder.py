@@ -1,60 +1,121 @@
-"""Output folder -> where a run goes on, if it was interrupted."""
+"""Output folder -> whose run it is, and where that goes on, if it was interrupted."""
 
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainerState
 
 CHECKPOINT = "checkpoint"  # the finished one; the Trainer's own, to resume from, are `checkpoint-STEP` beside it
+RECORD = "run.json"  # what the run was begun with
+# What a run is not begun over.
+SAVED = r"checkpoint(-\d+)?|seed-\d+|search\.(json|db)"
+# Arguments that may be others when a run goes on: where it is, what is shown, kept and published, and the machine's.
+NOT_DECIDING = (
+    "output_dir|logging_.*|log_level.*|log_on_each_node|report_to|run_name|project|trackio_.*|disable_tqdm|push_.*|hub_.*"
+    "|save_total_limit|dataloader_(num_workers|pin_memory|prefetch_factor|persistent_workers)|use_cpu|local_rank|ddp_.*"
+)
 
 
-def resume_point(output_dir: str, resume_from_checkpoint: str | None) -> Path | None:
+def find_run(folder: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
     """
-    Where to begin.
+    What a run in that folder was begun with, if it is this one.
 
     Args:
-        output_dir: The run's folder.
-        resume_from_checkpoint: `"last"`, or a folder that the Trainer saved; `None` for a new run.
+        folder: The run's folder.
+        arguments: All that decides of the result, by name: `deciding`.
 
     Returns:
-        The folder to resume from; `None` for a new run.
+        What `begin` wrote; None for a new run, and where another has saved nothing yet.
 
     Raises:
-        ValueError: If a run in that folder would be overwritten, or there is nothing to resume.
+        ValueError: If the folder is a file, or holds what another run has saved.
     """
-    folder = Path(output_dir)
-    last = _last_checkpoint(folder)
-    if (folder / CHECKPOINT).exists():
-        raise ValueError(
-            f"{folder} holds a finished run ({CHECKPOINT}/); name another --output_dir, delete it, or publish it "
-            "with --push_only."
-        )
-    if resume_from_checkpoint is None:
-        if last is not None:
-            raise ValueError(
-                f"{folder} holds an interrupted run ({last.name}); give --resume_from_checkpoint last to go on, "
-                "name another --output_dir, or delete it."
-            )
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--output_dir {folder} is a file; name a folder.")
+    found = _read(folder / RECORD)
+    saved = sorted(path.name for path in folder.glob("*") if re.fullmatch(SAVED, path.name))
+    if not saved:
         return None
-    point = last if resume_from_checkpoint == "last" else resume_from_checkpoint
-    if point is None or not (Path(point) / "trainer_state.json").is_file():
-        raise ValueError(f"There is nothing to resume from in {point or folder}; leave --resume_from_checkpoint out.")
-    return Path(point)
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"{folder} holds {', '.join(saved[:3])} of another run, and no {RECORD}; name another --output_dir."
+        )
+    before = found["arguments"]
+    differing = sorted(name for name in arguments.keys() | before.keys() if arguments.get(name) != before.get(name))
+    if differing:
+        told = ", ".join(f"{name} {before.get(name)!r}, not {arguments.get(name)!r}" for name in differing)
+        raise ValueError(
+            f"{folder} holds a run that was begun with {told}; name another --output_dir, or give the same arguments "
+            "to go on with it."
+        )
+    return found
 
 
-def _last_checkpoint(folder: Path) -> Path | None:
-    """The Trainer's last checkpoint; one without a state, which is written at its end, was cut off by a kill."""
-    points = {
-        path.parent.name.removeprefix("checkpoint-"): path.parent for path in folder.glob("*/trainer_state.json")
-    }
-    return points[max(steps, key=int)] if (steps := [step for step in points if step.isdecimal()]) else None
+def begin(folder: Path, record: dict[str, Any]) -> None:
+    """
+    Note down what a run is begun with; of one that goes on, the old note stays.
+
+    Args:
+        folder: The run's folder, made if it is not there.
+        record: "arguments", "environment", and "commits" of data set and base model.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found = _read(folder / RECORD)
+    if not isinstance(found, dict) or found["arguments"] != record["arguments"]:
+        write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
+
+
+def deciding(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Of all arguments those that decide of the result, as JSON has them."""
+    values = {name: value for part in parts for name, value in part.items()}
+    kept = {name: value for name, value in values.items() if not re.fullmatch(NOT_DECIDING, name)}
+    return json.loads(json.dumps(kept, default=str))
+
+
+def read_results(folder: Path) -> dict[str, Any] | None:
+    """What a finished run measured; None if it is not finished."""
+    return _read(folder / CHECKPOINT / "metrics.json")
+
+
+def resume_point(folder: Path) -> Path | None:
+    """
+    The last whole checkpoint of an interrupted run, None if there is none; one that was cut off while it was written
+    is removed: it lacks the state, which is written at its end, or that is cut off.
+    """
+    whole = {}
+    for path in folder.glob("checkpoint-*"):
+        step = path.name.removeprefix("checkpoint-")
+        state = _read(path / "trainer_state.json")
+        if step.isdecimal() and isinstance(state, dict) and state.get("global_step") == int(step):
+            whole[int(step)] = path
+        elif step.isdecimal():
+            print(f"{path} was cut off while it was written, and is passed over")
+            shutil.rmtree(path)
+    return whole[max(whole)] if whole else None
 
 
 def state_at(point: Path) -> TrainerState:
-    """What the Trainer noted when it saved that checkpoint."""
-    return TrainerState.load_from_json(str(point / "trainer_state.json"))
+    """What the Trainer noted when it saved that checkpoint; the folder may have been moved since."""
+    state = TrainerState.load_from_json(str(point / "trainer_state.json"))
+    if state.best_model_checkpoint:
+        state.best_model_checkpoint = str(point.parent / Path(state.best_model_checkpoint).name)
+    return state
 
 
-def best_checkpoint(point: Path) -> Path:
-    """The best checkpoint of an interrupted run by validation, or, where none was kept as such, its last."""
-    best = state_at(point).best_model_checkpoint
-    return point.parent / Path(best).name if best else point  # the folder may have been moved since
+def write_text(path: Path, text: str) -> None:
+    """Under a temporary name, then moved: a kill leaves the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: cut off by a kill
+        return None

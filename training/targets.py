@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import ClassLabel, Dataset, DatasetDict, LargeList, List, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, LargeList, List, Value
 
 IGNORED = -100  # what PyTorch's cross entropy leaves out by default
 LABELS_SHOWN = 10  # in an error
 ROWS_AT_ONCE = 10_000
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class _Labels(NamedTuple):
 
 
 def encode(
-    splits: DatasetDict, column: str, task: str, label_separator: str | None = None
+    splits: DatasetDict, column: str, task: str, label_separator: str | None = None, naming: str = "train"
 ) -> tuple[DatasetDict, Targets]:
     """
     Replace the column of labels by a column `label` of what the task takes, by the labels of train.
@@ -61,6 +62,7 @@ def encode(
         task: "classification", "regression" or "token_classification".
         label_separator: What stands between the labels of a row, such as ";"; white space around a label is dropped,
             and a row without any, empty or missing, has no label.
+        naming: Which split says what labels there are; default train, which is not at hand when it is streamed.
 
     Returns:
         The splits, where `label` is: an id (single label); 0.0 or 1.0 for each label (multi-label); a number, or a
@@ -79,34 +81,129 @@ def encode(
     if label_separator is not None and (task != "classification" or not label_separator):
         raise ValueError(f"label separator {label_separator!r}: give one or more letters, for classification only.")
     if task == "regression":
-        return _encode_numbers(splits, column)
+        return _encode_numbers(splits, column, naming)
     if task not in ("classification", "token_classification"):
         raise ValueError(f"task {task!r}: it is one of classification, regression, token_classification.")
-    return _encode_classes(splits, column, task, label_separator)
+    return _encode_classes(splits, column, task, label_separator, naming)
+
+
+def encode_stream(
+    rows: IterableDataset, column: str, targets: Targets, label_separator: str | None = None
+) -> IterableDataset:
+    """
+    As `encode`, for rows that are read one by one; a fault is raised when its row is reached.
+
+    Args:
+        rows: Rows with the column of labels.
+        column: The column of labels.
+        targets: What `encode` made of the other splits.
+        label_separator: What stands between the labels of a row.
+    """
+    if column not in rows.features:
+        raise ValueError(f"split train: there is no column {column!r}, only {', '.join(rows.features)}.")
+    feature = rows.features[column]
+    in_list = isinstance(feature, List | LargeList)
+    inner = feature.feature if in_list else feature
+    needs_list = {
+        "single_label_classification": False,
+        "multi_label_classification": label_separator is None,
+        "token_classification": True,
+    }
+    if needs_list.get(targets.problem, in_list) != in_list:
+        raise ValueError(
+            f"split train: column {column!r} is {feature}, but that of validation holds "
+            f"{'one label' if in_list else 'a list'} a row; write it alike in both."
+        )
+    if targets.problem != "regression":
+        _check_kind("train", column, feature, inner)
+    ids = {name: i for i, name in enumerate(targets.label_names)}
+    class_names = dict(enumerate(inner.names)) if isinstance(inner, ClassLabel) else None
+
+    def id_of(label: object) -> int:
+        _check_given(label)
+        name = str(label) if class_names is None else class_names.get(label)
+        if name not in ids:
+            raise ValueError(
+                f"split train: the label {label!r} is not in validation, which has {_shown(targets.label_names)}; add "
+                "a row with it to validation, or leave its rows out."
+            )
+        return ids[name]
+
+    def encoded(label: object) -> object:
+        if targets.problem == "single_label_classification":
+            return id_of(label)
+        if label_separator is None:
+            _check_given(label)
+        if targets.problem == "token_classification":
+            return [IGNORED if each is None or each == IGNORED else id_of(each) for each in label]
+        if targets.problem == "multi_label_classification":
+            labels = label
+            if label_separator is not None:
+                text = "" if label is None else str(label)
+                labels = [name for each in text.split(label_separator) if (name := each.strip())]
+            hot = [0.0] * len(ids)
+            for each in labels:
+                hot[id_of(each)] = 1.0
+            return hot
+        return _numbers(label, targets.num_outputs)
+
+    label_features = {
+        "single_label_classification": ClassLabel(names=targets.label_names),
+        "multi_label_classification": List(Value("float32"), length=targets.num_outputs),
+        "token_classification": List(Value("int64")),
+        "regression": List(Value("float32"), length=targets.num_outputs) if in_list else Value("float32"),
+    }
+    return rows.map(
+        lambda label: {"label": encoded(label)},
+        input_columns=column,
+        remove_columns=[name for name in rows.features if name != "sequence"],
+        features=Features({"sequence": rows.features["sequence"], "label": label_features[targets.problem]}),
+    )
+
+
+def _check_given(label: object) -> None:
+    """A label of a stream; of which row it is, is not known there."""
+    if label is None:
+        raise ValueError("split train: the label of a row is missing; complete that row or leave it out.")
+
+
+def _numbers(label: object, num_outputs: int) -> float | list[float]:
+    """The label of a row of a stream for regression; files of text give strings."""
+    numbers = label if isinstance(label, list) else [label]
+    try:
+        numbers = [float(each) for each in numbers]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != num_outputs or not (np.abs(numbers) <= LARGEST_FLOAT32).all():
+        raise ValueError(
+            f"split train: the label {label!r} is not {num_outputs} finite number(s) of float32; mend that row."
+        )
+    return numbers if isinstance(label, list) else numbers[0]
 
 
 def _encode_classes(
-    splits: DatasetDict, column: str, task: str, label_separator: str | None
+    splits: DatasetDict, column: str, task: str, label_separator: str | None, naming: str
 ) -> tuple[DatasetDict, Targets]:
     labels = {split: _read_labels(split, rows, column, task, label_separator) for split, rows in splits.items()}
-    names = _names(splits["train"].features[column], labels["train"].names, label_separator)
-    if labels["train"].numbers is None:
+    names = _names(splits[naming].features[column], labels[naming].names, label_separator)
+    if labels[naming].numbers is None:
         problem, fewest = "single_label_classification", 2
     elif task == "classification":
         problem, fewest = "multi_label_classification", 1
     else:
         problem, fewest = "token_classification", 2
-    found = pc.count_distinct(labels["train"].names).as_py()
+    found = pc.count_distinct(labels[naming].names).as_py()
     if found < fewest:
         raise ValueError(
-            f"split train: column {column!r} holds {found} label{'s' * (found != 1)}; {task} takes {fewest} or more."
+            f"split {naming}: column {column!r} holds {found} label{'s' * (found != 1)}; {task} takes {fewest} or "
+            "more."
         )
     encoded = {}
     for split, rows in splits.items():
-        ids = _ids(split, labels[split], names)
+        ids = _ids(split, labels[split], names, naming)
         numbers = labels[split].numbers
         if (numbers is None) != (problem == "single_label_classification"):
-            raise _unlike_train(splits, split, column)
+            raise _unlike(naming, splits, split, column)
         if problem == "single_label_classification":
             values, feature = ids, ClassLabel(names=names)
         elif problem == "multi_label_classification":
@@ -207,20 +304,24 @@ def _names(feature: object, names: pa.Array, label_separator: str | None) -> lis
     return sorted(names.drop_null().unique().to_pylist(), key=int if numbers else None)
 
 
-def _ids(split: str, labels: _Labels, names: list[str]) -> pa.Array:
+def _ids(split: str, labels: _Labels, names: list[str], naming: str) -> pa.Array:
     value_set = pa.array(names, pa.large_string())
-    shown = ", ".join(names[:LABELS_SHOWN]) + (", …" if len(names) > LABELS_SHOWN else "")
+    shown = _shown(names)
     _check_each(
         split,
         labels,
         lambda given: pc.or_(pc.is_null(given), pc.is_in(given, value_set=value_set)),
-        f"is not in train, which has {shown}; move rows with it to train, or leave that row out",
+        f"is not in {naming}, which has {shown}; move rows with it to {naming}, or leave that row out",
     )
     return pc.index_in(labels.names, value_set=value_set).cast(pa.int64())
 
 
-def _encode_numbers(splits: DatasetDict, column: str) -> tuple[DatasetDict, Targets]:
-    of_lists = isinstance(splits["train"].features[column], List | LargeList)
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:LABELS_SHOWN]) + (", …" if len(names) > LABELS_SHOWN else "")
+
+
+def _encode_numbers(splits: DatasetDict, column: str, naming: str) -> tuple[DatasetDict, Targets]:
+    of_lists = isinstance(splits[naming].features[column], List | LargeList)
     encoded, num_outputs = {}, 1
     for split, rows in splits.items():
         feature, values = rows.features[column], _values(rows, column)
@@ -233,7 +334,7 @@ def _encode_numbers(splits: DatasetDict, column: str) -> tuple[DatasetDict, Targ
                 "numbers, or lists of equally many: write all values as numbers, or give --task classification."
             )
         if in_list != of_lists:
-            raise _unlike_train(splits, split, column)
+            raise _unlike(naming, splits, split, column)
         numbers = None
         if of_lists:
             numbers = pc.list_value_length(values).to_numpy()
@@ -271,10 +372,10 @@ def _first_text(values: pa.Array) -> str:
     return ""
 
 
-def _unlike_train(splits: DatasetDict, split: str, column: str) -> ValueError:
+def _unlike(naming: str, splits: DatasetDict, split: str, column: str) -> ValueError:
     return ValueError(
-        f"split {split}: column {column!r} is {splits[split].features[column]}, but that of train is "
-        f"{splits['train'].features[column]}; write it alike in both."
+        f"split {split}: column {column!r} is {splits[split].features[column]}, but that of {naming} is "
+        f"{splits[naming].features[column]}; write it alike in both."
     )
 
 

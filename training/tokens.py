@@ -1,15 +1,19 @@
 """Sequences -> token ids, once for all epochs, kept in the cache of `datasets`."""
 
 import json
+import re
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, DatasetDict, Features, List, Value
+import pyarrow.compute as pc
+from datasets import Dataset, DatasetDict, Features, IterableDataset, List, Value
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerFast
 
 # What a row has beside its label, once it is tokenised.
 IDS, NUM_TOKENS = "input_ids", "num_tokens"
+NUCLEOTIDE = re.compile("[ACGTUacgtu]")  # what a model can learn from
+STREAM_BATCH = 100  # rows
 
 
 def tokenize(
@@ -19,27 +23,51 @@ def tokenize(
     Replace the column `sequence` by `input_ids` and `num_tokens`, how many tokens the whole sequence has.
 
     Args:
-        splits: Rows with `sequence`; other columns stay.
+        splits: Rows with `sequence`; other columns stay. A stream is tokenised as it is read.
         tokenizer: Of the model.
         max_tokens: How many tokens the model takes, `<cls>` included.
         cut_at: Tokens to keep of a sequence, `<cls>` included; default all, and a longer one is an error.
 
     Raises:
-        ValueError: If a sequence has more tokens than the model takes and none shall be cut; the first such row is
-            named, and how many there are.
+        ValueError: If a sequence has more tokens than the model takes and none shall be cut, or if a row has another
+            number of labels than tokens, where each token has one; the first such row is named, and how many there
+            are. In a stream, when the row is reached.
     """
-    tokenised = DatasetDict({split: _tokenize_split(rows, tokenizer, cut_at) for split, rows in splits.items()})
-    if cut_at is None:
-        for split, rows in tokenised.items():
-            too_long = np.flatnonzero(num_tokens(rows) > max_tokens)
-            if len(too_long):
-                row = int(too_long[0])
-                raise ValueError(
-                    f"split {split}, row {row}: the sequence has {rows[row][NUM_TOKENS]} tokens, but the model takes "
-                    f"{max_tokens} ({len(too_long)} such rows in the split); give --max_length to cut such sequences, "
-                    "or cut them into windows."
-                )
-    return tokenised
+    tokenised = {}
+    for split, rows in splits.items():
+        if isinstance(rows, IterableDataset):
+            tokenised[split] = _tokenize_stream(split, rows, tokenizer, max_tokens, cut_at)
+            continue
+        tokenised[split] = _tokenize_split(rows, tokenizer, cut_at)
+        if cut_at is None:
+            _check_length(split, num_tokens(tokenised[split]), max_tokens)
+        if isinstance(rows.features.get("label"), List) and rows.features["label"].length == -1:
+            labels = tokenised[split].with_format("arrow")[:]["label"]
+            _check_labels(split, num_tokens(tokenised[split]), pc.list_value_length(labels).to_numpy(), tokenizer)
+    return DatasetDict(tokenised)
+
+
+def _check_length(split: str, lengths: np.ndarray, max_tokens: int) -> None:
+    too_long = np.flatnonzero(lengths > max_tokens)
+    if len(too_long):
+        row = int(too_long[0])
+        raise ValueError(
+            f"split {split}, row {row}: the sequence has {lengths[row]} tokens, but the model takes {max_tokens} "
+            f"({len(too_long)} such rows in the split); give --max_length to cut such sequences, or cut them into "
+            "windows."
+        )
+
+
+def _check_labels(split: str, lengths: np.ndarray, numbers: np.ndarray, tokenizer: PreTrainedTokenizerFast) -> None:
+    """A label for each token but those that the tokenizer adds."""
+    expected = lengths - tokenizer.num_special_tokens_to_add()
+    wrong = np.flatnonzero(expected != numbers)
+    if len(wrong):
+        row = int(wrong[0])
+        raise ValueError(
+            f"split {split}, row {row}: the sequence has {expected[row]} tokens, <cls> and the like not counted, but "
+            f"{numbers[row]} labels ({len(wrong)} such rows in the split); give one label a token."
+        )
 
 
 def num_tokens(rows: Dataset) -> np.ndarray:
@@ -49,12 +77,13 @@ def num_tokens(rows: Dataset) -> np.ndarray:
 
 def _tokenize_split(rows: Dataset, tokenizer: PreTrainedTokenizerFast, cut_at: int | None) -> Dataset:
     def batch_of_ids(sequences: list[str]) -> dict[str, list]:
-        ids = tokenizer(sequences, return_attention_mask=False, verbose=False)[IDS]
-        return {IDS: [each[:cut_at] for each in ids], NUM_TOKENS: [len(each) for each in ids]}
+        ids = _ids(tokenizer, sequences)
+        return {IDS: _cut(tokenizer, ids, cut_at), NUM_TOKENS: [len(each) for each in ids]}
 
-    # 16 bits hold all 4,107 tokens; the cache is a quarter as large as with the 64 that torch wants.
+    # 16 bits hold all 4,107 tokens of an NT; the cache is a quarter as large as with the 64 that torch wants.
+    id_type = Value("int16" if len(tokenizer) < 2**15 else "int32")
     features = {name: feature for name, feature in rows.features.items() if name != "sequence"}
-    features |= {IDS: List(Value("int16")), NUM_TOKENS: Value("int32")}
+    features |= {IDS: List(id_type), NUM_TOKENS: Value("int32")}
     return rows.map(
         batch_of_ids,
         input_columns="sequence",
@@ -64,6 +93,44 @@ def _tokenize_split(rows: Dataset, tokenizer: PreTrainedTokenizerFast, cut_at: i
         new_fingerprint=Hasher.hash([rows._fingerprint, _rules(tokenizer), cut_at]),
         desc="tokenising",
     )
+
+
+def _ids(tokenizer: PreTrainedTokenizerFast, sequences: list[str]) -> list[list[int]]:
+    """In upper case, for not every encoder's tokenizer knows soft-masked letters."""
+    return tokenizer([each.upper() for each in sequences], return_attention_mask=False, verbose=False)[IDS]
+
+
+def _cut(tokenizer: PreTrainedTokenizerFast, ids: list[list[int]], cut_at: int | None) -> list[list[int]]:
+    """The first so many tokens, with those that the tokenizer puts at the end; an NT's puts none there."""
+    if cut_at is None:
+        return ids
+    at_end = tokenizer("")[IDS][1:]
+    return [each if len(each) <= cut_at else each[: cut_at - len(at_end)] + at_end for each in ids]
+
+
+def _tokenize_stream(
+    split: str, rows: IterableDataset, tokenizer: PreTrainedTokenizerFast, max_tokens: int, cut_at: int | None
+) -> IterableDataset:
+    where = f"{split} (a stream; row 0 is the first of the last {STREAM_BATCH} read)"
+
+    def batch_of_ids(batch: dict[str, list]) -> dict[str, list]:
+        for sequence in batch["sequence"]:
+            if not sequence or not NUCLEOTIDE.search(sequence):
+                raise ValueError(
+                    f"split {split}: the sequence {(sequence or '')[:20]!r} holds no A, C, G or T; leave that row out."
+                )
+        ids = _ids(tokenizer, batch["sequence"])
+        lengths = np.array([len(each) for each in ids])
+        if cut_at is None:
+            _check_length(where, lengths, max_tokens)
+        labels = batch.get("label", [])
+        if per_token:
+            _check_labels(where, lengths, np.array([len(each) for each in labels]), tokenizer)
+        return {IDS: _cut(tokenizer, ids, cut_at), NUM_TOKENS: lengths.tolist()}
+
+    label = rows.features.get("label")
+    per_token = isinstance(label, List) and label.length == -1
+    return rows.map(batch_of_ids, batched=True, batch_size=STREAM_BATCH, remove_columns="sequence")
 
 
 def _rules(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""One run: data set and base model -> trained, measured, saved checkpoint."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+from transformers import Trainer, TrainerState
+
+from checkpoints.loading import CheckpointFiles
+from checkpoints.saving import save_checkpoint
+from training import tuning
+from training.arguments import Arguments
+from training.callbacks import CollapseError, LogToFile, SaveOnSignal, StopEarly, StopOnCollapse
+from training.card import render_card
+from training.dataset import SequenceData
+from training.learning_curve import draw_learning_curve
+from training.results import Timing, collect_results
+from training.run_folder import CHECKPOINT, begin, read_results, resume_point, state_at
+from training.trainer import build_trainer, training_context, whole_model
+
+LEARNING_CURVE = "learning_curve.png"
+
+
+class Interrupted(Exception):
+    """The run was asked to stop by SIGTERM, and is saved; the message says where it is."""
+
+
+def train_once(
+    args: Arguments,
+    data: SequenceData,
+    base: CheckpointFiles | None,
+    record: dict[str, Any],
+    extra: dict[str, Any],
+) -> dict[str, Any]:
+    """
+    Train, measure and save one model, or go on with it; a finished one is left as it is.
+
+    Args:
+        args: `args.training.output_dir` is the run's folder.
+        data: What it is trained on.
+        base: The base model; None for random weights.
+        record: What the run is begun with, for its folder.
+        extra: Sections of the results that are known before, as of a search.
+
+    Returns:
+        What was measured: `training.results.collect_results`.
+
+    Raises:
+        ValueError: If data, model and arguments do not go together, or the training leads nowhere.
+        Interrupted: If SIGTERM came.
+    """
+    folder = Path(args.training.output_dir)
+    finished = read_results(folder)
+    if finished is not None:
+        return finished
+    trainer, tokenised = build_trainer(args.model, args.data, args.training, data, base)
+    first = trainer.is_world_process_zero()
+    if first:
+        begin(folder, record)
+        print("parameters: {:,} trained, {:,} in all".format(*tuning.count_parameters(trainer.model)))
+    # The first process removes what was cut off, before the others look.
+    point = broadcast_object_list([resume_point(folder) if first else None])[0]
+    state = state_at(point) if point else None  # now, for the checkpoint is removed when there are later ones
+    if point and first:
+        print(f"going on from {point}")
+    started = time.perf_counter()
+    _train(trainer, args, point, state)
+    timing = Timing(time.perf_counter() - started, state and state.global_step)
+    results = collect_results(trainer, args.model, args.data, data, tokenised, base, timing) | extra
+    if not math.isfinite(results["validation"]["loss"]):  # where nothing was evaluated before
+        raise CollapseError("The training diverged: the validation loss is no number; give a smaller --learning_rate.")
+    model = whole_model(trainer, args, data, base)
+    if first:
+        metric, best_step = args.training.metric_for_best_model, trainer.state.best_global_step
+        draw_learning_curve(trainer.state.log_history, metric, best_step, folder / LEARNING_CURVE)
+        save_checkpoint(folder / CHECKPOINT, model, trainer.processing_class, results, render_card(results))
+    return results
+
+
+def _train(trainer: Trainer, args: Arguments, point: Path | None, state: TrainerState | None) -> None:
+    """Train to the end, or from where the run was interrupted; the best weights by validation are loaded then."""
+    on_signal = SaveOnSignal()
+    early = StopEarly(
+        args.run.early_stopping_patience,
+        f"eval_{args.training.metric_for_best_model}",
+        args.training.greater_is_better,
+    )
+    callbacks = [LogToFile(Path(args.training.output_dir)), StopOnCollapse(), on_signal]
+    callbacks += [early] if args.training.load_best_model_at_end else []
+    for callback in callbacks:
+        trainer.add_callback(callback)
+    if state and (state.global_step >= state.max_steps or (early in callbacks and early.is_reached(state))):
+        # Cut off after its last step: the Trainer would make a further one.
+        best = state.best_model_checkpoint if args.training.load_best_model_at_end else None
+        trainer._load_from_checkpoint(best or str(point))
+        trainer.state = state
+        return
+    try:
+        with training_context(trainer, args.model):
+            trainer.train(resume_from_checkpoint=point and str(point))
+    finally:
+        on_signal.restore()
+    if on_signal.received and trainer.state.global_step < trainer.state.max_steps:
+        raise Interrupted(f"stopped by SIGTERM at step {trainer.state.global_step}, which is saved")
