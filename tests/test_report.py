@@ -28,6 +28,7 @@ RESULTS = {
         "rows": {"train": 5400, "validation": 600, "test": 6000},
         "bayes_optimal_accuracy": 0.576,
     },
+    "model": {"type": "nucleotide_transformer"},
     "training": {
         "resumed_at_step": None,
         "seconds": 723.4,
@@ -63,7 +64,7 @@ def test_a_classifier_stands_beside_its_baselines(results):
     ]
 
 
-def test_a_regression_has_no_baselines_and_embeds(results):
+def test_a_regression_has_no_baselines(results):
     results["problem"], results["baselines"] = "regression", None
     results["dataset"] = {"name": "mpra.csv", "rows": {"test": 60}, "bayes_optimal_accuracy": None}
     results["test"] = {
@@ -90,7 +91,7 @@ def test_a_regression_has_no_baselines_and_embeds(results):
         "",
         "time        2 h 03 min since step 1,300",
         "checkpoint  runs/nt-species-clf/checkpoint",
-        'use it      pipeline("dna-embedding", model="runs/nt-species-clf/checkpoint", trust_remote_code=True)',
+        'use it      pipeline("dna-classification", model="runs/nt-species-clf/checkpoint", trust_remote_code=True)',
     ]
 
 
@@ -125,3 +126,19 @@ def test_it_needs_nothing_but_the_standard_library():
     code = "import sys, training.report; print({'torch', 'numpy', 'transformers'} & set(sys.modules))"
     root = Path(__file__).parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("problem", "model_type", "call"),
+    [
+        ("multi_label_classification", "nucleotide_transformer", 'pipeline("dna-classification", model="c", trust_'),
+        ("regression", "nucleotide_transformer", 'pipeline("dna-classification", model="c", trust_remote_code=True)'),
+        ("token_classification", "nucleotide_transformer", 'pipeline("token-classification", model="c", trust_'),
+        ("masked_lm", "modernbert", 'pipeline("fill-mask", model="c")'),
+        ("single_label_classification", "modernbert", 'pipeline("text-classification", model="c")'),
+    ],
+)
+def test_the_last_line_is_a_call_that_this_checkpoint_has(results, problem, model_type, call):
+    results["problem"], results["model"]["type"] = problem, model_type
+
+    assert f"use it       {call}" in render_report(results, Path("c"))

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+# What a checkpoint is used by, where it is neither of classes nor of numbers.
+PIPELINES = {"masked_lm": "dna-embedding", "token_classification": "token-classification"}
+NATIVE_PIPELINES = {"masked_lm": "fill-mask", "token_classification": "token-classification"}
 NAMES = {"macro_f1": "macro F1", "micro_f1": "micro F1", "mcc": "MCC", "r2": "R2", "rmse": "RMSE", "mae": "MAE"}
 
 
@@ -42,9 +45,13 @@ def render_report(results: dict[str, Any], folder: Path) -> str:
     if training["peak_memory_mib"] is not None:
         facts["peak memory"] = f"{training['peak_memory_mib']:,.0f} MiB"
     facts["checkpoint"] = str(folder)
-    task = "dna-classification" if results["problem"] == "single_label_classification" else "dna-embedding"
     model = json.dumps(str(folder), ensure_ascii=False)
-    facts["use it"] = f'pipeline("{task}", model={model}, trust_remote_code=True)'
+    if results["model"]["type"] == "nucleotide_transformer":
+        task = PIPELINES.get(results["problem"], "dna-classification")
+        facts["use it"] = f'pipeline("{task}", model={model}, trust_remote_code=True)'
+    else:
+        task = NATIVE_PIPELINES.get(results["problem"], "text-classification")
+        facts["use it"] = f'pipeline("{task}", model={model})'
 
     first, second = (max(len(row[i]) for row in table) for i in (0, 1))
     lines = [f"{name:<{first}}  {value:>{second}}  {interval}".rstrip() for name, value, interval in table]
