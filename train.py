@@ -17,6 +17,7 @@ import os
 import shlex
 import signal
 import sys
+import warnings
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any, Literal, NoReturn
 from accelerate.utils import broadcast_object_list
 from datasets.exceptions import DatasetsError
 from transformers import TrainingArguments
+from transformers.utils.logging import disable_progress_bar
 
 from checkpoints.loading import find_checkpoint
 from checkpoints.publishing import check_model, checkpoint_files, push_checkpoint
@@ -130,7 +132,14 @@ def run(args: Arguments) -> dict[str, Any]:
         return (train_seeds if args.run.seeds > 1 else train_once)(args, data, base, record, extra)
 
 
+def quieten() -> None:
+    """No bar for each file that is read or written (the training keeps its own), nor peft's doubt of a base model."""
+    disable_progress_bar()
+    warnings.filterwarnings("ignore", message="Could not find a config file", module="peft")
+
+
 def main() -> None:
+    quieten()
     try:
         args = Arguments(*parse_arguments(sys.argv[1:]))
         folder = Path(args.training.output_dir) / CHECKPOINT
@@ -160,7 +169,7 @@ def main() -> None:
     except Interrupted as stop:
         fail(f"{stop}; the same command goes on from there.", status=128 + signal.SIGTERM)
     if is_first_process():
-        print(render_report(results, folder))
+        print("\n" + render_report(results, folder))
         if target is not None:
             push(folder, target)
 

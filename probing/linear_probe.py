@@ -53,7 +53,7 @@ def fit_linear_probe(
 
     Args:
         features: "train", "validation", "test" -> (examples, features), finite numbers.
-        labels: The same keys -> (examples,), integers; every label of validation and test occurs in train.
+        labels: The same keys, or all but "test" -> (examples,), integers; every label occurs in train.
         c_grid: Inverse strengths of the L2 penalty to try, ascending.
         max_iter: Iterations of L-BFGS at most. A fit that would need more is used as it is, said so by a warning of
             scikit-learn, and marked in the result.
@@ -108,11 +108,11 @@ def _check(features: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> No
     if len(in_train) < 2:
         raise ValueError(f"Got {len(in_train)} label(s) in train; a classifier needs examples of two or more.")
     for split, matrix in features.items():
-        if len(matrix) != len(labels[split]):
+        if split in labels and len(matrix) != len(labels[split]):
             raise ValueError(f"Got {len(matrix)} rows of features and {len(labels[split])} labels of {split}.")
         if not np.isfinite(matrix).all():
             row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
             raise ValueError(f"Got NaN or infinity among the features of {split}, first in row {row}.")
-        unseen = np.setdiff1d(labels[split], in_train)
+        unseen = np.setdiff1d(labels.get(split, []), in_train)
         if len(unseen):
             raise ValueError(f"Got the label {unseen[0]} in {split}, of which train has no example.")

@@ -36,7 +36,7 @@ def test_flags_go_over_the_recipe_and_the_recipe_over_our_defaults_and_ours_over
     assert (data.dataset_name, args.output_dir) == ("data/a", "runs/a")
     assert args.learning_rate == 3e-4
     assert args.num_train_epochs == 7
-    assert (args.save_total_limit, args.logging_steps) == (2, 0.01)
+    assert (args.save_total_limit, args.logging_steps) == (2, 0.02)
     assert parse_arguments([recipe("save_total_limit: 9"), *REQUIRED])[2].save_total_limit == 9
 
 

@@ -1,6 +1,7 @@
 """One process or two, launched by accelerate_configs/multi_gpu.yaml -> the same training, every row measured once."""
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,34 @@ def test_two_processes_measure_every_row_once(runs, split):
     assert two.pop("loss") == pytest.approx(one.pop("loss"), rel=1e-6)
     assert two == one
     assert sum(map(sum, two["confusion_matrix"])) == NUM_ROWS[split]
+
+
+@pytest.mark.slow
+def test_two_processes_mask_the_same_tokens_and_learn_along_the_curve_of_one(
+    tmp_path, write_dataset, toy_rows, launch
+):
+    """Sequences of several lengths, grouped: neither order nor masks nor the weight of a token may differ."""
+    rng = random.Random(0)
+    rows = [row | {"sequence": row["sequence"] * rng.randint(1, 5)} for row in toy_rows["train"]]
+    data = write_dataset(tmp_path / "data", {"train": rows[:91], "validation": toy_rows["validation"][:13]})
+    curves = []
+    for num_processes in (1, 2):
+        result = launch(
+            *("--dataset_name", data, "--output_dir", tmp_path / str(num_processes), "--from_scratch", "tiny"),
+            *("--task", "mlm", "--test_share", 0, "--num_train_epochs", 2, "--use_cpu", "--logging_steps", 1),
+            *("--per_device_train_batch_size", GLOBAL_BATCH // num_processes, "--per_device_eval_batch_size", 4),
+            *("--report_to", "none", "--disable_tqdm", "true"),
+            launcher=on(num_processes),
+        )
+        assert result.returncode == 0, result.stderr
+        curves.append(curve(tmp_path / str(num_processes)))
+    one, two = (metrics_of(tmp_path / str(num_processes)) for num_processes in (1, 2))
+
+    assert one["training"]["train_sampling_strategy"] == "group_by_length" and two["training"]["processes"] == 2
+    assert len(curves[0]) == len(curves[1]) == 2 * (91 // GLOBAL_BATCH)
+    for step_of_one, step_of_two in zip(*curves, strict=True):
+        assert step_of_two == pytest.approx(step_of_one, rel=1e-4)
+    assert two["validation"] == pytest.approx(one["validation"], rel=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def test_a_regression_has_no_baselines(results):
     }
     assert render_report(results, FOLDER).splitlines() == [
         "mpra.csv, test split, 60 rows      value  95 % interval",
-        "  spearman                     undefined",
+        "  Spearman                     undefined",
         "  R2                              -0.500",
         "  RMSE                          1234.500  1200.000 to 1300.250",
         "  MAE                           1.23e-05",

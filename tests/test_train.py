@@ -751,6 +751,18 @@ def test_an_error_is_told_through_the_launcher_too(tmp_path, launch, toy_dataset
     assert not (tmp_path / "run").exists()
 
 
+def test_numbers_far_from_1_are_noted(tmp_path, run_train, toy_rows):
+    lines = [f"{row['sequence']},{10_000 * row['label']}" for row in toy_rows["train"]]
+    (tmp_path / "rows.csv").write_text("\n".join(["sequence,label", *lines]))
+
+    status, _, err = run_train(
+        *("--train_file", tmp_path / "rows.csv", "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 2),
+        *("--task", "regression"),
+    )
+
+    assert status == 0 and re.search(r"note: .* a mean of \d{4,5} and a deviation of \d{4}; .*divide by", err), err
+
+
 # Recipes
 
 

@@ -187,7 +187,7 @@ def parse_arguments(
         train_sampling_strategy=None,
         warmup_steps=0.1,  # a share of all steps
         save_total_limit=2,
-        logging_steps=0.01,  # of all steps
+        logging_steps=0.02,  # of all steps
         logging_nan_inf_filter=False,  # or it would hide that the training diverges
         length_column_name=NUM_TOKENS,
         hub_strategy="end",

@@ -1,6 +1,7 @@
 """What was measured -> the checkpoint's README.md, by `model_card.md`."""
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from checkpoints.loading import CheckpointFiles
 from checkpoints.publishing import THIS_CHECKPOINT
 from checkpoints.saving import travelling_files
 from probing.intervals import wilson_interval
+from training.evaluation import METRICS
 
 TAGS_OF_NT = ["nucleotide-transformer", "dna-embedding"]
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
@@ -93,7 +95,9 @@ def render_card(results: dict[str, Any]) -> str:
     )
     code = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in travelling_files()}
     baselines = results["baselines"] or {}
-    best = max(baselines, key=lambda name: baselines[name]["accuracy"], default=None)
+    main_metric = METRICS[results["problem"]][0]
+    # An undefined one is the worst.
+    best = max(baselines, key=lambda name: baselines[name][main_metric] or -math.inf, default=None)
     return str(
         ModelCard.from_template(
             data,
@@ -102,6 +106,7 @@ def render_card(results: dict[str, Any]) -> str:
             code=code,
             doi=CITATION_DOI,
             best_baseline=best,
+            main_metric=main_metric,
             interval=wilson_interval,
             metric_names=METRIC_NAMES,
             number=_number,

@@ -106,6 +106,8 @@ def load_sequences(args: DataArguments, task: str, revision: str | None = None) 
         splits, cut_off = complete(splits, args.validation_share, args.test_share, args.group_column, CUT_SEED)
     if not args.allow_repeats:
         check_repeats(splits)
+    if stream is None and targets and targets.problem == "single_label_classification":
+        _check_labels_are_in_train(splits, targets)
     columns = ["sequence", "label"] if targets else ["sequence"]
     splits = splits.select_columns(columns)
     if stream is not None:
@@ -251,6 +253,18 @@ def _check_sequences(where: str, rows: Dataset) -> None:
             row = int(wrong[0])
             raise ValueError(f"{where}: {_fault(start + row, batch['sequence'][row].as_py())}; leave that row out.")
         start += len(batch)
+
+
+def _check_labels_are_in_train(splits: DatasetDict, targets: Targets) -> None:
+    in_train = np.unique(splits["train"]["label"])
+    for split in splits.keys() - {"train"}:
+        labels, counts = np.unique(splits[split]["label"], return_counts=True)
+        for label, count in zip(labels, counts, strict=True):
+            if label not in in_train:
+                raise ValueError(
+                    f"split {split}: {count} of its rows have the label {targets.label_names[label]!r}, but none of "
+                    "train has; give train such rows, or leave those out."
+                )
 
 
 def _fault(row: int, sequence: str | None) -> str:

@@ -7,7 +7,16 @@ from typing import Any
 # What a checkpoint is used by, where it is neither of classes nor of numbers.
 PIPELINES = {"masked_lm": "dna-embedding", "token_classification": "token-classification"}
 NATIVE_PIPELINES = {"masked_lm": "fill-mask", "token_classification": "token-classification"}
-NAMES = {"macro_f1": "macro F1", "micro_f1": "micro F1", "mcc": "MCC", "r2": "R2", "rmse": "RMSE", "mae": "MAE"}
+NAMES = {
+    "spearman": "Spearman",
+    "pearson": "Pearson",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "mcc": "MCC",
+    "r2": "R2",
+    "rmse": "RMSE",
+    "mae": "MAE",
+}
 
 
 def render_report(results: dict[str, Any], folder: Path) -> str:
@@ -30,12 +39,13 @@ def render_report(results: dict[str, Any], folder: Path) -> str:
     for name in sorted(metrics, key=lambda name: name == "loss"):  # last, as what says least
         ends = " to ".join(map(_number, intervals.get(name, ())))
         table.append((f"  {NAMES.get(name, name.replace('_', ' '))}", _number(measured[name]), ends))
-    others = {name: scores["accuracy"] for name, scores in (results["baselines"] or {}).items()}
+    metric = metrics[0] if metrics[0] != "loss" else metrics[1]
+    others = {name: scores[metric] for name, scores in (results["baselines"] or {}).items()}
     if results["problem"] == "single_label_classification" and dataset["bayes_optimal_accuracy"] is not None:
         others["best possible"] = dataset["bayes_optimal_accuracy"]
     if others:
-        table.append(("accuracy, for comparison", "", ""))
-        table += [(f"  {name}", _number(accuracy), "") for name, accuracy in others.items()]
+        table.append((f"{NAMES.get(metric, metric.replace('_', ' '))}, for comparison", "", ""))
+        table += [(f"  {name}", _number(value), "") for name, value in others.items()]
 
     resumed_at = training["resumed_at_step"]
     seconds = training["seconds_since_then" if resumed_at else "seconds"]

@@ -17,12 +17,14 @@ from transformers import Trainer
 from checkpoints.loading import CheckpointFiles, max_tokens
 from probing.baselines import baseline_features
 from probing.linear_probe import fit_linear_probe
+from probing.ridge import fit_ridge
 from training.arguments import DataArguments, ModelArguments
 from training.card import inherited_licence
 from training.collators import MaskingCollator
 from training.dataset import SequenceData
 from training.evaluation import METRIC_MODULE, answers, measure
 from training.intervals import bootstrap_intervals
+from training.targets import Targets
 from training.tokens import num_tokens
 from training.tuning import count_parameters
 
@@ -76,7 +78,7 @@ def collect_results(
 
     Returns:
         A dictionary that `json.dumps` takes, with the sections `validation`, `test` (`None` without such a split),
-        `baselines` (by the first process, for one label a sequence and a test split), `model`, `dataset` and
+        `baselines` (by the first process, for labels of sequences and a test split), `model`, `dataset` and
         `training`. Names in it are Hub ids, with the commit as revision, or those of folders, without their places.
     """
     args, state = trainer.args, trainer.state
@@ -147,13 +149,9 @@ def _measure(
 
 
 def _has_baselines(trainer: Trainer, data: SequenceData) -> bool:
-    one_label = data.targets is not None and data.targets.problem == "single_label_classification"
-    return (
-        one_label
-        and "test" in data.splits
-        and trainer.is_world_process_zero()
-        and not _is_stream(data.splits["train"])
-    )
+    if data.targets is None or data.targets.problem == "token_classification":
+        return False
+    return "test" in data.splits and not _is_stream(data.splits["train"]) and trainer.is_world_process_zero()
 
 
 def _is_stream(rows: Dataset | IterableDataset) -> bool:
@@ -161,19 +159,40 @@ def _is_stream(rows: Dataset | IterableDataset) -> bool:
 
 
 def _measure_baselines(data: SequenceData) -> dict[str, Any]:
-    """What k-mer counts reach on the same test split: `fit_linear_probe` for each of `baseline_features`."""
+    """What k-mer counts reach on the same test split: a linear fit on each of `baseline_features`."""
     rows = dict(data.splits)
     if len(rows["train"]) > MAX_BASELINE_ROWS:
         rows["train"] = rows["train"].shuffle(seed=0).select(range(MAX_BASELINE_ROWS))
     labels = {split: np.array(rows[split]["label"]) for split in ("train", "validation", "test")}
     counts = {split: baseline_features(list(rows[split]["sequence"])) for split in labels}
-    metric = evaluate.load(str(METRIC_MODULE), keep_in_memory=True)  # from its path: nothing is fetched
     measured = {}
     for name in counts["train"]:
-        fit = fit_linear_probe({split: counts[split][name] for split in labels}, labels)
-        scores = metric.compute(predictions=fit.predictions, references=labels["test"], label_names=data.label_names)
-        measured[name] = {"rows": len(labels["train"]), "C": fit.C, **scores}
+        features = {split: counts[split][name] for split in labels}
+        fit, scores = _fit_baseline(data.targets, features, labels)
+        measured[name] = {"rows": len(labels["train"]), **fit, **scores}
     return measured
+
+
+def _fit_baseline(
+    targets: Targets, features: dict[str, np.ndarray], labels: dict[str, np.ndarray]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """The strength of the penalty that validation chose, and the metrics on test."""
+    if targets.problem == "single_label_classification":
+        known = {split: np.isin(each, labels["train"]) for split, each in labels.items()}
+        known["test"][:] = True  # a label that the sampled rows of train lack is predicted wrong
+        fit = fit_linear_probe(
+            {split: matrix[known[split]] for split, matrix in features.items()},
+            {"train": labels["train"], "validation": labels["validation"][known["validation"]]},
+        )
+        metric = evaluate.load(str(METRIC_MODULE), keep_in_memory=True)  # from its path: nothing is fetched
+        scores = metric.compute(
+            predictions=fit.predictions, references=labels["test"], label_names=targets.label_names
+        )
+        return {"C": fit.C}, scores
+    outputs, alpha = fit_ridge(features, labels)
+    if targets.problem == "multi_label_classification":
+        outputs = outputs - 0.5  # 0 and 1 were fitted; `measure` takes what is above 0 for yes
+    return {"alpha": alpha}, measure(targets.problem, outputs, labels["test"], targets.label_names)
 
 
 def _measure_masked_lm(trainer: Trainer, tokenised: DatasetDict, split: str) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """One run: data set and base model -> trained, measured, saved checkpoint."""
 
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accelerate.utils import broadcast_object_list
+from datasets import Dataset, IterableDataset
 from transformers import Trainer, TrainerState
 
 from checkpoints.loading import CheckpointFiles
@@ -21,6 +24,7 @@ from training.run_folder import CHECKPOINT, begin, read_results, resume_point, s
 from training.trainer import build_trainer, training_context, whole_model
 
 LEARNING_CURVE = "learning_curve.png"
+FAR_FROM_1 = 30.0
 
 
 class Interrupted(Exception):
@@ -60,6 +64,7 @@ def train_once(
     if first:
         begin(folder, record)
         print("parameters: {:,} trained, {:,} in all".format(*tuning.count_parameters(trainer.model)))
+        _warn_of_units(tokenised["train"], data)
     # The first process removes what was cut off, before the others look.
     point = broadcast_object_list([resume_point(folder) if first else None])[0]
     state = state_at(point) if point else None  # now, for the checkpoint is removed when there are later ones
@@ -77,6 +82,20 @@ def train_once(
         draw_learning_curve(trainer.state.log_history, metric, best_step, folder / LEARNING_CURVE)
         save_checkpoint(folder / CHECKPOINT, model, trainer.processing_class, results, render_card(results))
     return results
+
+
+def _warn_of_units(rows: Dataset | IterableDataset, data: SequenceData) -> None:
+    """A new head gives numbers of about 1, and a step of training moves it by a fraction of that."""
+    if data.targets is None or data.targets.problem != "regression" or isinstance(rows, IterableDataset):
+        return
+    labels = np.asarray(rows["label"], dtype=np.float64)
+    mean, deviation = labels.mean(), labels.std()
+    if not 1 / FAR_FROM_1 < deviation < FAR_FROM_1 or abs(mean) > FAR_FROM_1:
+        print(
+            f"note: the labels of train have a mean of {mean:.4g} and a deviation of {deviation:.4g}; numbers of about "
+            "1 are learned far better: take their logarithm, or subtract the mean and divide by the deviation",
+            file=sys.stderr,
+        )
 
 
 def _train(trainer: Trainer, args: Arguments, point: Path | None, state: TrainerState | None) -> None:
