@@ -92,8 +92,8 @@ def _warn_of_units(rows: Dataset | IterableDataset, data: SequenceData) -> None:
     mean, deviation = labels.mean(), labels.std()
     if not 1 / FAR_FROM_1 < deviation < FAR_FROM_1 or abs(mean) > FAR_FROM_1:
         print(
-            f"note: the labels of train have a mean of {mean:.4g} and a deviation of {deviation:.4g}; numbers of about "
-            "1 are learned far better: take their logarithm, or subtract the mean and divide by the deviation",
+            f"note: the labels of train have a mean of {mean:.4g} and a deviation of {deviation:.4g}; numbers of "
+            "about 1 are learned far better: take their logarithm, or subtract the mean and divide by the deviation",
             file=sys.stderr,
         )
 
