@@ -152,7 +152,7 @@ def main() -> None:
             args.training.push_to_hub = False  # the Trainer's own, which also pushes what is not finished
         if args.run.hyperparameter_search:
             check_search()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:  # ImportError: --deepspeed without its package
         fail(error)
     if args.run.push_only:
         if is_first_process():

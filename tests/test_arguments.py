@@ -171,6 +171,8 @@ def test_a_folder_as_recipe_is_named(tmp_path, capsys):
         ([*REQUIRED, "--task", "mlm", "--tuning", "head"], "--task mlm"),
         ([*REQUIRED, "--tuning", "frozen", "--trainable_layers", "0"], "give 1 or more, or --tuning head"),
         ([*REQUIRED, "--tuning", "lora", "--lora_r", "0"], "--lora_r is 1 or more"),
+        ([*REQUIRED, "--num_train_epochs", "0"], "--num_train_epochs 0.0: give a number above 0"),
+        ([*REQUIRED, "--report_to", "wandb"], "--report_to wandb needs the package of that name"),
         ([*REQUIRED, "--tuning", "lora", "--lora_dropout", "1"], "--lora_dropout 0 or more and below 1"),
         (["--validation_file", "x.csv", "--output_dir", "x"], "--dataset_name is not given, nor --train_file"),
         ([*REQUIRED, "--train_file", "x.csv"], "--dataset_name and --train_file are both given"),

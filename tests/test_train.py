@@ -760,7 +760,7 @@ def test_numbers_far_from_1_are_noted(tmp_path, run_train, toy_rows):
         *("--task", "regression"),
     )
 
-    assert status == 0 and re.search(r"note: .* a mean of \S+ and a deviation of 8\d+; .*divide by", err), err
+    assert status == 0 and re.search(r"note: .* a mean of \S+ and a deviation of 7\d+; .*divide by", err), err
 
 
 # Recipes

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -264,6 +265,11 @@ def _settle(values: dict[str, Any]) -> None:
         values["bf16"] = on_gpu and not values["fp16"] and torch.cuda.is_bf16_supported(including_emulation=False)
     if values["learning_rate"] is not None and not 0 < values["learning_rate"] < float("inf"):
         raise ValueError(f"--learning_rate {values['learning_rate']}: give a number above 0, as 1e-4.")
+    if values["num_train_epochs"] <= 0 and values["max_steps"] < 1:
+        raise ValueError(f"--num_train_epochs {values['num_train_epochs']}: give a number above 0, or --max_steps.")
+    for name in values["report_to"] or ():
+        if name in ("tensorboard", "wandb") and find_spec(name) is None:
+            raise ValueError(f"--report_to {name} needs the package of that name: pip install {name}.")
     if values["resume_from_checkpoint"] is not None:
         raise ValueError(
             "--resume_from_checkpoint: the same command goes on where the run was interrupted; leave it out."
