@@ -267,9 +267,10 @@ def _settle(values: dict[str, Any]) -> None:
         raise ValueError(f"--learning_rate {values['learning_rate']}: give a number above 0, as 1e-4.")
     if values["num_train_epochs"] <= 0 and values["max_steps"] < 1:
         raise ValueError(f"--num_train_epochs {values['num_train_epochs']}: give a number above 0, or --max_steps.")
-    for name in values["report_to"] or ():
-        if name in ("tensorboard", "wandb") and find_spec(name) is None:
-            raise ValueError(f"--report_to {name} needs the package of that name: pip install {name}.")
+    if values["report_to"] in ("tensorboard", "wandb") and find_spec(values["report_to"]) is None:
+        raise ValueError(
+            "--report_to {0} needs the package of that name: pip install {0}.".format(values["report_to"])
+        )
     if values["resume_from_checkpoint"] is not None:
         raise ValueError(
             "--resume_from_checkpoint: the same command goes on where the run was interrupted; leave it out."
