@@ -30,6 +30,7 @@ from probing.intervals import METHOD, wilson_interval
 from probing.linear_probe import fit_linear_probe
 from probing.plots import draw_confusion_matrix, draw_points
 from probing.projection import project
+from training.arguments import DataArguments
 from training.dataset import SequenceData, load_sequences
 
 METRIC_MODULE = Path(__file__).parent / "metrics" / "species_classification"
@@ -89,16 +90,13 @@ def prepare_output(args: ProbeArguments) -> Path:
 
 
 def load_windows(name: str, config_name: str | None = None, revision: str | None = None) -> SequenceData:
-    """The data set, with all three splits, and labels that can be learnt from train."""
-    data = load_sequences(name, config_name, revision, with_labels=True)
-    if "test" not in data.splits:
-        raise ValueError(f"{name}: there is no split 'test', only {', '.join(data.splits)}; the report is about it.")
-    in_train = set(data.splits["train"]["label"])
-    if len(in_train) < 2:
-        raise ValueError(f"{name}: split train has windows of one label only; a classifier needs two or more.")
-    for split in SPLITS[1:]:
-        for label in sorted(set(data.splits[split]["label"]) - in_train):
-            raise ValueError(f"{name}: split {split} has windows of {data.label_names[label]}, split train none.")
+    """The data set, with all three splits of its own and one label a window."""
+    args = DataArguments(dataset_name=name, dataset_config_name=config_name)
+    data = load_sequences(args, "classification", revision)
+    for split in data.cut_off:
+        raise ValueError(f"{name}: there is no split '{split}'; the report is about a data set's own splits.")
+    if data.targets.problem != "single_label_classification":
+        raise ValueError(f"{name}: its rows have several labels each; a probe is of one.")
     return data
 
 

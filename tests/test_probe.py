@@ -261,14 +261,14 @@ def test_labels_that_train_lacks_are_one_sentence_and_exit_code_2(tmp_path, data
         columns["label"][0] = 2 if split == "test" else 0
         Dataset.from_dict(columns, features=three).to_parquet(data_folder / f"{split}.parquet")
     outcome = run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert "split test has windows of Mus musculus, split train none" in one_sentence(*outcome)
+    assert "split test: 1 of its rows have the label 'Mus musculus', but none of train has" in one_sentence(*outcome)
 
 
 def test_one_label_alone_is_one_sentence_and_exit_code_2(tmp_path, data_folder, run):
     for seed, (split, num_windows) in enumerate(WINDOWS.items()):
         windows(num_windows, seed).filter(lambda row: row["label"] == 0).to_parquet(data_folder / f"{split}.parquet")
     outcome = run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert "one label only" in one_sentence(*outcome)
+    assert "column 'label' holds 1 label" in one_sentence(*outcome)
 
 
 def test_a_missing_data_set_is_one_sentence_and_exit_code_2(tmp_path, run):

@@ -71,7 +71,7 @@ def runs(tmp_path_factory, write_dataset, toy_rows, launch) -> dict[int, Path]:
             *("--dataset_name", data, "--output_dir", folder / str(num_processes), "--from_scratch", "tiny"),
             *("--learning_rate", "1e-3", "--num_train_epochs", 2, "--use_cpu", "--logging_steps", 1),
             *("--per_device_train_batch_size", GLOBAL_BATCH // num_processes, "--per_device_eval_batch_size", 8),
-            *("--report_to", "none", "--disable_tqdm", "true"),
+            *("--report_to", "none", "--disable_tqdm", "true", "--allow_repeats"),
             launcher=on(num_processes),
         )
         assert result.returncode == 0, result.stderr
