@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets.exceptions import DatasetsError
 from transformers import TrainingArguments
@@ -162,6 +163,8 @@ def main() -> None:
         check_processes(args.training)
         use_all_cores(args.training)
         results = run(args)
+        PartialState().wait_for_everyone()  # the first was writing
+        PartialState().destroy_process_group()  # or gloo may abort when one process ends before another
     except (ValueError, OSError, DatasetsError) as error:
         fail(error)
     except KeyboardInterrupt:

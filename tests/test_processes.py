@@ -48,6 +48,8 @@ trained = gather_object([seen])
 if trainer.is_world_process_zero():
     ids = {size: [output.predictions.tolist(), output.label_ids.tolist()] for size, output in predicted.items()}
     print("ROWS", json.dumps({"trained": trained, "predicted": ids}))
+trainer.accelerator.wait_for_everyone()
+trainer.accelerator.state.destroy_process_group()
 """
 
 
