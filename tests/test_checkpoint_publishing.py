@@ -481,10 +481,11 @@ def test_another_commit_than_the_one_asked_for_is_never_taken_from_the_cache(pub
     newest, older = [commit["id"] for commit in hub.server.repository("datasets", "user/nt-moving").history()][:2]
     load = """
         import sys
+        from training.arguments import DataArguments
         from training.dataset import load_sequences
 
         try:
-            data = load_sequences("user/nt-moving", revision=sys.argv[1], with_labels=True)
+            data = load_sequences(DataArguments(dataset_name="user/nt-moving"), "classification", sys.argv[1])
             print(data.commit, len(data.splits["train"]))
         except ValueError as error:
             print(error)

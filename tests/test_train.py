@@ -334,6 +334,7 @@ def steady(toy_dataset):
     """Arguments of a run of 40 steps that saves every five."""
     return [
         *("--dataset_name", toy_dataset, *SCRATCH, "--max_steps", 40, "--save_steps", 5),
+        *("--early_stopping_patience", 0),
         *("--per_device_train_batch_size", 8, "--disable_tqdm", "true", "--use_cpu"),
     ]
 
@@ -616,7 +617,7 @@ def test_two_cpu_processes_share_the_work(tmp_path, launch, toy_dataset):
     training = metrics(tmp_path / "run")["training"]
     assert training["processes"] == 2
     assert training["steps"] == 2 * 96 // (2 * 8)
-    assert result.stdout.count("checkpoint: ") == 1
+    assert result.stdout.count("use it ") == 1
 
 
 def test_two_processes_that_would_each_train_alone_are_refused(tmp_path, launch, toy_dataset):
@@ -730,7 +731,7 @@ def test_bad_input_ends_with_status_2_one_sentence_and_leaves_nothing(
     assert status == 2
     sentences = [line for line in err.splitlines() if line.startswith("train.py: error: ")]
     assert len(sentences) == 1 and told.format(**places) in sentences[0]
-    assert "Traceback" not in err and "checkpoint: " not in out
+    assert "Traceback" not in err and "use it" not in out
     assert sorted(tmp_path.rglob("*")) == before
 
 
