@@ -39,7 +39,7 @@ from training.faults import limits_told
 from training.report import render_report
 from training.results import LIBRARIES, hardware
 from training.run import Interrupted, train_once
-from training.run_folder import CHECKPOINT, deciding, find_run, read_results
+from training.run_folder import CHECKPOINT, contents, deciding, find_run, read_results
 from training.search import apply, check_search, search
 from training.seeds import train_seeds
 from training.trainer import use_all_cores
@@ -105,7 +105,10 @@ def environment(args: TrainingArguments) -> dict[str, Any]:
 def run(args: Arguments) -> dict[str, Any]:
     """Load, search if asked to, train with one seed or several: the results; a finished checkpoint is on the disk."""
     folder = Path(args.training.output_dir)
+    files = [args.data.train_file, args.data.validation_file, args.data.test_file]
+    files = [args.data.dataset_name] if args.data.dataset_name else [name for each in files for name in each or ()]
     arguments = deciding([asdict(args.model), asdict(args.data), asdict(args.run), args.training.to_dict()])
+    arguments |= contents(files)
     found = find_run(folder, arguments)
     finished = read_results(folder)
     if finished is not None:
@@ -139,8 +142,14 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", message="Could not find a config file", module="peft")
 
 
+def stopped(number: int, frame: object) -> NoReturn:
+    """SIGTERM before and after the training, which saves first."""
+    fail("stopped by SIGTERM; the same command goes on with what was saved.", status=128 + number)
+
+
 def main() -> None:
     quieten()
+    signal.signal(signal.SIGTERM, stopped)
     try:
         args = Arguments(*parse_arguments(sys.argv[1:]))
         folder = Path(args.training.output_dir) / CHECKPOINT

@@ -233,7 +233,7 @@ def test_evaluation_follows_saving_with_its_steps(flags, saving, evaluation):
 def test_an_evaluation_strategy_that_is_given_wins(save, evaluate):
     flags = ["--save_strategy", save, "--eval_strategy", evaluate, "--eval_steps", 3, "--save_steps", 6]
     if (save, evaluate) in [("epoch", "steps"), ("steps", "epoch")]:  # no best one to load at the end
-        with pytest.raises(ValueError, match="strategy"):
+        with pytest.raises(ValueError, match="give the same strategy for both"):
             training(*flags)
         return
 

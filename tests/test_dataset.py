@@ -344,7 +344,6 @@ def test_labels_of_every_kind_become_what_the_task_takes(folder, task, feature, 
         ("NNNNNN", False),
         ("n n", False),
         ("RYKM", False),
-        ("123", False),
         ("NNNA", True),
         ("u", True),
         ("nnUnn", True),
@@ -361,6 +360,12 @@ def test_a_sequence_needs_one_nucleotide(folder, sequence, good):
             ValueError, match=f"split train: the sequence of row 0, '{sequence}', holds no A, C, G or T"
         ):
             load(path, "mlm")
+
+
+@pytest.mark.parametrize(("sequence", "letter"), [("ACGT1", "1"), ("MKVLA", "L"), ("acgte", "e"), ("ACG*", "*")])
+def test_letters_that_stand_for_no_base_are_refused(folder, sequence, letter):
+    with pytest.raises(ValueError, match=re.escape(f"'{sequence}', holds '{letter}', which stands for no base")):
+        load(folder({"train": one(sequence), "validation": GOOD}), "mlm")
 
 
 # Files

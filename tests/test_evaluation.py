@@ -298,3 +298,16 @@ def test_one_row_masked_tokens_and_what_is_no_number_are_never_called_constant()
     assert constant_predictions("regression", np.ones(1), []) is None
     assert constant_predictions("masked_lm", np.ones((4, 4)), []) is None
     assert constant_predictions("single_label_classification", np.full((4, 3), np.nan), NAMES) is None
+
+
+def test_the_same_answer_for_every_row_is_noted_for_every_problem_and_ends_no_evaluation():
+    losses = np.ones((2, 3), np.float32)
+    for problem, outputs, labels in (
+        ("single_label_classification", np.eye(3)[[1, 1]], np.array([0, 2])),
+        ("multi_label_classification", np.zeros((2, 3)), np.array([[0, 1, 0], [1, 0, 0]])),
+        ("regression", np.full((2, 1), 1e-9), np.array([1e-3, 5e-3])),
+        ("token_classification", (np.array([[IGNORED, 1, 1]] * 2), losses), np.array([[IGNORED, 0, 1]] * 2)),
+    ):
+        assert compute_metrics(problem, NAMES)(EvalPrediction(outputs, labels))["constant"] == 1, problem
+    small = compute_metrics("regression", [])(EvalPrediction(np.array([[1e-6], [5e-6]]), np.array([1e-6, 5e-6])))
+    assert small["constant"] == 0

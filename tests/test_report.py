@@ -51,6 +51,7 @@ def test_a_classifier_stands_beside_its_baselines(results):
         "  macro F1                               0.388  0.376 to 0.400",
         "  MCC                                    0.283  -0.010 to 0.298",
         "  loss                                   1.434",
+        "  no rows of: yeast",
         "accuracy, for comparison",
         "  3-mer counts                           0.488",
         "  in-frame codons                        0.504",
@@ -142,3 +143,12 @@ def test_the_last_line_is_a_call_that_this_checkpoint_has(results, problem, mode
     results["problem"], results["model"]["type"] = problem, model_type
 
     assert f"use it       {call}" in render_report(results, Path("c"))
+
+
+def test_seeds_stand_with_mean_and_deviation_and_labels_without_rows_are_named(results):
+    results["seeds"] = {"seeds": [42, 43], "test": {"accuracy": {"mean": 0.41, "deviation": 0.02, "values": []}}}
+    lines = render_report(results, FOLDER).splitlines()
+
+    assert "  no rows of: yeast" in lines
+    place = lines.index("test, mean and deviation of seeds 42, 43")
+    assert lines[place + 1].split() == ["accuracy", "0.410", "±", "0.020"]

@@ -5,7 +5,7 @@ import json
 import pytest
 from transformers import TrainerState, TrainingArguments
 
-from training.run_folder import begin, deciding, find_run, read_results, resume_point, state_at, write_text
+from training.run_folder import begin, contents, deciding, find_run, read_results, resume_point, state_at, write_text
 
 ARGUMENTS = {"learning_rate": 1e-4, "dataset_name": "data/toy"}
 RECORD = {"arguments": ARGUMENTS, "environment": {"python": "3.11"}, "commits": {"dataset": "a" * 40, "model": None}}
@@ -132,7 +132,24 @@ def test_results_are_those_of_a_finished_run(run):
 
     (folder / "checkpoint").mkdir()
     (folder / "checkpoint" / "metrics.json").write_text('{"test": 1}')
+    (folder / "checkpoint" / "config.json").write_text("{}")
+    assert read_results(folder) is None  # its weights were deleted
+    (folder / "checkpoint" / "model.safetensors").write_text("")
     assert read_results(folder) == {"test": 1}
+
+
+def test_other_contents_of_the_same_files_are_told(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.parquet").write_bytes(b"a" * 3_000_000)
+    (tmp_path / "data" / "README.md").write_text("one")
+    before = contents([str(tmp_path / "data"), "absent"])
+
+    assert list(before) == [f"content of {tmp_path}/data/a.parquet"]
+    (tmp_path / "data" / "README.md").write_text("two")
+    assert contents([str(tmp_path / "data")]) == before
+    for changed in (b"b" + b"a" * 2_999_999, b"a" * 2_999_999 + b"b", b"a" * 3_000_001):
+        (tmp_path / "data" / "a.parquet").write_bytes(changed)
+        assert contents([str(tmp_path / "data")]) != before
 
 
 def test_a_text_is_whole_or_the_old_one(tmp_path, monkeypatch):

@@ -51,6 +51,7 @@ def written(folder: Path, run: dict) -> Path:
     """A finished checkpoint."""
     folder.mkdir(parents=True)
     (folder / "metrics.json").write_text(json.dumps(run))
+    (folder / "config.json").write_text("{}")
     (folder / "README.md").write_text("card of one seed")
     (folder / "model.safetensors").write_bytes(bytes(range(9)))
     (folder / "adapter").mkdir()

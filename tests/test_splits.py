@@ -7,7 +7,7 @@ from datasets import Dataset, DatasetDict, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.splits import check_repeats, complete
+from training.splits import check_repeats, complete, refuse_repeats
 
 SEQUENCES = [format(i, "b").replace("0", "A").replace("1", "C") for i in range(400)]  # all different
 
@@ -224,3 +224,12 @@ def test_repeats_are_those_that_sets_of_strings_find(train, validation, test):
     with pytest.raises(ValueError) as raised:
         check_repeats(splits)
     assert re.findall(r"\d+ of the \d+ rows of \w+", str(raised.value)) == told
+
+
+def test_a_stream_is_refused_where_it_holds_what_is_held_out_and_read_as_it_is_otherwise():
+    rows = [{"sequence": text} for text in ("AAAA", "CCCC", "a cgu", "GGGG")]
+    stream = Dataset.from_list(rows).to_iterable_dataset()
+
+    assert list(refuse_repeats(stream, DatasetDict(test=Dataset.from_list([{"sequence": "TTTT"}])))) == rows
+    with pytest.raises(ValueError, match="split train holds a sequence of test, which begins with 'a cgu'"):
+        list(refuse_repeats(stream, DatasetDict(test=Dataset.from_list([{"sequence": "ACGT"}]))))

@@ -448,6 +448,28 @@ def test_a_finished_run_is_recognised_and_its_result_printed_again(run_train, st
     assert {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")} == before
 
 
+def test_a_finished_run_whose_checkpoint_was_damaged_is_finished_again(tmp_path, run_train, steady, uninterrupted):
+    run = shutil.copytree(uninterrupted, tmp_path / "run")
+    (run / "checkpoint" / "model.safetensors").unlink()
+
+    status, _, err = run_train(*steady, "--output_dir", run)
+
+    assert status == 0, err
+    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
+
+
+def test_a_run_whose_data_were_changed_is_refused(tmp_path, run_train, toy_rows):
+    lines = [f"{row['sequence']},{row['label']}" for row in toy_rows["train"]]
+    arguments = ["--train_file", tmp_path / "rows.csv", "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 2]
+    (tmp_path / "rows.csv").write_text("\n".join(["sequence,label", *lines]))
+    assert run_train(*arguments)[0] == 0
+
+    (tmp_path / "rows.csv").write_text("\n".join(["sequence,label", *lines[:50]]))
+    status, _, err = run_train(*arguments)
+
+    assert status == 2 and f"begun with content of {tmp_path}/rows.csv" in err
+
+
 def test_the_folder_of_another_run_is_refused_and_kept(run_train, steady, uninterrupted):
     before = {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")}
 
@@ -661,6 +683,7 @@ def published_without(folder: Path, *names: str) -> str:
         (["--dataset_name", "{too_long}"], "split train, row 1: the sequence has 2101 tokens"),
         (["--dataset_name", "{one_class}"], "column 'label' holds 1 label"),
         (["--dataset_name", "{all_n}"], "the sequence of row 1, 'NNNN', holds no A, C, G or T"),
+        (["--dataset_name", "{protein}"], "the sequence of row 1, 'MKVLAAG', holds 'L', which stands for no base"),
         (["--dataset_name", "{empty}"], "split validation: the sequence of row 0 is empty"),
         (["--dataset_name", "{unknown}"], "the label 'yeast' of row 0 is not in train, which has fly, mouse"),
         (
@@ -704,6 +727,7 @@ def test_bad_input_ends_with_status_2_one_sentence_and_leaves_nothing(
     write("too_long", [*rows, row("ACGTAC" * 2100)], other)
     write("one_class", [row("ACGTAC")], other)
     write("all_n", [row("ACGT"), row("NNNN", 1)], other)
+    write("protein", [row("ACGTRYN-acgu"), row("MKVLAAG", 1)], other)
     write("empty", rows, [row("")])
     write("unknown", [row("ACGT", "fly"), row("AC", "mouse")], [row("ACGTTT", "yeast")], Value("string"))
     write("names", [row("ACGT", "fly"), row("AC", "mouse")], [row("ACGTTT", "fly")], Value("string"))

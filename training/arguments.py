@@ -263,6 +263,12 @@ def _settle(values: dict[str, Any]) -> None:
     if values["bf16"] is None:  # where the hardware has it, and no other precision was asked for
         on_gpu = torch.cuda.is_available() and not values["use_cpu"]
         values["bf16"] = on_gpu and not values["fp16"] and torch.cuda.is_bf16_supported(including_emulation=False)
+    strategies = {values["save_strategy"], values["eval_strategy"]} - {"best"}
+    if values["load_best_model_at_end"] and len(strategies) > 1:
+        raise ValueError(
+            f"--save_strategy {values['save_strategy']} and --eval_strategy {values['eval_strategy']}: the best "
+            "checkpoint could not be told; give the same strategy for both, or --load_best_model_at_end false."
+        )
     if values["learning_rate"] is not None and not 0 < values["learning_rate"] < float("inf"):
         raise ValueError(f"--learning_rate {values['learning_rate']}: give a number above 0, as 1e-4.")
     if values["num_train_epochs"] <= 0 and values["max_steps"] < 1:

@@ -17,9 +17,9 @@ from hub_client.downloading import download
 from hub_client.faults import retrying
 from training.arguments import DataArguments
 from training.files import load_files
-from training.splits import ROLES, ROWS_AT_ONCE, check_repeats, complete
+from training.splits import ROLES, ROWS_AT_ONCE, check_repeats, complete, refuse_repeats
 from training.targets import Targets, encode, encode_stream
-from training.tokens import NUCLEOTIDE
+from training.tokens import NO_DNA, NUCLEOTIDE, fault_of
 
 # What `dataset_builder` publishes beside the data.
 RECORDS = ("README.md", "build.json", "*/build.json")
@@ -101,6 +101,8 @@ def load_sequences(args: DataArguments, task: str, revision: str | None = None) 
             stream = encode_stream(stream, args.label_column, targets, args.label_separator)
     for split, rows in splits.items():
         _check_sequences(f"{name}, split {split}", rows)
+    if stream is not None and not args.allow_repeats:
+        stream = refuse_repeats(stream, splits)
     cut_off = {}
     if stream is None:
         splits, cut_off = complete(splits, args.validation_share, args.test_share, args.group_column, CUT_SEED)
@@ -248,7 +250,8 @@ def _check_sequences(where: str, rows: Dataset) -> None:
     start = 0
     for batch in rows.select_columns(["sequence"]).with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
         has_nucleotides = pc.fill_null(pc.match_substring_regex(batch["sequence"], NUCLEOTIDE.pattern), False)
-        wrong = np.flatnonzero(~has_nucleotides.to_numpy())
+        has_others = pc.fill_null(pc.match_substring_regex(batch["sequence"], NO_DNA.pattern), False)
+        wrong = np.flatnonzero(~has_nucleotides.to_numpy() | has_others.to_numpy())
         if len(wrong):
             row = int(wrong[0])
             raise ValueError(f"{where}: {_fault(start + row, batch['sequence'][row].as_py())}; leave that row out.")
@@ -270,4 +273,4 @@ def _check_labels_are_in_train(splits: DatasetDict, targets: Targets) -> None:
 def _fault(row: int, sequence: str | None) -> str:
     if not sequence or sequence.isspace():
         return f"the sequence of row {row} is empty"
-    return f"the sequence of row {row}, {sequence[:20]!r}{'…' * (len(sequence) > 20)}, holds no A, C, G or T"
+    return f"the sequence of row {row}, {sequence[:20]!r}{'…' * (len(sequence) > 20)}, {fault_of(sequence)}"

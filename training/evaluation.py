@@ -88,9 +88,9 @@ def compute_metrics(problem: str, label_names: list[str]) -> Callable[[EvalPredi
         outputs, labels = answers(evaluation.predictions), evaluation.label_ids
         metrics = measure(problem, outputs, labels, label_names)
         numbers = {name: float("nan") if metrics[name] is None else metrics[name] for name in names}
-        # Labels in small units are no constants.
-        unit = float(np.std(labels)) or 1.0 if problem == "regression" else 1
-        constant = constant_predictions(problem, outputs / unit, label_names) is not None
+        if problem == "regression":  # labels in small units are no constants
+            outputs = outputs / (float(np.std(labels)) or 1.0)
+        constant = constant_predictions(problem, outputs, label_names) is not None
         # Over the Trainer's own loss.
         return {"loss": mean_loss(problem, evaluation.predictions, labels), **numbers, "constant": float(constant)}
 

@@ -39,6 +39,9 @@ def render_report(results: dict[str, Any], folder: Path) -> str:
     for name in sorted(metrics, key=lambda name: name == "loss"):  # last, as what says least
         ends = " to ".join(map(_number, intervals.get(name, ())))
         table.append((f"  {NAMES.get(name, name.replace('_', ' '))}", _number(measured[name]), ends))
+    missing = [name for name, value in (measured.get("recall_per_label") or {}).items() if value is None]
+    if missing:
+        table.append((f"  no rows of: {', '.join(missing)}", "", ""))
     metric = metrics[0] if metrics[0] != "loss" else metrics[1]
     others = {name: scores[metric] for name, scores in (results["baselines"] or {}).items()}
     if results["problem"] == "single_label_classification" and dataset["bayes_optimal_accuracy"] is not None:
@@ -46,6 +49,12 @@ def render_report(results: dict[str, Any], folder: Path) -> str:
     if others:
         table.append((f"{NAMES.get(metric, metric.replace('_', ' '))}, for comparison", "", ""))
         table += [(f"  {name}", _number(value), "") for name, value in others.items()]
+    if results.get("seeds"):
+        seeds = results["seeds"]
+        table.append((f"{split}, mean and deviation of seeds {', '.join(map(str, seeds['seeds']))}", "", ""))
+        for name, spread in seeds[split].items():
+            mean, deviation = _number(spread["mean"]), _number(spread["deviation"])
+            table.append((f"  {NAMES.get(name, name.replace('_', ' '))}", mean, f"± {deviation}"))
 
     resumed_at = training["resumed_at_step"]
     seconds = training["seconds_since_then" if resumed_at else "seconds"]

@@ -220,6 +220,8 @@ def _tokens_per_second(trainer: Trainer, tokenised: DatasetDict, timing: Timing)
     args = trainer.args
     rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
     steps = trainer.state.global_step - (timing.resumed_at or 0)
+    if not steps:
+        return None
     kept = np.minimum(num_tokens(tokenised["train"]), max_tokens(trainer.model))
     return round(steps * rows * float(kept.mean()) / max(timing.seconds, 1e-3))
 

@@ -1,5 +1,6 @@
 """Output folder -> whose run it is, and where that goes on, if it was interrupted."""
 
+import hashlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from transformers import TrainerState
 
 CHECKPOINT = "checkpoint"  # the finished one; the Trainer's own, to resume from, are `checkpoint-STEP` beside it
 RECORD = "run.json"  # what the run was begun with
+END_BYTES = 2**20
 # What a run is not begun over.
 SAVED = r"checkpoint(-\d+)?|seed-\d+|search\.(json|db)"
 # Arguments that may be others when a run goes on: where it is, what is shown, kept and published, and the machine's.
@@ -77,9 +79,33 @@ def deciding(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return json.loads(json.dumps(kept, default=str))
 
 
+def contents(names: Iterable[str]) -> dict[str, str]:
+    """
+    What tells that files that a run goes on with were changed: of each the size, and a digest of its two ends.
+
+    Args:
+        names: Files, and folders, of which all files but texts count.
+    """
+    found = {}
+    for name in names:
+        path = Path(name)
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and file.suffix != ".md":
+                size = file.stat().st_size
+                with file.open("rb") as binary:
+                    head = binary.read(END_BYTES)
+                    binary.seek(max(0, size - END_BYTES))
+                    ends = hashlib.blake2b(head + binary.read(END_BYTES), digest_size=4)
+                found[f"content of {file}"] = f"{size} bytes, {ends.hexdigest()}"
+    return found
+
+
 def read_results(folder: Path) -> dict[str, Any] | None:
-    """What a finished run measured; None if it is not finished."""
-    return _read(folder / CHECKPOINT / "metrics.json")
+    """What a finished run measured; None if it is not finished, or its checkpoint was damaged since."""
+    checkpoint = folder / CHECKPOINT
+    if not (checkpoint / "config.json").is_file() or not any(checkpoint.glob("*.safetensors")):
+        return None
+    return _read(checkpoint / "metrics.json")
 
 
 def resume_point(folder: Path) -> Path | None:

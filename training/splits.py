@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, IterableDataset
 
 ROLES = ("train", "validation", "test")
 ROWS_AT_ONCE = 10_000  # 120 MB of sequences of 12,000 nt, as long as the models take
@@ -147,9 +147,25 @@ def check_repeats(splits: DatasetDict) -> None:
         raise ValueError(f"{'; '.join(faults)}: leave them out of one, or give --allow_repeats.")
 
 
+def refuse_repeats(train: IterableDataset, splits: DatasetDict) -> IterableDataset:
+    """As `check_repeats`, for a train that is read row by row: the error is raised when such a row is reached."""
+    held_out = {digest: role for role, rows in splits.items() for digest in _digests(role, rows).to_pylist()}
+
+    def is_new(sequence: str | None) -> bool:
+        role = held_out.get(_digest(_as_read(sequence or "")))
+        if role is not None:
+            raise ValueError(
+                f"split train holds a sequence of {role}, which begins with {sequence[:20]!r}: leave it out of one, "
+                "or give --allow_repeats."
+            )
+        return True
+
+    return train.filter(is_new, input_columns="sequence")
+
+
 def _digests(split: str, rows: Dataset) -> pa.Array:
     """A digest of each sequence, the same for all that are read alike: 16 bytes instead of the sequence."""
-    digests = [hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest() for text in _texts(split, rows)]
+    digests = [_digest(text) for text in _texts(split, rows)]
     return pa.array(digests, pa.binary(DIGEST_BYTES))
 
 
@@ -159,5 +175,13 @@ def _texts(split: str, rows: Dataset) -> Iterator[bytes]:
         for sequence in batch["sequence"].to_pylist():
             if sequence is None:
                 raise ValueError(f"split {split}: the sequence of row {row} is missing; leave that row out.")
-            yield "".join(sequence.split()).upper().replace("U", "T").encode()
+            yield _as_read(sequence)
             row += 1
+
+
+def _as_read(sequence: str) -> bytes:
+    return "".join(sequence.split()).upper().replace("U", "T").encode()
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()

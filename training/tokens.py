@@ -13,6 +13,8 @@ from transformers import PreTrainedTokenizerFast
 # What a row has beside its label, once it is tokenised.
 IDS, NUM_TOKENS = "input_ids", "num_tokens"
 NUCLEOTIDE = re.compile("[ACGTUacgtu]")  # what a model can learn from
+# Neither a base, nor IUPAC's code for several, X, a gap or white space: what proteins and slips have.
+NO_DNA = re.compile(r"(?i)[^ACGTURYSWKMBDHVNX.\-\s]")
 STREAM_BATCH = 100  # rows
 
 
@@ -53,8 +55,8 @@ def _check_length(split: str, lengths: np.ndarray, max_tokens: int) -> None:
         row = int(too_long[0])
         raise ValueError(
             f"split {split}, row {row}: the sequence has {lengths[row]} tokens, but the model takes {max_tokens} "
-            f"({len(too_long)} such rows in the split); give --max_length to cut such sequences, or cut them into "
-            "windows."
+            f"({len(too_long)} such row{'s' * (len(too_long) != 1)}); give --max_length to cut such sequences, or cut "
+            "them into windows."
         )
 
 
@@ -68,6 +70,13 @@ def _check_labels(split: str, lengths: np.ndarray, numbers: np.ndarray, tokenize
             f"split {split}, row {row}: the sequence has {expected[row]} tokens, <cls> and the like not counted, but "
             f"{numbers[row]} labels ({len(wrong)} such rows in the split); give one label a token."
         )
+
+
+def fault_of(sequence: str) -> str | None:
+    """What makes a sequence none that a model can learn from."""
+    if other := NO_DNA.search(sequence):
+        return f"holds {other[0]!r}, which stands for no base"
+    return None if NUCLEOTIDE.search(sequence) else "holds no A, C, G or T"
 
 
 def num_tokens(rows: Dataset) -> np.ndarray:
@@ -115,10 +124,8 @@ def _tokenize_stream(
 
     def batch_of_ids(batch: dict[str, list]) -> dict[str, list]:
         for sequence in batch["sequence"]:
-            if not sequence or not NUCLEOTIDE.search(sequence):
-                raise ValueError(
-                    f"split {split}: the sequence {(sequence or '')[:20]!r} holds no A, C, G or T; leave that row out."
-                )
+            if fault := fault_of(sequence or ""):
+                raise ValueError(f"split {split}: the sequence {(sequence or '')[:20]!r} {fault}; leave that row out.")
         ids = _ids(tokenizer, batch["sequence"])
         lengths = np.array([len(each) for each in ids])
         if cut_at is None:
