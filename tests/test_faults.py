@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -11,13 +12,15 @@ from safetensors.torch import save_file
 from training.faults import limits_told
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
     """Files of this process may have 100 kB: the system's own refusal, as of a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:  # before pytest writes again: its output may be a larger file
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def write_python(path):
@@ -34,9 +37,9 @@ def write_safetensors(path):
 
 
 @pytest.mark.parametrize("write", [write_python, write_torch, write_safetensors])
-def test_a_disk_that_takes_no_more_is_told_by_whoever_writes(write, tmp_path, small_files):
+def test_a_disk_that_takes_no_more_is_told_by_whoever_writes(write, tmp_path):
     with pytest.raises(ValueError, match="cannot be written .* the same command goes on") as told:
-        with limits_told(tmp_path):
+        with small_files(), limits_told(tmp_path):
             write(tmp_path / "file")
 
     assert str(tmp_path) in str(told.value) and "\n" not in str(told.value)
