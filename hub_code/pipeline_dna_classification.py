@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
-from .pipeline_dna_embedding import DNAEmbeddingPipeline
+from .pipeline_dna_embedding import DNAEmbeddingPipeline, Embeddings
 
 
 class DNAClassificationPipeline(DNAEmbeddingPipeline):
@@ -43,23 +44,16 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
             raise ValueError("Got layer; dna-classification embeds by the last one, dna-embedding by any.")
         return super()._sanitize_parameters(**parameters)
 
-    def _forward(
-        self, inputs: dict[str, torch.Tensor], pooling: str = "mean", normalize: bool = False
-    ) -> dict[str, torch.Tensor]:
-        attention_mask_BT = inputs["attention_mask"]
-        hidden_states_BTH = self.model.base_model(
-            inputs["input_ids"], attention_mask=attention_mask_BT, return_dict=True
-        ).last_hidden_state
-        return {
-            "embedding": self._embedding(hidden_states_BTH, attention_mask_BT, pooling, normalize),
-            "logits": self.model.classifier(hidden_states_BTH).float(),  # (batch, labels)
-            "attention_mask": attention_mask_BT,
-            "num_replaced": inputs["num_replaced"],
-        }
+    def _outputs(self, hidden_states_BTH, attention_mask_BT, pooling: str) -> dict[str, torch.Tensor]:
+        logits = self.model.classifier(hidden_states_BTH).float()  # (batch, labels)
+        return super()._outputs(hidden_states_BTH, attention_mask_BT, pooling) | {"logits": logits}
 
-    def postprocess(self, outputs: dict[str, torch.Tensor], pooling: str = "mean") -> dict[str, Any]:
-        logits = outputs["logits"][0]  # (labels,)
-        embedding = super().postprocess(outputs, pooling=pooling)
+    def postprocess(self, embeddings: Embeddings, **settings: Any) -> list[dict[str, Any]]:
+        logits = torch.from_numpy(embeddings.extra["logits"])
+        vectors = super().postprocess(embeddings, **settings)
+        return [self._answer(*each) for each in zip(logits, vectors, strict=True)]
+
+    def _answer(self, logits: torch.Tensor, embedding: np.ndarray) -> dict[str, Any]:
         if self.problem == "regression":
             return {"value": logits.item() if len(logits) == 1 else logits.numpy(), "embedding": embedding}
         several = self.problem == "multi_label_classification"

@@ -1,6 +1,8 @@
 """DNA sequences -> embeddings, by `pipeline("dna-embedding")`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,26 @@ from transformers import Pipeline
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import logging
 
-from .tokenization_nucleotide_transformer import count_replaced
+from .backends_nucleotide_transformer import BATCH_TOKENS, Backend, make_backend
+from .batching_nucleotide_transformer import (
+    LONG,
+    Cutting,
+    Pieces,
+    batches_of,
+    buffers,
+    combine,
+    cut,
+    padded,
+)
+from .tokenization_nucleotide_transformer import KMER
 
 logger = logging.get_logger(__name__)
+
+# What is sorted by length at a time: enough that padding is rare, and a few tens of MB.
+BUFFER_SEQUENCES = 8192
+BUFFER_NT = 2_000_000
+# Vectors of tokens take a hundred times the memory of vectors of sequences.
+BUFFER_NT_PER_TOKEN = 200_000
 
 POOLINGS = ("mean", "mean_without_cls", "cls", "max", "none")
 
@@ -43,6 +62,63 @@ def pool(hidden_states_BTH: torch.Tensor, attention_mask_BT: torch.Tensor, pooli
     return hidden_states_BTH.masked_fill(~mask_BT1, 0.0).sum(dim=1) / mask_BT1.sum(dim=1)
 
 
+_DEFAULTS = {
+    "pooling": "mean",
+    "layer": -1,
+    "max_length": None,
+    "normalize": False,
+    "reverse_complement": False,
+    "long": None,
+    "window_nt": None,
+    "stride_nt": None,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `compute` is to do: sequences cut, tokenised and put into batches; and how."""
+
+    pieces: Pieces
+    batches: list[np.ndarray]
+    settings: dict[str, Any]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the model will see, without padding."""
+        return int(self.pieces.lengths.sum())
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """
+    What came of some sequences.
+
+    Args:
+        vectors: float32 (rows, hidden), a row a sequence, or, with `long="windows"`, a window; with `pooling="none"`
+            (tokens of all rows, hidden).
+        sequence: int64 (rows,), which sequence a row is of, ascending.
+        start, end: int64 (rows,), where it lies there, in nt that are no white space, 0-based half-open.
+        num_tokens: int64 (rows,), `<cls>` included; of a sequence cut into windows, the sum over these.
+        num_replaced: Letters read as N that are none.
+        num_truncated: Sequences of which the end was cut off.
+        num_computed_tokens, num_padding_tokens: What the model has seen.
+        num_repeats: Pieces that were not computed, because they are like another.
+        extra: float32 arrays (rows, …) by name, as "logits".
+    """
+
+    vectors: np.ndarray
+    sequence: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    num_tokens: np.ndarray
+    num_replaced: int
+    num_truncated: int
+    num_computed_tokens: int
+    num_padding_tokens: int
+    num_repeats: int
+    extra: dict[str, np.ndarray]
+
+
 class DNAEmbeddingPipeline(Pipeline):
     """
     DNA sequences -> one float32 vector each; the same vector whatever the batch or the order.
@@ -50,35 +126,59 @@ class DNAEmbeddingPipeline(Pipeline):
     A string gives an array, a list a list in the same order; a generator, a `datasets` column or any other iterable
     of strings is streamed. Lower case is read as upper case, U as T, white space is dropped; any other character is
     read as N, with one warning, and `num_replaced` counts them all. The arguments below are taken by `pipeline(...)`
-    and by the call, which goes first.
+    and by the call, which goes first; `backend` and `batch_tokens` by `pipeline(...)` alone.
+
+    What has a length is sorted by it, some thousands of sequences at a time, and goes through the model in batches of
+    like length; identical sequences are computed once. Of a generator only `batch_size` sequences are read ahead.
 
     Args:
         pooling (`str`, default `"mean"`): `"mean"` (over all tokens, `<cls>` included), `"mean_without_cls"`, `"cls"`,
             `"max"`, or `"none"` (the tokens' vectors).
         layer (`int`, default -1): 0 = the embeddings, i = after layer i, -1 = the last, after the final layer norm.
             Deeper layers are not computed.
-        max_length (`int`, default none): Tokens to keep, `<cls>` included; the rest of the sequence is cut off.
-            Without it a sequence longer than the model's positions is an error.
-        normalize (`bool`, default `False`): Whether to scale each vector to Euclidean length 1.
-        batch_size (`int`, default 1): Sequences a forward pass.
+        max_length (`int`, default the model's positions): The most tokens of a sequence, `<cls>` included.
+        long (`str`, default `"truncate"` where `max_length` is given, else `"error"`): What becomes of sequences of
+            more tokens than `max_length`, or more letters than `window_nt`: `"mean"` of overlapping windows, weighted
+            by their tokens; `"windows"`, (windows, hidden) instead of (hidden,); `"truncate"`; `"error"`.
+        window_nt (`int`, default what `max_length` reaches): Letters of a window.
+        stride_nt (`int`, default three quarters of a window): Letters from one window's beginning to the next one's.
+        reverse_complement (`bool`, default `False`): Whether to take the mean of both strands' vectors.
+        normalize (`bool`, default `False`): Whether to scale each vector to Euclidean length 1, at the end.
+        batch_size (`int`, default as many as `batch_tokens` allow): The most sequences of a forward pass.
+        backend (`str`, default `"auto"`): `"torch"`, the model's own forward; `"fused"`, a faster one for NT-v2 in
+            float32 on a CPU, which `"auto"` takes where it can; `"compile"`; `"openvino"`. The same vectors to 1e-4.
+        batch_tokens (`int`, default by the device): The most tokens of a forward pass, padding included.
 
     Returns:
         (hidden,) a sequence; with `pooling="none"` (tokens, hidden).
 
     Raises:
-        ValueError: For an argument out of range, an empty sequence, or one that is too long.
+        SequenceError: A ValueError, for a sequence that is empty, or long where that is an error.
+        ValueError: For an argument out of range.
     """
 
-    _arguments = ("pooling", "layer", "max_length", "normalize")
+    _arguments = tuple(_DEFAULTS)
     _load_tokenizer = True
     _load_processor = False
     _load_image_processor = False
     _load_video_processor = False
     _load_feature_extractor = False
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, backend: str = "auto", batch_tokens: int | None = None, **kwargs):
         self.num_replaced = 0
+        if batch_tokens is not None and not _is_whole(batch_tokens, 1):
+            raise ValueError(f"Got batch_tokens {batch_tokens!r}; it is a whole number of 1 or more.")
         super().__init__(*args, **kwargs)
+        # Only then is the model where it is to be run.
+        self._backend: Backend = make_backend(backend, self.model.base_model)
+        kind = self.device.type
+        self.batch_tokens = batch_tokens or BATCH_TOKENS[kind if kind in BATCH_TOKENS else "other"]
+        self._first_kmer_id = self.tokenizer.convert_tokens_to_ids("A" * KMER)
+
+    @property
+    def backend(self) -> str:
+        """Which backend runs the model; never "auto"."""
+        return self._backend.name
 
     def save_pretrained(self, save_directory, **kwargs) -> None:
         """As `Pipeline.save_pretrained`, which takes this file along only where the task is registered."""
@@ -86,89 +186,260 @@ class DNAEmbeddingPipeline(Pipeline):
         custom_object_save(self, save_directory)
 
     def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
-        preprocess, forward, postprocess = {}, {}, {}
+        limit = self.model.config.max_tokens
         for name, value in parameters.items():
-            if name == "pooling":
-                if value not in POOLINGS:
-                    raise ValueError(f"Got pooling {value!r}; it is one of {', '.join(POOLINGS)}.")
-                forward[name] = postprocess[name] = value
-            elif name == "layer":
-                self.model.base_model.num_layers_up_to(value)  # raises where there is no such layer
-                forward[name] = value
-            elif name == "max_length":
-                limit = self.model.config.max_tokens
-                if value is not None and not (isinstance(value, int) and 2 <= value <= limit):
-                    raise ValueError(f"Got max_length {value!r}; this model takes 2 to {limit} tokens, with `<cls>`.")
-                preprocess[name] = value
-            elif name == "normalize":
-                if not isinstance(value, bool):
-                    raise ValueError(f"Got normalize {value!r}; it is True or False.")
-                forward[name] = value
-            else:
+            if name not in self._arguments:
                 raise ValueError(
                     f"Got the argument {name!r}; this pipeline takes {', '.join(self._arguments)} and batch_size."
                 )
-        return preprocess, forward, postprocess
+            if name == "pooling" and value not in POOLINGS:
+                raise ValueError(f"Got pooling {value!r}; it is one of {', '.join(POOLINGS)}.")
+            if name == "layer":
+                self.model.base_model.num_layers_up_to(value)  # raises where there is no such layer
+            if name == "max_length" and not (value is None or _is_whole(value, 2, limit)):
+                raise ValueError(f"Got max_length {value!r}; this model takes 2 to {limit} tokens, with `<cls>`.")
+            if name in ("normalize", "reverse_complement") and not isinstance(value, bool):
+                raise ValueError(f"Got {name} {value!r}; it is True or False.")
+            if name == "long" and not (value is None or value in LONG):
+                raise ValueError(f"Got long {value!r}; it is one of {', '.join(LONG)}.")
+            if name in ("window_nt", "stride_nt") and not (value is None or _is_whole(value, 1)):
+                raise ValueError(f"Got {name} {value!r}; it is a number of nt, 1 or more.")
+        return {}, parameters, {}
 
-    def __call__(self, inputs: str | Iterable[str], **kwargs: Any) -> np.ndarray | list[np.ndarray] | Iterator:
-        if isinstance(inputs, (list, tuple)):
-            return super().__call__(list(inputs), **kwargs) if inputs else []
-        if isinstance(inputs, (str, Dataset)):
-            return super().__call__(inputs, **kwargs)
-        if isinstance(inputs, (bytes, dict)) or not isinstance(inputs, Iterable):
-            raise ValueError(f"Got {type(inputs).__name__}; give a DNA sequence as a string, or an iterable of them.")
-        return super().__call__((sequence for sequence in inputs), **kwargs)
-
-    def preprocess(self, sequence: str, max_length: int | None = None) -> dict[str, torch.Tensor]:
-        if not isinstance(sequence, str):
-            raise ValueError(f"Got {type(sequence).__name__} for a DNA sequence; give a string.")
-        if not sequence or sequence.isspace():
-            raise ValueError("Got an empty sequence, which has no embedding; leave it out.")
-        # Cut here: the tokenizer's own truncation is a setting of it, which threads would share. The names of special
-        # tokens are letters like any other here.
-        ids = self.tokenizer(sequence, split_special_tokens=True, verbose=False).input_ids[:max_length]
-        limit = self.model.config.max_tokens
-        if len(ids) > limit:
+    def _settings(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Those of the construction and of the call, and defaults for what neither says, checked together."""
+        settings = _DEFAULTS | self._forward_params | self._sanitize_parameters(**parameters)[1]
+        if settings["long"] is None:
+            settings["long"] = "error" if settings["max_length"] is None else "truncate"
+        if settings["max_length"] is None:
+            settings["max_length"] = self.model.config.max_tokens
+        long, window_nt, stride_nt = settings["long"], settings["window_nt"], settings["stride_nt"]
+        if (window_nt or stride_nt) and long not in ("mean", "windows"):
+            raise ValueError(f"Got window_nt or stride_nt with long {long!r}; windows go with 'mean' and 'windows'.")
+        reach = KMER * (settings["max_length"] - 1)
+        if window_nt is not None and window_nt > reach:
+            raise ValueError(f"Got window_nt {window_nt}; {settings['max_length']} tokens reach {reach} nt.")
+        window_nt = window_nt or reach
+        if stride_nt is not None and stride_nt > window_nt:
+            raise ValueError(f"Got stride_nt {stride_nt}, more than the {window_nt} nt of a window: nt would be lost.")
+        if settings["pooling"] == "none" and (long == "mean" or settings["reverse_complement"]):
+            what = "reverse_complement" if settings["reverse_complement"] else "long 'mean'"
             raise ValueError(
-                f"Got a sequence of {len(sequence)} characters, {len(ids)} tokens, but this model takes "
-                f"{limit}, `<cls>` included (about {6 * (limit - 1)} nt): give max_length to cut it, or embed it in "
-                "pieces."
+                f"Got {what} with pooling 'none'; two strands, and overlapping windows, have no tokens in common: "
+                "give another pooling, or long 'windows', 'truncate' or 'error'."
             )
-        return {
-            "input_ids": torch.tensor([ids]),  # (1, tokens)
-            "attention_mask": torch.ones(1, len(ids), dtype=torch.long),
-            "num_replaced": torch.tensor([count_replaced(sequence)]),
-        }
+        return settings
 
-    def _forward(
-        self, inputs: dict[str, torch.Tensor], pooling: str = "mean", layer: int = -1, normalize: bool = False
-    ) -> dict[str, torch.Tensor]:
-        attention_mask_BT = inputs["attention_mask"]
-        encoder = self.model.base_model
-        hidden_states_BTH = encoder(
-            inputs["input_ids"], attention_mask=attention_mask_BT, layer=layer, return_dict=True
-        ).last_hidden_state
-        return {
-            "embedding": self._embedding(hidden_states_BTH, attention_mask_BT, pooling, normalize),
-            "attention_mask": attention_mask_BT,
-            "num_replaced": inputs["num_replaced"],
-        }
+    def __call__(
+        self,
+        inputs: str | Iterable[str],
+        *,
+        batch_size: int | None = None,
+        num_workers: int | None = None,  # as transformers' pipelines; nothing here is left to workers
+        **kwargs: Any,
+    ) -> Any:
+        settings = self._settings(kwargs)
+        batch_size = self._batch_size if batch_size is None else batch_size
+        if batch_size is not None and not _is_whole(batch_size, 1):
+            raise ValueError(f"Got batch_size {batch_size!r}; it is a whole number of 1 or more.")
+        if isinstance(inputs, str):
+            return self._results([inputs], batch_size, settings)[0]
+        if isinstance(inputs, (bytes, dict)) or not isinstance(inputs, (Iterable, Dataset)):
+            raise ValueError(f"Got {type(inputs).__name__}; give a DNA sequence as a string, or an iterable of them.")
+        results = self._stream(inputs, batch_size, settings)
+        return list(results) if isinstance(inputs, (list, tuple)) else results
 
-    def _embedding(self, hidden_states_BTH, attention_mask_BT, pooling: str, normalize: bool) -> torch.Tensor:
-        embedding = pool(hidden_states_BTH, attention_mask_BT, pooling)
-        return torch.nn.functional.normalize(embedding, dim=-1) if normalize else embedding
+    def _stream(self, inputs: Iterable[str], batch_size: int | None, settings: dict[str, Any]) -> Iterator:
+        if isinstance(inputs, Dataset) and isinstance(inputs, Sized):
+            sequences, size = (inputs[i] for i in range(len(inputs))), BUFFER_SEQUENCES
+        else:
+            # What is not all there yet may be waiting for the answers to what was given.
+            sequences, size = inputs, BUFFER_SEQUENCES if isinstance(inputs, Sized) else batch_size or 1
+        for buffer in buffers(sequences, size, _buffer_nt(settings)):
+            yield from self._results(buffer, batch_size, settings)
 
-    def postprocess(self, outputs: dict[str, torch.Tensor], pooling: str = "mean") -> np.ndarray:
-        self._count(int(outputs["num_replaced"]))
-        embedding = outputs["embedding"][0]
+    def _results(self, sequences: list[str], batch_size: int | None, settings: dict[str, Any]) -> list[Any]:
+        return self.run_single(sequences, {"batch_size": batch_size, "settings": settings}, {}, settings)
+
+    def encode(
+        self,
+        sequences: str | Sequence[str],
+        *,
+        batch_size: int | None = None,
+        show_progress: bool = False,
+        **kwargs: Any,
+    ) -> np.ndarray | list[np.ndarray]:
+        """
+        All embeddings in one array.
+
+        Args:
+            sequences: One or more.
+            batch_size: The most sequences of a forward pass; default as many as `batch_tokens` allow.
+            show_progress: Whether to show a bar.
+            kwargs: As for the call, except that `long` is `"mean"` where it is not given.
+
+        Returns:
+            float32 (sequences, hidden), for one string (hidden,). With `pooling="none"` or `long="windows"` a list of
+            (tokens or windows, hidden).
+        """
+        if isinstance(sequences, str):
+            return self.encode([sequences], batch_size=batch_size, **kwargs)[0]
+        given = self._forward_params | kwargs
+        if given.get("long") is None and given.get("pooling") != "none":
+            kwargs["long"] = "mean"
+        settings = self._settings(kwargs)
+        results = self._stream(sequences, batch_size, settings)
+        results = list(logging.tqdm(results, total=len(sequences), unit=" sequences", disable=not show_progress))
+        if settings["pooling"] == "none" or settings["long"] == "windows":
+            return results
+        return np.stack(results) if results else np.empty((0, self.model.config.hidden_size), np.float32)
+
+    def plan(self, sequences: Sequence[str], batch_size: int | None = None, **kwargs: Any) -> Plan:
+        """
+        Everything that is to be done before the model runs; other threads may do it meanwhile.
+
+        Args:
+            sequences: Some; all are sorted together, and stay in the memory together.
+            batch_size: The most sequences of a forward pass.
+            kwargs: As for the call.
+
+        Raises:
+            SequenceError: As the call; `index` says which sequence.
+        """
+        return self._plan(sequences, batch_size, self._settings(kwargs))
+
+    def _plan(self, sequences: Sequence[str], batch_size: int | None, settings: dict[str, Any]) -> Plan:
+        cutting = Cutting(*(settings[name] for name in ("max_length", "long", "window_nt", "stride_nt")))
+        pieces = cut(sequences, cutting, self._first_kmer_id, settings["reverse_complement"])
+        return Plan(pieces, batches_of(pieces.lengths, self.batch_tokens, batch_size), settings)
+
+    def compute(self, plan: Plan, progress: Callable[[int], object] = lambda num_tokens: None) -> Embeddings:
+        """
+        Run the model.
+
+        Args:
+            plan: What `plan` gave.
+            progress: Called after every batch with how many tokens it had, without padding.
+        """
+        pieces, settings = plan.pieces, plan.settings
+        per_token = settings["pooling"] == "none"
+        vectors: list[np.ndarray | None] = [None] * len(pieces.first)
+        extra: dict[str, np.ndarray] = {}
+        num_padding = 0
+        for batch, outputs in zip(plan.batches, self._outputs_of(plan), strict=True):
+            lengths = pieces.lengths[batch]
+            embeddings = outputs.pop("embedding").numpy()
+            for i, vector, num_tokens in zip(batch.tolist(), embeddings, lengths.tolist(), strict=True):
+                vectors[i] = vector[:num_tokens] if per_token else vector
+            for name, values in outputs.items():
+                every = extra.setdefault(name, np.empty((len(vectors), *values.shape[1:]), np.float32))
+                every[batch] = values.numpy()
+            num_padding += int(lengths.max() * len(batch) - lengths.sum())
+            progress(int(lengths.sum()))
+
+        num_tokens, sequence, start, end = pieces.num_tokens, pieces.sequence, pieces.start, pieces.end
+        strand = pieces.strands[:, 0]
+        if per_token:
+            combined = np.concatenate([vectors[i] for i in strand])
+        else:
+            combined = combine(pieces, np.stack(vectors), per_piece=settings["long"] == "windows")
+            if len(combined) < len(sequence):  # one row a sequence, of one window or more
+                begins = np.flatnonzero(np.diff(sequence, prepend=-1))
+                num_tokens = np.add.reduceat(num_tokens, begins)
+                end = np.maximum.reduceat(end, begins)
+                sequence, start = sequence[begins], start[begins]
+        if settings["normalize"]:
+            combined = combined / np.maximum(np.linalg.norm(combined, axis=-1, keepdims=True), 1e-12)
+        return Embeddings(
+            vectors=combined,
+            sequence=sequence,
+            start=start,
+            end=end,
+            num_tokens=num_tokens,
+            num_replaced=pieces.num_replaced,
+            num_truncated=pieces.num_truncated,
+            num_computed_tokens=plan.num_tokens,
+            num_padding_tokens=num_padding,
+            num_repeats=pieces.strands.size - len(pieces.first),
+            extra={name: values[strand] for name, values in extra.items()},
+        )
+
+    def _outputs_of(self, plan: Plan) -> Iterator[dict[str, torch.Tensor]]:
+        """What the model makes of each batch, on the CPU, in the order of the batches."""
+        num_threads = torch.get_num_threads()
+        if not self._backend.one_core_each or num_threads == 1 or len(plan.batches) < num_threads:
+            yield from (self._run(plan, batch) for batch in plan.batches)
+            return
+        with ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,)) as threads:
+            try:
+                yield from threads.map(lambda batch: self._run(plan, batch), plan.batches)
+            finally:
+                threads.shutdown(cancel_futures=True)
+                torch.set_num_threads(num_threads)  # of the linear algebra, which is one number for all threads
+
+    @torch.inference_mode()
+    def _run(self, plan: Plan, batch: np.ndarray) -> dict[str, torch.Tensor]:
+        tokenizer = self.tokenizer
+        ids, mask = padded(plan.pieces, batch, tokenizer.cls_token_id, tokenizer.pad_token_id)
+        ids_BT = torch.from_numpy(ids).to(self.device)
+        mask_BT = torch.from_numpy(mask).to(self.device)
+        try:
+            hidden_states_BTH = self._backend(ids_BT, None if mask.all() else mask_BT, plan.settings["layer"])
+            outputs = self._outputs(hidden_states_BTH, mask_BT, plan.settings["pooling"])
+            return {name: values.cpu() for name, values in outputs.items()}
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+        # Outside of the handler, which would keep what did not fit.
+        del ids_BT, mask_BT
+        halves = [self._run(plan, half) for half in np.array_split(batch, 2)]
+        return {name: _stacked([half[name] for half in halves]) for name in halves[0]}
+
+    def _outputs(self, hidden_states_BTH, attention_mask_BT, pooling: str) -> dict[str, torch.Tensor]:
+        """By name, what is wanted of each sequence, (batch, …), in float32."""
+        return {"embedding": pool(hidden_states_BTH, attention_mask_BT, pooling)}
+
+    # --- transformers' three steps, on some sequences at a time
+
+    def preprocess(self, sequences: list[str], batch_size: int | None, settings: dict[str, Any]) -> Plan:
+        return self._plan(sequences, batch_size, settings)
+
+    def _forward(self, plan: Plan) -> Embeddings:
+        return self.compute(plan)
+
+    def postprocess(self, embeddings: Embeddings, pooling: str, long: str, **_: Any) -> list[Any]:
+        """What the call gives for each sequence."""
+        self._count(embeddings.num_replaced)
+        rows = list(embeddings.vectors)
         if pooling == "none":
-            embedding = embedding[outputs["attention_mask"][0].bool()]
-        return embedding.numpy()
+            rows = np.split(embeddings.vectors, np.cumsum(embeddings.num_tokens)[:-1])
+        if long != "windows":
+            return rows
+        begins = np.flatnonzero(np.diff(embeddings.sequence, prepend=-1)).tolist()
+        of_sequences = [rows[a:b] for a, b in zip(begins, [*begins[1:], len(rows)], strict=True)]
+        return of_sequences if pooling == "none" else [np.stack(windows) for windows in of_sequences]
 
     def _count(self, num_replaced: int) -> None:
         if num_replaced and not self.num_replaced:
             logger.warning(
-                f"{num_replaced} characters of a sequence are none of A, C, G, T, U, N and were read as N; further "
-                "ones are counted in `num_replaced` of this pipeline without a warning."
+                f"{num_replaced} characters are none of A, C, G, T, U, N and were read as N; further ones are counted "
+                "in `num_replaced` of this pipeline without a warning."
             )
         self.num_replaced += num_replaced
+
+
+def _stacked(halves: list[torch.Tensor]) -> torch.Tensor:
+    """One after the other; where they are vectors of tokens, as wide as the wider one."""
+    if halves[0].dim() == 3:
+        widest = max(half.shape[1] for half in halves)
+        halves = [torch.nn.functional.pad(half, (0, 0, 0, widest - half.shape[1])) for half in halves]
+    return torch.cat(halves)
+
+
+def _buffer_nt(settings: dict[str, Any]) -> int:
+    return BUFFER_NT_PER_TOKEN if settings["pooling"] == "none" else BUFFER_NT
+
+
+def _is_whole(value: Any, least: int, most: int | None = None) -> bool:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return is_number and value >= least and (most is None or value <= most)

@@ -29,6 +29,7 @@ SEQUENCES = ["ATGGTAGCTACATCATCTNNA", "G", "acguac" * 30, "ATG RYK"]
 LABELS = ["Homo sapiens", "Mus musculus", "Escherichia coli"]
 # What every machine that can load a checkpoint has.
 ALLOWED = sys.stdlib_module_names | {"torch", "numpy", "transformers", "tokenizers", "huggingface_hub"}
+OPTIONAL = {"openvino"}  # inside `try`, where transformers does not ask for it
 
 
 def imports(path: Path) -> list[tuple[ast.stmt, str, int]]:
@@ -53,6 +54,8 @@ def test_the_folder_is_flat_and_holds_the_files_that_config_json_names():
 def test_only_siblings_and_what_every_machine_has_is_imported(path):
     found = imports(path)
     assert found
+    blocks = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Try)]
+    tried = {line.lineno for block in blocks for line in block.body}
     for node, module, level in found:
         if level:
             # `from .name import X`: the only form that transformers finds, and copies.
@@ -60,7 +63,8 @@ def test_only_siblings_and_what_every_machine_has_is_imported(path):
             assert (HUB_CODE / f"{module}.py").is_file(), ast.unparse(node)
             assert module != "__init__" and all(alias.name != "*" for alias in node.names), ast.unparse(node)
         else:
-            assert module.partition(".")[0] in ALLOWED, ast.unparse(node)
+            package = module.partition(".")[0]
+            assert package in ALLOWED or package in OPTIONAL and node.lineno in tried, ast.unparse(node)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -56,14 +56,19 @@ def folder(request, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def pipe(folder):
+def load(folder, **kwargs) -> DNAClassificationPipeline:
     return DNAClassificationPipeline(
         model=NucleotideTransformerForSequenceClassification.from_pretrained(folder),
         tokenizer=AutoTokenizer.from_pretrained(folder),
         task="dna-classification",
         device="cpu",
+        **kwargs,
     )
+
+
+@pytest.fixture
+def pipe(folder):
+    return load(folder)
 
 
 def logits_by_hand(folder, sequence: str) -> list[float]:
@@ -109,11 +114,12 @@ def test_the_embedding_is_that_of_dna_embedding(folder, pipe, pooling, normalize
         np.testing.assert_allclose(result["embedding"], vector, rtol=0, atol=1e-5)
 
 
-def test_the_encoder_runs_once_a_batch(pipe):
+def test_the_encoder_runs_once_a_batch(folder):
+    pipe = load(folder, backend="torch")  # the model's own forward, which calls hooks
     runs = []
-    pipe.model.esm.encoder.layer[0].register_forward_hook(lambda *_: runs.append(1))
-    pipe(["ACGT"] * 6, batch_size=3)
-    assert len(runs) == 2
+    pipe.model.esm.encoder.layer[0].register_forward_hook(lambda _, inputs, __: runs.append(len(inputs[0])))
+    pipe(["AAAC", "AAAG", "AAAT", "AACA", "AACC", "AAAC"], batch_size=3)
+    assert runs == [3, 2]  # the last is like the first
 
 
 def test_max_length_cuts_for_both(folder, pipe):

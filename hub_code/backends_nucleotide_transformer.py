@@ -1,0 +1,176 @@
+"""A model, and how it is to be run -> a function from batches of tokens to hidden states."""
+
+import threading
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from .fused_nucleotide_transformer import FusedEncoder, can_fuse, weights_version
+from .modeling_nucleotide_transformer import NucleotideTransformerModel
+
+BACKENDS = ("auto", "torch", "fused", "compile", "openvino")
+
+# Tokens of a batch, padding included. CPU: from here on a batch of 60-nt windows is no faster per token, and what a
+# layer writes still fits the caches of a core (benchmarks/embed_throughput.py, batches). GPU: not measured; a batch
+# that does not fit the memory is divided.
+BATCH_TOKENS = {"cpu": 768, "other": 32_768}
+
+
+class Backend(Protocol):
+    """
+    What runs an encoder. `name` says which it is, `one_core_each` that several batches at once, on one core each, are
+    faster than one after the other on all of them: fewer waits of cores for each other.
+
+    Args:
+        input_ids_BT: int64 (batch, tokens), padded on the right, where the model is.
+        attention_mask_BT: 1 for tokens, 0 for padding; None where there is no padding.
+        layer: As in `NucleotideTransformerModel.forward`.
+
+    Returns:
+        Hidden states, (batch, tokens, hidden).
+    """
+
+    name: str
+    one_core_each: bool
+
+    def __call__(
+        self, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor | None, layer: int
+    ) -> torch.Tensor: ...
+
+
+def make_backend(name: str, model: NucleotideTransformerModel) -> Backend:
+    """
+    A way to run an encoder.
+
+    Args:
+        name: `"torch"`, the model's own forward, which all others are compared with; `"fused"`, the same in fewer
+            passes over the memory, for NT-v2 in float32 on a CPU; `"compile"`, by `torch.compile`, which takes half a
+            minute; `"openvino"`, on a CPU; `"auto"`, `"fused"` where it can be, else `"torch"`.
+        model: The encoder, where and as it is to be run.
+
+    Raises:
+        ValueError: If there is no such backend, it cannot run this model, or its package is not installed.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"Got backend {name!r}; it is one of {', '.join(BACKENDS)}.")
+    if name == "auto":
+        name = "fused" if can_fuse(model) else "torch"
+    elif name == "fused" and not can_fuse(model):
+        raise ValueError("The backend 'fused' is for an NT-v2 in float32 on a CPU, without adapters; give 'auto'.")
+    return {"torch": TorchBackend, "fused": FusedBackend, "compile": CompiledBackend, "openvino": OpenVINOBackend}[
+        name
+    ](model)
+
+
+class TorchBackend:
+    """The model's own forward."""
+
+    name = "torch"
+    one_core_each = False
+
+    def __init__(self, model: NucleotideTransformerModel):
+        self.model = model
+
+    def __call__(self, input_ids_BT, attention_mask_BT, layer: int) -> torch.Tensor:
+        return self.model(
+            input_ids_BT, attention_mask=attention_mask_BT, layer=layer, return_dict=True
+        ).last_hidden_state
+
+
+class FusedBackend:
+    """`FusedEncoder`, made anew when a weight of the model has changed."""
+
+    name = "fused"
+    one_core_each = True
+
+    def __init__(self, model: NucleotideTransformerModel):
+        self.model = model
+        self.encoder = FusedEncoder(model)
+
+    def __call__(self, input_ids_BT, attention_mask_BT, layer: int) -> torch.Tensor:
+        encoder = self.encoder
+        if encoder.version != weights_version(self.model):
+            self.encoder = encoder = FusedEncoder(self.model)
+        return encoder(input_ids_BT, attention_mask_BT, self.model.num_layers_up_to(layer))
+
+    def __reduce__(self):
+        return FusedBackend, (self.model,)
+
+
+class CompiledBackend(TorchBackend):
+    """The model's forward, compiled for any number of sequences and tokens."""
+
+    name = "compile"
+
+    def __init__(self, model: NucleotideTransformerModel):
+        super().__init__(model)
+        self.compiled = torch.compile(super().__call__, dynamic=True)
+        self.lock = threading.Lock()  # two threads must not compile at once
+
+    def __call__(self, input_ids_BT, attention_mask_BT, layer: int) -> torch.Tensor:
+        with self.lock:
+            return self.compiled(input_ids_BT, attention_mask_BT, layer)
+
+    def __reduce__(self):
+        return CompiledBackend, (self.model,)
+
+
+class OpenVINOBackend:
+    """The model as an OpenVINO graph on the CPU, in float32; one graph for each layer that is asked for."""
+
+    name = "openvino"
+    one_core_each = False
+
+    def __init__(self, model: NucleotideTransformerModel):
+        try:
+            import openvino
+        except ImportError as error:
+            raise ValueError(
+                "The backend 'openvino' needs the package openvino: pip install openvino, or give another backend."
+            ) from error
+        if model.device.type != "cpu" or model.dtype != torch.float32:
+            raise ValueError(
+                f"The backend 'openvino' runs float32 on a CPU; this model is in {model.dtype} on {model.device.type}."
+            )
+        self.model = model
+        self.openvino = openvino
+        self.graphs = {}
+        self.lock = threading.Lock()
+
+    def __call__(self, input_ids_BT, attention_mask_BT, layer: int) -> torch.Tensor:
+        num_layers = self.model.num_layers_up_to(layer)
+        with self.lock:
+            version = weights_version(self.model)
+            known, graph = self.graphs.get(num_layers, (None, None))
+            if known != version:
+                graph = self._compile(num_layers)
+                self.graphs[num_layers] = version, graph
+        if attention_mask_BT is None:
+            attention_mask_BT = torch.ones_like(input_ids_BT)
+        # A request of its own for each call: several threads may be at it.
+        request = graph.create_infer_request()
+        request.infer([input_ids_BT.numpy(), attention_mask_BT.numpy()])
+        return torch.from_numpy(np.copy(request.get_output_tensor(0).data))
+
+    def _compile(self, num_layers: int):
+        # Traced on a batch with padding, for the graph is then one for batches with and without.
+        ids = torch.full((2, 3), self.model.config.mask_token_id + 4)
+        mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
+        with torch.no_grad():
+            graph = self.openvino.convert_model(_OneLayer(self.model, num_layers), example_input=(ids, mask))
+        return self.openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def __reduce__(self):
+        return OpenVINOBackend, (self.model,)
+
+
+class _OneLayer(torch.nn.Module):
+    def __init__(self, model: NucleotideTransformerModel, layer: int):
+        super().__init__()
+        self.model, self.layer = model, layer
+
+    def forward(self, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor) -> torch.Tensor:
+        return self.model(
+            input_ids_BT, attention_mask=attention_mask_BT, layer=self.layer, return_dict=True
+        ).last_hidden_state

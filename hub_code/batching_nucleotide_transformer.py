@@ -1,0 +1,329 @@
+"""DNA sequences -> pieces in batches of like length; vectors of pieces -> vectors of sequences."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .encoding_nucleotide_transformer import TokenIds, each, encode, reverse_complement
+from .tokenization_nucleotide_transformer import KMER, count_replaced
+
+LONG = ("mean", "windows", "truncate", "error")
+
+# How much padding a batch may hold. With a few hundred sequences to sort there is always one of like length.
+PADDING_SHARE = 0.03
+# Letters that are encoded at a time: some 40 bytes of memory each.
+ENCODED_NT = 4_000_000
+
+
+class SequenceError(ValueError):
+    """A sequence that cannot be embedded; `index` says which of those that were given."""
+
+    def __init__(self, index: int, message: str):
+        super().__init__(message)
+        self.index = index
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """
+    What becomes of sequences that are long.
+
+    Args:
+        max_tokens: The most tokens of a piece, `<cls>` included.
+        long: `"mean"` of overlapping windows, weighted by their tokens; the `"windows"` themselves; `"truncate"`, the
+            beginning; `"error"`.
+        window_nt: Letters of a window; sequences of more are long. Default: as many as `max_tokens` reach.
+        stride_nt: Letters from the beginning of one window to that of the next; default three quarters of a window.
+    """
+
+    max_tokens: int
+    long: str
+    window_nt: int | None = None
+    stride_nt: int | None = None
+
+    @property
+    def window(self) -> int:
+        return self.window_nt or KMER * (self.max_tokens - 1)
+
+    @property
+    def stride(self) -> int:
+        # A multiple of six keeps the 6-mers of neighbours in one frame.
+        return self.stride_nt or max(KMER, self.window * 3 // 4 // KMER * KMER)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """
+    What the model is to see of some sequences; of each sequence at least one piece, in order.
+
+    Args:
+        sequence: int64 (pieces,), which sequence a piece is of.
+        start, end: int64 (pieces,), where it lies there, in nt that are no white space, 0-based half-open.
+        num_tokens: int64 (pieces,), `<cls>` included.
+        ids: uint16, the tokens of all distinct pieces, without `<cls>`.
+        first, last: int64 (distinct,), where the tokens of each begin and end in `ids`.
+        strands: int64 (pieces, 1 or 2), which distinct piece each one is, and its reverse complement.
+        num_sequences: int.
+        num_replaced: int, letters read as N that are none.
+        num_truncated: int, sequences of which the end was cut off.
+    """
+
+    sequence: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    num_tokens: np.ndarray
+    ids: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    strands: np.ndarray
+    num_sequences: int
+    num_replaced: int
+    num_truncated: int
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of the distinct pieces, `<cls>` included."""
+        return self.last - self.first + 1
+
+
+def cut(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int, both_strands: bool) -> Pieces:
+    """
+    Cut what is long, turn all into tokens, and find what repeats.
+
+    Raises:
+        SequenceError: For what is no string, is empty, or is long where that is an error.
+    """
+    texts = _windows(sequences, cutting, first_kmer_id)
+    encoded = _encode(texts, first_kmer_id)
+    sequence, start = texts.sequence, texts.start
+    empty = np.flatnonzero(encoded.num_nt == 0)
+    if len(empty):
+        raise SequenceError(int(sequence[empty[0]]), "Got an empty sequence, which has no embedding; leave it out.")
+
+    # N is a token of its own, so that a stretch of them is more tokens than a window of 6-mers.
+    first, last, end = encoded.starts, encoded.ends, start + encoded.num_nt
+    owner = np.arange(len(first))  # which text a piece is of
+    capacity = cutting.max_tokens - 1
+    too_long = last - first > capacity
+    if too_long.any():
+        if cutting.long == "error":
+            index = int(np.flatnonzero(too_long)[0])
+            raise SequenceError(index, _too_long(sequences[index], cutting, int(encoded.num_tokens[index]) + 1))
+        counts = np.ones(len(first), np.int64) if cutting.long == "truncate" else -(-(last - first) // capacity)
+        owner, which = each(counts)
+        nt_before = np.concatenate(([0], np.cumsum(np.where(encoded.ids < first_kmer_id + 4**KMER, KMER, 1))))
+        text_start, text_first = start[owner], first[owner]
+        first = text_first + capacity * which
+        last = np.minimum(first + capacity, last[owner])
+        start = text_start + nt_before[first] - nt_before[text_first]
+        end = text_start + nt_before[last] - nt_before[text_first]
+        sequence = sequence[owner]
+
+    ids, firsts, lasts = encoded.ids, first, last
+    if both_strands:
+        backward = _encode(_OtherStrands(texts, owner, start, end), first_kmer_id)
+        ids = np.concatenate((ids, backward.ids))
+        firsts = np.concatenate((firsts, backward.starts + len(encoded.ids)))
+        lasts = np.concatenate((lasts, backward.ends + len(encoded.ids)))
+    distinct, inverse = _distinct(ids, firsts, lasts)
+    cut_off = np.union1d(sequence[too_long], texts.truncated) if cutting.long == "truncate" else ()
+    return Pieces(
+        sequence=sequence,
+        start=start,
+        end=end,
+        num_tokens=last - first + 1,
+        ids=ids,
+        first=firsts[distinct],
+        last=lasts[distinct],
+        strands=inverse.reshape(-1, len(first)).T,
+        num_sequences=len(sequences),
+        # Windows overlap: letters of what was cut into them were counted before.
+        num_replaced=texts.num_replaced + int(encoded.num_replaced[texts.num_nt == 0].sum()),
+        num_truncated=len(cut_off),
+    )
+
+
+class _Texts:
+    """
+    The sequences, or windows of them, which are cut out when they are asked for: together they can be large.
+
+    Args:
+        sequences: What the texts are of.
+        sequence: int64 (texts,), which of them.
+        start: int64 (texts,), where in it a window begins.
+        num_nt: int64 (texts,), letters of a window; 0 for a sequence as it is.
+        truncated: Which sequences were cut off.
+        num_replaced: Letters read as N in sequences that have windows.
+    """
+
+    def __init__(
+        self, sequences: list[str], places: list[tuple[int, int, int]], truncated: list[int], num_replaced: int
+    ):
+        self.sequences = sequences
+        self.sequence, self.start, self.num_nt = np.array(places, np.int64).reshape(-1, 3).T
+        self.truncated, self.num_replaced = np.array(truncated, np.int64), num_replaced
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+    def __getitem__(self, i: int) -> str:
+        text, start, num_nt = self.sequences[self.sequence[i]], self.start[i], self.num_nt[i]
+        return text[start : start + num_nt] if num_nt else text
+
+
+class _OtherStrands:
+    """The reverse complement of each piece, made when it is asked for."""
+
+    def __init__(self, texts: _Texts, owner: np.ndarray, start: np.ndarray, end: np.ndarray):
+        self.texts, self.owner = texts, owner
+        self.start, self.num_nt = start - texts.start[owner], end - start
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def __getitem__(self, i: int) -> str:
+        text = self.texts[self.owner[i]]
+        if len(text) != self.num_nt[i]:
+            text = "".join(text.split())[self.start[i] :][: self.num_nt[i]]
+        return reverse_complement(text)
+
+
+def _windows(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int) -> _Texts:
+    """The sequences, and in place of those that are long by their letters alone, windows of them."""
+    kept, places, truncated = [], [], []
+    num_replaced = 0
+    window, stride = cutting.window, cutting.stride
+    for i, sequence in enumerate(sequences):
+        if not isinstance(sequence, str):
+            raise SequenceError(i, f"Got {type(sequence).__name__} for a DNA sequence; give a string.")
+        if len(sequence) > window:
+            sequence = "".join(sequence.split())
+        kept.append(sequence)
+        if len(sequence) <= window:
+            places.append((i, 0, 0))
+            continue
+        if cutting.long == "error":
+            num_tokens = len(encode([sequence], first_kmer_id).ids) + 1 if len(sequence) <= ENCODED_NT else None
+            raise SequenceError(i, _too_long(sequence, cutting, num_tokens))
+        num_replaced += count_replaced(sequence)
+        if cutting.long == "truncate":
+            truncated.append(i)
+            places.append((i, 0, window))
+            continue
+        past_last = len(sequence) - window + stride
+        places += [(i, start, min(window, len(sequence) - start)) for start in range(0, past_last, stride)]
+    return _Texts(kept, places, truncated, num_replaced)
+
+
+def _too_long(sequence: str, cutting: Cutting, num_tokens: int | None) -> str:
+    tokens = "" if num_tokens is None else f", {num_tokens} tokens"
+    return (
+        f"Got a sequence of {len(sequence)} characters{tokens}, but at most {cutting.max_tokens} tokens are taken, "
+        f"`<cls>` included (about {KMER * (cutting.max_tokens - 1)} nt): give max_length to cut it, or long='mean' or "
+        "'windows' to embed it in pieces."
+    )
+
+
+def _encode(texts: _Texts | _OtherStrands, first_kmer_id: int) -> TokenIds:
+    """All texts, some at a time."""
+    parts, group, num_nt = [], [], 0
+    for i in range(len(texts)):
+        group.append(texts[i])
+        num_nt += len(group[-1])
+        if num_nt >= ENCODED_NT:
+            parts.append(encode(group, first_kmer_id))
+            group, num_nt = [], 0
+    if group or not parts:
+        parts.append(encode(group, first_kmer_id))
+    if len(parts) == 1:
+        return parts[0]
+    before = np.cumsum([0, *(len(part.ids) for part in parts[:-1])])
+    return TokenIds(
+        ids=np.concatenate([part.ids for part in parts]),
+        ends=np.concatenate([part.ends + offset for part, offset in zip(parts, before, strict=True)]),
+        num_nt=np.concatenate([part.num_nt for part in parts]),
+        num_replaced=np.concatenate([part.num_replaced for part in parts]),
+    )
+
+
+def _distinct(ids: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which pieces are the first with their tokens, and for every piece, which of those it is like."""
+    known: dict[bytes, int] = {}
+    inverse = np.empty(len(first), np.int64)
+    distinct = []
+    text, width = ids.tobytes(), ids.itemsize
+    for i, (a, b) in enumerate(zip((first * width).tolist(), (last * width).tolist(), strict=True)):
+        number = known.setdefault(text[a:b], len(distinct))
+        if number == len(distinct):
+            distinct.append(i)
+        inverse[i] = number
+    return np.array(distinct, np.int64), inverse
+
+
+def batches_of(lengths: np.ndarray, batch_tokens: int, batch_size: int | None) -> list[np.ndarray]:
+    """
+    Which pieces go together, the longest first.
+
+    Args:
+        lengths: int64 (pieces,), their tokens.
+        batch_tokens: The most tokens of a batch, padding included; a longer piece is a batch of its own.
+        batch_size: The most pieces of a batch; None for no such limit.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    sorted_lengths = lengths[order].tolist()
+    batches, begin = [], 0
+    tokens = 0
+    for i, length in enumerate(sorted_lengths):
+        longest = sorted_lengths[begin]
+        size = i - begin + 1
+        padded = longest * size
+        is_full = padded > batch_tokens or (batch_size is not None and size > batch_size)
+        if i > begin and (is_full or padded - tokens - length > PADDING_SHARE * padded):
+            batches.append(order[begin:i])
+            begin, tokens = i, 0
+        tokens += length
+    if len(order):
+        batches.append(order[begin:])
+    return batches
+
+
+def padded(pieces: Pieces, batch: np.ndarray, cls_token_id: int, pad_token_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """The tokens of a batch and its mask, int64 (batch, tokens) each, `<cls>` first, padded on the right."""
+    first, num_letters = pieces.first[batch], pieces.last[batch] - pieces.first[batch]
+    places = np.arange(num_letters.max())
+    mask = places < num_letters[:, None]
+    ids = np.full((len(batch), len(places) + 1), pad_token_id, np.int64)
+    ids[:, 0] = cls_token_id
+    ids[:, 1:][mask] = pieces.ids[(first[:, None] + places)[mask]]
+    return ids, np.concatenate((np.ones((len(batch), 1), bool), mask), axis=1).astype(np.int64)
+
+
+def combine(pieces: Pieces, vectors: np.ndarray, per_piece: bool) -> np.ndarray:
+    """
+    Vectors of distinct pieces -> of sequences, (sequences, hidden), or, `per_piece`, of pieces.
+
+    Both strands of a piece count alike; the pieces of a sequence by their tokens.
+    """
+    both = vectors[pieces.strands[:, 0]]
+    if pieces.strands.shape[1] == 2:
+        both = (both + vectors[pieces.strands[:, 1]]) / 2
+    if per_piece or len(pieces.sequence) == pieces.num_sequences:
+        return both
+    weights = pieces.num_tokens.astype(np.float32)
+    begins = np.flatnonzero(np.diff(pieces.sequence, prepend=-1))
+    sums = np.add.reduceat(both * weights[:, None], begins, axis=0)
+    return sums / np.add.reduceat(weights, begins)[:, None]
+
+
+def buffers(sequences: Iterable[str], max_sequences: int, max_nt: int) -> Iterator[list[str]]:
+    """Sequences -> lists of some of them, in order, each as soon as it is full; a long one comes last in its list."""
+    buffer, num_nt = [], 0
+    for sequence in sequences:
+        buffer.append(sequence)
+        num_nt += len(sequence) if isinstance(sequence, str) else 0
+        if len(buffer) == max_sequences or num_nt >= max_nt:
+            yield buffer
+            buffer, num_nt = [], 0
+    if buffer:
+        yield buffer
