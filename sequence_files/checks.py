@@ -1,0 +1,96 @@
+"""Sequences -> nothing, or one sentence about the first that is no DNA."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# IUPAC nucleotide codes, https://doi.org/10.1093/nar/13.9.3021 (U besides T).
+IUPAC = "ABCDGHKMNRSTUVWY"
+_IUPAC_BYTES = (IUPAC + IUPAC.lower()).encode()
+# What DNA and RNA consist of but for rare ambiguities: in fewer than half of the letters, it is something else.
+_BASES = b"ACGTUNacgtun"
+# One-letter codes of amino acids with ambiguities, stop and gap, https://doi.org/10.1111/j.1432-1033.1984.tb07877.x.
+_AMINO_ACIDS = b"ACDEFGHIKLMNPQRSTVWYBZXJUO*-" + b"acdefghiklmnpqrstvwybzxjuo"
+# A protein of letters that are IUPAC nucleotide codes, too, is told by its composition, which takes some letters.
+MIN_PROTEIN_LETTERS = 30
+BLOCK_BYTES = 1 << 18  # what is looked at in one go, so that it stays in the cache
+LONGEST_SHOWN = 60  # what a corrupt file holds may be one long word
+
+
+class SequenceFileError(ValueError):
+    """A file of sequences that cannot be read; the message holds its path and the record."""
+
+
+def shown(text: str) -> str:
+    """The text, cut where it is too long for a message."""
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
+
+
+def one_line(error: Exception) -> str:
+    """What an error of a library says, to stand within a sentence."""
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def check_sequences(sequences: pa.LargeStringArray, place: Callable[[int], str]) -> None:
+    """
+    See that each one is there and consists of IUPAC nucleotide codes, in either case.
+
+    Args:
+        sequences: What to look at.
+        place: Position in `sequences` -> where that is, as "genes.fa, record 3 (ENST0001)".
+
+    Raises:
+        SequenceFileError: For the first that is missing or empty, holds another letter, or is protein.
+    """
+    is_empty = pc.fill_null(pc.equal(pc.binary_length(sequences), 0), True)
+    if pc.any(is_empty).as_py():
+        row = pc.index(is_empty, True).as_py()
+        # The letters before it are looked at first, so that the error is about the first of the file.
+        check_sequences(sequences.slice(0, row), place)
+        raise SequenceFileError(f"{place(row)}: no sequence; remove the record or complete it.")
+    if not len(sequences):
+        return
+    offsets = _offsets(sequences)
+    letters = memoryview(sequences.buffers()[2])
+    rare = _without(letters[offsets[0] : offsets[-1]], _BASES)
+    if not rare.translate(None, _IUPAC_BYTES) and len(rare) <= MIN_PROTEIN_LETTERS // 2:
+        return
+    for row in range(len(sequences)):
+        _check_one(letters[offsets[row] : offsets[row + 1]], place, row)
+
+
+def _check_one(letters: memoryview, place: Callable[[int], str], row: int) -> None:
+    rare = _without(letters, _BASES)
+    strange = rare.translate(None, _IUPAC_BYTES)
+    is_mostly_rare = 2 * len(rare) > len(letters)
+    if strange:
+        text = str(letters, "utf-8", "replace")
+        letter = strange.decode("utf-8", "replace")[0]
+        fault = f"{letter!r} at position {text.index(letter)} (0-based) is no IUPAC nucleotide code ({IUPAC})"
+        if is_mostly_rare and not rare.translate(None, _AMINO_ACIDS):
+            raise SequenceFileError(
+                f"{place(row)}: it looks like protein, {shown(text)!r}: {fault}; give nucleotide sequences."
+            )
+        raise SequenceFileError(f"{place(row)}: {fault}; give nucleotide sequences, without gaps.")
+    if len(letters) >= MIN_PROTEIN_LETTERS and is_mostly_rare:
+        raise SequenceFileError(
+            f"{place(row)}: it looks like protein, {shown(str(letters, 'ascii'))!r}: {len(rare)} of its "
+            f"{len(letters)} letters are none of A, C, G, T, U and N; give nucleotide sequences."
+        )
+
+
+def _offsets(sequences: pa.LargeStringArray) -> np.ndarray:
+    """Where each sequence begins in the buffer of letters, and where the last ends."""
+    first, stop = sequences.offset, sequences.offset + len(sequences) + 1
+    return np.frombuffer(sequences.buffers()[1], dtype=np.int64)[first:stop]
+
+
+def _without(letters: memoryview, deleted: bytes) -> bytes:
+    return b"".join(block.translate(None, deleted) for block in _blocks(letters))
+
+
+def _blocks(letters: memoryview) -> Iterator[bytes]:
+    for start in range(0, len(letters), BLOCK_BYTES):
+        yield bytes(letters[start : start + BLOCK_BYTES])
