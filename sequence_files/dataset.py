@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-from datasets import IterableDataset, IterableDatasetDict, load_dataset
+import pyarrow.compute as pc
+from datasets import ClassLabel, IterableDataset, IterableDatasetDict, load_dataset
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError
 
@@ -19,7 +20,7 @@ ROWS_PER_READ = 1024
 
 class DatasetSplit:
     """
-    The rows of one split, streamed.
+    The rows of one split, streamed; labels by their names.
 
     Args:
         args: Name, configuration, split and revision.
@@ -60,7 +61,11 @@ class DatasetSplit:
             ) from error
         if self._first is None:
             raise SequenceFileError(f"{self.name}: it is empty; name another split.")
-        self.schema = self._first.schema.remove_metadata()
+        self._read_schema = self._first.schema
+        features = splits[self._split].features or {}  # of CSV, there are none
+        self._label_names = {name: each.names for name, each in features.items() if isinstance(each, ClassLabel)}
+        self._first = self._named(self._first)
+        self.schema = self._first.schema
 
     def reached(self) -> str:
         return f"row {self._count} or after it"
@@ -69,15 +74,23 @@ class DatasetSplit:
         table, self._first = self._first, None
         while table is not None:
             self._count += table.num_rows
-            yield table.replace_schema_metadata(None)
+            yield table
             try:
                 table = next(self._tables, None)
                 if table is not None:  # of CSV and JSON, each file has types of its own
-                    table = table.cast(self.schema)
+                    table = self._named(table.cast(self._read_schema))
             except Exception as error:  # of the network, the Hub, and each format's reader
                 raise UnreadableError(
                     f"its files cannot be read ({_cause(error)}); try again, or mend them"
                 ) from error
+
+    def _named(self, table: pa.Table) -> pa.Table:
+        """Numbers of labels mean nothing without the data set's features; -1 is that of none."""
+        for column, names in self._label_names.items():
+            numbers = table[column].combine_chunks()
+            known = pc.if_else(pc.less(numbers, 0), None, numbers)
+            table = table.set_column(table.column_names.index(column), column, pa.array(names).take(known))
+        return table.replace_schema_metadata(None)
 
 
 def _begin(rows: IterableDataset) -> tuple[Iterator[pa.Table], pa.Table | None]:
