@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from .fused_nucleotide_transformer import FusedEncoder, can_fuse, weights_version
+from .fused_nucleotide_transformer import FusedEncoder, can_fuse, kept_weights, weights_version
 from .modeling_nucleotide_transformer import NucleotideTransformerModel
 
 BACKENDS = ("auto", "torch", "fused", "compile", "openvino")
@@ -78,19 +78,21 @@ class TorchBackend:
         ).last_hidden_state
 
 
-class FusedBackend:
-    """`FusedEncoder`, made anew when a weight of the model has changed."""
+class FusedBackend(TorchBackend):
+    """`FusedEncoder`, made anew when a weight has changed; the model's own forward once it has got an adapter."""
 
     name = "fused"
     one_core_each = True
 
     def __init__(self, model: NucleotideTransformerModel):
-        self.model = model
+        super().__init__(model)
         self.encoder = FusedEncoder(model)
 
     def __call__(self, input_ids_BT, attention_mask_BT, layer: int) -> torch.Tensor:
         encoder = self.encoder
         if encoder.version != weights_version(self.model):
+            if not can_fuse(self.model):
+                return super().__call__(input_ids_BT, attention_mask_BT, layer)
             self.encoder = encoder = FusedEncoder(self.model)
         return encoder(input_ids_BT, attention_mask_BT, self.model.num_layers_up_to(layer))
 
@@ -125,6 +127,7 @@ class OpenVINOBackend:
     def __init__(self, model: NucleotideTransformerModel):
         try:
             import openvino
+            import openvino.frontend.pytorch.ts_decoder
         except ImportError as error:
             raise ValueError(
                 "The backend 'openvino' needs the package openvino: pip install openvino, or give another backend."
@@ -142,10 +145,10 @@ class OpenVINOBackend:
         num_layers = self.model.num_layers_up_to(layer)
         with self.lock:
             version = weights_version(self.model)
-            known, graph = self.graphs.get(num_layers, (None, None))
+            known, graph, _ = self.graphs.get(num_layers, (None, None, None))
             if known != version:
                 graph = self._compile(num_layers)
-                self.graphs[num_layers] = version, graph
+                self.graphs[num_layers] = version, graph, kept_weights(self.model)
         if attention_mask_BT is None:
             attention_mask_BT = torch.ones_like(input_ids_BT)
         # A request of its own for each call: several threads may be at it.
@@ -157,8 +160,13 @@ class OpenVINOBackend:
         # Traced on a batch with padding, for the graph is then one for batches with and without.
         ids = torch.full((2, 3), self.model.config.mask_token_id + 4)
         mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
+        frontend = self.openvino.frontend.FrontEndManager().load_by_framework("pytorch")
         with torch.no_grad():
-            graph = self.openvino.convert_model(_OneLayer(self.model, num_layers), example_input=(ids, mask))
+            # What `openvino.convert_model` does, which beside it reports to its maker that it was used.
+            decoder = self.openvino.frontend.pytorch.ts_decoder.TorchScriptPythonDecoder(
+                _OneLayer(self.model, num_layers), example_input=(ids, mask)
+            )
+        graph = frontend.convert(frontend.load(decoder))
         return self.openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def __reduce__(self):

@@ -49,7 +49,7 @@ class Cutting:
     @property
     def stride(self) -> int:
         # A multiple of six keeps the 6-mers of neighbours in one frame.
-        return self.stride_nt or max(KMER, self.window * 3 // 4 // KMER * KMER)
+        return self.stride_nt or min(self.window, max(KMER, self.window * 3 // 4 // KMER * KMER))
 
 
 @dataclass(frozen=True)

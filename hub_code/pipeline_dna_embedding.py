@@ -1,7 +1,9 @@
 """DNA sequences -> embeddings, by `pipeline("dna-embedding")`."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ from .batching_nucleotide_transformer import (
     LONG,
     Cutting,
     Pieces,
+    SequenceError,
     batches_of,
     buffers,
     combine,
@@ -34,6 +37,11 @@ BUFFER_NT = 2_000_000
 BUFFER_NT_PER_TOKEN = 200_000
 
 POOLINGS = ("mean", "mean_without_cls", "cls", "max", "none")
+
+# The threads of GNU's OpenMP do not survive a fork, and a child that waits for them (as of `Dataset.map(num_proc=2)`)
+# would wait for ever; with one thread it does not.
+if os.name == "posix":
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def pool(hidden_states_BTH: torch.Tensor, attention_mask_BT: torch.Tensor, pooling: str) -> torch.Tensor:
@@ -238,10 +246,7 @@ class DNAEmbeddingPipeline(Pipeline):
         num_workers: int | None = None,  # as transformers' pipelines; nothing here is left to workers
         **kwargs: Any,
     ) -> Any:
-        settings = self._settings(kwargs)
-        batch_size = self._batch_size if batch_size is None else batch_size
-        if batch_size is not None and not _is_whole(batch_size, 1):
-            raise ValueError(f"Got batch_size {batch_size!r}; it is a whole number of 1 or more.")
+        settings, batch_size = self._settings(kwargs), self._checked(batch_size)
         if isinstance(inputs, str):
             return self._results([inputs], batch_size, settings)[0]
         if isinstance(inputs, (bytes, dict)) or not isinstance(inputs, (Iterable, Dataset)):
@@ -249,14 +254,27 @@ class DNAEmbeddingPipeline(Pipeline):
         results = self._stream(inputs, batch_size, settings)
         return list(results) if isinstance(inputs, (list, tuple)) else results
 
+    def _checked(self, batch_size: int | None) -> int | None:
+        batch_size = self._batch_size if batch_size is None else batch_size
+        if batch_size is not None and not _is_whole(batch_size, 1):
+            raise ValueError(f"Got batch_size {batch_size!r}; it is a whole number of 1 or more.")
+        return batch_size
+
     def _stream(self, inputs: Iterable[str], batch_size: int | None, settings: dict[str, Any]) -> Iterator:
         if isinstance(inputs, Dataset) and isinstance(inputs, Sized):
             sequences, size = (inputs[i] for i in range(len(inputs))), BUFFER_SEQUENCES
         else:
             # What is not all there yet may be waiting for the answers to what was given.
             sequences, size = inputs, BUFFER_SEQUENCES if isinstance(inputs, Sized) else batch_size or 1
+        num_before = 0
         for buffer in buffers(sequences, size, _buffer_nt(settings)):
-            yield from self._results(buffer, batch_size, settings)
+            try:
+                results = self._results(buffer, batch_size, settings)
+            except SequenceError as error:
+                error.index += num_before
+                raise
+            yield from results
+            num_before += len(buffer)
 
     def _results(self, sequences: list[str], batch_size: int | None, settings: dict[str, Any]) -> list[Any]:
         return self.run_single(sequences, {"batch_size": batch_size, "settings": settings}, {}, settings)
@@ -288,7 +306,7 @@ class DNAEmbeddingPipeline(Pipeline):
         if given.get("long") is None and given.get("pooling") != "none":
             kwargs["long"] = "mean"
         settings = self._settings(kwargs)
-        results = self._stream(sequences, batch_size, settings)
+        results = self._stream(sequences, self._checked(batch_size), settings)
         results = list(logging.tqdm(results, total=len(sequences), unit=" sequences", disable=not show_progress))
         if settings["pooling"] == "none" or settings["long"] == "windows":
             return results
@@ -299,14 +317,17 @@ class DNAEmbeddingPipeline(Pipeline):
         Everything that is to be done before the model runs; other threads may do it meanwhile.
 
         Args:
-            sequences: Some; all are sorted together, and stay in the memory together.
+            sequences: One or more; all are sorted together, and stay in the memory together.
             batch_size: The most sequences of a forward pass.
             kwargs: As for the call.
 
         Raises:
             SequenceError: As the call; `index` says which sequence.
+            ValueError: For an argument out of range, and for no sequences at all.
         """
-        return self._plan(sequences, batch_size, self._settings(kwargs))
+        if not len(sequences):
+            raise ValueError("Got no sequences; a plan is for one or more.")
+        return self._plan(sequences, self._checked(batch_size), self._settings(kwargs))
 
     def _plan(self, sequences: Sequence[str], batch_size: int | None, settings: dict[str, Any]) -> Plan:
         cutting = Cutting(*(settings[name] for name in ("max_length", "long", "window_nt", "stride_nt")))
@@ -326,16 +347,17 @@ class DNAEmbeddingPipeline(Pipeline):
         vectors: list[np.ndarray | None] = [None] * len(pieces.first)
         extra: dict[str, np.ndarray] = {}
         num_padding = 0
-        for batch, outputs in zip(plan.batches, self._outputs_of(plan), strict=True):
-            lengths = pieces.lengths[batch]
-            embeddings = outputs.pop("embedding").numpy()
-            for i, vector, num_tokens in zip(batch.tolist(), embeddings, lengths.tolist(), strict=True):
-                vectors[i] = vector[:num_tokens] if per_token else vector
-            for name, values in outputs.items():
-                every = extra.setdefault(name, np.empty((len(vectors), *values.shape[1:]), np.float32))
-                every[batch] = values.numpy()
-            num_padding += int(lengths.max() * len(batch) - lengths.sum())
-            progress(int(lengths.sum()))
+        with closing(self._outputs_of(plan)) as every_output:  # its threads end with it, also where `progress` raises
+            for batch, outputs in zip(plan.batches, every_output, strict=True):
+                lengths = pieces.lengths[batch]
+                embeddings = outputs.pop("embedding").numpy()
+                for i, vector, num_tokens in zip(batch.tolist(), embeddings, lengths.tolist(), strict=True):
+                    vectors[i] = vector[:num_tokens] if per_token else vector
+                for name, values in outputs.items():
+                    every = extra.setdefault(name, np.empty((len(vectors), *values.shape[1:]), np.float32))
+                    every[batch] = values.numpy()
+                num_padding += int(lengths.max() * len(batch) - lengths.sum())
+                progress(int(lengths.sum()))
 
         num_tokens, sequence, start, end = pieces.num_tokens, pieces.sequence, pieces.start, pieces.end
         strand = pieces.strands[:, 0]
@@ -375,7 +397,7 @@ class DNAEmbeddingPipeline(Pipeline):
                 yield from threads.map(lambda batch: self._run(plan, batch), plan.batches)
             finally:
                 threads.shutdown(cancel_futures=True)
-                torch.set_num_threads(num_threads)  # of the linear algebra, which is one number for all threads
+                torch.set_num_threads(num_threads)  # also what threads yet to come begin with: one number for all
 
     @torch.inference_mode()
     def _run(self, plan: Plan, batch: np.ndarray) -> dict[str, torch.Tensor]:
@@ -384,8 +406,12 @@ class DNAEmbeddingPipeline(Pipeline):
         ids_BT = torch.from_numpy(ids).to(self.device)
         mask_BT = torch.from_numpy(mask).to(self.device)
         try:
-            hidden_states_BTH = self._backend(ids_BT, None if mask.all() else mask_BT, plan.settings["layer"])
-            outputs = self._outputs(hidden_states_BTH, mask_BT, plan.settings["pooling"])
+            # No name for the hidden states, which would keep them where the pooling does not fit.
+            outputs = self._outputs(
+                self._backend(ids_BT, None if mask.all() else mask_BT, plan.settings["layer"]),
+                mask_BT,
+                plan.settings["pooling"],
+            )
             return {name: values.cpu() for name, values in outputs.items()}
         except torch.OutOfMemoryError:
             if len(batch) == 1:

@@ -1,8 +1,13 @@
-"""embed.py -> its Parquet file compared with the pipeline and with the card's recipe, record by record."""
+"""embed.py -> its output compared with the pipeline and with the card's recipe; interrupted, continued, misused."""
 
+import errno
+import fcntl
 import gzip
+import json
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +22,15 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 import embed
+from embedding import blocks
+from embedding.outputs import read_made_by
 from hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
 from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
+from sequence_files import SequenceReader, batching
 
 REPOSITORY = Path(__file__).parent.parent
 HIDDEN = 16
+SMALL_BLOCK = 10  # records; of 48
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +68,11 @@ def write_fasta(path, records) -> str:
 @pytest.fixture
 def run(monkeypatch, capfd, checkpoint):
     """A function that runs embed.py in this process: status, output, errors."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def call(*arguments, model=checkpoint) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["embed.py", "--model", str(model), *map(str, arguments)])
+    def call(*arguments, model=checkpoint, backend="torch") -> tuple[int, str, str]:
+        given = ["--model", model, "--device", "cpu", "--backend", backend, *arguments]
+        monkeypatch.setattr(sys, "argv", ["embed.py", *map(str, given)])
         capfd.readouterr()
         status = 0
         try:
@@ -70,7 +81,37 @@ def run(monkeypatch, capfd, checkpoint):
             status = stop.code
         return status, *capfd.readouterr()
 
-    return call
+    yield call
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(blocks, "MAX_SEQUENCES", SMALL_BLOCK)
+    monkeypatch.setattr(batching, "BATCH_RECORDS", 4)  # what is read and checked at once
+
+
+class Computed(list):
+    stop_after: int | None = None
+    error: BaseException = KeyboardInterrupt()
+
+
+@pytest.fixture
+def computed(monkeypatch) -> Computed:
+    """How many rows each block had that was computed; after `stop_after` of them comes an interrupt, or `error`."""
+    compute, rows = DNAEmbeddingPipeline.compute, Computed()
+
+    def counting(self, plan, progress):
+        if len(rows) == rows.stop_after:
+            rows.stop_after = None
+            raise rows.error
+        result = compute(self, plan, progress)
+        rows.append(len(result.sequence))
+        return result
+
+    monkeypatch.setattr(DNAEmbeddingPipeline, "compute", counting)
+    return rows
 
 
 def vectors_in(path) -> np.ndarray:
@@ -86,75 +127,165 @@ def by_hand(checkpoint, sequence: str) -> np.ndarray:
     return hidden[0].mean(dim=0).numpy()
 
 
+def shards_of(output: Path) -> dict[str, tuple[int, int]]:
+    """What is finished: by name of the shard, which file it is and when it was written."""
+    folder = output.with_name(output.name + ".shards")
+    found = {path.name: path.stat() for path in folder.glob("block-*.parquet")}
+    return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in sorted(found.items())}
+
+
+def sentence(err: str) -> str:
+    """The one error there is."""
+    assert "Traceback" not in err
+    (found,) = [line for line in err.splitlines() if line.startswith("embed.py: ")]
+    return found
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 @pytest.mark.parametrize("name", ["in.fa", "in.fa.gz", "ïn put.FASTA"])
 def test_every_record_gets_the_vector_of_the_recipe_in_the_order_of_the_file(tmp_path, run, checkpoint, records, name):
-    status, out, err = run("--input", write_fasta(tmp_path / name, records), "--output", tmp_path / "out.parquet")
+    status, out, err = run(
+        "--input", write_fasta(tmp_path / name, records), "--output", tmp_path / "out.parquet", backend="auto"
+    )
 
     assert status == 0, err
-    assert f"{len(records)} embeddings" in out and "32 letters were read as N" in out  # 8 x RYKM
+    num_nt = sum(len(sequence) for _, sequence in records)
+    assert f"{len(records)} sequences, {num_nt:,} nt" in out
+    assert "letters read as N: 32," in out  # 8 x RYKM
+    assert "1 process" in out and out.endswith(f"{tmp_path}/out.parquet\n")
+    assert "sequences/s" in err and "nt/s" in err
     table = pq.read_table(tmp_path / "out.parquet")
     assert table["id"].to_pylist() == [name for name, _ in records]
     expected = np.stack([by_hand(checkpoint, sequence) for _, sequence in records])
-    assert np.abs(vectors_in(tmp_path / "out.parquet") - expected).max() <= 1e-5
+    assert np.abs(vectors_in(tmp_path / "out.parquet") - expected).max() <= 1e-4
     assert np.abs(np.diff(expected, axis=0)).max(axis=1).min() > 1e-2  # a record's vector is not its neighbour's
+    assert names_in(tmp_path) == sorted([name, "out.parquet"])
 
 
-def test_the_vectors_are_those_of_the_pipeline_whatever_the_batch_size(tmp_path, run, checkpoint, records):
+def test_the_vectors_are_those_of_the_pipeline_whatever_the_blocks(tmp_path, run, checkpoint, records, monkeypatch):
     fasta = write_fasta(tmp_path / "in.fa", records)
-    run("--input", fasta, "--output", tmp_path / "one.parquet", "--batch_size", 1)
-    run("--input", fasta, "--output", tmp_path / "seven.parquet", "--batch_size", 7)
+    run("--input", fasta, "--output", tmp_path / "one.parquet")
+    monkeypatch.setattr(blocks, "MAX_SEQUENCES", 7)
+    run("--input", fasta, "--output", tmp_path / "seven.parquet")
+    monkeypatch.setattr(blocks, "MAX_NT", 100)
+    run("--input", fasta, "--output", tmp_path / "few_nt.parquet")
 
     pipeline = DNAEmbeddingPipeline(AutoModel.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(checkpoint))
-    expected = np.stack(pipeline([sequence for _, sequence in records]))
-    assert np.array_equal(vectors_in(tmp_path / "one.parquet"), expected)
-    assert np.abs(vectors_in(tmp_path / "seven.parquet") - expected).max() <= 1e-5
+    expected = np.stack(list(pipeline([sequence for _, sequence in records])))
+    for name in ("one", "seven", "few_nt"):
+        assert pq.read_table(tmp_path / f"{name}.parquet")["id"].to_pylist() == [name for name, _ in records]
+        assert np.abs(vectors_in(tmp_path / f"{name}.parquet") - expected).max() <= 1e-5
 
 
-def test_the_columns_are_id_and_a_float32_list_of_the_hidden_size(tmp_path, run, records):
-    run("--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet")
+def test_the_output_says_what_made_it_and_keeps_the_columns_of_the_source(tmp_path, run, checkpoint):
+    rows = pa.table({"gene": ["a", "b"], "sequence": ["ACGT", "GGG"], "score": [0.5, None], "id": ["x", "y"]})
+    pq.write_table(rows, tmp_path / "in.parquet")
 
-    schema = pq.read_schema(tmp_path / "out.parquet")
-    assert schema.names == ["id", "embedding"]
-    assert schema.field("id").type == pa.string()
-    assert schema.field("embedding").type == pa.list_(pa.float32(), HIDDEN)
+    options = ["--pooling", "max", "--layer", 1, "--normalize", "--output_dtype", "float16"]
+    status, _, err = run("--input", tmp_path / "in.parquet", "--output", tmp_path / "out.parquet", *options)
+
+    assert status == 0, err
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column_names == ["id", "gene", "score", "embedding"]
+    assert table.select(["id", "gene", "score"]).to_pydict() == {
+        **{"id": ["x", "y"], "gene": ["a", "b"], "score": [0.5, None]}
+    }
+    assert table.schema.field("embedding").type == pa.list_(pa.float16(), HIDDEN)
+    pipeline = DNAEmbeddingPipeline(AutoModel.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(checkpoint))
+    expected = list(pipeline(["ACGT", "GGG"], pooling="max", layer=1, normalize=True))
+    assert np.abs(np.stack(table["embedding"].to_numpy()).astype(np.float32) - np.stack(expected)).max() < 1e-3
+    made_by = read_made_by(tmp_path / "out.parquet")
+    assert (
+        made_by.items()
+        >= {
+            **{"model": "checkpoint", "revision": None, "pooling": "max", "layer": 1, "normalize": True},
+            **{
+                "dtype": "float32",
+                "output_dtype": "float16",
+                "hidden_size": HIDDEN,
+                "long": "mean",
+                "backend": "torch",
+            },
+        }.items()
+    )
 
 
-def test_more_records_than_a_write_takes_all_arrive(tmp_path, run, monkeypatch, records):
+def test_other_formats_are_made_of_the_same_vectors(tmp_path, run, records, small_blocks):
     fasta = write_fasta(tmp_path / "in.fa", records)
-    run("--input", fasta, "--output", tmp_path / "whole.parquet")
-    monkeypatch.setattr(embed, "ROWS_PER_WRITE", 5)
+    run("--input", fasta, "--output", tmp_path / "out.parquet")
 
-    run("--input", fasta, "--output", tmp_path / "parts.parquet")
+    status, _, err = run("--input", fasta, "--output", tmp_path / "out.npy")
 
-    groups = pq.ParquetFile(tmp_path / "parts.parquet")
-    assert [groups.metadata.row_group(i).num_rows for i in range(groups.num_row_groups)] == [5] * 9 + [3]
-    assert pq.read_table(tmp_path / "parts.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
+    assert status == 0, err
+    assert np.array_equal(np.load(tmp_path / "out.npy"), vectors_in(tmp_path / "out.parquet"))
 
 
-def test_what_just_fits_the_positions_is_embedded_whole_and_one_nt_more_names_its_record(tmp_path, run, checkpoint):
-    rng = random.Random(1)
-    longest = "".join(rng.choices("ACGT", k=12_282))
-    fits = write_fasta(tmp_path / "fits.fa", [("long", longest)])
-    too_long = write_fasta(tmp_path / "more.fa", [("short", "ACGT"), ("long", longest + "A")])
+def test_a_long_sequence_is_averaged_cut_into_rows_truncated_or_an_error(tmp_path, run, checkpoint, small_blocks):
+    long = "".join(random.Random(2).choices("ACGT", k=150))
+    fasta = write_fasta(tmp_path / "in.fa", [("short", "ACGTACGT"), ("long", long), ("other", "CCC")])
 
-    assert run("--input", fits, "--output", tmp_path / "fits.parquet")[0] == 0
-    status, _, err = run("--input", too_long, "--output", tmp_path / "more.parquet")
+    def embedded(*options):
+        output = tmp_path / "out.parquet"
+        status, out, err = run("--input", fasta, "--output", output, "--max_length", 11, "--overwrite", *options)
+        assert status == 0, err
+        return pq.read_table(output), out
 
-    vector = vectors_in(tmp_path / "fits.parquet")[0]
-    assert np.abs(vector - by_hand(checkpoint, longest)).max() <= 1e-5
-    assert np.abs(vector - by_hand(checkpoint, longest[:-6])).max() > 1e-6  # the last token counts
-    assert status == 2
-    assert "record 2 (long)" in err and "2049 tokens" in err and "max_length" in err
-    assert not (tmp_path / "more.parquet").exists()
+    pieces = [by_hand(checkpoint, long[start : start + 60]) for start in (0, 60, 120)]
+    table, out = embedded("--stride_nt", 60)
+    assert table["id"].to_pylist() == ["short", "long", "other"]
+    expected = np.average(pieces, axis=0, weights=[11, 11, 6])
+    assert np.abs(table["embedding"][1].as_py() - expected).max() <= 1e-5
+    assert "windows" not in out
+
+    table, out = embedded("--long", "windows", "--window_nt", 60, "--stride_nt", 60)
+    assert table.select(["id", "start", "end"]).to_pydict() == {
+        **{"id": ["short", "long", "long", "long", "other"], "start": [0, 0, 60, 120, 0], "end": [8, 60, 120, 150, 3]}
+    }
+    assert np.abs(vectors_in(tmp_path / "out.parquet")[1:4] - pieces).max() <= 1e-5
+    assert "3 sequences, 5 windows" in out
+
+    table, out = embedded("--long", "truncate")
+    assert np.abs(table["embedding"][1].as_py() - pieces[0]).max() <= 1e-5
+    assert "truncated: 1," in out
+
+    arguments = ["--input", fasta, "--output", tmp_path / "new.parquet", "--max_length", 11, "--long", "error"]
+    status, _, err = run(*arguments)
+    assert status == 2 and f"{fasta}, record 2 (long): " in sentence(err)
+    assert names_in(tmp_path) == ["in.fa", "out.parquet"]
 
 
-def test_max_length_keeps_that_many_tokens(tmp_path, run, checkpoint):
-    sequence = "".join(random.Random(2).choices("ACGT", k=15_000))
-    fasta = write_fasta(tmp_path / "in.fa", [("long", sequence)])
+def test_per_token_gives_the_vectors_of_all_tokens(tmp_path, run, checkpoint, records, small_blocks):
+    fasta = write_fasta(tmp_path / "in.fa", records)
 
-    assert run("--input", fasta, "--output", tmp_path / "out.parquet", "--max_length", 11)[0] == 0
+    status, _, err = run("--input", fasta, "--output", tmp_path / "out.parquet", "--per_token")
 
-    assert np.abs(vectors_in(tmp_path / "out.parquet")[0] - by_hand(checkpoint, sequence[:60])).max() <= 1e-5
+    assert status == 0, err
+    table = pq.read_table(tmp_path / "out.parquet")
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    for row, (name, sequence) in zip(table.to_pylist(), records, strict=True):
+        assert row["id"] == name and len(row["embedding"]) == len(tokenizer(sequence).input_ids)
+        assert np.abs(np.mean(row["embedding"], axis=0) - by_hand(checkpoint, sequence)).max() <= 1e-5
+
+
+def test_per_token_has_no_mean_of_windows(tmp_path, run):
+    fasta = write_fasta(tmp_path / "in.fa", [("a", "ACGT"), ("long", "ACGT" * 5000)])
+
+    status, _, err = run("--input", fasta, "--output", tmp_path / "out.parquet", "--per_token")
+
+    assert status == 2 and "record 2 (long)" in sentence(err)
+
+
+def test_standard_input_is_read(tmp_path, checkpoint, environment, records):
+    text = "".join(f">{name}\n{sequence}\n" for name, sequence in records)
+    command = [sys.executable, "embed.py", "--model", checkpoint, "--input", "-", "--output", tmp_path / "out.parquet"]
+
+    result = subprocess.run(command, cwd=REPOSITORY, env=environment, input=text, capture_output=True, text=True)
+
+    assert result.returncode == 0, result.stderr
+    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in records]
 
 
 def test_an_existing_output_is_kept_unless_overwrite_is_given(tmp_path, run):
@@ -170,17 +301,25 @@ def test_an_existing_output_is_kept_unless_overwrite_is_given(tmp_path, run):
     assert pq.read_table(output)["id"].to_pylist() == ["a"]
 
 
+def test_the_ids_beside_an_array_are_kept_too(tmp_path, run):
+    fasta = write_fasta(tmp_path / "in.fa", [("a", "ACGT")])
+    assert run("--input", fasta, "--output", tmp_path / "out.npy")[0] == 0
+    (tmp_path / "out.npy").unlink()
+
+    status, _, err = run("--input", fasta, "--output", tmp_path / "out.npy")
+
+    assert status == 2 and "is there already" in sentence(err)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
         (b"", "the file is empty"),
-        (b" \n\n", "empty but for white space"),
-        (b"ACGT\n", "before the first '>'"),
+        (b"ACGT\n", "in.fa"),
         (b">a\nACGT\n>b\n>c\nACGT\n", "record 2 (b): no sequence"),
-        (b">prot\nMKVLEF\n", "record 1 (prot): 'L'"),
-        (b">\nACGT\n", "record 1: no id"),
+        (b">prot\nMKVLEF\n", "record 1 (prot)"),
         (gzip.compress(b">a\n" + b"ACGT" * 5000)[:40], "ends too early"),
-        (b">a\nACGT\n>b\n" + b"ACGT" * 4000 + b"\n", "record 2 (b)"),
+        (b">a\nACGT\n>a\nACC\n", "record 2 (a): its id is that of {fasta}, record 1 (a), too"),
     ],
 )
 def test_bad_input_ends_with_status_2_one_sentence_and_no_file(tmp_path, run, content, told):
@@ -191,44 +330,60 @@ def test_bad_input_ends_with_status_2_one_sentence_and_no_file(tmp_path, run, co
 
     for output, flags in ((tmp_path / "new.parquet", []), (old, ["--overwrite"])):
         status, out, err = run("--input", fasta, "--output", output, *flags)
-        sentences = [line for line in err.splitlines() if line.startswith("embed.py: error: ")]
         assert status == 2
-        assert len(sentences) == 1 and told in sentences[0] and str(fasta) in sentences[0]
-        assert "Traceback" not in err
+        assert told.format(fasta=fasta) in sentence(err) and str(fasta) in sentence(err)
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([fasta.name, "old.parquet"])
+    assert names_in(tmp_path) == sorted([fasta.name, "old.parquet"])
     assert old.read_bytes() == b"precious"
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--input", "absent.fa", "--output", "{tmp}/o.parquet"], "--input absent.fa is no file"),
-        (["--input", "{tmp}", "--output", "{tmp}/o.parquet"], "is no file"),
-        (["--input", "{fasta}", "--output", "{tmp}/absent/o.parquet"], "cannot be written"),
-        (["--input", "{fasta}", "--output", "{tmp}", "--overwrite"], "cannot be written"),
-        (["--input", "{fasta}", "--output", "{tmp}/o.parquet", "--batch_size", "0"], "--batch_size 0"),
-        (["--input", "{fasta}", "--output", "{tmp}/o.parquet", "--max_length", "1"], "max_length 1"),
-        (["--input", "{fasta}", "--output", "{tmp}/o.parquet", "--max_length", "9999"], "max_length 9999"),
+        (["--input", "absent.fa"], "absent.fa"),
+        (["--input", "{tmp}"], "is a folder"),
+        (["--output", "{tmp}/absent/o.parquet"], "there is no folder"),
+        (["--output", "{tmp}/folder.parquet", "--overwrite"], "is a folder"),
+        (["--output", "{tmp}/o.xlsx"], "suffix"),
+        (["--max_length", "1"], "max_length 1"),
+        (["--max_length", "9999"], "max_length 9999"),
+        (["--layer", "9"], "9"),
+        (["--device", "quantum"], "--device quantum is not on this machine"),
+        (["--device", "cuda:7"], "--device cuda:7 is not on this machine"),
+        (["--batch_tokens", "0"], "--batch_tokens 0"),
+        (["--window_nt", "0"], "--window_nt 0"),
+        (["--stride_nt", "-6"], "--stride_nt -6"),
+        (["--per_token", "--reverse_complement"], "--per_token with --reverse_complement"),
+        (["--per_token", "--pooling", "cls"], "--per_token with --pooling cls"),
+        (["--per_token", "--window_nt", "600"], "--window_nt with --per_token"),
+        (["--per_token", "--output", "{tmp}/o.h5ad"], "--per_token"),
+        (["--long", "error", "--window_nt", "600"], "--window_nt with --long error"),
+        (["--long", "truncate", "--stride_nt", "600"], "--stride_nt with --long truncate"),
+        (["--window_nt", "60", "--stride_nt", "61"], "--stride_nt 61 is more than --window_nt 60"),
+        (["--backend", "openvino", "--device", "cuda"], "--backend openvino with --device cuda"),
+        (["--revision", "main"], "is a folder"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:CUDA")
 def test_arguments_that_cannot_be_met_end_with_status_2_and_one_sentence(tmp_path, run, arguments, told):
-    fasta = write_fasta(tmp_path / "in.fa", [("a", "ACGT")])
+    (tmp_path / "folder.parquet").mkdir()
+    given = ["--input", write_fasta(tmp_path / "in.fa", [("a", "ACGT")]), "--output", tmp_path / "o.parquet"]
 
-    status, _, err = run(*(argument.format(tmp=tmp_path, fasta=fasta) for argument in arguments))
+    status, _, err = run(*given, *(argument.format(tmp=tmp_path) for argument in arguments))
 
     assert status == 2
-    assert err.splitlines()[-1].startswith("embed.py: error: ") and told in err and "Traceback" not in err
-    assert [path.name for path in tmp_path.iterdir()] == ["in.fa"]
+    assert told in sentence(err)
+    assert names_in(tmp_path) == ["folder.parquet", "in.fa"]
 
 
 def test_the_input_is_never_the_output(tmp_path, run):
-    fasta = write_fasta(tmp_path / "in.fa", [("a", "ACGT")])
+    table = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"id": ["a"], "sequence": ["ACGT"]}), table)
 
-    status, _, err = run("--input", fasta, "--output", fasta, "--overwrite")
+    status, _, err = run("--input", table, "--output", table, "--overwrite")
 
-    assert status == 2 and "--output" in err
-    assert Path(fasta).read_text().startswith(">a")
+    assert status == 2 and "is the input itself" in sentence(err)
+    assert pq.read_table(table).column_names == ["id", "sequence"]
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path, run):
@@ -240,25 +395,456 @@ def test_a_model_that_is_not_there_is_named(tmp_path, run):
     assert "runs/absent" in err and err.count("\n") == 1
 
 
-def test_an_interrupt_leaves_nothing_and_an_older_output_as_it_was(tmp_path, checkpoint, environment):
-    rng = random.Random(3)
-    records = [(str(i), "".join(rng.choices("ACGT", k=6_000))) for i in range(5_000)]
-    fasta = write_fasta(tmp_path / "in.fa", records)
+def test_a_model_file_that_is_cut_off_is_one_sentence(tmp_path, run, checkpoint):
+    fasta = write_fasta(tmp_path / "in.fa", [("a", "ACGT")])
+    model = shutil.copytree(checkpoint, tmp_path / "cut")
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+    status, _, err = run("--input", fasta, "--output", tmp_path / "o.parquet", model=model)
+
+    assert status == 2 and sentence(err)
+
+
+@pytest.fixture
+def interrupted(tmp_path, run, records, small_blocks, computed):
+    """The arguments of a run that was interrupted after 2 of 5 blocks, and its shards."""
+    arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet"]
+    computed.stop_after = 2
+    status, _, err = run(*arguments)
+    assert status == 130, err
+    assert "2 finished blocks in" in sentence(err) and "the same command goes on" in sentence(err)
+    computed.clear()
+    return arguments, shards_of(tmp_path / "out.parquet")
+
+
+@pytest.fixture(scope="module")
+def expected(checkpoint, records) -> np.ndarray:
+    """What the pipeline makes of all records."""
+    pipeline = DNAEmbeddingPipeline(AutoModel.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(checkpoint))
+    return np.stack(list(pipeline([sequence for _, sequence in records])))
+
+
+def test_the_same_command_computes_only_what_is_missing(tmp_path, run, records, interrupted, computed, expected):
+    arguments, shards = interrupted
+    assert list(shards) == ["block-000000.parquet", "block-000001.parquet"]
+    computed.stop_after = 2
+    status, _, err = run(*arguments, "--batch_tokens", 4096)  # which does not decide of the vectors
+    assert status == 130 and "4 finished blocks" in sentence(err)
+    assert shards_of(tmp_path / "out.parquet").items() > shards.items()
+
+    status, out, err = run(*arguments)
+
+    assert status == 0, err
+    assert computed == [10, 10, 8]
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table["id"].to_pylist() == [name for name, _ in records]
+    assert np.abs(vectors_in(tmp_path / "out.parquet") - expected).max() <= 1e-5
+    assert f"48 sequences, {sum(len(sequence) for _, sequence in records):,} nt" in out
+    assert "letters read as N: 32," in out and "4 of 5 blocks were there from an earlier run" in out
+    assert names_in(tmp_path) == ["in.fa", "out.parquet"]
+
+
+def test_an_interrupted_overwrite_goes_on_too(tmp_path, run, records, small_blocks, computed, expected):
     output = tmp_path / "out.parquet"
     output.write_bytes(b"precious")
-    command = [sys.executable, "embed.py", "--model", checkpoint, "--input", fasta, "--output", output, "--overwrite"]
-    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True)
+    arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", output, "--overwrite"]
+    computed.stop_after = 3
+    assert run(*arguments)[0] == 130
+    assert output.read_bytes() == b"precious"
+
+    assert run(*arguments)[0] == 0
+
+    assert computed == [10, 10, 10, 10, 8]
+    assert np.abs(vectors_in(output) - expected).max() <= 1e-5
+
+
+def test_what_a_kill_left_half_done_is_made_again(tmp_path, run, interrupted, computed, expected):
+    arguments, _ = interrupted
+    folder = tmp_path / "out.parquet.shards"
+    shard = folder / "block-000001.parquet"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    (folder / ".block-000002.parquet.0f.part").write_bytes(b"cut off")
+    (folder / ".xyz.part").mkdir()
+    (folder / ".xyz.part" / "out.parquet").write_bytes(b"cut off")
+    (folder / "ids.sqlite").write_bytes(b"cut off")
+
+    status, _, err = run(*arguments)
+
+    assert status == 0, err
+    assert computed == [10, 10, 10, 8]
+    assert np.abs(vectors_in(tmp_path / "out.parquet") - expected).max() <= 1e-5
+    assert names_in(tmp_path) == ["in.fa", "out.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--pooling", "max"], "pooling 'mean', not 'max'"),
+        (["--layer", "1"], "layer -1, not 1"),
+        (["--normalize"], "normalize False, not True"),
+        (["--reverse_complement"], "reverse_complement False, not True"),
+        (["--max_length", "100"], "max_length None, not 100"),
+        (["--long", "truncate"], "long 'mean', not 'truncate'"),
+        (["--window_nt", "600"], "window_nt None, not 600"),
+        (["--stride_nt", "600"], "stride_nt None, not 600"),
+        (["--per_token"], "pooling 'mean', not 'none'"),
+        (["--dtype", "bfloat16"], "dtype 'float32', not 'bfloat16'"),
+        (["--output_dtype", "float16"], "output_dtype 'float32', not 'float16'"),
+    ],
+)
+def test_other_settings_do_not_go_on_with_the_shards(tmp_path, run, interrupted, options, told):
+    arguments, shards = interrupted
+
+    status, _, err = run(*arguments, *options)
+
+    assert status == 2
+    assert told in sentence(err) and "--overwrite" in sentence(err)
+    assert shards_of(tmp_path / "out.parquet") == shards
+
+
+def test_overwrite_starts_anew_with_other_settings(tmp_path, run, interrupted, computed):
+    arguments, _ = interrupted
+
+    status, _, err = run(*arguments, "--normalize", "--overwrite")
+
+    assert status == 0, err
+    assert computed == [10, 10, 10, 10, 8]
+    assert np.linalg.norm(vectors_in(tmp_path / "out.parquet"), axis=1) == pytest.approx(1)
+
+
+def test_another_model_of_the_same_name_does_not_go_on_with_the_shards(tmp_path, run, checkpoint, records, computed):
+    model = shutil.copytree(checkpoint, tmp_path / "model")
+    arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet"]
+    blocks_before, blocks.MAX_SEQUENCES = blocks.MAX_SEQUENCES, SMALL_BLOCK
     try:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob(".*.part")):  # it is written to
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
-        os.kill(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        computed.stop_after = 1
+        assert run(*arguments, model=model)[0] == 130
+        (model / "README.md").write_text("a card is no weight")
+        computed.stop_after = 2
+        assert run(*arguments, model=model)[0] == 130
+        os.utime(model / "model.safetensors", (1, 1))
+        status, _, err = run(*arguments, model=model)
+    finally:
+        blocks.MAX_SEQUENCES = blocks_before
+
+    assert status == 2 and "weights" in sentence(err) and "--overwrite" in sentence(err)
+
+
+def test_shards_whose_settings_are_lost_are_not_gone_on_with(tmp_path, run, interrupted):
+    arguments, shards = interrupted
+    record = tmp_path / "out.parquet.shards" / "run.json"
+    assert json.loads(record.read_text())["pooling"] == "mean"
+    record.write_text("{")
+
+    status, _, err = run(*arguments)
+
+    assert status == 2 and "without a readable run.json" in sentence(err)
+    assert shards_of(tmp_path / "out.parquet") == shards
+
+
+def test_a_folder_that_holds_other_things_is_left_alone(tmp_path, run):
+    fasta = write_fasta(tmp_path / "in.fa", [("a", "ACGT")])
+    folder = tmp_path / "out.parquet.shards"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("precious")
+
+    status, _, err = run("--input", fasta, "--output", tmp_path / "out.parquet", "--overwrite")
+
+    assert status == 2 and "thesis.tex" in sentence(err)
+    assert names_in(folder) == ["thesis.tex"]
+    shutil.rmtree(folder)
+    folder.write_text("precious")
+    status, _, err = run("--input", fasta, "--output", tmp_path / "out.parquet", "--overwrite")
+    assert status == 2 and "is a file" in sentence(err) and folder.read_text() == "precious"
+
+
+def test_two_runs_do_not_write_to_one_output(tmp_path, run, interrupted):
+    arguments, shards = interrupted
+    with open(tmp_path / "out.parquet.shards" / "lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status, _, err = run(*arguments)
+
+    assert status == 2 and "another embed.py is writing there" in sentence(err)
+    assert shards_of(tmp_path / "out.parquet") == shards
+    assert run(*arguments)[0] == 0
+
+
+def test_a_file_system_without_locks_will_do(tmp_path, run, records, monkeypatch):
+    def no_locks(file, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+
+    status, _, err = run("--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet")
+
+    assert status == 0, err
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [("", "record 34 (gene33.33): no sequence"), ("ACGT!", "record 34 (gene33.33): '!'")],
+    ids=["empty", "letter"],
+)
+@pytest.mark.parametrize("mended", ["ACGTACGTACGT", None])
+def test_after_the_mending_blocks_before_the_fault_are_not_computed_again(
+    tmp_path, run, records, small_blocks, computed, fault, told, mended
+):
+    bad = [(name, fault if i == 33 else sequence) for i, (name, sequence) in enumerate(records)]
+    arguments = ["--input", write_fasta(tmp_path / "in.fa", bad), "--output", tmp_path / "out.parquet"]
+
+    status, _, err = run(*arguments)
+
+    assert status == 2
+    assert told in sentence(err) and str(tmp_path / "in.fa") in sentence(err)
+    assert "3 finished blocks" in sentence(err) and "when the input is mended, goes on" in sentence(err)
+    shards = shards_of(tmp_path / "out.parquet")
+    assert len(shards) == 3
+    computed.clear()
+    good = [(name, mended if i == 33 else sequence) for i, (name, sequence) in enumerate(records)]
+    good = [(name, sequence) for name, sequence in good if sequence]
+    write_fasta(tmp_path / "in.fa", good)
+
+    status, _, err = run(*arguments)
+
+    assert status == 0, err
+    assert computed == [10, len(good) - 40]
+    write_fasta(tmp_path / "in.fa", good)
+    assert run("--input", tmp_path / "in.fa", "--output", tmp_path / "clean.parquet")[0] == 0
+    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in good]
+    assert np.abs(vectors_in(tmp_path / "out.parquet") - vectors_in(tmp_path / "clean.parquet")).max() <= 1e-5
+
+
+def test_blocks_behind_a_fault_that_another_process_had_finished_are_made_anew_where_they_differ(
+    tmp_path, run, records, interrupted, computed
+):
+    arguments, _ = interrupted
+    folder = tmp_path / "out.parquet.shards"
+    (folder / "fault-1").touch()
+    write_fasta(tmp_path / "in.fa", records[:10] + records[11:])  # what follows moves up by one
+
+    status, _, err = run(*arguments)
+
+    assert status == 0, err
+    assert computed == [10, 10, 10, 7]
+    ids = [name for name, _ in records[:10] + records[11:]]
+    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == ids
+
+
+@pytest.mark.parametrize("change", ["sequence", "id", "description", "shorter", "removed"])
+def test_another_input_does_not_go_on_with_the_shards_and_overwrite_replaces_what_differs(
+    tmp_path, run, records, interrupted, computed, change
+):
+    arguments, shards = interrupted
+    changed = list(records)
+    if change == "sequence":
+        changed[15] = (changed[15][0], "ACG")
+    elif change == "id":
+        changed[15] = ("other", changed[15][1])
+    elif change == "removed":
+        del changed[15]
+    elif change == "shorter":
+        changed = changed[:10]
+    write_fasta(tmp_path / "in.fa", changed)
+    if change == "description":
+        text = (tmp_path / "in.fa").read_text()
+        place = text.index(changed[15][0])
+        (tmp_path / "in.fa").write_text(text[:place] + text[place:].replace("of it", "of them", 1))
+
+    status, _, err = run(*arguments)
+
+    assert status == 2
+    assert "the input is not what it was" in sentence(err).lower() and "--overwrite" in sentence(err)
+    assert shards_of(tmp_path / "out.parquet") == shards
+
+    assert run(*arguments, "--overwrite")[0] == 0
+
+    assert computed == {"shorter": [], "removed": [10, 10, 10, 7]}.get(change, [10, 10, 10, 8])
+    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in changed]
+
+
+def test_a_file_that_grows_while_it_is_read_is_told_and_its_blocks_are_of_use(
+    tmp_path, run, records, small_blocks, computed, monkeypatch
+):
+    fasta = Path(write_fasta(tmp_path / "in.fa", records[:25]))
+    check_unchanged = SequenceReader.check_unchanged
+
+    def grown(self):  # at the end of the reading
+        if "gene30" not in fasta.read_text():
+            write_fasta(fasta, records)
+        check_unchanged(self)
+
+    monkeypatch.setattr(SequenceReader, "check_unchanged", grown)
+    arguments = ["--input", fasta, "--output", tmp_path / "out.parquet"]
+
+    status, _, err = run(*arguments)
+
+    assert status == 2 and "changed while it was read" in sentence(err)
+    assert "3 finished blocks" in sentence(err)
+    assert not (tmp_path / "out.parquet").exists()
+    computed.clear()
+    status, out, err = run(*arguments)
+    assert status == 0, err
+    assert computed == [10, 10, 8]  # the third was of 5 records
+    assert "2 of 5 blocks were there" in out
+    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in records]
+
+
+@pytest.mark.parametrize("later", [3, 30])
+def test_an_id_that_stands_twice_names_both_records(tmp_path, run, records, small_blocks, later):
+    twice = [("gene2.2" if i == later else name, sequence) for i, (name, sequence) in enumerate(records)]
+    one = write_fasta(tmp_path / "one.fa", twice[:2])
+    two = write_fasta(tmp_path / "two.fa", twice[2:])
+    arguments = ["--input", one, two, "--output", tmp_path / "out.parquet"]
+
+    status, _, err = run(*arguments)
+
+    assert status == 2
+    told = f"{two}, record {later - 1} (gene2.2): its id is that of {two}, record 1 (gene2.2), too"
+    assert told in sentence(err) and "--allow_duplicate_ids" in sentence(err)
+    status, _, err = run(*arguments, "--allow_duplicate_ids")
+    assert status == 0, err
+    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in twice]
+
+
+def test_an_id_that_stands_twice_in_standard_input_is_told_too(tmp_path, run, records, small_blocks, monkeypatch):
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as pipe:
+        pipe.writelines(
+            f">{'gene2.2' if i == 30 else name}\n{sequence}\n" for i, (name, sequence) in enumerate(records)
+        )
+    monkeypatch.setattr(sys, "stdin", os.fdopen(read))
+
+    status, _, err = run("--input", "-", "--output", tmp_path / "out.parquet")
+
+    assert status == 2
+    assert "standard input, record 31 (gene2.2): its id is that of record 3 of the input, too" in sentence(err)
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_finished_stays(tmp_path, run, monkeypatch):
+    monkeypatch.setattr(blocks, "MAX_NT", 6000)
+    rng = random.Random(4)
+    lengths = [6000, *[6] * 1000]  # a block of one row, and one of a thousand
+    many = [(f"r{i}", "".join(rng.choices("ACGT", k=nt))) for i, nt in enumerate(lengths)]
+    arguments = ["--input", write_fasta(tmp_path / "in.fa", many), "--output", tmp_path / "out.parquet"]
+    arguments += ["--allow_duplicate_ids"]  # of which no list is written
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        status, _, err = run(*arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert status == 2, err
+    assert "cannot be written" in sentence(err) and "make room, and the same command goes on" in sentence(err)
+    assert list(shards_of(tmp_path / "out.parquet")) == ["block-000000.parquet"]
+    assert run(*arguments)[0] == 0
+    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in many]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_quota_is_told_with_its_file(tmp_path, run, records, small_blocks, computed, number):
+    arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet"]
+    computed.stop_after, computed.error = 1, OSError(number, os.strerror(number), "somewhere")
+
+    status, _, err = run(*arguments)
+
+    assert status == 2 and os.strerror(number) in sentence(err)
+    assert len(shards_of(tmp_path / "out.parquet")) == 1
+
+
+def test_a_batch_that_does_not_fit_into_memory_says_what_to_do(tmp_path, run, records, small_blocks, computed):
+    arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet"]
+    computed.stop_after, computed.error = 1, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    status, _, err = run(*arguments)
+
+    assert status == 2 and "does not fit into memory" in sentence(err) and "--batch_tokens" in sentence(err)
+    assert len(shards_of(tmp_path / "out.parquet")) == 1
+
+
+# Runs in processes of their own read standard input, which a test holds back: so a run is in the middle for as long as
+# the test wants.
+
+
+def wait_for(condition, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def stream() -> bytes:
+    """More than two blocks of tiny records."""
+    rng = random.Random(5)
+    kmers = ["".join(rng.choices("ACGT", k=rng.randint(1, 12))) for _ in range(500)]
+    return "".join(f">r{i}\n{kmers[i % 500]}\n" for i in range(5 * blocks.MAX_SEQUENCES // 2)).encode()
+
+
+def started(stream, command, environment) -> subprocess.Popen:
+    """A run that has taken all of the stream and waits for more."""
+    process = subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdin.write(stream)
+    process.stdin.flush()
+    return process
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_goes_on_with_the_same_command(tmp_path, checkpoint, environment, stream):
+    output = tmp_path / "out.parquet"
+    command = [sys.executable, "embed.py", "--model", checkpoint, "--input", "-", "--output", output]
+    process = started(stream, command, environment)
+    try:
+        wait_for(lambda: len(shards_of(output)) == 2, process)
     finally:
         process.kill()
+        process.communicate()
+    assert not output.exists()
 
-    assert process.returncode == 130
-    assert "interrupted" in err and "Traceback" not in err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.fa", "out.parquet"]
+    again = subprocess.run(command, cwd=REPOSITORY, env=environment, input=stream, capture_output=True, timeout=300)
+
+    assert again.returncode == 0, again.stderr
+    # Each shard says in which run it was computed.
+    assert b"2 of 3 blocks were there from an earlier run" in again.stdout
+    table = pq.read_table(output)
+    assert table["id"].to_pylist() == [f"r{i}" for i in range(5 * blocks.MAX_SEQUENCES // 2)]
+    whole = subprocess.run(
+        [*command[:-1], tmp_path / "whole.parquet"], cwd=REPOSITORY, env=environment, input=stream, capture_output=True
+    )
+    assert whole.returncode == 0, whole.stderr
+    assert np.abs(vectors_in(output) - vectors_in(tmp_path / "whole.parquet")).max() <= 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "by"), [(signal.SIGINT, b"Ctrl-C"), (signal.SIGTERM, b"SIGTERM")])
+def test_a_signal_ends_it_promptly_and_the_finished_blocks_stay(tmp_path, checkpoint, environment, stream, number, by):
+    output = tmp_path / "out.parquet"
+    output.write_bytes(b"precious")
+    command = [sys.executable, "embed.py", "--model", checkpoint, "--input", "-", "--output", output, "--overwrite"]
+    process = started(stream, command, environment)
+    try:
+        wait_for(lambda: len(shards_of(output)) == 2, process)
+        sent = time.monotonic()
+        os.kill(process.pid, number)
+        process.wait(timeout=60)
+        seconds = time.monotonic() - sent
+        err = process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
+
+    assert process.returncode == 128 + number
+    assert seconds < 10
+    assert b"interrupted by " + by in err and b"2 finished blocks" in err and b"Traceback" not in err
+    assert names_in(tmp_path) == ["out.parquet", "out.parquet.shards"]
+    assert len(shards_of(output)) == 2
     assert output.read_bytes() == b"precious"

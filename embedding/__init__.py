@@ -1,0 +1,1 @@
+"""Checkpoint + sequences -> embeddings of any number of them, in one file."""

@@ -1,0 +1,82 @@
+"""Arguments -> the pipeline that embeds, and what identifies its weights."""
+
+import hashlib
+from typing import Any
+
+import torch
+
+from checkpoints.loading import FILES, PICKLES, CheckpointFiles, find_checkpoint, load_checkpoint
+from embedding.arguments import EmbedArguments, RunArguments
+from embedding.processes import Processes
+from hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, NucleotideTransformerModel
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DIGEST_BYTES = 8
+
+
+def find_for_all(args: EmbedArguments, processes: Processes) -> CheckpointFiles:
+    """The checkpoint's files, of the commit that the first process found, whatever is pushed meanwhile."""
+    revision = args.revision
+    if processes.count > 1:
+        first = find_checkpoint(args.model, revision, args.allow_pickle) if processes.is_first else None
+        revision = processes.from_first(first and first.commit)
+        if first is not None:
+            return first
+    return find_checkpoint(args.model, revision, args.allow_pickle)
+
+
+def load_pipeline(
+    files: CheckpointFiles, args: EmbedArguments, run: RunArguments, device: torch.device
+) -> DNAEmbeddingPipeline:
+    """
+    Raises:
+        ValueError: If the checkpoint is none of an NT, or the settings are out of its range.
+    """
+    model, tokenizer = load_checkpoint(NucleotideTransformerModel, files)
+    options = {} if run.batch_tokens is None else {"batch_tokens": run.batch_tokens}
+    pipeline = DNAEmbeddingPipeline(
+        model.to(DTYPES[args.dtype]), tokenizer, backend=run.backend, device=device, **options
+    )
+    pipeline.plan(["A"], **args.plan_settings)  # says what is out of range before anything is read
+    return pipeline
+
+
+def deciding(files: CheckpointFiles, args: EmbedArguments, run: RunArguments) -> dict[str, Any]:
+    """What two runs must have in common for the blocks of one to be of use to the other, as JSON has it."""
+    return {
+        "model": files.published_name,
+        "weights": files.commit or _digest(files),
+        **args.plan_settings,
+        "dtype": args.dtype,
+        "output_dtype": run.output_dtype,
+    }
+
+
+def made_by(
+    files: CheckpointFiles,
+    args: EmbedArguments,
+    run: RunArguments,
+    config: NucleotideTransformerConfig,
+    backend: str,
+) -> dict[str, Any]:
+    """What the output says of itself."""
+    return {
+        "model": files.published_name,
+        "revision": files.commit,
+        **args.plan_settings,
+        "max_length": args.max_length or config.max_tokens,
+        "dtype": args.dtype,
+        "output_dtype": run.output_dtype,
+        "backend": backend,
+        "hidden_size": config.hidden_size,
+    }
+
+
+def _digest(files: CheckpointFiles) -> str:
+    """Of the names, sizes and times of a folder's files: whether one was replaced, without reading gigabytes."""
+    made = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    paths = {path for pattern in (*FILES, *PICKLES) for path in files.folder.glob(pattern) if path.suffix != ".md"}
+    for path in sorted(paths):
+        stat = path.stat()
+        made.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+    return made.hexdigest()
