@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .outputs_arrays import (
+from embedding.outputs_arrays import (
     ids_file,
     made_by_file,
     read_npy_made_by,
@@ -16,11 +16,12 @@ from .outputs_arrays import (
     write_npy,
     write_safetensors,
 )
+from embedding.outputs_parquet import read_parquet_made_by, write_parquet
+from embedding.outputs_rows import ShardRows
+from embedding.outputs_zarr import read_zarr_made_by, write_zarr
+from embedding.shards import check_columns, full_disk_told
+
 from .outputs_hdf5 import read_h5ad_made_by, read_hdf5_made_by, write_h5ad, write_hdf5
-from .outputs_parquet import read_parquet_made_by, write_parquet
-from .outputs_rows import ShardRows
-from .outputs_zarr import read_zarr_made_by, write_zarr
-from .shards import check_columns, full_disk_told
 
 # Suffix -> what writes such a file, and what reads from it what made it.
 FORMATS: dict[str, tuple[Callable[[ShardRows, Path, dict[str, Any]], None], Callable[[Path], Any]]] = {

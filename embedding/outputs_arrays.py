@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import numpy as np
 from safetensors import safe_open
 
-from .outputs_rows import Part, ShardRows, as_text
+from embedding.outputs_rows import Part, ShardRows, as_text
 
 # A memory map would be shorter, but a disk that fills up then ends the process by a signal (SIGBUS) without a word.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from .outputs_rows import Column, Part, ShardRows
+from embedding.outputs_rows import Column, Part, ShardRows
 
 if TYPE_CHECKING:  # an extra
     import h5py

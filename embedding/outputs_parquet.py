@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .outputs_rows import ShardRows
-from .shards import ROW_GROUP_BYTES, parquet_writer
+from embedding.outputs_rows import ShardRows
+from embedding.shards import ROW_GROUP_BYTES, parquet_writer
 
 
 def write_parquet(rows: ShardRows, path: Path, made_by: dict[str, Any]) -> None:

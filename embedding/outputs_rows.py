@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .shards import NUM_VECTORS, WITH_WINDOWS, has_windows, is_per_token, read_facts, vector_type
+from embedding.shards import NUM_VECTORS, WITH_WINDOWS, has_windows, is_per_token, read_facts, vector_type
 
 
 @dataclass(frozen=True)

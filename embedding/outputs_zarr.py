@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .outputs_rows import ShardRows
+from embedding.outputs_rows import ShardRows
 
 if TYPE_CHECKING:  # an extra
     import zarr
