@@ -82,9 +82,9 @@ class FusedEncoder:
         # ESM counts positions from after the padding index on; the attention depends on their differences alone.
         positions = torch.arange(tokens, dtype=torch.float32) + self.pad_token_id + 1
         angles_TF = positions[:, None] * self.inv_freq  # (tokens, head_size / 2)
-        cos_TD, sin_TF = angles_TF.cos().repeat(1, 2), angles_TF.sin()
+        turns_TF = torch.polar(torch.ones_like(angles_TF), angles_TF)
         for layer in self.layers[:num_layers]:
-            layer(hidden_NH, batch, tokens, cos_TD, sin_TF, mask_B11T, self.scratch)
+            layer(hidden_NH, batch, tokens, turns_TF, mask_B11T, self.scratch)
         if num_layers == len(self.layers):
             hidden_NH = self.final_norm(hidden_NH)
         return hidden_NH.view(batch, tokens, self.hidden)
@@ -98,8 +98,9 @@ class _FusedLayer:
         self.heads, self.head_size = heads, attention.attention_head_size
         scaling = self.head_size**-0.5  # ESM scales the query, not the scores
         queries = attention.query.weight * scaling, attention.query.bias * scaling
-        self.qkv_weight_HO = torch.cat((queries[0], attention.key.weight, attention.value.weight)).detach().t()
-        self.qkv_bias_O = torch.cat((queries[1], attention.key.bias, attention.value.bias)).detach()
+        weights = self._paired(queries[0]), self._paired(attention.key.weight), attention.value.weight
+        biases = self._paired(queries[1]), self._paired(attention.key.bias), attention.value.bias
+        self.qkv_weight_HO, self.qkv_bias_O = torch.cat(weights).detach().t(), torch.cat(biases).detach()
         self.attention_norm = _norm(layer.attention.LayerNorm)
         self.out_weight_HH = layer.attention.output.dense.weight.detach().t()
         self.out_bias_H = layer.attention.output.dense.bias.detach()
@@ -108,15 +109,22 @@ class _FusedLayer:
         self.gate_weight_HI, self.value_weight_HI = gate.t(), value.t()
         self.down_weight_IH = layer.output.dense.weight.detach().t()
 
-    def __call__(self, hidden_NH, batch: int, tokens: int, cos_TD, sin_TF, mask_B11T, scratch: "_Scratch") -> None:
-        heads, half = self.heads, self.head_size // 2
+    def _paired(self, queries_or_keys: torch.Tensor) -> torch.Tensor:
+        """
+        The outputs of each head, first dimension, in another order: what the rotation turns together side by side.
+
+        ESM turns i and i + head_size / 2; side by side the two are a complex number, turned by one product. Queries
+        and keys are in the same order, so that their products stay what they are.
+        """
+        halves = queries_or_keys.view(self.heads, 2, self.head_size // 2, *queries_or_keys.shape[1:])
+        return halves.transpose(1, 2).reshape(queries_or_keys.shape)
+
+    def __call__(self, hidden_NH, batch: int, tokens: int, turns_TF, mask_B11T, scratch: "_Scratch") -> None:
         qkv_NO = scratch.take("qkv", len(hidden_NH), len(self.qkv_bias_O))
         torch.addmm(self.qkv_bias_O, self.attention_norm(hidden_NH), self.qkv_weight_HO, out=qkv_NO)
-        qkv_3BATD = qkv_NO.view(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)  # A: heads
-        rotated_2BATD = qkv_NO.new_empty(2, batch, heads, tokens, self.head_size)
-        torch.mul(qkv_3BATD[:2], cos_TD, out=rotated_2BATD)
-        rotated_2BATD[..., :half].addcmul_(qkv_3BATD[:2, ..., half:], sin_TF, value=-1)
-        rotated_2BATD[..., half:].addcmul_(qkv_3BATD[:2, ..., :half], sin_TF)
+        qkv_3BATD = qkv_NO.view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # A: heads
+        rotated_2BATD = scratch.take("rotated", 2, *qkv_3BATD.shape[1:])
+        torch.mul(_as_complex(qkv_3BATD[:2]), turns_TF, out=_as_complex(rotated_2BATD))
         attend = _attend_short if tokens <= SHORT_TOKENS else _attend
         mixed_BATD = attend(*rotated_2BATD, qkv_3BATD[2], mask_B11T)
         mixed_NH = mixed_BATD.transpose(1, 2).reshape(batch * tokens, -1)
@@ -144,6 +152,10 @@ class _Scratch(threading.local):
         if name not in self.memory or self.memory[name].numel() < size:
             self.memory[name] = torch.empty(size)
         return self.memory[name][:size].view(shape)
+
+
+def _as_complex(vectors: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_complex(vectors.unflatten(-1, (-1, 2)))
 
 
 def _attend(query_BATD, key_BATD, value_BATD, mask_B11T) -> torch.Tensor:
