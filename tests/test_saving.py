@@ -21,8 +21,12 @@ from training.tuning import add_lora
 
 FILES = {
     "README.md",
+    "backends_nucleotide_transformer.py",
+    "batching_nucleotide_transformer.py",
     "config.json",
     "configuration_nucleotide_transformer.py",
+    "encoding_nucleotide_transformer.py",
+    "fused_nucleotide_transformer.py",
     "metrics.json",
     "model.safetensors",
     "modeling_nucleotide_transformer.py",
