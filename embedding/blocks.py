@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -115,14 +114,24 @@ def digest(table: pa.Table) -> str:
     """
     made = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for name, column in zip(table.column_names, table.columns, strict=True):
-        kind, values = column.type, column.to_pylist()
+        kind, content = column.type, None
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             kind = pa.string()
-            lengths = np.array([-1 if value is None else len(value) for value in values], dtype=np.int64)
-            content = chain([lengths.tobytes()], [("".join(value or "" for value in values)).encode("utf-8")])
+            content = _bytes_of_text(column)
         else:
-            content = [repr(values).encode("utf-8")]
-        made.update(f"{name}\0{kind}\0{len(values)}\0".encode())
+            content = [repr(column.to_pylist()).encode("utf-8")]
+        made.update(f"{name}\0{kind}\0{len(column)}\0".encode())
         for part in content:
             made.update(part)
     return made.hexdigest()
+
+
+def _bytes_of_text(column: pa.ChunkedArray) -> Iterator[bytes | memoryview]:
+    """The lengths of all values, -1 where there is none, and their letters, which are not copied: they may be many."""
+    yield pc.fill_null(pc.binary_length(column).cast(pa.int64()), -1).to_numpy().tobytes()
+    for chunk in column.chunks:
+        _, offsets, letters = chunk.buffers()
+        kind = np.int64 if pa.types.is_large_string(chunk.type) else np.int32
+        ends = np.frombuffer(offsets, kind)[chunk.offset : chunk.offset + len(chunk) + 1]
+        if letters is not None and len(ends):
+            yield memoryview(letters)[ends[0] : ends[-1]]

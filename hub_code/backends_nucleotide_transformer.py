@@ -1,6 +1,7 @@
 """A model, and how it is to be run -> a function from batches of tokens to hidden states."""
 
 import threading
+import warnings
 from typing import Protocol
 
 import numpy as np
@@ -45,8 +46,8 @@ def make_backend(name: str, model: NucleotideTransformerModel) -> Backend:
 
     Args:
         name: `"torch"`, the model's own forward, which all others are compared with; `"fused"`, the same in fewer
-            passes over the memory, for NT-v2 in float32 on a CPU; `"compile"`, by `torch.compile`, which takes half a
-            minute; `"openvino"`, on a CPU; `"auto"`, `"fused"` where it can be, else `"torch"`.
+            passes over the memory, for NT-v2 in float32 on a CPU; `"compile"`, by `torch.compile`, which takes a
+            minute or more; `"openvino"`, on a CPU; `"auto"`, `"fused"` where it can be, else `"torch"`.
         model: The encoder, where and as it is to be run.
 
     Raises:
@@ -111,6 +112,8 @@ class CompiledBackend(TorchBackend):
         self.lock = threading.Lock()  # two threads must not compile at once
 
     def __call__(self, input_ids_BT, attention_mask_BT, layer: int) -> torch.Tensor:
+        if attention_mask_BT is None:  # or there would be twice as many graphs to compile
+            attention_mask_BT = torch.ones_like(input_ids_BT)
         with self.lock:
             return self.compiled(input_ids_BT, attention_mask_BT, layer)
 
@@ -161,7 +164,8 @@ class OpenVINOBackend:
         ids = torch.full((2, 3), self.model.config.mask_token_id + 4)
         mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
         frontend = self.openvino.frontend.FrontEndManager().load_by_framework("pytorch")
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tracing: what it fixes is fixed on purpose
             # What `openvino.convert_model` does, which beside it reports to its maker that it was used.
             decoder = self.openvino.frontend.pytorch.ts_decoder.TorchScriptPythonDecoder(
                 _OneLayer(self.model, num_layers), example_input=(ids, mask)

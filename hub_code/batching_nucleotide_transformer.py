@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .encoding_nucleotide_transformer import TokenIds, each, encode, reverse_complement
+from .encoding_nucleotide_transformer import TokenIds, encode, owners_and_ranks, reverse_complement
 from .tokenization_nucleotide_transformer import KMER, count_replaced
 
 LONG = ("mean", "windows", "truncate", "error")
@@ -22,6 +22,9 @@ class SequenceError(ValueError):
     def __init__(self, index: int, message: str):
         super().__init__(message)
         self.index = index
+
+    def __reduce__(self):  # or the process that hears of it from another one could not make it anew
+        return SequenceError, (self.index, str(self))
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def cut(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int, both_str
             index = int(np.flatnonzero(too_long)[0])
             raise SequenceError(index, _too_long(sequences[index], cutting, int(encoded.num_tokens[index]) + 1))
         counts = np.ones(len(first), np.int64) if cutting.long == "truncate" else -(-(last - first) // capacity)
-        owner, which = each(counts)
+        owner, which = owners_and_ranks(counts)
         nt_before = np.concatenate(([0], np.cumsum(np.where(encoded.ids < first_kmer_id + 4**KMER, KMER, 1))))
         text_start, text_first = start[owner], first[owner]
         first = text_first + capacity * which
@@ -220,8 +223,8 @@ def _too_long(sequence: str, cutting: Cutting, num_tokens: int | None) -> str:
     tokens = "" if num_tokens is None else f", {num_tokens} tokens"
     return (
         f"Got a sequence of {len(sequence)} characters{tokens}, but at most {cutting.max_tokens} tokens are taken, "
-        f"`<cls>` included (about {KMER * (cutting.max_tokens - 1)} nt): give max_length to cut it, or long='mean' or "
-        "'windows' to embed it in pieces."
+        f"`<cls>` included (about {KMER * (cutting.max_tokens - 1)} nt): give max_length to cut it, or embed it in "
+        "pieces: long 'mean' or 'windows' of dna-embedding and of embed.py."
     )
 
 

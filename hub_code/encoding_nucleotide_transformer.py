@@ -78,7 +78,7 @@ def encode(sequences: Sequence[str], first_kmer_id: int) -> TokenIds:
     first_tokens, num_tokens = _exclusive_sum(num_kmers + num_singles + ~is_sequence_end)
     ids = np.empty(num_tokens, np.uint16)
 
-    in_stretch, which = each(num_kmers)
+    in_stretch, which = owners_and_ranks(num_kmers)
     at = stretch_starts[in_stretch] + KMER * which  # (6-mers,), where they begin
     numbers = np.zeros(len(at), np.uint16)
     for offset, place in enumerate(_PLACES):
@@ -86,7 +86,7 @@ def encode(sequences: Sequence[str], first_kmer_id: int) -> TokenIds:
     ids[first_tokens[in_stretch] + which] = first_kmer_id + numbers
 
     first_letter_id = first_kmer_id + 4**KMER
-    in_stretch, which = each(num_singles)
+    in_stretch, which = owners_and_ranks(num_singles)
     letters = codes[stretch_starts[in_stretch] + KMER * num_kmers[in_stretch] + which]
     ids[(first_tokens + num_kmers)[in_stretch] + which] = first_letter_id + letters.astype(np.uint16)
     ids[(first_tokens + num_kmers + num_singles)[~is_sequence_end]] = first_letter_id + _N
@@ -107,7 +107,7 @@ def _exclusive_sum(counts: np.ndarray) -> tuple[np.ndarray, int]:
     return sums - counts, int(sums[-1])
 
 
-def each(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def owners_and_ranks(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For counts (2, 0, 3): whose each thing is, (0, 0, 2, 2, 2), and which one there, (0, 1, 0, 1, 2)."""
     owner = np.repeat(np.arange(len(counts)), counts)
     before, total = _exclusive_sum(counts)

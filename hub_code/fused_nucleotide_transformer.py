@@ -64,6 +64,7 @@ class FusedEncoder:
         self.scratch = _Scratch()
         self.final_norm = _norm(model.encoder.emb_layer_norm_after)
 
+    @torch.inference_mode()
     def __call__(self, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor | None, num_layers: int):
         """
         Hidden states (batch, tokens, hidden) after so many layers, after the last of them normalised.
@@ -150,7 +151,7 @@ class _Scratch(threading.local):
         """A tensor of that shape, with whatever stands there."""
         size = math.prod(shape)
         if name not in self.memory or self.memory[name].numel() < size:
-            self.memory[name] = torch.empty(size)
+            self.memory[name] = torch.empty(size, dtype=torch.float32)
         return self.memory[name][:size].view(shape)
 
 

@@ -1,6 +1,7 @@
 """DNA sequences -> embeddings, by `pipeline("dna-embedding")`."""
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -26,6 +27,7 @@ from .batching_nucleotide_transformer import (
     cut,
     padded,
 )
+from .encoding_nucleotide_transformer import owners_and_ranks
 from .tokenization_nucleotide_transformer import KMER
 
 logger = logging.get_logger(__name__)
@@ -38,10 +40,7 @@ BUFFER_NT_PER_TOKEN = 200_000
 
 POOLINGS = ("mean", "mean_without_cls", "cls", "max", "none")
 
-# The threads of GNU's OpenMP do not survive a fork, and a child that waits for them (as of `Dataset.map(num_proc=2)`)
-# would wait for ever; with one thread it does not.
-if os.name == "posix":
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+_IMPORTED_IN = os.getpid()
 
 
 def pool(hidden_states_BTH: torch.Tensor, attention_mask_BT: torch.Tensor, pooling: str) -> torch.Tensor:
@@ -154,7 +153,8 @@ class DNAEmbeddingPipeline(Pipeline):
         normalize (`bool`, default `False`): Whether to scale each vector to Euclidean length 1, at the end.
         batch_size (`int`, default as many as `batch_tokens` allow): The most sequences of a forward pass.
         backend (`str`, default `"auto"`): `"torch"`, the model's own forward; `"fused"`, a faster one for NT-v2 in
-            float32 on a CPU, which `"auto"` takes where it can; `"compile"`; `"openvino"`. The same vectors to 1e-4.
+            float32 on a CPU, which `"auto"` takes where it can, and which calls no hooks of the model's layers;
+            `"compile"`; `"openvino"`. The same vectors to 1e-4.
         batch_tokens (`int`, default by the device): The most tokens of a forward pass, padding included.
 
     Returns:
@@ -248,11 +248,16 @@ class DNAEmbeddingPipeline(Pipeline):
     ) -> Any:
         settings, batch_size = self._settings(kwargs), self._checked(batch_size)
         if isinstance(inputs, str):
-            return self._results([inputs], batch_size, settings)[0]
-        if isinstance(inputs, (bytes, dict)) or not isinstance(inputs, (Iterable, Dataset)):
-            raise ValueError(f"Got {type(inputs).__name__}; give a DNA sequence as a string, or an iterable of them.")
-        results = self._stream(inputs, batch_size, settings)
-        return list(results) if isinstance(inputs, (list, tuple)) else results
+            return self.run_single([inputs], {"batch_size": batch_size, "settings": settings}, {}, settings)[0]
+        _check_iterable(inputs)
+        # What is not all there yet may be waiting for the answers to what was given.
+        size = BUFFER_SEQUENCES if isinstance(inputs, Sized) else batch_size or 1
+        answers = (
+            answer
+            for embeddings in self._stream(inputs, size, batch_size, settings)
+            for answer in self.postprocess(embeddings, **settings)
+        )
+        return list(answers) if isinstance(inputs, (list, tuple)) else answers
 
     def _checked(self, batch_size: int | None) -> int | None:
         batch_size = self._batch_size if batch_size is None else batch_size
@@ -260,24 +265,21 @@ class DNAEmbeddingPipeline(Pipeline):
             raise ValueError(f"Got batch_size {batch_size!r}; it is a whole number of 1 or more.")
         return batch_size
 
-    def _stream(self, inputs: Iterable[str], batch_size: int | None, settings: dict[str, Any]) -> Iterator:
-        if isinstance(inputs, Dataset) and isinstance(inputs, Sized):
-            sequences, size = (inputs[i] for i in range(len(inputs))), BUFFER_SEQUENCES
-        else:
-            # What is not all there yet may be waiting for the answers to what was given.
-            sequences, size = inputs, BUFFER_SEQUENCES if isinstance(inputs, Sized) else batch_size or 1
+    def _stream(
+        self, inputs: Iterable[str], size: int, batch_size: int | None, settings: dict[str, Any]
+    ) -> Iterator[Embeddings]:
+        """So many sequences at a time."""
+        by_index = isinstance(inputs, Dataset) and isinstance(inputs, Sized)
+        sequences = (inputs[i] for i in range(len(inputs))) if by_index else inputs
         num_before = 0
         for buffer in buffers(sequences, size, _buffer_nt(settings)):
             try:
-                results = self._results(buffer, batch_size, settings)
+                plan = self._plan(buffer, batch_size, settings)
             except SequenceError as error:
                 error.index += num_before
                 raise
-            yield from results
+            yield self.forward(plan)
             num_before += len(buffer)
-
-    def _results(self, sequences: list[str], batch_size: int | None, settings: dict[str, Any]) -> list[Any]:
-        return self.run_single(sequences, {"batch_size": batch_size, "settings": settings}, {}, settings)
 
     def encode(
         self,
@@ -302,15 +304,21 @@ class DNAEmbeddingPipeline(Pipeline):
         """
         if isinstance(sequences, str):
             return self.encode([sequences], batch_size=batch_size, **kwargs)[0]
+        _check_iterable(sequences)
+        sequences = sequences if isinstance(sequences, Sized) else list(sequences)
         given = self._forward_params | kwargs
-        if given.get("long") is None and given.get("pooling") != "none":
+        if "long" in self._arguments and given.get("long") is None and given.get("pooling") != "none":
             kwargs["long"] = "mean"
-        settings = self._settings(kwargs)
-        results = self._stream(sequences, self._checked(batch_size), settings)
-        results = list(logging.tqdm(results, total=len(sequences), unit=" sequences", disable=not show_progress))
+        settings, batch_size = self._settings(kwargs), self._checked(batch_size)
+        rows = []
+        with logging.tqdm(total=len(sequences), unit=" sequences", disable=not show_progress) as bar:
+            for embeddings in self._stream(sequences, BUFFER_SEQUENCES, batch_size, settings):
+                self._count(embeddings.num_replaced)
+                rows += _vectors_of_sequences(embeddings, settings["pooling"], settings["long"])
+                bar.update(len(rows) - bar.n)
         if settings["pooling"] == "none" or settings["long"] == "windows":
-            return results
-        return np.stack(results) if results else np.empty((0, self.model.config.hidden_size), np.float32)
+            return rows
+        return np.stack(rows) if rows else np.empty((0, self.model.config.hidden_size), np.float32)
 
     def plan(self, sequences: Sequence[str], batch_size: int | None = None, **kwargs: Any) -> Plan:
         """
@@ -342,29 +350,39 @@ class DNAEmbeddingPipeline(Pipeline):
             plan: What `plan` gave.
             progress: Called after every batch with how many tokens it had, without padding.
         """
+        if os.getpid() != _IMPORTED_IN:
+            # A forked child, as of `Dataset.map(num_proc=2)`: the threads of GNU's OpenMP are not there, and whoever
+            # waits for them waits for ever.
+            torch.set_num_threads(1)
         pieces, settings = plan.pieces, plan.settings
-        per_token = settings["pooling"] == "none"
-        vectors: list[np.ndarray | None] = [None] * len(pieces.first)
-        extra: dict[str, np.ndarray] = {}
+        lengths, per_token = pieces.lengths, settings["pooling"] == "none"
+        ends = np.cumsum(lengths)  # of each distinct piece's tokens, where these are wanted
+        # Into arrays that are there, by name: small ones, kept by the thousand, would leave holes in the memory.
+        results: dict[str, np.ndarray] = {}
         num_padding = 0
         with closing(self._outputs_of(plan)) as every_output:  # its threads end with it, also where `progress` raises
             for batch, outputs in zip(plan.batches, every_output, strict=True):
-                lengths = pieces.lengths[batch]
-                embeddings = outputs.pop("embedding").numpy()
-                for i, vector, num_tokens in zip(batch.tolist(), embeddings, lengths.tolist(), strict=True):
-                    vectors[i] = vector[:num_tokens] if per_token else vector
                 for name, values in outputs.items():
-                    every = extra.setdefault(name, np.empty((len(vectors), *values.shape[1:]), np.float32))
-                    every[batch] = values.numpy()
-                num_padding += int(lengths.max() * len(batch) - lengths.sum())
-                progress(int(lengths.sum()))
+                    rows = int(ends[-1]) if values.dim() == 3 else len(lengths)
+                    if name not in results:
+                        results[name] = np.empty((rows, values.shape[-1]), np.float32)
+                    if values.dim() == 3:
+                        for i, vectors in zip(batch, values.numpy(), strict=True):
+                            results[name][ends[i] - lengths[i] : ends[i]] = vectors[: lengths[i]]
+                    else:
+                        results[name][batch] = values.numpy()
+                num_tokens_of_batch = int(lengths[batch].sum())
+                num_padding += int(lengths[batch].max() * len(batch)) - num_tokens_of_batch
+                progress(num_tokens_of_batch)
 
+        vectors = results.pop("embedding")
         num_tokens, sequence, start, end = pieces.num_tokens, pieces.sequence, pieces.start, pieces.end
         strand = pieces.strands[:, 0]
         if per_token:
-            combined = np.concatenate([vectors[i] for i in strand])
+            owner, which = owners_and_ranks(lengths[strand])
+            combined = vectors[(ends - lengths)[strand][owner] + which]
         else:
-            combined = combine(pieces, np.stack(vectors), per_piece=settings["long"] == "windows")
+            combined = combine(pieces, vectors, per_piece=settings["long"] == "windows")
             if len(combined) < len(sequence):  # one row a sequence, of one window or more
                 begins = np.flatnonzero(np.diff(sequence, prepend=-1))
                 num_tokens = np.add.reduceat(num_tokens, begins)
@@ -383,7 +401,7 @@ class DNAEmbeddingPipeline(Pipeline):
             num_computed_tokens=plan.num_tokens,
             num_padding_tokens=num_padding,
             num_repeats=pieces.strands.size - len(pieces.first),
-            extra={name: values[strand] for name, values in extra.items()},
+            extra={name: values[strand] for name, values in results.items()},
         )
 
     def _outputs_of(self, plan: Plan) -> Iterator[dict[str, torch.Tensor]]:
@@ -392,12 +410,21 @@ class DNAEmbeddingPipeline(Pipeline):
         if not self._backend.one_core_each or num_threads == 1 or len(plan.batches) < num_threads:
             yield from (self._run(plan, batch) for batch in plan.batches)
             return
-        with ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,)) as threads:
+        ready = threading.Barrier(num_threads + 1)
+
+        def begin() -> None:
+            torch.get_num_threads()  # or the first product would, once more, take the number of all threads
+            torch.set_num_threads(1)
+            ready.wait()
+
+        with ThreadPoolExecutor(num_threads, initializer=begin) as threads:
             try:
-                yield from threads.map(lambda batch: self._run(plan, batch), plan.batches)
+                outputs = threads.map(lambda batch: self._run(plan, batch), plan.batches)
+                ready.wait()
+                torch.set_num_threads(num_threads)  # also what threads yet to come begin with: one number for all
+                yield from outputs
             finally:
                 threads.shutdown(cancel_futures=True)
-                torch.set_num_threads(num_threads)  # also what threads yet to come begin with: one number for all
 
     @torch.inference_mode()
     def _run(self, plan: Plan, batch: np.ndarray) -> dict[str, torch.Tensor]:
@@ -422,7 +449,7 @@ class DNAEmbeddingPipeline(Pipeline):
         return {name: _stacked([half[name] for half in halves]) for name in halves[0]}
 
     def _outputs(self, hidden_states_BTH, attention_mask_BT, pooling: str) -> dict[str, torch.Tensor]:
-        """By name, what is wanted of each sequence, (batch, …), in float32."""
+        """By name, what is wanted of each sequence, (batch, n), or of each token, (batch, tokens, n), in float32."""
         return {"embedding": pool(hidden_states_BTH, attention_mask_BT, pooling)}
 
     # --- transformers' three steps, on some sequences at a time
@@ -436,14 +463,7 @@ class DNAEmbeddingPipeline(Pipeline):
     def postprocess(self, embeddings: Embeddings, pooling: str, long: str, **_: Any) -> list[Any]:
         """What the call gives for each sequence."""
         self._count(embeddings.num_replaced)
-        rows = list(embeddings.vectors)
-        if pooling == "none":
-            rows = np.split(embeddings.vectors, np.cumsum(embeddings.num_tokens)[:-1])
-        if long != "windows":
-            return rows
-        begins = np.flatnonzero(np.diff(embeddings.sequence, prepend=-1)).tolist()
-        of_sequences = [rows[a:b] for a, b in zip(begins, [*begins[1:], len(rows)], strict=True)]
-        return of_sequences if pooling == "none" else [np.stack(windows) for windows in of_sequences]
+        return _vectors_of_sequences(embeddings, pooling, long)
 
     def _count(self, num_replaced: int) -> None:
         if num_replaced and not self.num_replaced:
@@ -460,6 +480,23 @@ def _stacked(halves: list[torch.Tensor]) -> torch.Tensor:
         widest = max(half.shape[1] for half in halves)
         halves = [torch.nn.functional.pad(half, (0, 0, 0, widest - half.shape[1])) for half in halves]
     return torch.cat(halves)
+
+
+def _vectors_of_sequences(embeddings: Embeddings, pooling: str, long: str) -> list[Any]:
+    """(hidden,) each; of tokens (tokens, hidden), of windows (windows, hidden), and of both a list of the former."""
+    rows = list(embeddings.vectors)
+    if pooling == "none":
+        rows = np.split(embeddings.vectors, np.cumsum(embeddings.num_tokens)[:-1])
+    if long != "windows":
+        return rows
+    begins = np.flatnonzero(np.diff(embeddings.sequence, prepend=-1)).tolist()
+    of_sequences = [rows[a:b] for a, b in zip(begins, [*begins[1:], len(rows)], strict=True)]
+    return of_sequences if pooling == "none" else [np.stack(windows) for windows in of_sequences]
+
+
+def _check_iterable(inputs: object) -> None:
+    if isinstance(inputs, (bytes, dict)) or not isinstance(inputs, (Iterable, Dataset)):
+        raise ValueError(f"Got {type(inputs).__name__}; give a DNA sequence as a string, or an iterable of them.")
 
 
 def _buffer_nt(settings: dict[str, Any]) -> int:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hub_code.encoding_nucleotide_transformer import TokenIds, each, encode, reverse_complement
+from hub_code.encoding_nucleotide_transformer import TokenIds, encode, owners_and_ranks, reverse_complement
 from hub_code.tokenization_nucleotide_transformer import (
     SPECIAL_TOKENS_V1,
     build_tokenizer,
@@ -166,7 +166,7 @@ def test_the_other_strand_is_read_backwards_letter_by_letter():
 
 @given(st.lists(st.integers(0, 5), min_size=1))
 def test_each_counts_as_two_loops_do(counts):
-    owners, which = each(np.array(counts))
+    owners, which = owners_and_ranks(np.array(counts))
     assert list(zip(owners.tolist(), which.tolist(), strict=True)) == [
         (i, j) for i, count in enumerate(counts) for j in range(count)
     ]

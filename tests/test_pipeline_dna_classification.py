@@ -259,3 +259,9 @@ def test_regression_of_several_numbers_gives_an_array(pipe_of):
 def test_a_model_without_a_head_for_sequences_is_refused(pipe, cls):
     with pytest.raises(ValueError, match=cls.__name__):
         DNAClassificationPipeline(model=cls(pipe.model.config), tokenizer=pipe.tokenizer, device="cpu")
+
+
+def test_encode_gives_the_embeddings_alone(pipe):
+    vectors = pipe.encode(SEQUENCES)
+    np.testing.assert_array_equal(vectors, [result["embedding"] for result in pipe(SEQUENCES)])
+    assert pipe.encode("ACGT").shape == (32,)
