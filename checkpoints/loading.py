@@ -25,7 +25,7 @@ from hub_code import (
     NucleotideTransformerForTokenClassification,
 )
 from hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
-from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
+from hub_code.tokenization_nucleotide_transformer import build_tokenizer, first_kmer_id, nt_vocabulary
 
 # What is fetched from the Hub: no code, and pickles only where they are asked for.
 TOKENIZER_FILES = ("tokenizer*.json", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json")
@@ -233,6 +233,10 @@ def load_tokenizer(folder: Path, config: NucleotideTransformerConfig) -> PreTrai
             f"{folder}: config.json says that it is a Nucleotide Transformer or another ESM, but the tokenizer's "
             f"{len(tokenizer)} tokens are not 6-mers; give a Nucleotide Transformer (an ESM of proteins is none)."
         )
+    try:
+        first_kmer_id(tokenizer)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
     if len(tokenizer) != config.vocab_size:
         raise ValueError(
             f"{folder}: the tokenizer has {len(tokenizer)} tokens, but config.json says vocab_size "

@@ -166,6 +166,8 @@ class Arguments(NamedTuple):
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:
     """
+    Read the arguments of the command line.
+
     Raises:
         ValueError: If two of them contradict each other, or a number is out of range.
         SystemExit: If one is unknown, missing or none of its choices; argparse has told it.

@@ -8,16 +8,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedding.arguments import LONG_WITH_WINDOWS
+from hub_code.batching_nucleotide_transformer import Cutting
+from hub_code.pipeline_dna_embedding import BUFFER_NT, BUFFER_SEQUENCES
 from sequence_files import SequenceBatch
 
 SEQUENCE = "sequence"
 # A block is what is computed, written and, after a kill, lost at once. It is as large as keeps padding and the cost of
 # a shard small, and as small as a queue of them fits into memory.
-MAX_SEQUENCES = 8192
-MAX_NT = 2_000_000
+MAX_SEQUENCES = BUFFER_SEQUENCES
+MAX_NT = BUFFER_NT
 # Vectors of a block, where a sequence has many: 32 Ki of NT-v2-500m are 134 MB.
 MAX_VECTORS = 32_768
-NT_PER_TOKEN = 6
 DIGEST_BYTES = 16
 
 
@@ -64,13 +66,20 @@ class Block:
         raise IndexError(f"Block {self.number} has no record {i + len(self)}.")
 
 
-def max_nt_of_block(per_token: bool, long: str, window_nt: int | None, stride_nt: int | None) -> int:
-    """The nt of a block, fewer where each sequence has many vectors; a function of settings that a run keeps."""
-    if per_token:
-        return min(MAX_NT, MAX_VECTORS * NT_PER_TOKEN)
-    if long == "windows" and (stride_nt or window_nt):
-        return min(MAX_NT, MAX_VECTORS * (stride_nt or max(1, window_nt // 2)))  # the default stride is more than half
-    return MAX_NT
+def max_nt_of_block(cutting: Cutting, per_token: bool) -> int:
+    """
+    The nt of a block, fewer where there may be more than `MAX_VECTORS`; a function of settings that a run keeps.
+
+    Args:
+        cutting: What becomes of long sequences; also a mean needs the vectors of all windows at once.
+        per_token: Whether there is a vector of each token.
+    """
+    if cutting.long not in LONG_WITH_WINDOWS:
+        return min(MAX_NT, MAX_VECTORS) if per_token else MAX_NT
+    # The most that a window can be, as each N is a token: so many pieces, and so many tokens beside their <cls>.
+    num_pieces = -(-cutting.window // (cutting.max_tokens - 1))
+    num_vectors = num_pieces + cutting.window if per_token else num_pieces
+    return min(MAX_NT, MAX_VECTORS * cutting.stride // num_vectors)
 
 
 def cut_into_blocks(batches: Iterable[SequenceBatch], max_sequences: int, max_nt: int) -> Iterator[Block]:

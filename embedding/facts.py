@@ -10,6 +10,8 @@ from hub_code.pipeline_dna_embedding import Embeddings
 @dataclass(frozen=True)
 class Counts:
     """
+    Numbers that add up from block to block.
+
     Args:
         sequences: Those of the input.
         rows: Those of the output; more with --long windows.
@@ -19,7 +21,8 @@ class Counts:
         truncated: Sequences cut off.
         computed_tokens: Tokens that went through the model.
         padding_tokens: Padding that went through the model.
-        repeats: Sequences that were there before in their block, and not computed again.
+        repeated_pieces: Pieces (sequences or windows, each strand by itself) like another of their block, with which
+            they were computed once.
     """
 
     sequences: int = 0
@@ -30,7 +33,7 @@ class Counts:
     truncated: int = 0
     computed_tokens: int = 0
     padding_tokens: int = 0
-    repeats: int = 0
+    repeated_pieces: int = 0
 
     @classmethod
     def of(cls, num_sequences: int, num_nt: int, embeddings: Embeddings) -> "Counts":
@@ -43,7 +46,7 @@ class Counts:
             truncated=int(embeddings.num_truncated),
             computed_tokens=int(embeddings.num_computed_tokens),
             padding_tokens=int(embeddings.num_padding_tokens),
-            repeats=int(embeddings.num_repeats),
+            repeated_pieces=int(embeddings.num_repeats),
         )
 
     @classmethod
@@ -60,6 +63,8 @@ class Counts:
 @dataclass(frozen=True)
 class BlockFacts:
     """
+    What a shard says of its block.
+
     Args:
         block: Its number.
         digest: Of ids, sequences and kept columns.

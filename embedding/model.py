@@ -29,6 +29,8 @@ def load_pipeline(
     files: CheckpointFiles, args: EmbedArguments, run: RunArguments, device: torch.device
 ) -> DNAEmbeddingPipeline:
     """
+    Load the checkpoint onto the device, for the settings of the run.
+
     Raises:
         ValueError: If the checkpoint is none of an NT, or the settings are out of its range.
     """
@@ -73,10 +75,13 @@ def made_by(
 
 
 def _digest(files: CheckpointFiles) -> str:
-    """Of the names, sizes and times of a folder's files: whether one was replaced, without reading gigabytes."""
+    """Of what a folder's configuration, vocabulary and weights hold: the same for a copy, and on another machine."""
     made = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    paths = {path for pattern in (*FILES, *PICKLES) for path in files.folder.glob(pattern) if path.suffix != ".md"}
+    # Pickles are loaded only where there is nothing else.
+    patterns = FILES if any(files.folder.glob("*.safetensors")) else (*FILES, *PICKLES)
+    paths = {path for pattern in patterns for path in files.folder.glob(pattern) if path.suffix != ".md"}
     for path in sorted(paths):
-        stat = path.stat()
-        made.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, hashlib.blake2b)
+        made.update(path.name.encode() + b"\0" + content.digest())
     return made.hexdigest()

@@ -16,12 +16,11 @@ from embedding.outputs_arrays import (
     write_npy,
     write_safetensors,
 )
+from embedding.outputs_hdf5 import read_h5ad_made_by, read_hdf5_made_by, write_h5ad, write_hdf5
 from embedding.outputs_parquet import read_parquet_made_by, write_parquet
 from embedding.outputs_rows import ShardRows
 from embedding.outputs_zarr import read_zarr_made_by, write_zarr
 from embedding.shards import check_columns, full_disk_told
-
-from .outputs_hdf5 import read_h5ad_made_by, read_hdf5_made_by, write_h5ad, write_hdf5
 
 # Suffix -> what writes such a file, and what reads from it what made it.
 FORMATS: dict[str, tuple[Callable[[ShardRows, Path, dict[str, Any]], None], Callable[[Path], Any]]] = {
@@ -136,8 +135,9 @@ def write_output(
         progress: Called with a number of rows that were written since.
 
     Raises:
-        ValueError: If there are no shards, one is damaged or unlike the others, the format cannot hold them, or the
-            disk is full. The output is then what it was.
+        FormatError: If the format cannot hold what stands in them.
+        ValueError: If there are no shards, one is damaged or unlike the others, or the disk is full. The output is
+            then what it was.
     """
     output = Path(output)
     rows = ShardRows(shards, progress)

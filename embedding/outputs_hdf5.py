@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from embedding.outputs_rows import Column, Part, ShardRows
+from embedding.outputs_rows import Column, FormatError, Part, ShardRows
 
 if TYPE_CHECKING:  # an extra
     import h5py
@@ -161,7 +161,7 @@ def _column(group: "h5py.Group", name: str, column: Column, rows: ShardRows) -> 
 
 def _write(dataset: "h5py.Dataset", part: Part, values: np.ndarray) -> None:
     if values.dtype == object and any("\0" in value for value in values):
-        raise ValueError(
+        raise FormatError(
             f"Column {dataset.name.rpartition('/')[2]!r} holds text with a NUL character, which HDF5 cannot; mend the "
             "input, or write .parquet."
         )

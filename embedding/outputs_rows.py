@@ -13,6 +13,10 @@ import pyarrow.parquet as pq
 from embedding.shards import NUM_VECTORS, WITH_WINDOWS, has_windows, is_per_token, read_facts, vector_type
 
 
+class FormatError(ValueError):
+    """The format of the output cannot hold what stands in the rows; another can."""
+
+
 @dataclass(frozen=True)
 class Part:
     """Some consecutive rows."""
@@ -41,7 +45,7 @@ class Column:
         (rows,) numbers, or objects that are all strings.
 
         Raises:
-            ValueError: If a whole number among missing values is too large for float64.
+            FormatError: If a whole number among missing values is too large for float64.
         """
         column = table[self.name]
         if self.dtype is None:
@@ -49,7 +53,7 @@ class Column:
         try:
             return column.cast(pa.from_numpy_dtype(self.dtype)).to_numpy()
         except pa.ArrowInvalid as error:
-            raise ValueError(
+            raise FormatError(
                 f"Column {self.name!r} has missing values, so its numbers are written as float64, which cannot hold "
                 f"one of them ({error}); make the column text, or write .parquet."
             ) from error

@@ -15,13 +15,16 @@ from embedding.threads import Ahead
 
 Value = TypeVar("Value")
 
-# One may be done long before another: on a faster machine, or with the shorter sequences. Less than 2^31 ms.
+# One may be done long before another: on a faster machine, or with the shorter sequences. Less than 2^31 ms. As long
+# they wait at the start for a node that never comes, for torch has one timeout for both.
 PATIENCE = timedelta(days=20)
 
 
 @dataclass(frozen=True)
 class Processes:
     """
+    This process among those that share the work.
+
     Args:
         index: Which process this is, from 0.
         count: How many there are, on all nodes.
@@ -56,12 +59,12 @@ class Processes:
         return _with_others(lambda: broadcast_object_list([value])[0]) if self.count > 1 else value
 
     def part(self) -> None:
-        """Or gloo may abort when one process ends before another."""
+        """Leave the others; else gloo may abort when one process ends before another."""
         PartialState().destroy_process_group()
 
 
 def is_first_process() -> bool:
-    """The same, before they have joined."""
+    """Whether this is the first of the launched processes, also before they have joined."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -104,6 +107,8 @@ def join_processes(device: str | None) -> Processes:
 
 def check_device(name: str) -> None:
     """
+    See that something can be computed on a device.
+
     Raises:
         ValueError: If torch has no such device here.
     """

@@ -125,8 +125,8 @@ class Summary:
         rows = f", {counts.rows:,} windows" if counts.rows != counts.sequences else ""
         yield f"{counts.sequences:,} sequences{rows}, {counts.nt:,} nt, {counts.tokens:,} tokens"
         yield (
-            f"letters read as N: {counts.replaced:,}, truncated: {counts.truncated:,}, repeats computed once: "
-            f"{counts.repeats:,}, padding: {100 * counts.padding_share:.1f} %"
+            f"letters read as N: {counts.replaced:,}, truncated: {counts.truncated:,}, pieces like another of their "
+            f"block, computed once: {counts.repeated_pieces:,}, padding: {100 * counts.padding_share:.1f} %"
         )
         if self.blocks_now < self.blocks:
             yield f"{self.blocks - self.blocks_now:,} of {self.blocks:,} blocks were there from an earlier run"

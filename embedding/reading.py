@@ -12,7 +12,7 @@ from embedding.ids import Repeat, SeenIds
 from embedding.processes import Processes
 from embedding.shards_folder import ShardsFolder
 from hub_code import DNAEmbeddingPipeline
-from hub_code.batching_nucleotide_transformer import SequenceError
+from hub_code.batching_nucleotide_transformer import Cutting, SequenceError
 from hub_code.pipeline_dna_embedding import Plan
 from sequence_files import SequenceFileError, SequenceReader, open_sequences
 
@@ -102,8 +102,10 @@ class BlockReading:
         self._seen = SeenIds(folder.ids) if processes.is_first and not args.run.allow_duplicate_ids else None
 
     def __iter__(self) -> Iterator[Work]:
-        embed = self._args.embed
-        max_nt = max_nt_of_block(embed.per_token, embed.long, embed.window_nt, embed.stride_nt)
+        settings = self._args.embed.plan_settings
+        max_tokens = settings["max_length"] or self._pipeline.model.config.max_tokens
+        cutting = Cutting(max_tokens, settings["long"], settings["window_nt"], settings["stride_nt"])
+        max_nt = max_nt_of_block(cutting, self._args.embed.per_token)
         number = 0
         try:
             for block in cut_into_blocks(self._reader, blocks.MAX_SEQUENCES, max_nt):

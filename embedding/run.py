@@ -11,11 +11,12 @@ from embedding.facts import BlockFacts, Counts
 from embedding.faults import memory_told
 from embedding.model import deciding, find_for_all, load_pipeline, made_by
 from embedding.outputs import check_output, output_files, write_output
+from embedding.outputs_rows import FormatError
 from embedding.processes import join_processes, num_launched
 from embedding.progress import Progress, Summary, writing_bar
 from embedding.reading import BlockReading, ChangedInputError, Work, can_be_read_again
 from embedding.shards import shard_schema, write_shard
-from embedding.shards_folder import ShardsFolder
+from embedding.shards_folder import SUFFIX, ShardsFolder
 from embedding.threads import Ahead, Behind
 from hub_code import DNAEmbeddingPipeline
 from hub_code.pipeline_dna_embedding import Embeddings
@@ -37,7 +38,9 @@ def check(args: Arguments) -> SequenceReader:
     is_windows = args.embed.long == "windows"
     for path in output_files(output) if not args.run.overwrite else []:
         if path.exists():
-            raise ValueError(f"--output {path} is there already; name another file, or give --overwrite.")
+            folder = ShardsFolder(output)
+            left = f" ({folder.path} is left over from making it, and may be removed)" if folder.is_left_over() else ""
+            raise ValueError(f"--output {path} is there already{left}; name another file, or give --overwrite.")
     for name in args.input.input:
         if output.exists() and Path(name).exists() and output.samefile(name):
             raise ValueError(f"--output {output} is the input itself; name another file.")
@@ -91,13 +94,15 @@ def embed(args: Arguments, reader: SequenceReader, folder: ShardsFolder) -> Summ
     backend = ", ".join(sorted({each.backend for each in facts}))
     counts = Counts.total(each.counts for each in facts)
     shards = [folder.shard(each.block) for each in facts]
-    with writing_bar(counts.rows) as bar:
-        write_output(
-            shards,
-            Path(args.run.output),
-            made_by(files, args.embed, args.run, pipeline.model.config, backend),
-            bar.update,
-        )
+    made = made_by(files, args.embed, args.run, pipeline.model.config, backend)
+    try:
+        with writing_bar(counts.rows) as bar:
+            write_output(shards, Path(args.run.output), made, bar.update)
+    except FormatError as error:
+        raise ValueError(
+            f"{error} The finished blocks serve another format, too: rename {folder.path} to the name of the other "
+            f"output with {SUFFIX} behind it."
+        ) from error
     folder.remove()
     now = [each for each in facts if each.run == run]
     return Summary(

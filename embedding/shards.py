@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from hub_code.pipeline_dna_embedding import Embeddings
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 OUTPUT_DTYPES = ("float32", "float16")
@@ -26,16 +28,6 @@ WITH_WINDOWS = b"with_windows"
 ROW_GROUP_BYTES = 16 << 20
 
 
-class Embeddings(Protocol):
-    """What a shard needs of the pipeline's result."""
-
-    vectors: np.ndarray  # float32 (rows, hidden); per token (tokens of all rows, hidden)
-    sequence: np.ndarray  # int64 (rows,): which row of the source
-    start: np.ndarray  # int64 (rows,): nt, 0-based half-open
-    end: np.ndarray
-    num_tokens: np.ndarray  # int64 (rows,)
-
-
 def added_columns(*, with_windows: bool, per_token: bool) -> list[str]:
     """Names of the columns that stand beside those of the source, in a shard or in an output of any format."""
     return [
@@ -47,6 +39,8 @@ def added_columns(*, with_windows: bool, per_token: bool) -> list[str]:
 
 def check_columns(columns: Sequence[str], *, with_windows: bool, per_token: bool) -> None:
     """
+    See that all columns can be told apart by their names.
+
     Raises:
         ValueError: If two of the source's columns have one name, or one has the name of a column that is added.
     """
@@ -63,6 +57,8 @@ def shard_schema(
     source: pa.Schema, hidden_size: int, output_dtype: str, *, with_windows: bool, per_token: bool
 ) -> pa.Schema:
     """
+    The columns of a shard.
+
     Args:
         source: `id`, then the columns of the source that are kept. Its metadata is left behind: what a library notes
             there (pandas its index, `datasets` its features) speaks of other columns.

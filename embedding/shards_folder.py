@@ -1,10 +1,10 @@
 """OUTPUT.shards/ -> whose run it is, which blocks are whole, and from where on the input may be another."""
 
+import fcntl
 import json
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,6 +34,7 @@ class ShardsFolder:
     """
 
     def __init__(self, output: Path):
+        self.output = output
         self.path = output.with_name(output.name + SUFFIX)
         self.ids = self.path / IDS
         self.is_open = False
@@ -46,10 +47,20 @@ class ShardsFolder:
         """Numbers of the blocks that have a shard."""
         return self._numbers(SHARD)
 
+    def is_left_over(self) -> bool:
+        """Whether the output is younger than all blocks: a run that wrote it was killed before it removed them."""
+        shards = [self.shard(block) for block in self.blocks()]
+        if not shards or not self.output.exists():
+            return False
+        return self.output.stat().st_mtime_ns >= max(shard.stat().st_mtime_ns for shard in shards)
+
     def facts(self, block: int) -> BlockFacts | None:
-        """What is known of a block; None if its shard is not there or was cut off."""
+        """What is known of a block; None if its shard is not there, was cut off or is of another version's making."""
         found = read_facts(self.shard(block))
-        return None if found is None else BlockFacts.from_json(found)
+        try:
+            return None if found is None else BlockFacts.from_json(found)
+        except (KeyError, TypeError):  # other facts than are kept now
+            return None
 
     def begin(self, settings: dict[str, Any], overwrite: bool) -> None:
         """
@@ -155,10 +166,6 @@ class ShardsFolder:
 
     def _take_lock(self) -> None:
         self._lock = open(self.path / LOCK, "wb")
-        if sys.platform == "win32":
-            return
-        import fcntl
-
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -34,6 +34,9 @@ class Backend(Protocol):
 
     name: str
     one_core_each: bool
+
+    def refresh(self) -> None:
+        """Before some batches: notice weights that have changed since the last ones."""
 
     def __call__(
         self, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor | None, layer: int
@@ -73,6 +76,9 @@ class TorchBackend:
     def __init__(self, model: NucleotideTransformerModel):
         self.model = model
 
+    def refresh(self) -> None:
+        """Nothing to do: it has no weights of its own."""
+
     def __call__(self, input_ids_BT, attention_mask_BT, layer: int) -> torch.Tensor:
         return self.model(
             input_ids_BT, attention_mask=attention_mask_BT, layer=layer, return_dict=True
@@ -87,14 +93,19 @@ class FusedBackend(TorchBackend):
 
     def __init__(self, model: NucleotideTransformerModel):
         super().__init__(model)
-        self.encoder = FusedEncoder(model)
+        self.state: tuple | None = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        version = weights_version(self.model)
+        if self.state is None or self.state[0] != version:
+            encoder = FusedEncoder(self.model) if can_fuse(self.model) else None
+            self.state = version, encoder, kept_weights(self.model)  # in one step, for other threads may be reading
 
     def __call__(self, input_ids_BT, attention_mask_BT, layer: int) -> torch.Tensor:
-        encoder = self.encoder
-        if encoder.version != weights_version(self.model):
-            if not can_fuse(self.model):
-                return super().__call__(input_ids_BT, attention_mask_BT, layer)
-            self.encoder = encoder = FusedEncoder(self.model)
+        _, encoder, _ = self.state
+        if encoder is None:
+            return super().__call__(input_ids_BT, attention_mask_BT, layer)
         return encoder(input_ids_BT, attention_mask_BT, self.model.num_layers_up_to(layer))
 
     def __reduce__(self):
@@ -141,17 +152,23 @@ class OpenVINOBackend:
             )
         self.model = model
         self.openvino = openvino
-        self.graphs = {}
+        self.graphs: dict[int, Any] = {}  # by number of layers
+        self.state: tuple | None = None
         self.lock = threading.Lock()
+
+    def refresh(self) -> None:
+        version = weights_version(self.model)
+        with self.lock:
+            if self.state is None or self.state[0] != version:
+                self.graphs.clear()
+                self.state = version, kept_weights(self.model)
 
     def __call__(self, input_ids_BT, attention_mask_BT, layer: int) -> torch.Tensor:
         num_layers = self.model.num_layers_up_to(layer)
         with self.lock:
-            version = weights_version(self.model)
-            known, graph, _ = self.graphs.get(num_layers, (None, None, None))
-            if known != version:
-                graph = self._compile(num_layers)
-                self.graphs[num_layers] = version, graph, kept_weights(self.model)
+            if num_layers not in self.graphs:
+                self.graphs[num_layers] = self._compile(num_layers)
+            graph = self.graphs[num_layers]
         if attention_mask_BT is None:
             attention_mask_BT = torch.ones_like(input_ids_BT)
         # A request of its own for each call: several threads may be at it.
@@ -171,7 +188,8 @@ class OpenVINOBackend:
                 _OneLayer(self.model, num_layers), example_input=(ids, mask)
             )
         graph = frontend.convert(frontend.load(decoder))
-        return self.openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        return self.openvino.Core().compile_model(graph, "CPU", settings)
 
     def __reduce__(self):
         return OpenVINOBackend, (self.model,)

@@ -12,7 +12,7 @@ LONG = ("mean", "windows", "truncate", "error")
 
 # How much padding a batch may hold. With a few hundred sequences to sort there is always one of like length.
 PADDING_SHARE = 0.03
-# Letters that are encoded at a time: some 40 bytes of memory each.
+# Letters that are encoded at a time: some 8 bytes of memory each, 66 where they are N.
 ENCODED_NT = 4_000_000
 
 
@@ -113,15 +113,18 @@ def cut(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int, both_str
         if cutting.long == "error":
             index = int(np.flatnonzero(too_long)[0])
             raise SequenceError(index, _too_long(sequences[index], cutting, int(encoded.num_tokens[index]) + 1))
-        counts = np.ones(len(first), np.int64) if cutting.long == "truncate" else -(-(last - first) // capacity)
+        counts = np.where(too_long & (cutting.long != "truncate"), -(-(last - first) // capacity), 1)
         owner, which = owners_and_ranks(counts)
-        nt_before = np.concatenate(([0], np.cumsum(np.where(encoded.ids < first_kmer_id + 4**KMER, KMER, 1))))
-        text_start, text_first = start[owner], first[owner]
-        first = text_first + capacity * which
+        text_first, text_start = first, start
+        first = text_first[owner] + capacity * which
         last = np.minimum(first + capacity, last[owner])
-        start = text_start + nt_before[first] - nt_before[text_first]
-        end = text_start + nt_before[last] - nt_before[text_first]
-        sequence = sequence[owner]
+        start, end, sequence = text_start[owner], end[owner], sequence[owner]
+        num_nt = np.where(
+            np.arange(first_kmer_id + 4**KMER + len("ATCGN")) < first_kmer_id + 4**KMER, KMER, 1
+        )  # by id
+        for piece in np.flatnonzero(too_long[owner]):
+            start[piece] += num_nt[encoded.ids[text_first[owner[piece]] : first[piece]]].sum()
+            end[piece] = start[piece] + num_nt[encoded.ids[first[piece] : last[piece]]].sum()
 
     ids, firsts, lasts = encoded.ids, first, last
     if both_strands:
@@ -280,9 +283,9 @@ def batches_of(lengths: np.ndarray, batch_tokens: int, batch_size: int | None) -
     for i, length in enumerate(sorted_lengths):
         longest = sorted_lengths[begin]
         size = i - begin + 1
-        padded = longest * size
-        is_full = padded > batch_tokens or (batch_size is not None and size > batch_size)
-        if i > begin and (is_full or padded - tokens - length > PADDING_SHARE * padded):
+        num_padded = longest * size
+        is_full = num_padded > batch_tokens or (batch_size is not None and size > batch_size)
+        if i > begin and (is_full or num_padded - tokens - length > PADDING_SHARE * num_padded):
             batches.append(order[begin:i])
             begin, tokens = i, 0
         tokens += length
@@ -314,9 +317,14 @@ def combine(pieces: Pieces, vectors: np.ndarray, per_piece: bool) -> np.ndarray:
     if per_piece or len(pieces.sequence) == pieces.num_sequences:
         return both
     weights = pieces.num_tokens.astype(np.float32)
-    begins = np.flatnonzero(np.diff(pieces.sequence, prepend=-1))
+    begins = begins_of(pieces.sequence)
     sums = np.add.reduceat(both * weights[:, None], begins, axis=0)
     return sums / np.add.reduceat(weights, begins)[:, None]
+
+
+def begins_of(sequence: np.ndarray) -> np.ndarray:
+    """Where each sequence's first row is, int64 (sequences,), of rows in the order of their sequences."""
+    return np.flatnonzero(np.diff(sequence, prepend=-1))
 
 
 def buffers(sequences: Iterable[str], max_sequences: int, max_nt: int) -> Iterator[list[str]]:

@@ -13,6 +13,9 @@ from .modeling_nucleotide_transformer import GatedIntermediate, NucleotideTransf
 # Up to this many tokens plain batched products take less time than the fused kernel, whose soft-max goes row by row:
 # 0.56 and 0.86 ms at 11 tokens, equal at 21 (64 windows, 16 heads, two cores).
 SHORT_TOKENS = 16
+# Up to this many tokens of a batch, a thread keeps what a layer writes into: 26 MB of NT-v2-50m. Longer sequences are
+# rare, and their twelve layers and more share it all the same.
+KEPT_TOKENS = 1024
 
 
 def can_fuse(model: NucleotideTransformerModel) -> bool:
@@ -22,7 +25,8 @@ def can_fuse(model: NucleotideTransformerModel) -> bool:
     return (
         config.position_embedding_type == "rotary"
         and not (config.token_dropout or config.emb_layer_norm_before or config.is_decoder)
-        and all(isinstance(layer.intermediate, GatedIntermediate) for layer in model.encoder.layer)
+        # By name: transformers may load this file and that of the model from two copies of a checkpoint's folder.
+        and all(type(layer.intermediate).__name__ == GatedIntermediate.__name__ for layer in model.encoder.layer)
         and all(kind is None or kind is found for kind, found in kinds)  # and not an adapter around it
         and all(p.dtype == torch.float32 and p.device.type == "cpu" for p in model.parameters())
         and not model.training
@@ -46,14 +50,12 @@ class FusedEncoder:
     those of the model, but for copies of query, key and value.
 
     Args:
-        model: One that `can_fuse`; its weights as they are now, see `weights_version`.
+        model: One that `can_fuse`; `weights_version` tells when it has other weights than those copied here.
     """
 
     @torch.no_grad()
     def __init__(self, model: NucleotideTransformerModel):
         config = model.config
-        self.version = weights_version(model)
-        self.kept = kept_weights(model)
         self.hidden = config.hidden_size
         self.heads = config.num_attention_heads
         self.head_size = config.hidden_size // config.num_attention_heads
@@ -65,6 +67,7 @@ class FusedEncoder:
         self.final_norm = _norm(model.encoder.emb_layer_norm_after)
 
     @torch.inference_mode()
+    @torch.autocast("cpu", enabled=False)  # which what is written into memory that is there cannot follow
     def __call__(self, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor | None, num_layers: int):
         """
         Hidden states (batch, tokens, hidden) after so many layers, after the last of them normalised.
@@ -88,6 +91,8 @@ class FusedEncoder:
             layer(hidden_NH, batch, tokens, turns_TF, mask_B11T, self.scratch)
         if num_layers == len(self.layers):
             hidden_NH = self.final_norm(hidden_NH)
+        if batch * tokens > KEPT_TOKENS:
+            self.scratch.memory.clear()
         return hidden_NH.view(batch, tokens, self.hidden)
 
 
@@ -180,13 +185,21 @@ def _norm(module: nn.LayerNorm) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda hidden_NH: layer_norm(hidden_NH, module.normalized_shape, weight, bias, module.eps)
 
 
-def weights_version(model: nn.Module) -> tuple[tuple[int, int], ...]:
+def weights_version(model: nn.Module) -> tuple[tuple[int, int, float], ...]:
     """
     What changes when a weight is replaced or written to, as long as `kept_weights` of the former version live.
 
-    What is written through `weight.data` torch does not count, and nor does this.
+    Torch counts what is written to a tensor, but not through its `data`, as peft merges an adapter, nor in inference
+    mode: hence the sum of every 4099th value, too.
     """
-    return tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters())
+    return tuple(
+        (
+            p.data_ptr(),
+            0 if p.is_inference() else p._version,
+            0.0 if p.is_meta else p.detach().reshape(-1)[::4099].sum().item(),
+        )
+        for p in model.parameters()
+    )
 
 
 def kept_weights(model: nn.Module) -> list[torch.Tensor]:

@@ -22,13 +22,14 @@ from .batching_nucleotide_transformer import (
     Pieces,
     SequenceError,
     batches_of,
+    begins_of,
     buffers,
     combine,
     cut,
     padded,
 )
 from .encoding_nucleotide_transformer import owners_and_ranks
-from .tokenization_nucleotide_transformer import KMER
+from .tokenization_nucleotide_transformer import KMER, first_kmer_id
 
 logger = logging.get_logger(__name__)
 
@@ -40,7 +41,7 @@ BUFFER_NT_PER_TOKEN = 200_000
 
 POOLINGS = ("mean", "mean_without_cls", "cls", "max", "none")
 
-_IMPORTED_IN = os.getpid()
+_process = os.getpid()
 
 
 def pool(hidden_states_BTH: torch.Tensor, attention_mask_BT: torch.Tensor, pooling: str) -> torch.Tensor:
@@ -181,7 +182,7 @@ class DNAEmbeddingPipeline(Pipeline):
         self._backend: Backend = make_backend(backend, self.model.base_model)
         kind = self.device.type
         self.batch_tokens = batch_tokens or BATCH_TOKENS[kind if kind in BATCH_TOKENS else "other"]
-        self._first_kmer_id = self.tokenizer.convert_tokens_to_ids("A" * KMER)
+        self._first_kmer_id = first_kmer_id(self.tokenizer)
 
     @property
     def backend(self) -> str:
@@ -276,8 +277,8 @@ class DNAEmbeddingPipeline(Pipeline):
             try:
                 plan = self._plan(buffer, batch_size, settings)
             except SequenceError as error:
-                error.index += num_before
-                raise
+                index = num_before + error.index
+                raise SequenceError(index, f"Sequence {index} (from 0): {error}") from error
             yield self.forward(plan)
             num_before += len(buffer)
 
@@ -350,10 +351,8 @@ class DNAEmbeddingPipeline(Pipeline):
             plan: What `plan` gave.
             progress: Called after every batch with how many tokens it had, without padding.
         """
-        if os.getpid() != _IMPORTED_IN:
-            # A forked child, as of `Dataset.map(num_proc=2)`: the threads of GNU's OpenMP are not there, and whoever
-            # waits for them waits for ever.
-            torch.set_num_threads(1)
+        _leave_threads_of_parent()
+        self._backend.refresh()
         pieces, settings = plan.pieces, plan.settings
         lengths, per_token = pieces.lengths, settings["pooling"] == "none"
         ends = np.cumsum(lengths)  # of each distinct piece's tokens, where these are wanted
@@ -384,7 +383,7 @@ class DNAEmbeddingPipeline(Pipeline):
         else:
             combined = combine(pieces, vectors, per_piece=settings["long"] == "windows")
             if len(combined) < len(sequence):  # one row a sequence, of one window or more
-                begins = np.flatnonzero(np.diff(sequence, prepend=-1))
+                begins = begins_of(sequence)
                 num_tokens = np.add.reduceat(num_tokens, begins)
                 end = np.maximum.reduceat(end, begins)
                 sequence, start = sequence[begins], start[begins]
@@ -420,7 +419,11 @@ class DNAEmbeddingPipeline(Pipeline):
         with ThreadPoolExecutor(num_threads, initializer=begin) as threads:
             try:
                 outputs = threads.map(lambda batch: self._run(plan, batch), plan.batches)
-                ready.wait()
+                try:
+                    ready.wait()
+                except BaseException:
+                    ready.abort()  # or the threads would wait for ever
+                    raise
                 torch.set_num_threads(num_threads)  # also what threads yet to come begin with: one number for all
                 yield from outputs
             finally:
@@ -434,7 +437,7 @@ class DNAEmbeddingPipeline(Pipeline):
         mask_BT = torch.from_numpy(mask).to(self.device)
         try:
             # No name for the hidden states, which would keep them where the pooling does not fit.
-            outputs = self._outputs(
+            outputs = self._pooled(
                 self._backend(ids_BT, None if mask.all() else mask_BT, plan.settings["layer"]),
                 mask_BT,
                 plan.settings["pooling"],
@@ -443,10 +446,15 @@ class DNAEmbeddingPipeline(Pipeline):
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise
+            self.batch_tokens = max(1, ids.size // 2)  # of the plans to come
         # Outside of the handler, which would keep what did not fit.
         del ids_BT, mask_BT
         halves = [self._run(plan, half) for half in np.array_split(batch, 2)]
         return {name: _stacked([half[name] for half in halves]) for name in halves[0]}
+
+    def _pooled(self, hidden_states_BTH, attention_mask_BT, pooling: str) -> dict[str, torch.Tensor]:
+        # Of a model on several devices, the last layer may be elsewhere than the input.
+        return self._outputs(hidden_states_BTH, attention_mask_BT.to(hidden_states_BTH.device), pooling)
 
     def _outputs(self, hidden_states_BTH, attention_mask_BT, pooling: str) -> dict[str, torch.Tensor]:
         """By name, what is wanted of each sequence, (batch, n), or of each token, (batch, tokens, n), in float32."""
@@ -482,6 +490,18 @@ def _stacked(halves: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat(halves)
 
 
+def _leave_threads_of_parent() -> None:
+    """
+    In a forked child, as of `Dataset.map(num_proc=2)`: use one thread, once; the user may then set more.
+
+    The threads of GNU's OpenMP are not there any more, and whoever waits for them waits for ever.
+    """
+    global _process
+    if os.getpid() != _process:
+        torch.set_num_threads(1)
+        _process = os.getpid()
+
+
 def _vectors_of_sequences(embeddings: Embeddings, pooling: str, long: str) -> list[Any]:
     """(hidden,) each; of tokens (tokens, hidden), of windows (windows, hidden), and of both a list of the former."""
     rows = list(embeddings.vectors)
@@ -489,7 +509,7 @@ def _vectors_of_sequences(embeddings: Embeddings, pooling: str, long: str) -> li
         rows = np.split(embeddings.vectors, np.cumsum(embeddings.num_tokens)[:-1])
     if long != "windows":
         return rows
-    begins = np.flatnonzero(np.diff(embeddings.sequence, prepend=-1)).tolist()
+    begins = begins_of(embeddings.sequence).tolist()
     of_sequences = [rows[a:b] for a, b in zip(begins, [*begins[1:], len(rows)], strict=True)]
     return of_sequences if pooling == "none" else [np.stack(windows) for windows in of_sequences]
 

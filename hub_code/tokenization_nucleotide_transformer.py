@@ -84,3 +84,20 @@ def build_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> PreTrainedTok
 def count_replaced(sequence: str) -> int:
     """How many characters of a sequence are read as N because they are none of A, C, G, T, U, N and white space."""
     return len(_NOT_DNA.findall(sequence))
+
+
+def first_kmer_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """
+    The id of AAAAAA, from which those of all 6-mers and single letters follow.
+
+    Raises:
+        ValueError: If they do not follow in the order of a Nucleotide Transformer.
+    """
+    tokens = nt_vocabulary(special_tokens=())
+    ids = tokenizer.convert_tokens_to_ids(tokens)
+    if ids != list(range(ids[0], ids[0] + len(tokens))):
+        raise ValueError(
+            "Got a tokenizer whose 6-mers are not those of a Nucleotide Transformer, in the order of A, T, C, G with "
+            "consecutive ids; give the tokenizer of such a checkpoint."
+        )
+    return ids[0]

@@ -24,7 +24,11 @@ class InputArguments:
         },
     )
     sequence_column: str = field(
-        default="sequence", metadata={"help": "Column of a table or data set that holds the sequences."}
+        default="sequence",
+        metadata={
+            "help": "Column of a table or data set that holds the sequences; it is called sequence here, and another "
+            "of that name is left out."
+        },
     )
     id_column: str | None = field(
         default=None,
@@ -42,7 +46,10 @@ class InputArguments:
     )
     genbank_features: str = field(
         default="cds",
-        metadata={"help": "What of a GenBank record to take: cds (each CDS, joined and on its strand) or record."},
+        metadata={
+            "help": "What of a GenBank record to take: cds (each CDS, joined, on its strand, from its codon_start on) "
+            "or record."
+        },
     )
     dataset_name: str | None = field(
         default=None, metadata={"help": "Data set on the Hub, or a folder that holds one, instead of --input."}

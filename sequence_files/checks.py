@@ -16,6 +16,8 @@ _AMINO_ACIDS = b"ACDEFGHIKLMNPQRSTVWYBZXJUO*-" + b"acdefghiklmnpqrstvwybzxjuo"
 # A protein of letters that are IUPAC nucleotide codes, too, is told by its composition, which takes some letters.
 MIN_PROTEIN_LETTERS = 30
 BLOCK_BYTES = 1 << 18  # what is looked at in one go, so that it stays in the cache
+# How programs write a missing value as text; NA, na, nan and NaN are IUPAC nucleotide codes, too.
+MISSING = ("NA", "na", "NaN", "nan", "N/A", "n/a", "null", "NULL", "None", "none", "<NA>")
 LONGEST_SHOWN = 60  # what a corrupt file holds may be one long word
 
 
@@ -33,23 +35,29 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 
-def check_sequences(sequences: pa.LargeStringArray, place: Callable[[int], str]) -> None:
+def check_sequences(
+    sequences: pa.LargeStringArray, place: Callable[[int], str], missing: tuple[str, ...] = ()
+) -> None:
     """
     See that each one is there and consists of IUPAC nucleotide codes, in either case.
 
     Args:
         sequences: What to look at.
         place: Position in `sequences` -> where that is, as "genes.fa, record 3 (ENST0001)".
+        missing: What stands for a sequence that is missing.
 
     Raises:
         SequenceFileError: For the first that is missing or empty, holds another letter, or is protein.
     """
-    is_empty = pc.fill_null(pc.equal(pc.binary_length(sequences), 0), True)
-    if pc.any(is_empty).as_py():
-        row = pc.index(is_empty, True).as_py()
+    is_missing = pc.is_in(sequences, value_set=pa.array([None, "", *missing], sequences.type))
+    if pc.any(is_missing).as_py():
+        row = pc.index(is_missing, True).as_py()
+        text = sequences[row].as_py()
         # The letters before it are looked at first, so that the error is about the first of the file.
         check_sequences(sequences.slice(0, row), place)
-        raise SequenceFileError(f"{place(row)}: no sequence; remove the record or complete it.")
+        raise SequenceFileError(
+            f"{place(row)}: no sequence{f' ({text})' if text else ''}; remove the record or complete it."
+        )
     if not len(sequences):
         return
     offsets = _offsets(sequences)

@@ -9,6 +9,7 @@ from sequence_files.arguments import InputArguments
 from sequence_files.checks import SequenceFileError
 
 RESERVED = "embedding"
+WHITE_SPACE = r"[\t-\r ]+"  # that of ASCII
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Columns:
             "values alike in both."
         )
 
-    def select(self, table: pa.Table, num_sequences: int, where: str, number: int) -> pa.Table:
+    def select(self, table: pa.Table, num_sequences: int, where: str, number: int, is_table: bool) -> pa.Table:
         """
         The table with `id`, `sequence` and the other columns.
 
@@ -95,6 +96,7 @@ class Columns:
             table: Rows of a source.
             num_sequences: How many there were before, in all inputs.
             where, number: How the first row is called in messages, "reads.csv, row" and 7.
+            is_table: Whether the sequences may have white space in them.
 
         Raises:
             SequenceFileError: If an id is missing.
@@ -108,8 +110,17 @@ class Columns:
                 row = number + pc.index(is_missing, True).as_py()
                 raise SequenceFileError(f"{where} {row}: no id in column {self.id!r}; give every one an id.")
         sequences = _as_text(table[self.sequence], pa.large_string())
+        if is_table:
+            sequences = _without_white_space(sequences)
         others = [table[column] for column in self.others]
         return pa.table([ids, sequences, *others], names=["id", "sequence", *self.others])
+
+
+def _without_white_space(sequences: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The sequences without the white space in them, as those of FASTA; most have none, and are not copied."""
+    if not pc.any(pc.match_substring_regex(sequences, WHITE_SPACE)).as_py():
+        return sequences
+    return pc.replace_substring_regex(sequences, WHITE_SPACE, "")
 
 
 def _is_text(kind: pa.DataType) -> bool:

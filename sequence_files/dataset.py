@@ -34,7 +34,7 @@ class DatasetSplit:
         HubError: If the Hub has no such data set or revision, or does not answer.
     """
 
-    unit, first = "row", 0
+    unit, first, is_table = "row", 0, True
 
     def __init__(self, args: InputArguments):
         name, self.commit = args.dataset_name, None

@@ -14,7 +14,7 @@ from sequence_files.opening import InputFile
 class FastqFile:
     """The records of a FASTQ file, four lines each; the qualities are left out."""
 
-    unit, first = "record", 1
+    unit, first, is_table = "record", 1, False
     schema = RecordBatches.schema
 
     def __init__(self, file: InputFile):

@@ -17,6 +17,8 @@ class GenbankFile:
     """
     The CDS of all records of a GenBank file, joined and on their strand, or the records.
 
+    A CDS begins with its first whole codon: of one whose 5' end is unknown, `codon_start` (2 or 3) says where that is.
+
     The id of a CDS is its protein_id, else locus_tag, else gene, else the record's id and the CDS's number in it.
 
     Args:
@@ -26,6 +28,8 @@ class GenbankFile:
     Raises:
         SequenceFileError: If biopython is not there.
     """
+
+    is_table = False
 
     def __init__(self, file: InputFile, features: str):
         try:
@@ -109,4 +113,12 @@ class GenbankFile:
                     f"{self._file.name}, record {self._number} ({record.id}): its CDS {name} cannot be cut out "
                     f"({one_line(error)}); remove that feature."
                 ) from error
+            # Where its first codon begins, from 1: https://www.insdc.org/submitting-standards/feature-table, 7.3.
+            codon_start = (feature.qualifiers.get("codon_start") or ["1"])[0]
+            if codon_start not in ("1", "2", "3"):
+                raise SequenceFileError(
+                    f"{self._file.name}, record {self._number} ({record.id}): the codon_start of its CDS {name} is "
+                    f"{shown(codon_start)!r}, not 1, 2 or 3; mend or remove that feature."
+                )
+            sequence = sequence[int(codon_start) - 1 :]
             yield {"id": name, "sequence": str(sequence), **values, "record": record.id}

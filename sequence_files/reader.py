@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sequence_files.arguments import FORMATS, InputArguments
 from sequence_files.batching import cut
-from sequence_files.checks import SequenceFileError, check_sequences, shown
+from sequence_files.checks import MISSING, SequenceFileError, check_sequences, shown
 from sequence_files.columns import Columns
 from sequence_files.fasta import FastaFile
 from sequence_files.fastq import FastqFile
@@ -38,11 +38,13 @@ class Source(Protocol):
         schema: Of the tables that it gives.
         unit: What its rows are called in messages.
         first: The number of the first.
+        is_table: Whether its values were written freely: white space in a sequence, or NA where there is none.
     """
 
     schema: pa.Schema
     unit: str
     first: int
+    is_table: bool
 
     def __iter__(self) -> Iterator[pa.Table]: ...
 
@@ -56,8 +58,8 @@ class SequenceBatch:
     Consecutive sequences of one input.
 
     Args:
-        table: Columns `id` (string), `sequence` (large_string, as it stands in the file), then those of the source;
-            each in one piece.
+        table: Columns `id` (string), `sequence` (large_string, as it stands in the file, but for white space), then
+            those of the source; each in one piece.
         source: What the input is called in messages.
         unit: What its rows are called in messages.
         first: The number of the first row.
@@ -149,10 +151,12 @@ class SequenceReader:
             source, self._first = self._first or _open(each), None
             self._columns.check_same(each.name, source.schema)
             number = source.first
+            missing = MISSING if source.is_table else ()
             for raw in _until_unreadable(each.name, source):
-                for piece in cut(self._columns.select(raw, num_sequences, f"{each.name}, {source.unit}", number)):
+                where = f"{each.name}, {source.unit}"
+                for piece in cut(self._columns.select(raw, num_sequences, where, number, source.is_table)):
                     batch = SequenceBatch(piece, each.name, source.unit, number)
-                    check_sequences(piece["sequence"].chunk(0), batch.place)
+                    check_sequences(piece["sequence"].chunk(0), batch.place, missing)
                     yield batch
                     num_sequences += piece.num_rows
                     number += piece.num_rows

@@ -17,7 +17,7 @@ from sequence_files.opening import InputFile, UnreadableError
 
 # IUPAC nucleotide codes, https://doi.org/10.1093/nar/13.9.3021, and those that pair with them.
 COMPLEMENT = str.maketrans("ACGTURYSWKMBDHVNacgturyswkmbdhvn", "TGCAAYRSWMKVHDBNtgcaayrswmkvhdbn")
-NOT_REGIONS = ("#", "track", "browser")  # https://genome.ucsc.edu/FAQ/FAQformat.html#format1
+NOT_REGIONS = ("track", "browser")  # the first word; https://genome.ucsc.edu/FAQ/FAQformat.html#format1
 STRANDS = ("+", "-", ".")
 # What pyfaidx and the reader of bgzip beneath it raise for files that they cannot read.
 FAULTS = (ValueError, IndexError, OSError, EOFError, RuntimeError, ImportError, zlib.error, struct.error)
@@ -47,7 +47,7 @@ class BedFile:
         SequenceFileError: If pyfaidx is not there, or the genome cannot be indexed.
     """
 
-    unit, first = "region", 1
+    unit, first, is_table = "region", 1, False
     schema = pa.schema(
         [
             ("id", pa.string()),
@@ -88,7 +88,7 @@ class BedFile:
         for line, raw in enumerate(self._stream, start=1):
             self._line = line
             text = raw.decode("utf-8").rstrip("\r\n")
-            if text.strip() and not text.startswith(NOT_REGIONS):
+            if text.strip() and not text.startswith("#") and text.split(None, 1)[0] not in NOT_REGIONS:
                 count += 1
                 yield self._parse(text)
         if not count:

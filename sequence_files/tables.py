@@ -21,7 +21,7 @@ PARQUET_ROWS = 1024
 class Rows:
     """Rows are counted from 0."""
 
-    unit, first = "row", 0
+    unit, first, is_table = "row", 0, True
 
     def __init__(self, file: InputFile):
         self._file = file
@@ -44,6 +44,8 @@ class CsvFile(Rows):
     """
     The rows of a CSV or TSV file with a header line; all values are text, as they stand there.
 
+    In TSV a quote is a letter like any other: no field holds a tab or a line break.
+
     Args:
         file: What to read.
         delimiter: "," or tab.
@@ -52,13 +54,17 @@ class CsvFile(Rows):
     def __init__(self, file: InputFile, delimiter: str):
         super().__init__(file)
         self._stream = _QuoteCounter(file.open())
+        self._has_quotes = delimiter == ","
         self._invalid: list[pyarrow.csv.InvalidRow] = []
         try:
             self._reader = pyarrow.csv.open_csv(
                 self._stream,
                 pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
                 pyarrow.csv.ParseOptions(
-                    delimiter=delimiter, newlines_in_values=True, invalid_row_handler=self._refuse
+                    delimiter=delimiter,
+                    quote_char='"' if self._has_quotes else False,
+                    newlines_in_values=self._has_quotes,
+                    invalid_row_handler=self._refuse,
                 ),
                 pyarrow.csv.ConvertOptions(default_column_type=pa.string()),
             )
@@ -81,7 +87,8 @@ class CsvFile(Rows):
             last = batch if batch.num_rows else last
             yield self._counted(batch)
         # A quote that is not closed takes all lines after it into one value, without an error (pyarrow 26).
-        if last is not None and self._stream.quotes % 2 and "\n" in last.column(last.num_columns - 1)[-1].as_py():
+        is_open = self._has_quotes and self._stream.quotes % 2
+        if last is not None and is_open and "\n" in last.column(last.num_columns - 1)[-1].as_py():
             raise SequenceFileError(
                 f"{self._file.name}, row {self._count - 1}: a quote is not closed before the end of the file; close "
                 "it."
@@ -96,13 +103,14 @@ class CsvFile(Rows):
             row = self._invalid[0]
             return SequenceFileError(
                 f"{self._file.name}, row {row.number - 2} ({shown(row.text)!r}): it has {row.actual_columns} fields, "
-                f"but the header has {row.expected_columns}; mend the line, with quotes around a field that holds a "
-                "separator."
+                f"but the header has {row.expected_columns}; mend the line"
+                + (", with quotes around a field that holds a separator." if self._has_quotes else ".")
             )
         if "straddling" in str(error):
             return SequenceFileError(
-                f"{self._file.name}, {self.reached()}: a row is longer than {BLOCK_BYTES} bytes, or a "
-                "quote is not closed; mend it, or give such sequences as FASTA."
+                f"{self._file.name}, {self.reached()}: a row is longer than {BLOCK_BYTES} bytes"
+                + (", or a quote is not closed" if self._has_quotes else "")
+                + "; mend it, or give such sequences as FASTA."
             )
         if "Empty CSV" in str(error):
             return SequenceFileError(f"{self._file.name}: the file is empty but for white space; give a header line.")
@@ -226,6 +234,7 @@ class ParquetFile(Rows):
 class TextFile(Rows):
     """The lines of a text file, a sequence each; those of white space alone are left out, and not counted."""
 
+    is_table = False
     schema = pa.schema([("sequence", pa.large_string())])
 
     def __init__(self, file: InputFile):

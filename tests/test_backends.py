@@ -143,6 +143,7 @@ def test_a_weight_that_has_changed_is_noticed(name):
     before = assert_as_by_the_model(backend, 20, 7)
     with torch.no_grad():
         backend.model.encoder.layer[0].attention.self.query.weight.add_(0.5)
+    backend.refresh()
     after = assert_as_by_the_model(backend, 20, 7)
     assert (after - before).abs().max() > 0.01
 

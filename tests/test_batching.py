@@ -79,7 +79,8 @@ def assert_batches_are_good(lengths: list[int], batch_tokens: int, batch_size: i
         if len(batch) > 1:
             assert max(own) * len(own) <= batch_tokens
             assert batch_size is None or len(own) <= batch_size
-            assert 1 - sum(own) / (max(own) * len(own)) <= PADDING_SHARE
+            padded = max(own) * len(own)
+            assert padded - sum(own) <= PADDING_SHARE * padded
     return batches
 
 

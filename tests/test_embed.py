@@ -24,6 +24,7 @@ from transformers import AutoModel, AutoTokenizer
 import embed
 from embedding import blocks
 from embedding.outputs import read_made_by
+from embedding.shards_folder import ShardsFolder
 from hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
 from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
 from sequence_files import SequenceReader, batching
@@ -477,6 +478,82 @@ def test_what_a_kill_left_half_done_is_made_again(tmp_path, run, interrupted, co
     assert names_in(tmp_path) == ["in.fa", "out.parquet"]
 
 
+def test_a_block_that_another_version_made_is_made_again(tmp_path, run, interrupted, computed):
+    arguments, _ = interrupted
+    shard = tmp_path / "out.parquet.shards" / "block-000001.parquet"
+    table = pq.read_table(shard)
+    facts = json.loads(table.schema.metadata[b"block"])
+    counts = {"letters": 1}
+    for other in (facts | {"new": 1}, facts | {"counts": counts}, {name: facts[name] for name in ("block", "digest")}):
+        metadata = table.schema.metadata | {b"block": json.dumps(other).encode()}
+        pq.write_table(table.replace_schema_metadata(metadata), shard)
+        assert ShardsFolder(tmp_path / "out.parquet").facts(1) is None
+
+    status, _, err = run(*arguments)
+
+    assert status == 0, err
+    assert computed == [10, 10, 10, 8]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npy", ".h5", ".zarr"])
+def test_a_folder_that_a_kill_after_the_last_step_left_over_is_told(tmp_path, run, records, monkeypatch, suffix):
+    output = tmp_path / f"out{suffix}"
+    arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", output]
+
+    def killed(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardsFolder, "remove", killed)
+        assert run(*arguments)[0] == 130
+
+    status, _, err = run(*arguments)
+
+    assert status == 2
+    assert f"{output} is there already" in sentence(err)
+    assert f"{output}.shards is left over from making it, and may be removed" in sentence(err)
+
+
+def test_finished_blocks_of_an_interrupted_overwrite_are_not_called_left_over(tmp_path, run, interrupted):
+    arguments, shards = interrupted
+    output = tmp_path / "out.parquet"
+    output.write_bytes(b"precious")
+    os.utime(output, (1, 1))
+
+    status, _, err = run(*arguments)
+
+    assert status == 2 and "is there already; name another file" in sentence(err)
+    assert shards_of(output) == shards
+
+
+def test_blocks_that_one_format_cannot_take_serve_another_after_a_renaming(tmp_path, run, computed):
+    pq.write_table(pa.table({"id": ["a"], "sequence": ["ACGT"], "note": ["x\0y"]}), tmp_path / "in.parquet")
+    arguments = ["--input", tmp_path / "in.parquet", "--output"]
+
+    status, _, err = run(*arguments, tmp_path / "out.h5")
+
+    assert status == 2 and "NUL" in sentence(err)
+    assert f"rename {tmp_path}/out.h5.shards to the name of the other output with .shards behind it" in sentence(err)
+    computed.clear()
+    (tmp_path / "out.h5.shards").rename(tmp_path / "other.parquet.shards")
+    status, _, err = run(*arguments, tmp_path / "other.parquet")
+    assert status == 0, err
+    assert computed == []
+    assert pq.read_table(tmp_path / "other.parquet")["note"].to_pylist() == ["x\0y"]
+
+
+@pytest.mark.parametrize("options", [["--max_length", 6], ["--max_length", 6, "--long", "windows"]])
+def test_blocks_are_smaller_where_a_sequence_has_many_windows(tmp_path, run, records, computed, monkeypatch, options):
+    monkeypatch.setattr(blocks, "MAX_VECTORS", 100)
+
+    status, _, err = run(
+        "--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet", *options
+    )
+
+    assert status == 0, err
+    assert len(computed) > 4  # of 10,000 nt, whose 500 windows would else be one block
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -521,9 +598,13 @@ def test_another_model_of_the_same_name_does_not_go_on_with_the_shards(tmp_path,
         computed.stop_after = 1
         assert run(*arguments, model=model)[0] == 130
         (model / "README.md").write_text("a card is no weight")
-        computed.stop_after = 2
-        assert run(*arguments, model=model)[0] == 130
         os.utime(model / "model.safetensors", (1, 1))
+        computed.clear()
+        computed.stop_after = 1
+        status, _, err = run(*arguments, model=model)
+        assert status == 130 and "2 finished blocks" in sentence(err)
+        weights = model / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
         status, _, err = run(*arguments, model=model)
     finally:
         blocks.MAX_SEQUENCES = blocks_before

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from embedding import blocks
 from embedding.blocks import MAX_NT, MAX_VECTORS, cut_into_blocks, digest, max_nt_of_block
+from hub_code.batching_nucleotide_transformer import Cutting, cut
+from hub_code.tokenization_nucleotide_transformer import nt_vocabulary
 from sequence_files import SequenceBatch
 
 
@@ -67,10 +70,43 @@ def test_a_place_beyond_the_block_is_none():
 
 
 def test_many_vectors_a_sequence_make_smaller_blocks():
-    assert max_nt_of_block(False, "mean", 6, 1) == max_nt_of_block(False, "windows", None, None) == MAX_NT
-    assert max_nt_of_block(False, "windows", 60, 1) == max_nt_of_block(False, "windows", 2, None) == MAX_VECTORS
-    assert max_nt_of_block(False, "windows", None, 10**6) == MAX_NT
-    assert max_nt_of_block(True, "mean", None, None) == 6 * MAX_VECTORS < MAX_NT
+    for long in ("mean", "windows"):
+        assert max_nt_of_block(Cutting(2048, long), per_token=False) == MAX_NT
+        assert max_nt_of_block(Cutting(2048, long, 600, 100), per_token=False) == MAX_NT
+        assert max_nt_of_block(Cutting(2048, long, 60, 3), per_token=False) == 3 * MAX_VECTORS
+        assert max_nt_of_block(Cutting(2, long), per_token=False) == MAX_VECTORS
+    for long in ("truncate", "error"):
+        assert max_nt_of_block(Cutting(2, long), per_token=False) == MAX_NT
+        assert max_nt_of_block(Cutting(2048, long), per_token=True) == MAX_VECTORS
+
+
+FIRST_KMER_ID = nt_vocabulary().index("AAAAAA")
+
+
+@given(
+    st.lists(st.one_of(st.text("ACGT", min_size=1, max_size=90), st.integers(1, 90).map("N".__mul__)), min_size=1),
+    st.sampled_from(["mean", "windows", "truncate"]),
+    st.integers(2, 9),
+    st.integers(1, 48),
+    st.integers(1, 48),
+    st.booleans(),
+)
+def test_however_sequences_are_cut_a_block_of_several_has_few_vectors(
+    sequences, long, max_tokens, window_nt, stride_nt, per_token
+):
+    window_nt = min(window_nt, 6 * (max_tokens - 1))
+    windows = (window_nt, min(stride_nt, window_nt)) if long != "truncate" else (None, None)
+    cutting = Cutting(max_tokens, long, *windows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "MAX_VECTORS", 200)
+        max_nt = max_nt_of_block(cutting, per_token)
+
+    for block in cut_into_blocks(batches(sequences, []), 1000, max_nt):
+        pieces = cut(block.table["sequence"].to_pylist(), cutting, FIRST_KMER_ID, both_strands=False)
+        if len(block) > 1:
+            num_vectors = pieces.num_tokens.sum() if per_token else len(pieces.num_tokens)
+            # The last window of a sequence is not a whole stride further.
+            assert num_vectors <= 200 + len(block) * -(-cutting.window // (max_tokens - 1))
 
 
 def table(**columns) -> pa.Table:

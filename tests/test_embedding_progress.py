@@ -67,13 +67,13 @@ def test_only_one_of_several_processes_shows_a_bar(capfd):
 
 def test_the_summary_adds_up_the_blocks_and_measures_those_of_this_run():
     before = Counts(sequences=2, rows=3, nt=12_000, tokens=2002, replaced=5, truncated=1, computed_tokens=2000)
-    now = Counts(sequences=1, rows=1, nt=600, tokens=101, computed_tokens=101, padding_tokens=191, repeats=1)
+    now = Counts(sequences=1, rows=1, nt=600, tokens=101, computed_tokens=101, padding_tokens=191, repeated_pieces=1)
 
     told = str(Summary(Path("o.parquet"), Counts.total([before, now]), now, 2, 1, 0.5, 4, "torch"))
 
     assert told.splitlines() == [
         "3 sequences, 4 windows, 12,600 nt, 2,103 tokens",
-        "letters read as N: 5, truncated: 1, repeats computed once: 1, padding: 8.3 %",
+        "letters read as N: 5, truncated: 1, pieces like another of their block, computed once: 1, padding: 8.3 %",
         "1 of 2 blocks were there from an earlier run",
         "0.5 s without start-up, 202 tokens/s, 4 processes, backend torch",
         "o.parquet",

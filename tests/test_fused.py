@@ -144,6 +144,7 @@ def test_a_vector_does_not_depend_on_the_padding_nor_on_which_attention_is_taken
 
 def test_running_it_changes_neither_the_weights_nor_the_next_result(model):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    version = weights_version(model)
     encoder = FusedEncoder(model)
     ids, mask = random_batch(12, 7)
     first = [encoder(ids, mask, layer) for layer in range(LAYERS + 1)]
@@ -152,7 +153,7 @@ def test_running_it_changes_neither_the_weights_nor_the_next_result(model):
         assert torch.equal(a, b) and not a.requires_grad
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    assert encoder.version == weights_version(model)
+    assert version == weights_version(model)
 
 
 def test_a_result_stays_what_it_is_whatever_is_computed_next(model):
@@ -227,7 +228,14 @@ def replace_a_parameter(model):
     model.encoder.layer[0].LayerNorm.weight = nn.Parameter(torch.full((32,), 0.5))
 
 
+def merge_an_adapter(model):
+    lora = get_peft_model(model, LoraConfig(target_modules=["query", "value"], init_lora_weights=False))
+    assert lora.merge_and_unload() is model
+
+
 CHANGES = {
+    "through data": lambda model: [p.data.mul_(1.1) for p in model.parameters()],
+    "an adapter merged by peft": merge_an_adapter,
     "in place": write_in_place,
     "in inference mode": write_in_inference_mode,
     "a step of training": train_a_step,
@@ -244,10 +252,11 @@ def test_weights_that_have_changed_are_noticed(model, change):
     ids, mask = random_batch(12, 30)
     before = backend(ids, mask, -1)
     assert_same(before, states_of(model, ids, mask), mask)
-    encoder = backend.encoder
-    backend(ids, mask, -1)
-    assert backend.encoder is encoder  # made once for the same weights
+    state = backend.state
+    backend.refresh()
+    assert backend.state is state  # made once for the same weights
     change(model)
+    backend.refresh()
     after = backend(ids, mask, -1)
     assert_same(after, states_of(model, ids, mask), mask)
     assert (after - before)[mask.bool()].abs().max() > 1e-3
@@ -257,11 +266,13 @@ def test_a_new_weight_at_the_address_of_an_old_one_is_noticed():
     # Tensors as large as these are given back to the system at once, and the next one often gets their address.
     model = make_model(hidden_size=512, num_hidden_layers=1)
     query = model.encoder.layer[0].attention.self.query
+    backend = FusedBackend(model)
     for _ in range(5):
-        encoder = FusedEncoder(model)
+        state = backend.state
         query.weight = None
         query.weight = nn.Parameter(torch.randn(512, 512))
-        assert encoder.version != weights_version(model)
+        backend.refresh()
+        assert backend.state is not state
 
 
 def test_an_encoder_made_of_inference_tensors_runs(model):
@@ -270,6 +281,14 @@ def test_an_encoder_made_of_inference_tensors_runs(model):
         ids, mask = random_batch(12, 30)
         assert all(parameter.is_inference() for parameter in clone.parameters())
         assert_same(FusedBackend(clone)(ids, mask, -1), states_of(model, ids, mask), mask)
+
+
+def test_autocast_of_the_caller_changes_nothing(model):
+    encoder = FusedEncoder(model)
+    ids, mask = random_batch(12, 30)
+    expected = encoder(ids, mask, LAYERS)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(encoder(ids, mask, LAYERS), expected)
 
 
 # --- what it is not for
@@ -337,6 +356,7 @@ def test_an_adapter_or_a_precision_that_comes_later_is_computed_by_the_model_its
     ids, mask = random_batch(12, 30)
     before = backend(ids, mask, -1)
     change(model)
+    backend.refresh()
     got, expected = backend(ids, mask, -1), states_of(model, ids, mask)
     assert_same(got, expected, mask, tolerance=0)
     assert got.dtype != before.dtype or (got - before).abs().max() > 0.01

@@ -235,6 +235,21 @@ def test_a_pipeline_loaded_by_remote_code_and_saved_again_serves_both_pipelines(
     assert_equal(np.load(tmp_path / "results.npz"), expected, expected.keys())
 
 
+BACKENDS = """
+import sys
+from transformers import pipeline
+
+for task in ("dna-embedding", "dna-classification"):
+    assert pipeline(task, model=sys.argv[1], trust_remote_code=True, device="cpu").backend == "fused"
+print("all of it")
+"""
+
+
+def test_the_code_beside_the_weights_is_as_fast_as_that_of_this_repository(checkpoint, tmp_path):
+    # transformers loads model and pipeline from two copies of the folder, with classes of their own.
+    run_elsewhere(tmp_path / "work", BACKENDS, checkpoint)
+
+
 # Its arguments are (checkpoint of tokens, checkpoint of several labels, sequence, file for the results).
 OTHER_HEADS = """
 import json, sys

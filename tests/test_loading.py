@@ -130,6 +130,18 @@ def test_a_vocabulary_that_is_not_that_of_6_mers_is_refused(published):
         load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
 
 
+def test_a_tokenizer_whose_6_mers_are_in_another_order_is_refused(published):
+    # Ids are computed from the letters, which would pass over what such a file says.
+    folder, _ = published("v2")
+    vocabulary = VOCABULARY["v2"]
+    swapped = [*vocabulary[:6], vocabulary[7], vocabulary[6], *vocabulary[8:]]
+    other = Tokenizer(WordLevel({token: i for i, token in enumerate(swapped)}, unk_token="<unk>"))
+    PreTrainedTokenizerFast(tokenizer_object=other, unk_token="<unk>").save_pretrained(folder)
+
+    with pytest.raises(ValueError, match="whose 6-mers are not those of a Nucleotide Transformer, in the order"):
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
+
+
 @pytest.mark.parametrize("file_name", ["vocab.txt", "tokenizer.json"])
 def test_another_esm_such_as_one_of_proteins_is_refused(published, file_name):
     amino_acids = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]

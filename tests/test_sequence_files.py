@@ -6,6 +6,7 @@ import lzma
 import random
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import xopen
+from Bio import BiopythonWarning, SeqIO
 from Bio.bgzf import BgzfWriter
+from Bio.Seq import Seq
 from datasets.data_files import DataFilesDict, DataFilesList
 from datasets.packaged_modules.fasta.fasta import Fasta
 from hypothesis import given
@@ -246,6 +249,31 @@ def test_all_values_of_csv_are_kept_as_they_are_written(tmp_path):
     ]
 
 
+def test_white_space_in_a_sequence_of_a_table_is_dropped_as_in_fasta(tmp_path):
+    sequences = ["GG TT", "\tAC\r\nGT \v\f", "ACGT"]
+    pq.write_table(pa.table({"sequence": sequences, "note": sequences}), tmp_path / "in.parquet")
+    expected = ["GGTT", "ACGT", "ACGT"]
+    rows = rows_of(tmp_path / "in.parquet")
+    assert [row["sequence"] for row in rows] == expected and [row["note"] for row in rows] == sequences
+    pq.write_table(pa.table({"sequence": pa.array(sequences).dictionary_encode()}), tmp_path / "in.parquet")
+    assert [row["sequence"] for row in rows_of(tmp_path / "in.parquet")] == expected
+    for name, text in (
+        ("in.csv", 'id,sequence\na, GG TT\nb,"AC\nGT"\n'),
+        ("in.tsv", "id\tsequence\na\tGG TT \nb\tACGT\n"),
+        ("in.jsonl", '{"id": "a", "sequence": "GG TT"}\n{"id": "b", "sequence": "\\nACGT"}\n'),
+    ):
+        assert [row["sequence"] for row in rows_of(write(tmp_path / name, text))] == expected[:2]
+
+
+def test_a_quote_in_tsv_is_a_letter_like_any_other(tmp_path):
+    path = write(tmp_path / "in.tsv", 'id\tnote\tsequence\r\na\t"5 prime\tAC\r\nb\tan "end"\tGT\r\nc\t"x"\tTT\r\n')
+    assert rows_of(path) == [
+        {"id": "a", "sequence": "AC", "note": '"5 prime'},
+        {"id": "b", "sequence": "GT", "note": 'an "end"'},
+        {"id": "c", "sequence": "TT", "note": '"x"'},
+    ]
+
+
 def test_columns_are_named_and_another_column_of_the_name_id_or_sequence_is_left_out(tmp_path):
     path = write(tmp_path / "in.csv", "id,name,sequence,dna,species\n1,a,x,AC,fly\n2,b,y,GT,mouse\n")
     reader = opened(path, sequence_column="dna", id_column="name")
@@ -321,6 +349,27 @@ def test_genbank_gives_each_cds_joined_on_its_strand_with_the_best_id_that_it_ha
     assert batch.place(1) == f"{path}, CDS 2 (L_2)"
 
 
+@pytest.mark.parametrize("codon_start", [1, 2, 3])
+@pytest.mark.parametrize("location", ["<1..14", "complement(3..>16)", "join(<1..4,8..17)"])
+def test_a_partial_cds_begins_with_its_first_whole_codon(tmp_path, location, codon_start):
+    """Biopython cuts it there, too, before it translates."""
+    sequence = "ACCGGTTTACGATTAGCCTG"
+    features = f"     CDS             {location}\n                     /codon_start={codon_start}"
+    path = write(tmp_path / "in.gb", genbank_record("CHR1", sequence, features))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BiopythonWarning)  # of the first line
+        record = SeqIO.read(path, "genbank")
+    cds = next(feature for feature in record.features if feature.type == "CDS")
+
+    (row,) = rows_of(path)
+
+    assert len(row["sequence"]) == 14 - (codon_start - 1)
+    whole = row["sequence"][: len(row["sequence"]) // 3 * 3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BiopythonWarning)  # of a codon that is cut off at the end
+        assert Seq(whole).translate() == cds.translate(record.seq, cds=False)
+
+
 def read_by_a_process(content: bytes, **arguments) -> subprocess.CompletedProcess:
     code = (
         "from sequence_files import InputArguments, open_sequences\n"
@@ -373,6 +422,12 @@ def test_a_pipe_with_a_name_is_read_once(text, form):
     command = f'"{sys.executable}" -c "{code}" <(printf "{text}")'
     result = subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True)
     assert result.stdout == "None [[{'id': 'a', 'sequence': 'AC'}]]\n", result.stderr
+
+
+def test_the_help_says_that_other_columns_of_the_names_id_and_sequence_are_left_out():
+    text = " ".join(HfArgumentParser(InputArguments).format_help().split())
+    assert "it is called sequence here, and another of that name is left out" in text
+    assert "it is called id in what is written, and another of that name is left out" in text
 
 
 def test_the_arguments_come_from_the_command_line():

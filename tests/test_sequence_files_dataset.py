@@ -44,6 +44,12 @@ def test_a_folder_of_plain_files_is_a_data_set_too_whose_numbers_stay_numbers(tm
     assert batch.table.to_pylist() == [{"id": "7", "sequence": "AC"}, {"id": "8", "sequence": "GT"}]
 
 
+def test_white_space_in_a_sequence_of_a_data_set_is_dropped(tmp_path, write_dataset):
+    folder = write_dataset(tmp_path / "data", {"test": [{"sequence": "AC GT\n", "label": 0}]}, FEATURES)
+    (batch,) = opened(folder)
+    assert batch.table["sequence"].to_pylist() == ["ACGT"]
+
+
 @pytest.mark.parametrize(
     ("rows", "arguments", "told"),
     [
@@ -54,6 +60,7 @@ def test_a_folder_of_plain_files_is_a_data_set_too_whose_numbers_stay_numbers(tm
         (ROWS, {"dataset_split": "test", "sequence_column": "dna"}, "no column 'dna', only sequence, label"),
         ({"test": []}, {}, "split test: it is empty"),
         ({"test": [{"sequence": "AC", "label": 0}, {"sequence": None, "label": 0}]}, {}, "split test, row 1 (1): no"),
+        ({"test": [{"sequence": "NA", "label": 0}]}, {}, "split test, row 0 (0): no sequence (NA)"),
         ({"test": [{"sequence": "AX", "label": 0}]}, {}, "split test, row 0 (0): 'X' at position 1"),
     ],
 )

@@ -80,11 +80,21 @@ FAULTY = {
         ("id,sequence\na,AC\nb,\n", ["row 1 (b)", "no sequence"]),
         ("id,sequence\na,AC\n,GT\n", ["row 1", "no id in column 'id'"]),
         ("id,sequence\na,AC\nb,GX\n", ["row 1 (b)", "'X' at position 1"]),
-        ("id,sequence\na, AC\n", ["row 0 (a)", "' ' at position 0"]),
+        ("id,sequence\na,AC\nb, \n", ["row 1 (b)", "no sequence"]),
+        ("id,sequence\na,A CX\n", ["row 0 (a)", "'X' at position 2"]),
+        ("id,sequence\na,AC\nb,NA \n", ["row 1 (b)", "no sequence (NA)"]),
+        ("id,sequence\na,AX\nb,NA\n", ["row 0 (a)", "'X' at position 1"]),
         ('id,sequence,d\na,AC,"x\nb,GT,y\n', ["row 0", "a quote is not closed"]),
         ("id,id\na,AC\n", ["two columns are called 'id'"]),
         ("id,sequence,embedding\na,AC,1\n", ["'embedding'", "rename"]),
         (b"id,sequence\na,AC\nb\xff,AC\n", ["not UTF-8", "line 3"]),
+    ],
+    "in.tsv": [
+        (
+            "id\tsequence\na\tAC\nb\tGT\t1\n",
+            ["row 1 ('b\\tGT\\t1')", "3 fields, but the header has 2; mend the line."],
+        ),
+        ('id\tsequence\na\tAC\nb\t"GT"\n', ["row 1 (b)", "'\"' at position 0"]),
     ],
     "in.jsonl": [
         ("\n \n", ["white space"]),
@@ -101,6 +111,7 @@ FAULTY = {
     ],
     "in.txt": [
         ("\n \n", ["no sequences"]),
+        ("AC GT\n", ["row 0 (0)", "' ' at position 2"]),
         ("AC\n\nACZ\n", ["row 1 (1)", "'Z' at position 2"]),
         (b"AC\nA\xff\n", ["not UTF-8", "line 2"]),
     ],
@@ -132,6 +143,24 @@ def test_faults_of_fasta_are_found_at_the_borders_of_blocks_too(tmp_path, monkey
     message = fault_of(write(tmp_path / "in.fa", content))
     if "before the first" not in parts[-1]:  # of which only the block is shown
         assert all(part in message for part in parts)
+
+
+@pytest.mark.parametrize("text", ["NA", "na", "NaN", "nan", "N/A", "n/a", "null", "NULL", "None", "none", "<NA>"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_a_sequence_that_a_table_says_is_missing_is_no_dna(tmp_path, suffix, text):
+    path = tmp_path / f"in{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.table({"id": ["a", "b"], "sequence": ["AC", text]}), path)
+    elif suffix == ".jsonl":
+        write(path, f'{{"id": "a", "sequence": "AC"}}\n{{"id": "b", "sequence": "{text}"}}\n')
+    else:
+        write(path, f"id,sequence\na,AC\nb,{text}\n".replace(",", "," if suffix == ".csv" else "\t"))
+    assert fault_of(path) == f"{path}, row 1 (b): no sequence ({text}); remove the record or complete it."
+
+
+def test_a_record_of_the_letters_na_is_dna_where_nothing_is_written_for_what_is_missing(tmp_path):
+    assert read(write(tmp_path / "in.fa", ">a\nNA\n>b\nnan\n")) == 2
+    assert read(write(tmp_path / "in.fq", "@a\nNA\n+\nII\n")) == 1
 
 
 def broken_files(folder: Path):
@@ -276,6 +305,16 @@ def test_names_of_columns_are_checked(tmp_path):
     path = write(tmp_path / "in.csv", "id,sequence\na,AC\n")
     assert "no column 'name', only id, sequence; name one as --id_column" in fault_of(path, id_column="name")
     assert "cannot hold the ids and the sequences" in fault_of(path, id_column="sequence")
+
+
+@pytest.mark.parametrize("codon_start", ["0", "4", "x"])
+def test_a_codon_start_that_is_none_is_refused(tmp_path, codon_start):
+    features = (
+        f"FEATURES             Location/Qualifiers\n     CDS             1..6\n{' ' * 21}/codon_start={codon_start}\n"
+    )
+    head = f"LOCUS       CHR 8 bp DNA linear BCT 01-JAN-2020\nVERSION     CHR\n{features}"
+    path = write(tmp_path / "in.gb", f"{head}ORIGIN\n        1 acgtacgt\n//\n")
+    assert f"the codon_start of its CDS CHR.1 is '{codon_start}', not 1, 2 or 3" in fault_of(path)
 
 
 @pytest.mark.parametrize(("features", "told"), [("join(3..6,OTHER.1:1..4)", "its CDS CHR.1 cannot be cut out")])

@@ -9,7 +9,9 @@ import pytest
 from Bio.bgzf import BgzfWriter
 from Bio.Seq import Seq
 
+from hub_code.encoding_nucleotide_transformer import reverse_complement
 from sequence_files import InputArguments, SequenceFileError, open_sequences
+from sequence_files.regions import COMPLEMENT
 
 CHROMOSOMES = {
     name: "".join(random.Random(name).choices("ACGTNacgtnRYkm", k=nt))
@@ -74,6 +76,19 @@ def test_regions_are_cut_out_0_based_half_open_on_their_strand(tmp_path, genome,
 def test_three_columns_are_enough_and_may_be_set_apart_by_spaces(tmp_path, genome):
     bed = write_bed(tmp_path, "chr2 3 9\r\nchr1 0 7\r\n")
     assert rows_of(genome, bed) == [expected_row("chr2", 3, 9), expected_row("chr1", 0, 7)]
+
+
+@pytest.mark.parametrize("name", ["track1", "tracks", "browser_2", "trackbrowser"])
+def test_a_contig_whose_name_begins_with_track_or_browser_is_no_line_of_a_browser(tmp_path, name):
+    (tmp_path / "genome.fa").write_text(f">{name}\nACGTAC\n")
+    bed = write_bed(tmp_path, f"track\nbrowser hide all\ntrack\tname=x\n#{name}\t0\t1\n{name}\t1\t4\n{name} 0 2\n")
+    assert [row["sequence"] for row in rows_of(tmp_path / "genome.fa", bed)] == ["CGT", "AC"]
+
+
+def test_the_other_strand_is_that_of_the_models_encoding():
+    letters = "ACGTUNacgtun"
+    for sequence in (letters, *letters):
+        assert sequence.translate(COMPLEMENT)[::-1] == reverse_complement(sequence)
 
 
 @pytest.mark.parametrize(
