@@ -234,7 +234,7 @@ def merge_an_adapter(model):
 
 
 CHANGES = {
-    "through data": lambda model: [p.data.mul_(1.1) for p in model.parameters()],
+    "through data": lambda model: model.encoder.layer[0].attention.self.query.weight.data.mul_(1.5),
     "an adapter merged by peft": merge_an_adapter,
     "in place": write_in_place,
     "in inference mode": write_in_inference_mode,
