@@ -315,8 +315,9 @@ class DNAEmbeddingPipeline(Pipeline):
         with logging.tqdm(total=len(sequences), unit=" sequences", disable=not show_progress) as bar:
             for embeddings in self._stream(sequences, BUFFER_SEQUENCES, batch_size, settings):
                 self._count(embeddings.num_replaced)
-                rows += _vectors_of_sequences(embeddings, settings["pooling"], settings["long"])
-                bar.update(len(rows) - bar.n)
+                more = _vectors_of_sequences(embeddings, settings["pooling"], settings["long"])
+                rows += more
+                bar.update(len(more))
         if settings["pooling"] == "none" or settings["long"] == "windows":
             return rows
         return np.stack(rows) if rows else np.empty((0, self.model.config.hidden_size), np.float32)

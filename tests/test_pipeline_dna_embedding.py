@@ -17,6 +17,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoModel, AutoTokenizer, pipeline
 from transformers.pipelines.pt_utils import KeyDataset
+from transformers.utils import logging as logging_of_transformers
 
 from hub_code import (
     DNAEmbeddingPipeline,
@@ -750,6 +751,14 @@ def test_a_thread_that_begins_meanwhile_has_all_cores(v2_folder):
 def test_encode_of_what_is_no_sequences_names_its_type(pipe, value):
     with pytest.raises(ValueError, match=type(value).__name__):
         pipe.encode(value)
+
+
+def test_encode_goes_without_the_bars_of_transformers(pipe):
+    logging_of_transformers.disable_progress_bar()
+    try:
+        assert pipe.encode(["ACGT", "AC"], show_progress=True).shape == (2, 32)
+    finally:
+        logging_of_transformers.enable_progress_bar()
 
 
 def test_encode_takes_a_generator(pipe):
