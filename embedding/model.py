@@ -65,6 +65,7 @@ def made_by(
     return {
         "model": files.published_name,
         "revision": files.commit,
+        "weights": files.commit or _digest(files),
         **args.plan_settings,
         "max_length": args.max_length or config.max_tokens,
         "dtype": args.dtype,
