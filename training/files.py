@@ -54,8 +54,11 @@ LONGEST_CAUSE_SHOWN = 200
 INTEGERS = r"^(0|-?[1-9][0-9]{0,17})$"
 DECIMALS = r"^-?((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^-?([nN][aA][nN]|[iI][nN][fF])$"
 
-# What the readers raise for files that they cannot read.
-_FAULTS = (DatasetGenerationError, OSError, EOFError, ValueError, TypeError, zlib.error, lzma.LZMAError, csv.Error)
+# What the readers raise for files that they cannot read; the JSON reader with pandas 2 an AttributeError, too.
+_FAULTS = (
+    *(DatasetGenerationError, OSError, EOFError, ValueError, TypeError, AttributeError),
+    *(zlib.error, lzma.LZMAError, csv.Error),
+)
 
 csv.field_size_limit(sys.maxsize)  # the default is 131,072 letters, and sequences may be longer
 
