@@ -505,9 +505,10 @@ def _leave_threads_of_parent() -> None:
 
 def _vectors_of_sequences(embeddings: Embeddings, pooling: str, long: str) -> list[Any]:
     """(hidden,) each; of tokens (tokens, hidden), of windows (windows, hidden), and of both a list of the former."""
-    rows = list(embeddings.vectors)
     if pooling == "none":
         rows = np.split(embeddings.vectors, np.cumsum(embeddings.num_tokens)[:-1])
+    else:
+        rows = list(embeddings.vectors)
     if long != "windows":
         return rows
     begins = begins_of(embeddings.sequence).tolist()
