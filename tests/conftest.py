@@ -97,6 +97,18 @@ def launch(environment):
     return run
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Models this small lose more by sharing their work than they gain, above all on a busy machine."""
+
+    import torch  # here, for most tests of the suite do without it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def run_train(monkeypatch, capfd):
     """A function that runs train.py in this process: status, output, errors."""

@@ -33,13 +33,7 @@ needs_compiler = pytest.mark.skipif(
 compiled = pytest.param("compile", marks=[pytest.mark.slow, needs_compiler])
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Models this small lose more by sharing their work than they gain, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_model(cls=NucleotideTransformerModel, **kwargs):

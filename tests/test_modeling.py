@@ -72,13 +72,7 @@ V1 = {key: value for key, value in V2.items() if key not in ("add_bias_fnn", "au
 PUBLISHED = {"v2": V2, "v1": V1}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Models this small lose more by sharing their work than they gain, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def random_weights(config: dict, seed: int = 0) -> dict[str, np.ndarray]:

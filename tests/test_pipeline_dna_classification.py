@@ -24,13 +24,7 @@ V1 = {"position_embedding_type": "absolute", "max_position_embeddings": 1002, "v
 SEQUENCES = ["ATGGTAGCTACATCATCTNNA", "G", "acguac" * 30, "TTTTTTA" * 9, "ATG RYK"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Models this small lose more by sharing their work than they gain, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module", params=[{}, V1], ids=["v2", "v1"])

@@ -34,13 +34,7 @@ LAYERS = 3
 V1 = {"position_embedding_type": "absolute", "max_position_embeddings": 1002, "vocab_size": 4105}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Models this small lose more by sharing their work than they gain, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def write_checkpoint(folder, **kwargs):
