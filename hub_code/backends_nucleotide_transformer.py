@@ -1,5 +1,6 @@
 """A model, and how it is to be run -> a function from batches of tokens to hidden states."""
 
+import functools
 import threading
 import warnings
 from typing import Any, Protocol
@@ -189,10 +190,17 @@ class OpenVINOBackend:
             )
         graph = frontend.convert(frontend.load(decoder))
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-        return self.openvino.Core().compile_model(graph, "CPU", settings)
+        return _core(self.openvino).compile_model(graph, "CPU", settings)
 
     def __reduce__(self):
         return OpenVINOBackend, (self.model,)
+
+
+@functools.cache
+def _core(openvino):
+    # One for the process, never freed: its CPU plugin sets the stack on which this thread's signals are handled, and
+    # with several of them, freed in the order in which they were made, the next signal would be a segmentation fault.
+    return openvino.Core()
 
 
 class _OneLayer(torch.nn.Module):

@@ -2,9 +2,11 @@
 
 import pickle
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ from hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, buil
 LAYERS = 2
 V1 = {"position_embedding_type": "absolute", "max_position_embeddings": 1002, "vocab_size": 4105}
 CLS, PAD = 3, 1
+REPOSITORY = Path(__file__).parent.parent
 
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch.compile needs a C++ compiler"
@@ -178,6 +181,27 @@ def test_openvino_tells_nobody_that_it_is_used(monkeypatch):
         monkeypatch.setattr(openvino_telemetry.Telemetry, name, lambda *args, **kwargs: told.append(args))
     assert_as_by_the_model(make_backend("openvino", make_model(num_hidden_layers=1)), 5)
     assert told == []
+
+
+def test_a_signal_is_handled_after_backends_by_openvino_are_gone(environment):
+    code = """
+import faulthandler, gc, os, signal, torch
+from tests.test_backends import make_backend, make_model
+
+faulthandler.enable()
+backends = [make_backend("openvino", make_model()) for _ in range(3)]
+for i in range(3):
+    backends[i](torch.full((1, 2), 7), None, -1)
+while backends:
+    backends.pop(0)
+    gc.collect()
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert (result.returncode, result.stdout) == (0, "handled\n"), result.stderr
 
 
 # --- in a pipeline
