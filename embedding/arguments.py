@@ -51,7 +51,8 @@ class EmbedArguments:
         default="mean",
         metadata={
             "help": "A sequence of more tokens than --max_length: mean (of windows, weighted by their tokens), "
-            "windows (a row each, with start and end in nt, 0-based half-open), truncate (its begin alone), error."
+            "windows (a row each, with window_start and window_end in nt, 0-based half-open), truncate (its begin "
+            "alone), error."
         },
     )
     window_nt: int | None = field(

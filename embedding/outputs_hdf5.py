@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from embedding.outputs_rows import Column, FormatError, Part, ShardRows
+from embedding.shards import WINDOW_COLUMNS
 
 if TYPE_CHECKING:  # an extra
     import h5py
@@ -140,7 +141,7 @@ def write_h5ad(rows: ShardRows, path: Path, made_by: dict[str, Any]) -> None:
                 _write(dataset, part, values[column])
             ids = values[index]
             if rows.with_windows:
-                start, end = (part.columns[name].to_pylist() for name in ("start", "end"))
+                start, end = (part.columns[name].to_pylist() for name in WINDOW_COLUMNS)
                 ids = np.array([f"{i}:{a}-{b}" for i, a, b in zip(ids, start, end, strict=True)], dtype=object)
             _write(names, part, ids)
             disk.check()

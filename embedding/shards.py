@@ -23,6 +23,9 @@ FACTS = b"block"
 NUM_VECTORS = b"num_vectors"
 WITH_WINDOWS = b"with_windows"
 
+# Where a window lies in its sequence, in nt, 0-based half-open.
+WINDOW_COLUMNS = ("window_start", "window_end")
+
 # Vectors of a row group: what a reader of the file has to hold at once, a few times over. Row groups are whole rows,
 # so that with --per_token one long sequence may be more.
 ROW_GROUP_BYTES = 16 << 20
@@ -32,7 +35,7 @@ def added_columns(*, with_windows: bool, per_token: bool) -> list[str]:
     """Names of the columns that stand beside those of the source, in a shard or in an output of any format."""
     return [
         "embedding",
-        *(["start", "end"] if with_windows else []),
+        *(WINDOW_COLUMNS if with_windows else []),
         *(["num_tokens", "offset"] if per_token else []),  # of the formats whose vectors are one array
     ]
 
@@ -64,7 +67,7 @@ def shard_schema(
             there (pandas its index, `datasets` its features) speaks of other columns.
         hidden_size: Numbers a vector.
         output_dtype: `"float32"` or `"float16"`.
-        with_windows: Whether a row is a window, so that it has a `start` and an `end`.
+        with_windows: Whether a row is a window, so that it has a `window_start` and a `window_end`.
         per_token: Whether a row has a vector for each token.
 
     Raises:
@@ -77,7 +80,7 @@ def shard_schema(
     return pa.schema(
         [
             *(field.remove_metadata() for field in source),
-            *([pa.field("start", pa.int64()), pa.field("end", pa.int64())] if with_windows else []),
+            *(pa.field(name, pa.int64()) for name in WINDOW_COLUMNS if with_windows),
             pa.field("embedding", pa.list_(vector) if per_token else vector),
         ],
         metadata={WITH_WINDOWS: json.dumps(with_windows).encode()},
@@ -85,7 +88,7 @@ def shard_schema(
 
 
 def has_windows(schema: pa.Schema) -> bool:
-    """Whether `start` and `end` are those of windows: without windows they may be columns of the source."""
+    """Whether the rows are windows: if not, the source may have columns of the names that these add."""
     return json.loads(schema.metadata[WITH_WINDOWS])
 
 
@@ -180,7 +183,7 @@ def _shard_table(rows: pa.Table, embeddings: Embeddings, schema: pa.Schema) -> p
         column = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), column)
     added = {"embedding": column}
     if has_windows(schema):
-        added |= {"start": pa.array(embeddings.start), "end": pa.array(embeddings.end)}
+        added |= dict(zip(WINDOW_COLUMNS, map(pa.array, (embeddings.start, embeddings.end)), strict=True))
     source = rows.select([name for name in schema.names if name not in added]).take(pa.array(embeddings.sequence))
     arrays = [added[name] if name in added else source[name] for name in schema.names]
     return pa.Table.from_arrays(arrays, schema=schema)

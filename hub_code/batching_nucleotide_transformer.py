@@ -56,30 +56,43 @@ class Cutting:
 
 
 @dataclass(frozen=True)
-class Pieces:
+class Strand:
     """
-    What the model is to see of some sequences; of each sequence at least one piece, in order.
+    The pieces of one strand of some sequences; of each sequence at least one, in order.
 
     Args:
         sequence: int64 (pieces,), which sequence a piece is of.
-        start, end: int64 (pieces,), where it lies there, in nt that are no white space, 0-based half-open.
         num_tokens: int64 (pieces,), `<cls>` included.
+        distinct: int64 (pieces,), which of `Pieces.first` and `Pieces.last` are its tokens.
+    """
+
+    sequence: np.ndarray
+    num_tokens: np.ndarray
+    distinct: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """
+    What the model is to see of some sequences.
+
+    Args:
+        strands: The sequences' own; and, where both are wanted, the other one.
+        start, end: int64 (pieces of the first strand,), where they lie in their sequences, in nt that are no white
+            space, 0-based half-open.
         ids: uint16, the tokens of all distinct pieces, without `<cls>`.
         first, last: int64 (distinct,), where the tokens of each begin and end in `ids`.
-        strands: int64 (pieces, 1 or 2), which distinct piece each one is, and its reverse complement.
         num_sequences: int.
         num_replaced: int, letters read as N that are none.
         num_truncated: int, sequences of which the end was cut off.
     """
 
-    sequence: np.ndarray
+    strands: tuple[Strand, ...]
     start: np.ndarray
     end: np.ndarray
-    num_tokens: np.ndarray
     ids: np.ndarray
     first: np.ndarray
     last: np.ndarray
-    strands: np.ndarray
     num_sequences: int
     num_replaced: int
     num_truncated: int
@@ -94,60 +107,63 @@ def cut(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int, both_str
     """
     Cut what is long, turn all into tokens, and find what repeats.
 
+    For a mean the other strand is cut as if it had been given, from its own beginning, so that it makes no difference
+    which of the two was. Otherwise its pieces are those of the first strand, in the same order.
+
     Raises:
         SequenceError: For what is no string, is empty, or is long where that is an error.
     """
     texts = _windows(sequences, cutting, first_kmer_id)
     encoded = _encode(texts, first_kmer_id)
-    sequence, start = texts.sequence, texts.start
     empty = np.flatnonzero(encoded.num_nt == 0)
     if len(empty):
-        raise SequenceError(int(sequence[empty[0]]), "Got an empty sequence, which has no embedding; leave it out.")
-
-    # N is a token of its own, so that a stretch of them is more tokens than a window of 6-mers.
-    first, last, end = encoded.starts, encoded.ends, start + encoded.num_nt
-    owner = np.arange(len(first))  # which text a piece is of
+        index = int(texts.sequence[empty[0]])
+        raise SequenceError(index, "Got an empty sequence, which has no embedding; leave it out.")
     capacity = cutting.max_tokens - 1
-    too_long = last - first > capacity
-    if too_long.any():
-        if cutting.long == "error":
-            index = int(np.flatnonzero(too_long)[0])
-            raise SequenceError(index, _too_long(sequences[index], cutting, int(encoded.num_tokens[index]) + 1))
-        counts = np.where(too_long & (cutting.long != "truncate"), -(-(last - first) // capacity), 1)
-        owner, which = owners_and_ranks(counts)
-        text_first, text_start = first, start
-        first = text_first[owner] + capacity * which
-        last = np.minimum(first + capacity, last[owner])
-        start, end, sequence = text_start[owner], end[owner], sequence[owner]
-        num_nt = np.where(
-            np.arange(first_kmer_id + 4**KMER + len("ATCGN")) < first_kmer_id + 4**KMER, KMER, 1
-        )  # by id
-        for piece in np.flatnonzero(too_long[owner]):
-            start[piece] += num_nt[encoded.ids[text_first[owner[piece]] : first[piece]]].sum()
-            end[piece] = start[piece] + num_nt[encoded.ids[first[piece] : last[piece]]].sum()
+    too_long = encoded.num_tokens > capacity  # N is a token of its own, and a stretch of them more than 6-mers are
+    if cutting.long == "error" and too_long.any():
+        index = int(np.flatnonzero(too_long)[0])
+        raise SequenceError(index, _too_long(sequences[index], cutting, int(encoded.num_tokens[index]) + 1))
+    owner, first, last = _cut_tokens(encoded, capacity, cutting.long == "truncate")
+    start, end = _places(texts, encoded, owner, first, last, first_kmer_id)
 
-    ids, firsts, lasts = encoded.ids, first, last
+    ids, sequence, spans = encoded.ids, texts.sequence, [(owner, first, last)]
     if both_strands:
-        backward = _encode(_OtherStrands(texts, owner, start, end), first_kmer_id)
+        if cutting.long == "mean":
+            backward = _encode(_OtherStrands(texts), first_kmer_id)
+            other, others_first, others_last = _cut_tokens(backward, capacity, False)
+        else:
+            backward = _encode(_OtherStrandsOfPieces(texts, owner, start, end), first_kmer_id)
+            other, others_first, others_last = owner, backward.starts, backward.ends
+        spans.append((other, others_first + len(ids), others_last + len(ids)))
         ids = np.concatenate((ids, backward.ids))
-        firsts = np.concatenate((firsts, backward.starts + len(encoded.ids)))
-        lasts = np.concatenate((lasts, backward.ends + len(encoded.ids)))
+    firsts, lasts = (np.concatenate([span[i] for span in spans]) for i in (1, 2))
     distinct, inverse = _distinct(ids, firsts, lasts)
     cut_off = np.union1d(sequence[too_long], texts.truncated) if cutting.long == "truncate" else ()
     return Pieces(
-        sequence=sequence,
+        strands=tuple(
+            Strand(sequence[owner], last - first + 1, own)
+            for (owner, first, last), own in zip(spans, np.split(inverse, [len(first)]), strict=False)
+        ),
         start=start,
         end=end,
-        num_tokens=last - first + 1,
         ids=ids,
         first=firsts[distinct],
         last=lasts[distinct],
-        strands=inverse.reshape(-1, len(first)).T,
         num_sequences=len(sequences),
         # Windows overlap: letters of what was cut into them were counted before.
         num_replaced=texts.num_replaced + int(encoded.num_replaced[texts.num_nt == 0].sum()),
         num_truncated=len(cut_off),
     )
+
+
+def _cut_tokens(encoded: TokenIds, capacity: int, truncate: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of every piece of at most `capacity` tokens: which text it is of, and where in the ids it begins and ends."""
+    first, last = encoded.starts, encoded.ends
+    counts = np.ones(len(first), np.int64) if truncate else np.maximum(1, -(-(last - first) // capacity))
+    owner, which = owners_and_ranks(counts)
+    first = first[owner] + capacity * which
+    return owner, first, np.minimum(first + capacity, last[owner])
 
 
 class _Texts:
@@ -179,6 +195,24 @@ class _Texts:
 
 
 class _OtherStrands:
+    """The texts of the other strand, windows of it counted from its own beginning; made when they are asked for."""
+
+    def __init__(self, texts: _Texts):
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, i: int) -> str:
+        texts = self.texts
+        text, num_nt = texts.sequences[texts.sequence[i]], texts.num_nt[i]
+        if num_nt:
+            end = len(text) - texts.start[i]
+            text = text[end - num_nt : end]
+        return reverse_complement(text)
+
+
+class _OtherStrandsOfPieces:
     """The reverse complement of each piece, made when it is asked for."""
 
     def __init__(self, texts: _Texts, owner: np.ndarray, start: np.ndarray, end: np.ndarray):
@@ -193,6 +227,20 @@ class _OtherStrands:
         if len(text) != self.num_nt[i]:
             text = "".join(text.split())[self.start[i] :][: self.num_nt[i]]
         return reverse_complement(text)
+
+
+def _places(
+    texts: _Texts, encoded: TokenIds, owner: np.ndarray, first: np.ndarray, last: np.ndarray, first_kmer_id: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where in their sequences the pieces begin and end, in nt."""
+    start = texts.start[owner]
+    end = start + encoded.num_nt[owner]
+    num_nt_of_id = np.where(np.arange(first_kmer_id + 4**KMER + len("ATCGN")) < first_kmer_id + 4**KMER, KMER, 1)
+    whole_first, whole_last = encoded.starts[owner], encoded.ends[owner]
+    for piece in np.flatnonzero((first > whole_first) | (last < whole_last)):
+        start[piece] += num_nt_of_id[encoded.ids[whole_first[piece] : first[piece]]].sum()
+        end[piece] = start[piece] + num_nt_of_id[encoded.ids[first[piece] : last[piece]]].sum()
+    return start, end
 
 
 def _windows(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int) -> _Texts:
@@ -231,7 +279,7 @@ def _too_long(sequence: str, cutting: Cutting, num_tokens: int | None) -> str:
     )
 
 
-def _encode(texts: _Texts | _OtherStrands, first_kmer_id: int) -> TokenIds:
+def _encode(texts: _Texts | _OtherStrands | _OtherStrandsOfPieces, first_kmer_id: int) -> TokenIds:
     """All texts, some at a time."""
     parts, group, num_nt = [], [], 0
     for i in range(len(texts)):
@@ -309,16 +357,20 @@ def combine(pieces: Pieces, vectors: np.ndarray, per_piece: bool) -> np.ndarray:
     """
     Vectors of distinct pieces -> of sequences, (sequences, hidden), or, `per_piece`, of pieces.
 
-    Both strands of a piece count alike; the pieces of a sequence by their tokens.
+    Both strands count alike; the pieces of a strand by their tokens.
     """
-    both = vectors[pieces.strands[:, 0]]
-    if pieces.strands.shape[1] == 2:
-        both = (both + vectors[pieces.strands[:, 1]]) / 2
-    if per_piece or len(pieces.sequence) == pieces.num_sequences:
-        return both
-    weights = pieces.num_tokens.astype(np.float32)
-    begins = begins_of(pieces.sequence)
-    sums = np.add.reduceat(both * weights[:, None], begins, axis=0)
+    both = [vectors[strand.distinct] for strand in pieces.strands]
+    if not per_piece:
+        both = [_means(own, strand, pieces.num_sequences) for own, strand in zip(both, pieces.strands, strict=True)]
+    return both[0] if len(both) == 1 else (both[0] + both[1]) / 2
+
+
+def _means(vectors: np.ndarray, strand: Strand, num_sequences: int) -> np.ndarray:
+    if len(vectors) == num_sequences:
+        return vectors
+    weights = strand.num_tokens.astype(np.float32)
+    begins = begins_of(strand.sequence)
+    sums = np.add.reduceat(vectors * weights[:, None], begins, axis=0)
     return sums / np.add.reduceat(weights, begins)[:, None]
 
 

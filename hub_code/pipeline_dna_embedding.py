@@ -163,7 +163,7 @@ class DNAEmbeddingPipeline(Pipeline):
 
     Raises:
         SequenceError: A ValueError, for a sequence that is empty, or long where that is an error.
-        ValueError: For an argument out of range.
+        ValueError: For an argument out of range, and if the model's vectors are not finite.
     """
 
     _arguments = tuple(_DEFAULTS)
@@ -351,6 +351,9 @@ class DNAEmbeddingPipeline(Pipeline):
         Args:
             plan: What `plan` gave.
             progress: Called after every batch with how many tokens it had, without padding.
+
+        Raises:
+            ValueError: If a vector is not finite, for which weights that hold NaN are one reason.
         """
         _leave_threads_of_parent()
         self._backend.refresh()
@@ -376,11 +379,16 @@ class DNAEmbeddingPipeline(Pipeline):
                 progress(num_tokens_of_batch)
 
         vectors = results.pop("embedding")
-        num_tokens, sequence, start, end = pieces.num_tokens, pieces.sequence, pieces.start, pieces.end
-        strand = pieces.strands[:, 0]
+        if not np.isfinite(vectors).all():
+            raise ValueError(
+                f"The model gives numbers that are not finite: its weights hold such, or {self.model.dtype} is too "
+                "narrow for them; load it in float32, or mend the checkpoint."
+            )
+        strand, start, end = pieces.strands[0], pieces.start, pieces.end
+        num_tokens, sequence = strand.num_tokens, strand.sequence
         if per_token:
-            owner, which = owners_and_ranks(lengths[strand])
-            combined = vectors[(ends - lengths)[strand][owner] + which]
+            owner, which = owners_and_ranks(num_tokens)
+            combined = vectors[(ends - lengths)[strand.distinct][owner] + which]
         else:
             combined = combine(pieces, vectors, per_piece=settings["long"] == "windows")
             if len(combined) < len(sequence):  # one row a sequence, of one window or more
@@ -400,8 +408,8 @@ class DNAEmbeddingPipeline(Pipeline):
             num_truncated=pieces.num_truncated,
             num_computed_tokens=plan.num_tokens,
             num_padding_tokens=num_padding,
-            num_repeats=pieces.strands.size - len(pieces.first),
-            extra={name: values[strand] for name, values in results.items()},
+            num_repeats=sum(len(each.distinct) for each in pieces.strands) - len(pieces.first),
+            extra={name: values[strand.distinct] for name, values in results.items()},
         )
 
     def _outputs_of(self, plan: Plan) -> Iterator[dict[str, torch.Tensor]]:

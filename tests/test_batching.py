@@ -13,6 +13,7 @@ from hub_code.batching_nucleotide_transformer import (
     Cutting,
     Pieces,
     SequenceError,
+    Strand,
     batches_of,
     buffers,
     combine,
@@ -41,26 +42,43 @@ def cut_for(sequences: list[str], max_tokens: int = 2048, long: str = "mean", bo
 
 def ids_of(pieces: Pieces, strand: int = 0) -> list[list[int]]:
     """The tokens of every piece, without `<cls>`."""
-    spans = [(pieces.first[i], pieces.last[i]) for i in pieces.strands[:, strand].tolist()]
+    spans = [(pieces.first[i], pieces.last[i]) for i in pieces.strands[strand].distinct.tolist()]
     return [pieces.ids[first:last].tolist() for first, last in spans]
 
 
 def spans_of(pieces: Pieces, sequence: int) -> list[tuple[int, int]]:
-    own = pieces.sequence == sequence
+    own = pieces.strands[0].sequence == sequence
     return list(zip(pieces.start[own].tolist(), pieces.end[own].tolist(), strict=True))
 
 
 def assert_pieces_are_what_their_places_say(pieces: Pieces, sequences: list[str], max_tokens: int) -> None:
     """Each one's tokens are those that the Rust tokenizer gives for the letters from `start` to before `end`."""
+    own = pieces.strands[0]
     letters = ["".join(sequence.split()) for sequence in sequences]
-    places = zip(pieces.sequence.tolist(), pieces.start.tolist(), pieces.end.tolist(), strict=True)
+    places = zip(own.sequence.tolist(), pieces.start.tolist(), pieces.end.tolist(), strict=True)
     texts = [letters[i][start:end] for i, start, end in places]
     assert ids_of(pieces) == [rust_ids(text) for text in texts]
-    assert pieces.num_tokens.tolist() == [len(rust_ids(text)) + 1 for text in texts]
-    assert max(pieces.num_tokens) <= max_tokens
-    if pieces.strands.shape[1] == 2:
-        assert ids_of(pieces, strand=1) == [rust_ids(reverse_complement(text)) for text in texts]
+    assert own.num_tokens.tolist() == [len(rust_ids(text)) + 1 for text in texts]
+    assert max(own.num_tokens) <= max_tokens
     assert pieces.lengths.tolist() == (pieces.last - pieces.first + 1).tolist()
+
+
+def assert_other_strands_are_of_the_same_pieces(pieces: Pieces, sequences: list[str]) -> None:
+    own, other = pieces.strands
+    letters = ["".join(sequence.split()) for sequence in sequences]
+    places = zip(own.sequence.tolist(), pieces.start.tolist(), pieces.end.tolist(), strict=True)
+    texts = [reverse_complement(letters[i][start:end]) for i, start, end in places]
+    assert ids_of(pieces, strand=1) == [rust_ids(text) for text in texts]
+    # A stretch between two N is as many 6-mers and letters from either side.
+    np.testing.assert_array_equal(own.num_tokens, other.num_tokens)
+    np.testing.assert_array_equal(own.sequence, other.sequence)
+
+
+def assert_other_strands_are_cut_as_if_given(pieces: Pieces, sequences: list[str], *args, **kwargs) -> None:
+    given = cut_for([reverse_complement(sequence) for sequence in sequences], *args, **kwargs)
+    assert ids_of(pieces, strand=1) == ids_of(given)
+    np.testing.assert_array_equal(pieces.strands[1].num_tokens, given.strands[0].num_tokens)
+    np.testing.assert_array_equal(pieces.strands[1].sequence, given.strands[0].sequence)
 
 
 def covered(spans: list[tuple[int, int]]) -> set[int]:
@@ -133,7 +151,7 @@ def test_what_is_not_long_is_one_piece_in_its_place():
     sequences = ["ACGTACA", "nn", "ACG UAC\nA", "A"]
     for long in batching.LONG:
         pieces = cut_for(sequences, long=long)
-        assert pieces.sequence.tolist() == [0, 1, 2, 3]
+        assert pieces.strands[0].sequence.tolist() == [0, 1, 2, 3]
         assert pieces.start.tolist() == [0, 0, 0, 0]
         assert pieces.end.tolist() == [7, 2, 7, 1]
         assert (pieces.num_sequences, pieces.num_replaced, pieces.num_truncated) == (4, 0, 0)
@@ -153,7 +171,10 @@ def test_windows_cover_every_nt_whatever_the_sequence(sequences, max_tokens, dat
     both = data.draw(st.booleans(), "both strands")
     pieces = cut_for(sequences, max_tokens, "windows", both, window_nt=window, stride_nt=stride)
     assert_pieces_are_what_their_places_say(pieces, sequences, max_tokens)
-    assert pieces.sequence.tolist() == sorted(pieces.sequence.tolist())
+    if both:
+        assert_other_strands_are_of_the_same_pieces(pieces, sequences)
+    sequence_of_pieces = pieces.strands[0].sequence.tolist()
+    assert sequence_of_pieces == sorted(sequence_of_pieces)
     for i, sequence in enumerate(sequences):
         assert covered(spans_of(pieces, i)) == set(range(len("".join(sequence.split()))))
 
@@ -208,6 +229,10 @@ def test_stretches_of_n_are_cut_by_their_tokens(long):
     assert spans_of(pieces, 1) == [(0, 29), (29, 43)]
     assert spans_of(pieces, 2) == [(0, 30)]
     assert_pieces_are_what_their_places_say(pieces, sequences, 10)
+    if long == "windows":
+        assert_other_strands_are_of_the_same_pieces(pieces, sequences)
+    else:
+        assert_other_strands_are_cut_as_if_given(pieces, sequences, max_tokens=10)
     assert pieces.num_replaced == pieces.num_truncated == 0
 
 
@@ -215,6 +240,7 @@ def test_a_long_sequence_full_of_n_is_cut_into_windows_and_these_by_their_tokens
     sequence = random_dna(400, n_share=0.3)
     pieces = cut_for([sequence], max_tokens=11, both=True)
     assert_pieces_are_what_their_places_say(pieces, [sequence], 11)
+    assert_other_strands_are_cut_as_if_given(pieces, [sequence], max_tokens=11)
     assert covered(spans_of(pieces, 0)) == set(range(400))
 
 
@@ -224,16 +250,26 @@ def test_truncating_keeps_the_first_tokens(n_share):
     pieces = cut_for(sequences, max_tokens=10, long="truncate", both=True)
     assert ids_of(pieces) == [rust_ids(sequence)[:9] for sequence in sequences]
     assert pieces.num_truncated == sum(len(rust_ids(sequence)) > 9 for sequence in sequences)
-    assert pieces.sequence.tolist() == list(range(len(sequences)))
+    assert pieces.strands[0].sequence.tolist() == list(range(len(sequences)))
     assert not pieces.start.any()
     assert_pieces_are_what_their_places_say(pieces, sequences, 10)
+    assert_other_strands_are_of_the_same_pieces(pieces, sequences)
 
 
-def test_the_other_strand_of_a_piece_has_as_many_tokens():
-    sequences = [random_dna(num_nt, num_nt, 0.1) for num_nt in range(1, 200, 7)]
-    pieces = cut_for(sequences, max_tokens=12, both=True)
-    lengths = pieces.lengths
-    np.testing.assert_array_equal(lengths[pieces.strands[:, 0]], lengths[pieces.strands[:, 1]])
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.text("ACGTN", min_size=1, max_size=150) | st.text("ACGTuRn \n", min_size=1, max_size=60), min_size=1),
+    st.integers(2, 12),
+    st.data(),
+)
+def test_for_a_mean_the_other_strand_is_cut_as_if_it_had_been_given(sequences, max_tokens, data):
+    sequences = [sequence if sequence.split() else "A" for sequence in sequences]
+    window = data.draw(st.none() | st.integers(1, 6 * (max_tokens - 1)), "window_nt")
+    stride = data.draw(st.none() | st.integers(1, window or 6 * (max_tokens - 1)), "stride_nt")
+    kwargs = {"window_nt": window, "stride_nt": stride}
+    pieces = cut_for(sequences, max_tokens, "mean", both=True, **kwargs)
+    assert_pieces_are_what_their_places_say(pieces, sequences, max_tokens)
+    assert_other_strands_are_cut_as_if_given(pieces, sequences, max_tokens, "mean", **kwargs)
 
 
 @pytest.mark.parametrize("long", batching.LONG)
@@ -250,8 +286,11 @@ def test_encoding_some_at_a_time_changes_nothing(monkeypatch, both):
     for num_nt in (1, 50, 200):
         monkeypatch.setattr(batching, "ENCODED_NT", num_nt)
         parts = cut_for(sequences, max_tokens=9, both=both)
-        for name in Pieces.__dataclass_fields__:
+        for name in Pieces.__dataclass_fields__.keys() - {"strands"}:
             np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name), err_msg=name)
+        for strand, expected in zip(parts.strands, whole.strands, strict=True):
+            for name in Strand.__dataclass_fields__:
+                np.testing.assert_array_equal(getattr(strand, name), getattr(expected, name), err_msg=name)
 
 
 # --- repeats
@@ -261,7 +300,7 @@ def test_identical_pieces_are_seen_once_and_every_sequence_has_its_own():
     sequences = ["ACGTACA", "TTT", "acg uaca", "TTT", "NNN", "RYK", "ACGTACA"]
     pieces = cut_for(sequences)
     assert len(pieces.first) == 3
-    assert pieces.strands[:, 0].tolist() == [0, 1, 0, 1, 2, 2, 0]
+    assert pieces.strands[0].distinct.tolist() == [0, 1, 0, 1, 2, 2, 0]
     assert ids_of(pieces) == [rust_ids(text) for text in ("ACGTACA", "TTT", "ACGTACA", "TTT", "NNN", "NNN", "ACGTACA")]
 
 
@@ -270,7 +309,7 @@ def test_windows_of_a_repeat_and_the_other_strand_are_seen_once():
     assert len(cut_for([sequence], window_nt=60, stride_nt=30).first) == 1
     both = cut_for([random_dna(30), reverse_complement(random_dna(30)), "GAATTC"], both=True)
     # The second is the first one's other strand; the last is its own.
-    assert both.strands.tolist() == [[0, 1], [1, 0], [2, 2]]
+    assert [strand.distinct.tolist() for strand in both.strands] == [[0, 1, 2], [1, 0, 2]]
 
 
 # --- errors
@@ -318,29 +357,34 @@ def test_the_tokens_of_a_very_long_sequence_are_not_counted_for_an_error(monkeyp
 
 
 def slow_combination(pieces: Pieces, vectors: np.ndarray) -> np.ndarray:
-    """One sequence, one piece, one token after another."""
+    """One sequence, one strand, one piece, one token after another."""
     result = []
     for i in range(pieces.num_sequences):
-        total, tokens = 0, 0
-        for piece in np.flatnonzero(pieces.sequence == i):
-            strands = [vectors[k].astype(np.float64) for k in pieces.strands[piece]]
-            for _ in range(pieces.num_tokens[piece]):
-                total, tokens = total + sum(strands) / len(strands), tokens + 1
-        result.append(total / tokens)
+        means = []
+        for strand in pieces.strands:
+            total, tokens = 0, 0
+            for piece in np.flatnonzero(strand.sequence == i):
+                for _ in range(strand.num_tokens[piece]):
+                    total, tokens = total + vectors[strand.distinct[piece]].astype(np.float64), tokens + 1
+            means.append(total / tokens)
+        result.append(sum(means) / len(means))
     return np.array(result)
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_a_sequence_is_the_mean_of_its_pieces_weighted_by_their_tokens(both):
+@pytest.mark.parametrize("long", ["mean", "windows"])
+def test_a_sequence_is_the_mean_of_its_pieces_weighted_by_their_tokens(long, both):
     sequences = [random_dna(num_nt, num_nt, 0.1) for num_nt in (3, 200, 40, 55, 1, 500)] + ["N" * 30, "ACGTAC" * 40]
-    pieces = cut_for(sequences, max_tokens=9, both=both)
-    assert len(pieces.sequence) > len(sequences)
+    pieces = cut_for(sequences, max_tokens=9, long=long, both=both)
+    assert len(pieces.start) > len(sequences)
     vectors = np.random.default_rng(0).normal(size=(len(pieces.first), 7)).astype(np.float32)
-    got = combine(pieces, vectors, per_piece=False)
+    if long == "windows":
+        expected = np.mean([vectors[strand.distinct] for strand in pieces.strands], axis=0)
+    else:
+        expected = slow_combination(pieces, vectors)
+    got = combine(pieces, vectors, per_piece=long == "windows")
     assert got.dtype == np.float32
-    np.testing.assert_allclose(got, slow_combination(pieces, vectors), rtol=0, atol=1e-6)
-    expected = vectors[pieces.strands].mean(axis=1)
-    np.testing.assert_allclose(combine(pieces, vectors, per_piece=True), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6)
 
 
 def test_sequences_of_one_piece_each_are_their_vectors():

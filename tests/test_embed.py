@@ -242,8 +242,10 @@ def test_a_long_sequence_is_averaged_cut_into_rows_truncated_or_an_error(tmp_pat
     assert "windows" not in out
 
     table, out = embedded("--long", "windows", "--window_nt", 60, "--stride_nt", 60)
-    assert table.select(["id", "start", "end"]).to_pydict() == {
-        **{"id": ["short", "long", "long", "long", "other"], "start": [0, 0, 60, 120, 0], "end": [8, 60, 120, 150, 3]}
+    assert table.select(["id", "window_start", "window_end"]).to_pydict() == {
+        "id": ["short", "long", "long", "long", "other"],
+        "window_start": [0, 0, 60, 120, 0],
+        "window_end": [8, 60, 120, 150, 3],
     }
     assert np.abs(vectors_in(tmp_path / "out.parquet")[1:4] - pieces).max() <= 1e-5
     assert "3 sequences, 5 windows" in out
@@ -256,6 +258,18 @@ def test_a_long_sequence_is_averaged_cut_into_rows_truncated_or_an_error(tmp_pat
     status, _, err = run(*arguments)
     assert status == 2 and f"{fasta}, record 2 (long): " in sentence(err)
     assert names_in(tmp_path) == ["in.fa", "out.parquet"]
+
+
+def test_windows_have_columns_of_their_own_beside_those_of_regions(tmp_path, run):
+    sequence = "".join(random.Random(2).choices("ACGT", k=150))
+    regions, output = tmp_path / "regions.tsv", tmp_path / "out.parquet"
+    regions.write_text(f"id\tstart\tend\tsequence\nx\t7\t157\t{sequence}\n")
+    status, _, err = run("--input", regions, "--output", output, "--long", "windows", "--window_nt", 60)
+    assert status == 0, err
+    assert pq.read_table(output).drop_columns("embedding").to_pydict() == {
+        **{"id": ["x"] * 4, "start": ["7"] * 4, "end": ["157"] * 4},
+        **{"window_start": [0, 42, 84, 126], "window_end": [60, 102, 144, 150]},
+    }
 
 
 def test_per_token_gives_the_vectors_of_all_tokens(tmp_path, run, checkpoint, records, small_blocks):

@@ -60,7 +60,7 @@ class Made:
 
     paths: list[Path]
     vectors: np.ndarray  # (rows, hidden), per token (tokens of all rows, hidden)
-    rows: list[dict]  # id, columns of the source, with windows `start` and `end`
+    rows: list[dict]  # id, columns of the source, with windows `window_start` and `window_end`
     num_tokens: list[int]
 
 
@@ -108,7 +108,7 @@ def write_shards(
         write_shard(paths[-1], table, Result(block, sequence, start, start + 150, tokens), schema, {"block": number})
         taken = without_sequence.to_pylist()
         for i, a in zip(sequence, start, strict=True):
-            rows.append({**taken[i], **({"start": int(a), "end": int(a) + 150} if windows else {})})
+            rows.append({**taken[i], **({"window_start": int(a), "window_end": int(a) + 150} if windows else {})})
         vectors.append(block)
         num_tokens += tokens.tolist()
     return Made(paths, np.concatenate(vectors).astype(output_dtype), rows, num_tokens)
@@ -238,7 +238,7 @@ def test_the_table_of_ids_says_what_each_row_is(output_in, suffix, windows, per_
     made, output = output_in(suffix, windows=windows, per_token=per_token)
 
     ids = pd.read_csv(f"{output}.ids.tsv", sep="\t", float_precision="round_trip")
-    added = (["start", "end"] if windows else []) + (["num_tokens", "offset"] if per_token else [])
+    added = (["window_start", "window_end"] if windows else []) + (["num_tokens", "offset"] if per_token else [])
     assert list(ids) == [name for name in made.rows[0] if name not in added] + added
     for name in made.rows[0]:
         values = [None if pd.isna(value) else value for value in ids[name]]
@@ -315,12 +315,12 @@ def test_windows_have_the_id_and_where_they_start_and_end(output_in, suffix):
     made, output = output_in(suffix, windows=True)
 
     if suffix == ".parquet":
-        found = {name: np.array(pq.read_table(output)[name]) for name in ("id", "start", "end")}
+        found = {name: np.array(pq.read_table(output)[name]) for name in ("id", "window_start", "window_end")}
     elif suffix == ".zarr":
-        found = {name: zarr.open_group(output, mode="r")[name][:] for name in ("id", "start", "end")}
+        found = {name: zarr.open_group(output, mode="r")[name][:] for name in ("id", "window_start", "window_end")}
     else:
         with h5py.File(output) as file:
-            found = {"id": file["id"].asstr()[:], "start": file["start"][:], "end": file["end"][:]}
+            found = {"id": file["id"].asstr()[:], **{name: file[name][:] for name in ("window_start", "window_end")}}
     assert len(set(found["id"])) < len(found["id"])
     assert {name: values.tolist() for name, values in found.items()} == {
         name: [row[name] for row in made.rows] for name in found
@@ -337,9 +337,11 @@ def test_anndata_reads_it_whole_and_backed_without_a_warning(output_in, recwarn,
     assert np.array_equal(data.X[:], made.vectors)
     assert data.obs_names.is_unique
     if windows:
-        assert data.obs_names.tolist() == [f"{row['id']}:{row['start']}-{row['end']}" for row in made.rows]
+        assert data.obs_names.tolist() == [
+            f"{row['id']}:{row['window_start']}-{row['window_end']}" for row in made.rows
+        ]
         assert data.obs["id"].tolist() == [row["id"] for row in made.rows]
-        assert data.obs["end"].tolist() == [row["end"] for row in made.rows]
+        assert data.obs["window_end"].tolist() == [row["window_end"] for row in made.rows]
     else:
         assert data.obs_names.tolist() == [row["id"] for row in made.rows]
     assert data.uns["embedding"]["model"] == "user/répo"
@@ -361,7 +363,9 @@ def test_anndata_leaves_out_what_is_none_and_the_others_keep_it(tmp_path):
 def test_start_and_end_of_the_source_are_no_windows(tmp_path):
     def regions(first, count):
         ids = [f"r{first + i}" for i in range(count)]
-        return pa.table({"id": ids, "sequence": ["A"] * count, "start": list(range(count)), "end": ["x"] * count})
+        return pa.table(
+            {"id": ids, "sequence": ["A"] * count, "window_start": list(range(count)), "window_end": ["x"] * count}
+        )
 
     made = write_shards(tmp_path / "out.shards", source=regions)
 
@@ -369,7 +373,7 @@ def test_start_and_end_of_the_source_are_no_windows(tmp_path):
 
     data = anndata.read_h5ad(tmp_path / "out.h5ad")
     assert data.obs_names.tolist() == [f"r{i}" for i in range(13)]
-    assert data.obs["end"].tolist() == ["x"] * 13
+    assert data.obs["window_end"].tolist() == ["x"] * 13
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -740,9 +744,9 @@ def test_a_column_name_that_a_format_cannot_have_is_told_before_the_work(tmp_pat
 
 
 def test_a_column_that_the_output_adds_is_told_before_the_work(tmp_path):
-    with pytest.raises(ValueError, match="a column 'start', which the output adds itself"):
-        check_output(tmp_path / "out.npy", False, True, ["id", "start"])
-    check_output(tmp_path / "out.npy", False, False, ["id", "start"])
+    with pytest.raises(ValueError, match="a column 'window_start', which the output adds itself"):
+        check_output(tmp_path / "out.npy", False, True, ["id", "window_start"])
+    check_output(tmp_path / "out.npy", False, False, ["id", "window_start"])
 
 
 def test_a_file_that_does_not_say_what_made_it_is_no_output(tmp_path):

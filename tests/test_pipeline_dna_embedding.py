@@ -579,6 +579,27 @@ def test_windows_of_both_strands_are_the_same_windows(v2_folder, pipe):
     assert_same([pipe(sequence, long="windows", **arguments)], [np.array(expected)])
 
 
+@pytest.mark.parametrize("pooling", ["mean", "none"])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_an_error(v2_folder, number, pooling):
+    pipe = load(v2_folder)
+    with torch.no_grad():
+        next(layer for name, layer in pipe.model.named_parameters() if name.endswith("dense.weight"))[0, 0] = number
+    with pytest.raises(ValueError, match="not finite.*load it in float32, or mend the checkpoint"):
+        pipe(["ACGTAC", "A"], pooling=pooling)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+def test_it_makes_no_difference_which_strand_of_a_long_sequence_is_given(v2_folder, pipe, pooling):
+    sequences = [*LONG_SEQUENCES, "ACGTTGCA" * 3 + "N" * 50 + "GATTACA" * 9]
+    others = ["".join(PARTNER[letter] for letter in reversed(sequence)) for sequence in sequences]
+    arguments = {"pooling": pooling, "long": "mean", "max_length": 9, "stride_nt": 42}
+    got = pipe(sequences, reverse_complement=True, **arguments)
+    expected = [sum(both) / 2 for both in zip(*(pipe(each, **arguments) for each in (sequences, others)), strict=True)]
+    assert_same(got, expected, tolerance=1e-6)
+    assert_same(pipe(others, reverse_complement=True, **arguments), got, tolerance=1e-6)
+
+
 # --- plan and compute
 
 

@@ -76,11 +76,11 @@ def test_windows_repeat_the_rows_of_the_source_with_start_and_end(tmp_path):
     write_shard(tmp_path / "block.parquet", source_rows(3), made, schema_of(with_windows=True), FACTS)
 
     table = pq.read_table(tmp_path / "block.parquet")
-    assert table.schema.names == ["id", "score", "start", "end", "embedding"]
+    assert table.schema.names == ["id", "score", "window_start", "window_end", "embedding"]
     assert table["id"].to_pylist() == ["gene0"] * 3 + ["gene1"] + ["gene2"] * 2
     assert table["score"].to_pylist() == [0, 0, 0, 0.5, 1, 1]
-    assert table["start"].to_pylist() == [0, 10, 20, 30, 40, 50]
-    assert table["end"].to_pylist() == [20, 30, 40, 50, 60, 70]
+    assert table["window_start"].to_pylist() == [0, 10, 20, 30, 40, 50]
+    assert table["window_end"].to_pylist() == [20, 30, 40, 50, 60, 70]
     assert np.array_equal(np.stack(table["embedding"].to_numpy()), made.vectors)
 
 
@@ -96,12 +96,12 @@ def test_per_token_a_row_has_a_list_of_vectors(tmp_path):
 
 
 def test_a_column_start_of_the_source_stays_where_there_are_no_windows(tmp_path):
-    rows = source_rows(2).append_column("start", pa.array(["a", "b"]))
-    schema = schema_of(source=pa.schema([("id", pa.string()), ("start", pa.string())]))
+    rows = source_rows(2).append_column("window_start", pa.array(["a", "b"]))
+    schema = schema_of(source=pa.schema([("id", pa.string()), ("window_start", pa.string())]))
 
     write_shard(tmp_path / "block.parquet", rows, result(range(2)), schema, FACTS)
 
-    assert pq.read_table(tmp_path / "block.parquet")["start"].to_pylist() == ["a", "b"]
+    assert pq.read_table(tmp_path / "block.parquet")["window_start"].to_pylist() == ["a", "b"]
 
 
 @pytest.mark.parametrize("per_token", [False, True])
@@ -150,8 +150,8 @@ def test_vectors_of_another_size_are_no_rows_at_other_places(tmp_path):
     ("columns", "with_windows", "per_token", "told"),
     [
         (["id", "embedding"], False, False, "a column 'embedding'"),
-        (["id", "start"], True, False, "a column 'start'"),
-        (["id", "end"], True, False, "a column 'end'"),
+        (["id", "window_start"], True, False, "a column 'window_start'"),
+        (["id", "window_end"], True, False, "a column 'window_end'"),
         (["id", "num_tokens"], False, True, "a column 'num_tokens'"),
         (["id", "offset"], False, True, "a column 'offset'"),
         (["id", "a", "a"], False, False, "two columns 'a'"),
