@@ -413,10 +413,17 @@ class DNAEmbeddingPipeline(Pipeline):
         )
 
     def _outputs_of(self, plan: Plan) -> Iterator[dict[str, torch.Tensor]]:
-        """What the model makes of each batch, on the CPU, in the order of the batches."""
+        """What the model makes of each batch, moved to the CPU, in the order of the batches."""
         num_threads = torch.get_num_threads()
         if not self._backend.one_core_each or num_threads == 1 or len(plan.batches) < num_threads:
-            yield from (self._run(plan, batch) for batch in plan.batches)
+            before = None
+            for batch in plan.batches:
+                outputs = self._run(plan, batch)
+                # A GPU, which was only told, has this batch to do while the results of the one before are fetched.
+                if before is not None:
+                    yield _on_cpu(before)
+                before = outputs
+            yield _on_cpu(before)
             return
         ready = threading.Barrier(num_threads + 1)
 
@@ -427,7 +434,7 @@ class DNAEmbeddingPipeline(Pipeline):
 
         with ThreadPoolExecutor(num_threads, initializer=begin) as threads:
             try:
-                outputs = threads.map(lambda batch: self._run(plan, batch), plan.batches)
+                outputs = threads.map(lambda batch: _on_cpu(self._run(plan, batch)), plan.batches)
                 try:
                     ready.wait()
                 except BaseException:
@@ -446,19 +453,18 @@ class DNAEmbeddingPipeline(Pipeline):
         mask_BT = torch.from_numpy(mask).to(self.device)
         try:
             # No name for the hidden states, which would keep them where the pooling does not fit.
-            outputs = self._pooled(
+            return self._pooled(
                 self._backend(ids_BT, None if mask.all() else mask_BT, plan.settings["layer"]),
                 mask_BT,
                 plan.settings["pooling"],
             )
-            return {name: values.cpu() for name, values in outputs.items()}
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise
             self.batch_tokens = max(1, ids.size // 2)  # of the plans to come
         # Outside of the handler, which would keep what did not fit.
         del ids_BT, mask_BT
-        halves = [self._run(plan, half) for half in np.array_split(batch, 2)]
+        halves = [_on_cpu(self._run(plan, half)) for half in np.array_split(batch, 2)]
         return {name: _stacked([half[name] for half in halves]) for name in halves[0]}
 
     def _pooled(self, hidden_states_BTH, attention_mask_BT, pooling: str) -> dict[str, torch.Tensor]:
@@ -489,6 +495,10 @@ class DNAEmbeddingPipeline(Pipeline):
                 "in `num_replaced` of this pipeline without a warning."
             )
         self.num_replaced += num_replaced
+
+
+def _on_cpu(outputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: values.cpu() for name, values in outputs.items()}
 
 
 def _stacked(halves: list[torch.Tensor]) -> torch.Tensor:

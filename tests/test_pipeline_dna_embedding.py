@@ -649,6 +649,14 @@ def test_the_counts_are_those_of_what_the_model_saw(v2_folder):
     assert_same(result.vectors, [states_by_hand(v2_folder, text)[-1].mean(0) for text in sum(windows, [])])
 
 
+@pytest.mark.parametrize("pooling", ["mean", "none"])
+def test_a_batch_is_begun_before_the_results_of_the_one_before_are_fetched(v2_folder, pooling):
+    pipe = load(v2_folder, backend="torch", batch_size=1)
+    watched, begun = Watched(pipe), []
+    pipe.compute(pipe.plan(LONG_SEQUENCES, pooling=pooling), lambda num_tokens: begun.append(len(watched.shapes)))
+    assert begun == [2, 3, 4, 5, 5]
+
+
 def test_rows_are_sequences_unless_windows_are_kept(pipe):
     arguments = {"window_nt": 60, "stride_nt": 30, "reverse_complement": True}
     kept = pipe.compute(pipe.plan(LONG_SEQUENCES, long="windows", **arguments))
