@@ -43,11 +43,16 @@ def load_pipeline(
     return pipeline
 
 
-def deciding(files: CheckpointFiles, args: EmbedArguments, run: RunArguments) -> dict[str, Any]:
-    """What two runs must have in common for the blocks of one to be of use to the other, as JSON has it."""
+def deciding(files: CheckpointFiles, weights: str, args: EmbedArguments, run: RunArguments) -> dict[str, Any]:
+    """
+    What two runs must have in common for the blocks of one to be of use to the other, as JSON has it.
+
+    Args:
+        weights: From `weights_of`.
+    """
     return {
         "model": files.published_name,
-        "weights": files.commit or _digest(files),
+        "weights": weights,
         **args.plan_settings,
         "dtype": args.dtype,
         "output_dtype": run.output_dtype,
@@ -56,6 +61,7 @@ def deciding(files: CheckpointFiles, args: EmbedArguments, run: RunArguments) ->
 
 def made_by(
     files: CheckpointFiles,
+    weights: str,
     args: EmbedArguments,
     run: RunArguments,
     config: NucleotideTransformerConfig,
@@ -65,7 +71,7 @@ def made_by(
     return {
         "model": files.published_name,
         "revision": files.commit,
-        "weights": files.commit or _digest(files),
+        "weights": weights,
         **args.plan_settings,
         "max_length": args.max_length or config.max_tokens,
         "dtype": args.dtype,
@@ -75,8 +81,13 @@ def made_by(
     }
 
 
-def _digest(files: CheckpointFiles) -> str:
-    """Of what a folder's configuration, vocabulary and weights hold: the same for a copy, and on another machine."""
+def weights_of(files: CheckpointFiles) -> str:
+    """
+    What tells one checkpoint from another: its commit, else a digest of what a folder's configuration, vocabulary and
+    weights hold, the same for a copy, and on another machine.
+    """
+    if files.commit:
+        return files.commit
     made = hashlib.blake2b(digest_size=DIGEST_BYTES)
     # Pickles are loaded only where there is nothing else.
     patterns = FILES if any(files.folder.glob("*.safetensors")) else (*FILES, *PICKLES)

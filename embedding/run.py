@@ -9,7 +9,7 @@ import pyarrow as pa
 from embedding.arguments import Arguments
 from embedding.facts import BlockFacts, Counts
 from embedding.faults import memory_told
-from embedding.model import deciding, find_for_all, load_pipeline, made_by
+from embedding.model import deciding, find_for_all, load_pipeline, made_by, weights_of
 from embedding.outputs import check_output, output_files, write_output
 from embedding.outputs_rows import FormatError
 from embedding.processes import join_processes, num_launched
@@ -79,8 +79,9 @@ def embed(args: Arguments, reader: SequenceReader, folder: ShardsFolder) -> Summ
         with_windows=args.embed.long == "windows",
         per_token=args.embed.per_token,
     )
+    weights = weights_of(files) if processes.is_first else ""
     if processes.is_first:
-        folder.begin(deciding(files, args.embed, args.run), args.run.overwrite)
+        folder.begin(deciding(files, weights, args.embed, args.run), args.run.overwrite)
     run = processes.from_first(uuid.uuid4().hex)  # the others go on when the folder is there
     folder.is_open = True
     started = time.perf_counter()
@@ -94,7 +95,7 @@ def embed(args: Arguments, reader: SequenceReader, folder: ShardsFolder) -> Summ
     backend = ", ".join(sorted({each.backend for each in facts}))
     counts = Counts.total(each.counts for each in facts)
     shards = [folder.shard(each.block) for each in facts]
-    made = made_by(files, args.embed, args.run, pipeline.model.config, backend)
+    made = made_by(files, weights, args.embed, args.run, pipeline.model.config, backend)
     try:
         with writing_bar(counts.rows) as bar:
             write_output(shards, Path(args.run.output), made, bar.update)

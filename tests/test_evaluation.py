@@ -158,7 +158,7 @@ def test_tokens_all_predicted_as_one_label_have_an_mcc_of_zero():
     assert measure("token_classification", np.ones_like(labels), labels, NAMES)["mcc"] == 0.0
 
 
-def test_the_trainer_gives_every_labelled_token_once_however_batches_are_padded():
+def test_the_trainer_gives_every_labelled_token_once_however_batches_are_padded(tmp_path):
     """Rows of unlike lengths in several batches; the model predicts a token's id modulo 3."""
 
     class Modulo(nn.Module):
@@ -174,7 +174,13 @@ def test_the_trainer_gives_every_labelled_token_once_however_batches_are_padded(
 
     trainer = Trainer(
         Modulo(),
-        TrainingArguments(per_device_eval_batch_size=2, use_cpu=True, disable_tqdm=True, dataloader_pin_memory=False),
+        TrainingArguments(
+            output_dir=str(tmp_path),
+            per_device_eval_batch_size=2,
+            use_cpu=True,
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        ),
         data_collator=lambda batch: {
             "input_ids": padded(batch, "input_ids", 1),
             "labels": padded(batch, "labels", IGNORED),
