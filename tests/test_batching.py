@@ -24,6 +24,12 @@ from hub_code.encoding_nucleotide_transformer import reverse_complement
 from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
 
 TOKENIZER = build_tokenizer(nt_vocabulary(), max_tokens=2048)
+# Of any letters, short ones with white space and others that are read as N.
+SEQUENCES = st.lists(
+    st.text("ACGTN", min_size=1, max_size=150)
+    | st.text("ACGTuRn \n", min_size=1, max_size=60).filter(lambda text: text.split()),
+    min_size=1,
+)
 AAAAAA, LETTER_A, LETTER_N, CLS, PAD = 6, 4102, 4106, 3, 1
 
 
@@ -79,6 +85,12 @@ def assert_other_strands_are_cut_as_if_given(pieces: Pieces, sequences: list[str
     assert ids_of(pieces, strand=1) == ids_of(given)
     np.testing.assert_array_equal(pieces.strands[1].num_tokens, given.strands[0].num_tokens)
     np.testing.assert_array_equal(pieces.strands[1].sequence, given.strands[0].sequence)
+
+
+def draw_windows(data, max_tokens: int) -> dict[str, int | None]:
+    window = data.draw(st.none() | st.integers(1, 6 * (max_tokens - 1)), "window_nt")
+    stride = data.draw(st.none() | st.integers(1, window or 6 * (max_tokens - 1)), "stride_nt")
+    return {"window_nt": window, "stride_nt": stride}
 
 
 def covered(spans: list[tuple[int, int]]) -> set[int]:
@@ -159,17 +171,11 @@ def test_what_is_not_long_is_one_piece_in_its_place():
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.text("ACGTN", min_size=1, max_size=150) | st.text("ACGTuRn \n", min_size=1, max_size=60), min_size=1),
-    st.integers(2, 12),
-    st.data(),
-)
+@given(SEQUENCES, st.integers(2, 12), st.data())
 def test_windows_cover_every_nt_whatever_the_sequence(sequences, max_tokens, data):
-    sequences = [sequence if sequence.split() else "A" for sequence in sequences]
-    window = data.draw(st.none() | st.integers(1, 6 * (max_tokens - 1)), "window_nt")
-    stride = data.draw(st.none() | st.integers(1, window or 6 * (max_tokens - 1)), "stride_nt")
+    kwargs = draw_windows(data, max_tokens)
     both = data.draw(st.booleans(), "both strands")
-    pieces = cut_for(sequences, max_tokens, "windows", both, window_nt=window, stride_nt=stride)
+    pieces = cut_for(sequences, max_tokens, "windows", both, **kwargs)
     assert_pieces_are_what_their_places_say(pieces, sequences, max_tokens)
     if both:
         assert_other_strands_are_of_the_same_pieces(pieces, sequences)
@@ -257,16 +263,9 @@ def test_truncating_keeps_the_first_tokens(n_share):
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.text("ACGTN", min_size=1, max_size=150) | st.text("ACGTuRn \n", min_size=1, max_size=60), min_size=1),
-    st.integers(2, 12),
-    st.data(),
-)
+@given(SEQUENCES, st.integers(2, 12), st.data())
 def test_for_a_mean_the_other_strand_is_cut_as_if_it_had_been_given(sequences, max_tokens, data):
-    sequences = [sequence if sequence.split() else "A" for sequence in sequences]
-    window = data.draw(st.none() | st.integers(1, 6 * (max_tokens - 1)), "window_nt")
-    stride = data.draw(st.none() | st.integers(1, window or 6 * (max_tokens - 1)), "stride_nt")
-    kwargs = {"window_nt": window, "stride_nt": stride}
+    kwargs = draw_windows(data, max_tokens)
     pieces = cut_for(sequences, max_tokens, "mean", both=True, **kwargs)
     assert_pieces_are_what_their_places_say(pieces, sequences, max_tokens)
     assert_other_strands_are_cut_as_if_given(pieces, sequences, max_tokens, "mean", **kwargs)
