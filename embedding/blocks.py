@@ -76,9 +76,10 @@ def max_nt_of_block(cutting: Cutting, per_token: bool) -> int:
     """
     if cutting.long not in LONG_WITH_WINDOWS:
         return min(MAX_NT, MAX_VECTORS) if per_token else MAX_NT
-    # The most that a window can be, as each N is a token: so many pieces, and so many tokens beside their <cls>.
-    num_pieces = -(-cutting.window // (cutting.max_tokens - 1))
-    num_vectors = num_pieces + cutting.window if per_token else num_pieces
+    # The most that a window can be, as each N is a token: so many pieces, so many tokens with their <cls>.
+    num_pieces = 1 - (-max(0, cutting.window - cutting.max_letters) // cutting.stride_tokens)
+    num_tokens = cutting.window + 1 if num_pieces == 1 else num_pieces * cutting.max_tokens
+    num_vectors = num_tokens if per_token else num_pieces
     return min(MAX_NT, MAX_VECTORS * cutting.stride // num_vectors)
 
 

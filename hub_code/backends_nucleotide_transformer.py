@@ -3,10 +3,12 @@
 import functools
 import threading
 import warnings
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from transformers.utils import logging
 
 from .fused_nucleotide_transformer import FusedEncoder, can_fuse, kept_weights, weights_version
 from .modeling_nucleotide_transformer import NucleotideTransformerModel
@@ -182,7 +184,7 @@ class OpenVINOBackend:
         ids = torch.full((2, 3), self.model.config.mask_token_id + 4)
         mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
         frontend = self.openvino.frontend.FrontEndManager().load_by_framework("pytorch")
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), _silent():
             warnings.simplefilter("ignore")  # of tracing: what it fixes is fixed on purpose
             # What `openvino.convert_model` does, which beside it reports to its maker that it was used.
             decoder = self.openvino.frontend.pytorch.ts_decoder.TorchScriptPythonDecoder(
@@ -194,6 +196,17 @@ class OpenVINOBackend:
 
     def __reduce__(self):
         return OpenVINOBackend, (self.model,)
+
+
+@contextmanager
+def _silent():
+    """No warnings of transformers: tracing looks at all that a model has, also at its loss, of which it has none."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 @functools.cache

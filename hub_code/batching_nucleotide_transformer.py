@@ -35,7 +35,7 @@ class Cutting:
     Args:
         max_tokens: The most tokens of a piece, `<cls>` included.
         long: `"mean"` of overlapping windows, weighted by their tokens; the `"windows"` themselves; `"truncate"`, the
-            beginning; `"error"`.
+            beginning; `"error"`. A window of too many tokens, as with many N, is cut again.
         window_nt: Letters of a window; sequences of more are long. Default: as many as `max_tokens` reach.
         stride_nt: Letters from the beginning of one window to that of the next; default three quarters of a window.
     """
@@ -53,6 +53,16 @@ class Cutting:
     def stride(self) -> int:
         # A multiple of six keeps the 6-mers of neighbours in one frame.
         return self.stride_nt or min(self.window, max(KMER, self.window * 3 // 4 // KMER * KMER))
+
+    @property
+    def max_letters(self) -> int:
+        """The most tokens of a piece without `<cls>`, each a 6-mer or a letter."""
+        return self.max_tokens - 1
+
+    @property
+    def stride_tokens(self) -> int:
+        """Between pieces of a window that is of too many tokens, overlapping as windows do, by a quarter at most."""
+        return max(1, self.max_letters * 3 // 4, self.max_letters * self.stride // self.window)
 
 
 @dataclass(frozen=True)
@@ -119,19 +129,19 @@ def cut(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int, both_str
     if len(empty):
         index = int(texts.sequence[empty[0]])
         raise SequenceError(index, "Got an empty sequence, which has no embedding; leave it out.")
-    capacity = cutting.max_tokens - 1
-    too_long = encoded.num_tokens > capacity  # N is a token of its own, and a stretch of them more than 6-mers are
+    # An N is a token of its own, as is each of up to five letters at the end: of these a window may have too many.
+    too_long = encoded.num_tokens > cutting.max_letters
     if cutting.long == "error" and too_long.any():
         index = int(np.flatnonzero(too_long)[0])
         raise SequenceError(index, _too_long(sequences[index], cutting, int(encoded.num_tokens[index]) + 1))
-    owner, first, last = _cut_tokens(encoded, capacity, cutting.long == "truncate")
+    owner, first, last = _cut_tokens(encoded, cutting)
     start, end = _places(texts, encoded, owner, first, last, first_kmer_id)
 
     ids, sequence, spans = encoded.ids, texts.sequence, [(owner, first, last)]
     if both_strands:
         if cutting.long == "mean":
             backward = _encode(_OtherStrands(texts), first_kmer_id)
-            other, others_first, others_last = _cut_tokens(backward, capacity, False)
+            other, others_first, others_last = _cut_tokens(backward, cutting)
         else:
             backward = _encode(_OtherStrandsOfPieces(texts, owner, start, end), first_kmer_id)
             other, others_first, others_last = owner, backward.starts, backward.ends
@@ -157,13 +167,14 @@ def cut(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int, both_str
     )
 
 
-def _cut_tokens(encoded: TokenIds, capacity: int, truncate: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of every piece of at most `capacity` tokens: which text it is of, and where in the ids it begins and ends."""
+def _cut_tokens(encoded: TokenIds, cutting: Cutting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of every piece that the model takes: which text it is of, and where in the ids it begins and ends."""
     first, last = encoded.starts, encoded.ends
-    counts = np.ones(len(first), np.int64) if truncate else np.maximum(1, -(-(last - first) // capacity))
-    owner, which = owners_and_ranks(counts)
-    first = first[owner] + capacity * which
-    return owner, first, np.minimum(first + capacity, last[owner])
+    stride = cutting.stride_tokens
+    num_beyond = np.maximum(0, last - first - cutting.max_letters) if cutting.long != "truncate" else 0 * first
+    owner, which = owners_and_ranks(1 - (-num_beyond // stride))
+    first = first[owner] + stride * which
+    return owner, first, np.minimum(first + cutting.max_letters, last[owner])
 
 
 class _Texts:

@@ -378,12 +378,15 @@ class DNAEmbeddingPipeline(Pipeline):
                 num_padding += int(lengths[batch].max() * len(batch)) - num_tokens_of_batch
                 progress(num_tokens_of_batch)
 
+        for name, values in results.items():
+            if not np.isfinite(values).all():
+                dtype = self.model.dtype
+                narrow = "" if dtype == torch.float32 else f", or too large for {dtype}: load it in float32"
+                raise ValueError(
+                    f"The model {self.model.name_or_path} gives NaN or infinite numbers as {name}: its weights hold "
+                    f"such, are damaged{narrow}; get the checkpoint anew."
+                )
         vectors = results.pop("embedding")
-        if not np.isfinite(vectors).all():
-            raise ValueError(
-                f"The model gives numbers that are not finite: its weights hold such, or {self.model.dtype} is too "
-                "narrow for them; load it in float32, or mend the checkpoint."
-            )
         strand, start, end = pieces.strands[0], pieces.start, pieces.end
         num_tokens, sequence = strand.num_tokens, strand.sequence
         if per_token:

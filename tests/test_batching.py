@@ -221,8 +221,18 @@ def test_a_last_window_that_ends_in_single_letters_may_be_more_tokens_than_a_who
     # 28 nt: four 6-mers and four letters, where the whole window of 30 nt is five tokens.
     sequence = random_dna(100)
     pieces = cut_for([sequence], max_tokens=6)
-    assert spans_of(pieces, 0) == [(0, 30), (18, 48), (36, 66), (54, 84), (72, 97), (97, 100)]
+    assert spans_of(pieces, 0) == [(0, 30), (18, 48), (36, 66), (54, 84), (72, 97), (90, 100)]
     assert_pieces_are_what_their_places_say(pieces, [sequence], 6)
+
+
+def test_a_sequence_that_ends_in_single_letters_is_not_cut_into_a_long_and_a_tiny_piece():
+    # 53 nt: eight 6-mers and five letters, where 54 nt are nine tokens; 54 and 55 nt as they always were.
+    for num_nt, spans in ((53, [(0, 49), (36, 53)]), (54, [(0, 54)]), (55, [(0, 54), (36, 55)])):
+        sequence = random_dna(num_nt)
+        assert spans_of(cut_for([sequence], max_tokens=10), 0) == spans
+    # Windows that are not to overlap do not, and those with a small stride are cut into few pieces all the same.
+    assert spans_of(cut_for([random_dna(53)], max_tokens=10, stride_nt=54), 0) == [(0, 49), (49, 53)]
+    assert spans_of(cut_for(["N" * 12], max_tokens=10, stride_nt=1), 0) == [(0, 9), (6, 12)]
 
 
 @pytest.mark.parametrize("long", ["mean", "windows"])
@@ -230,9 +240,9 @@ def test_stretches_of_n_are_cut_by_their_tokens(long):
     # 40 letters are no more than a window of 10 tokens reaches, 54, but 40 tokens.
     sequences = ["N" * 40, "ACGTAC" * 4 + "N" * 12 + "ACGTACG", random_dna(30)]
     pieces = cut_for(sequences, max_tokens=10, long=long, both=True)
-    assert spans_of(pieces, 0) == [(0, 9), (9, 18), (18, 27), (27, 36), (36, 40)]
-    # Nine tokens a piece: four 6-mers and five N; seven N, a 6-mer and a letter.
-    assert spans_of(pieces, 1) == [(0, 29), (29, 43)]
+    assert spans_of(pieces, 0) == [(0, 9), (6, 15), (12, 21), (18, 27), (24, 33), (30, 39), (36, 40)]
+    # Nine tokens a piece, from every sixth on: four 6-mers and five N; nine N; four N, a 6-mer and a letter.
+    assert spans_of(pieces, 1) == [(0, 29), (26, 35), (32, 43)]
     assert spans_of(pieces, 2) == [(0, 30)]
     assert_pieces_are_what_their_places_say(pieces, sequences, 10)
     if long == "windows":

@@ -259,3 +259,11 @@ def test_encode_gives_the_embeddings_alone(pipe):
     vectors = pipe.encode(SEQUENCES)
     np.testing.assert_array_equal(vectors, [result["embedding"] for result in pipe(SEQUENCES)])
     assert pipe.encode("ACGT").shape == (32,)
+
+
+def test_a_head_that_gives_nan_is_an_error(folder):
+    pipe = load(folder)
+    with torch.no_grad():
+        next(pipe.model.classifier.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="gives NaN or infinite numbers as logits.*get the checkpoint anew"):
+        pipe("ATGGTAGCTACA")
