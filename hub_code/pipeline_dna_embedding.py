@@ -379,13 +379,7 @@ class DNAEmbeddingPipeline(Pipeline):
                 progress(num_tokens_of_batch)
 
         for name, values in results.items():
-            if not np.isfinite(values).all():
-                dtype = self.model.dtype
-                narrow = "" if dtype == torch.float32 else f", or too large for {dtype}: load it in float32"
-                raise ValueError(
-                    f"The model {self.model.name_or_path} gives NaN or infinite numbers as {name}: its weights hold "
-                    f"such, are damaged{narrow}; get the checkpoint anew."
-                )
+            self._check_finite(name, values)
         vectors = results.pop("embedding")
         strand, start, end = pieces.strands[0], pieces.start, pieces.end
         num_tokens, sequence = strand.num_tokens, strand.sequence
@@ -414,6 +408,16 @@ class DNAEmbeddingPipeline(Pipeline):
             num_repeats=sum(len(each.distinct) for each in pieces.strands) - len(pieces.first),
             extra={name: values[strand.distinct] for name, values in results.items()},
         )
+
+    def _check_finite(self, name: str, values: np.ndarray) -> None:
+        if not np.isfinite(values).all():
+            is_wide = self.model.dtype == torch.float32
+            cause = "" if is_wide else f", or {self.model.dtype} is too narrow for it"
+            mend = "" if is_wide else "load it in float32, or "
+            raise ValueError(
+                f"The model {self.model.name_or_path} gives NaN or infinite numbers as {name}: its weights are "
+                f"damaged{cause}; {mend}get the checkpoint anew."
+            )
 
     def _outputs_of(self, plan: Plan) -> Iterator[dict[str, torch.Tensor]]:
         """What the model makes of each batch, moved to the CPU, in the order of the batches."""

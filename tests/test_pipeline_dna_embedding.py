@@ -585,8 +585,11 @@ def test_weights_that_are_not_finite_are_an_error(v2_folder, number, pooling):
     pipe = load(v2_folder)
     with torch.no_grad():
         next(layer for name, layer in pipe.model.named_parameters() if name.endswith("dense.weight"))[0, 0] = number
-    with pytest.raises(ValueError, match="gives NaN or infinite numbers as embedding.*get the checkpoint anew"):
+    with pytest.raises(ValueError, match="NaN or infinite numbers as embedding: its weights are damaged; get the"):
         pipe(["ACGTAC", "A"], pooling=pooling)
+    narrow = DNAEmbeddingPipeline(pipe.model.half(), pipe.tokenizer, device="cpu")
+    with pytest.raises(ValueError, match="damaged, or torch.float16 is too narrow for it; load it in float32, or get"):
+        narrow(["ACGTAC", "A"], pooling=pooling)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
