@@ -22,11 +22,11 @@ from safetensors import SafetensorError
 from transformers.utils.logging import disable_progress_bar
 
 from embedding.arguments import parse_arguments
-from embedding.processes import is_first_process, num_launched
 from embedding.reading import InputError
 from embedding.run import check, embed
 from embedding.shards_folder import ShardsFolder
 from embedding.threads import READING
+from machine.processes import is_first_process, num_launched
 
 ERROR = 2
 SECONDS_OF_THE_FIRST = 10  # to tell, before another process does

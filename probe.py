@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from transformers import HfArgumentParser, pipeline
 
-from probing.atomic import replacing
+from machine.files import replacing
 from probing.baselines import baseline_features
 from probing.intervals import METHOD, wilson_interval
 from probing.linear_probe import fit_linear_probe

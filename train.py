@@ -13,7 +13,6 @@ run.json (arguments and environment), log.jsonl and learning_curve.png. OUTPUT_D
 own: the same command goes on from the last of them, and prints the result of a run that is finished.
 """
 
-import os
 import shlex
 import signal
 import sys
@@ -33,6 +32,7 @@ from checkpoints.loading import find_checkpoint
 from checkpoints.publishing import check_model, checkpoint_files, push_checkpoint
 from hub_client.downloading import download
 from hub_client.publishing import Target
+from machine.processes import is_first_process
 from training.arguments import Arguments, check_processes, hub_target, parse_arguments
 from training.dataset import load_sequences
 from training.faults import limits_told
@@ -43,10 +43,6 @@ from training.run_folder import CHECKPOINT, contents, deciding, find_run, read_r
 from training.search import apply, check_search, search
 from training.seeds import train_seeds
 from training.trainer import use_all_cores
-
-
-def is_first_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
 
 
 def fail(error: Exception | str, status: int = 2) -> NoReturn:

@@ -8,7 +8,6 @@ median of ratios between neighbours. Tokens are those of the sequences: padding 
 """
 
 import gc
-import os
 import random
 import statistics
 import sys
@@ -27,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from hub_code import NucleotideTransformerConfig, NucleotideTransformerForSequenceClassification  # noqa: E402
 from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary  # noqa: E402
+from machine.processes import share_cores  # noqa: E402
 from training.arguments import parse_arguments  # noqa: E402
 from training.collators import LabelCollator  # noqa: E402
 from training.tokens import num_tokens, tokenize  # noqa: E402
@@ -157,7 +157,7 @@ def main() -> None:
     repetitions = int(given.pop(0)) if given and given[0].isdecimal() else 3
     transformers.logging.set_verbosity_error()
     disable_progress_bars()
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count())
+    share_cores(1)
 
     windows = random_rows([WINDOW_NT] * BATCH * (STEPS + 1))
     rng = random.Random(0)

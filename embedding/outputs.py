@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from embedding.faults import full_disk_told
 from embedding.outputs_arrays import (
     ids_file,
     made_by_file,
@@ -20,7 +21,7 @@ from embedding.outputs_hdf5 import read_h5ad_made_by, read_hdf5_made_by, write_h
 from embedding.outputs_parquet import read_parquet_made_by, write_parquet
 from embedding.outputs_rows import ShardRows
 from embedding.outputs_zarr import read_zarr_made_by, write_zarr
-from embedding.shards import check_columns, full_disk_told
+from embedding.shards import check_columns
 
 # Suffix -> what writes such a file, and what reads from it what made it.
 FORMATS: dict[str, tuple[Callable[[ShardRows, Path, dict[str, Any]], None], Callable[[Path], Any]]] = {

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedding.shards import NUM_VECTORS, WITH_WINDOWS, has_windows, is_per_token, read_facts, vector_type
+from sequence_files.checks import one_line
 
 
 class FormatError(ValueError):
@@ -165,8 +166,7 @@ class ShardRows:
                         table = file.read_row_group(i)
                     except (pa.ArrowException, OSError) as error:
                         raise ValueError(
-                            f"{path} is damaged ({' '.join(str(error).split())}); remove it, and the same command "
-                            "makes it again."
+                            f"{path} is damaged ({one_line(error)}); remove it, and the same command makes it again."
                         ) from error
                     yield table
 

@@ -1,7 +1,6 @@
 """What a launcher started -> this process's number, its device and threads, and where all of them meet."""
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +11,8 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from embedding.threads import Ahead
+from machine.faults import first_line
+from machine.processes import num_launched, share_cores
 
 Value = TypeVar("Value")
 
@@ -63,15 +64,6 @@ class Processes:
         PartialState().destroy_process_group()
 
 
-def is_first_process() -> bool:
-    """Whether this is the first of the launched processes, also before they have joined."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def num_launched() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))  # by accelerate launch, torchrun
-
-
 def join_processes(device: str | None) -> Processes:
     """
     Find the others, and share the machine with them.
@@ -101,7 +93,7 @@ def join_processes(device: str | None) -> Processes:
         )
     chosen = torch.device(device) if device is not None else state.device
     if chosen.type == "cpu" and "LOCAL_RANK" in os.environ:
-        _share_cores(int(os.environ.get("LOCAL_WORLD_SIZE", launched)))
+        share_cores(int(os.environ.get("LOCAL_WORLD_SIZE", launched)))
     return Processes(state.process_index, state.num_processes, chosen)
 
 
@@ -114,15 +106,10 @@ def check_device(name: str) -> None:
     """
     try:
         torch.empty(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: torch was built without it
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"--device {name} is not on this machine ({reason}); leave it out for the best.") from error
-
-
-def _share_cores(num_processes: int) -> None:
-    """accelerate launch leaves one core to each process, unless told otherwise."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    torch.set_num_threads(max(1, cores // num_processes))
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch is built without this kind
+        raise ValueError(
+            f"--device {name} is not on this machine ({first_line(error)}); leave it out for the best."
+        ) from error
 
 
 def _with_others(call: Callable[[], Value]) -> Value:

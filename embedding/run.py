@@ -12,7 +12,7 @@ from embedding.faults import memory_told
 from embedding.model import deciding, find_for_all, load_pipeline, made_by, weights_of
 from embedding.outputs import check_output, output_files, write_output
 from embedding.outputs_rows import FormatError
-from embedding.processes import join_processes, num_launched
+from embedding.processes import join_processes
 from embedding.progress import Progress, Summary, writing_bar
 from embedding.reading import BlockReading, ChangedInputError, Work, can_be_read_again
 from embedding.shards import shard_schema, write_shard
@@ -20,6 +20,7 @@ from embedding.shards_folder import SUFFIX, ShardsFolder
 from embedding.threads import Ahead, Behind
 from hub_code import DNAEmbeddingPipeline
 from hub_code.pipeline_dna_embedding import Embeddings
+from machine.processes import num_launched
 from sequence_files import SequenceReader, open_sequences
 
 # What waits between two stages: enough that none waits for another, and few, for each may be of 100 MB.

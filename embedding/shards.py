@@ -1,11 +1,8 @@
 """The rows of one block and their embeddings -> one shard: a Parquet file that is whole or not there."""
 
-import errno
 import json
 import os
-import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from embedding.faults import full_disk_told
 from hub_code.pipeline_dna_embedding import Embeddings
+from machine.files import replacing
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 OUTPUT_DTYPES = ("float32", "float16")
 
 # Keys of a shard's metadata; the values are JSON.
@@ -102,20 +100,6 @@ def vector_type(schema: pa.Schema) -> pa.DataType:
     return kind.value_type if is_per_token(schema) else kind
 
 
-@contextmanager
-def full_disk_told(path: Path) -> Iterator[None]:
-    """Within it, a disk or quota that is full becomes a ValueError that names the file and says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise ValueError(
-            f"{path} cannot be written: the disk or the quota is full ({os.strerror(error.errno)}). The shards that "
-            "are finished are whole; make room, and the same command goes on."
-        ) from error
-
-
 def parquet_writer(file: Any, schema: pa.Schema) -> pq.ParquetWriter:
     """
     A writer with the settings for vectors, for shards and outputs alike.
@@ -155,18 +139,12 @@ def write_shard(path: Path, rows: pa.Table, embeddings: Embeddings, schema: pa.S
     table = _shard_table(rows, embeddings, schema)
     own = {FACTS: facts, NUM_VECTORS: len(embeddings.vectors)}
     metadata = {**schema.metadata, **{key: json.dumps(value).encode() for key, value in own.items()}}
-    # Two runs that were started for one output by mistake must not write into one file.
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with full_disk_told(path), open(scratch, "wb") as file:
-            with parquet_writer(file, schema.with_metadata(metadata)) as writer:
-                for first, end in _row_groups(embeddings, schema):
-                    writer.write_table(table.slice(first, end - first), row_group_size=end - first)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with replacing(path) as scratch, full_disk_told(path), open(scratch, "wb") as file:
+        with parquet_writer(file, schema.with_metadata(metadata)) as writer:
+            for first, end in _row_groups(embeddings, schema):
+                writer.write_table(table.slice(first, end - first), row_group_size=end - first)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _shard_table(rows: pa.Table, embeddings: Embeddings, schema: pa.Schema) -> pa.Table:

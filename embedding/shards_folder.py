@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from embedding.facts import BlockFacts
-from embedding.shards import full_disk_told, read_facts
+from embedding.faults import full_disk_told
+from embedding.shards import read_facts
+from machine.files import replacing
 
 SUFFIX = ".shards"
 SHARD = re.compile(r"block-(\d{6,})\.parquet")
@@ -101,10 +103,8 @@ class ShardsFolder:
         for block in self.blocks():
             if self.facts(block) is None:
                 self.shard(block).unlink()
-        scratch = self.path / f".{RECORD}.part"
-        with full_disk_told(self.path):
+        with full_disk_told(self.path), replacing(self.path / RECORD) as scratch:
             scratch.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        os.replace(scratch, self.path / RECORD)
 
     def note_fault(self, block: int) -> None:
         """When the input is mended, this block and those after it may be others than they were."""

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from probing.atomic import replacing
+from machine.files import replacing
 
 DPI = 160
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from machine.files import replacing
 from sequence_files.batching import BATCH_NT, BATCH_RECORDS
 from sequence_files.checks import SequenceFileError, one_line, shown
 from sequence_files.opening import InputFile, UnreadableError
@@ -192,9 +193,5 @@ def _check_lines(genome: InputFile) -> None:
 
 def _place(made: Path, target: Path) -> None:
     """Copies a file so that its new name never stands for a part of it."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(made.read_bytes())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(target) as scratch:
+        scratch.write_bytes(made.read_bytes())

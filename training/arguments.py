@@ -1,7 +1,6 @@
 """Recipe (YAML) and command line -> typed arguments; flags go over the recipe."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from hub_client.publishing import Target
 from hub_code.configuration_nucleotide_transformer import PRESETS
+from machine.processes import num_launched
 from training.tokens import NUM_TOKENS
 from training.tuning import TUNINGS
 
@@ -342,7 +342,7 @@ def check_processes(args: TrainingArguments) -> None:
         ValueError: If several processes were launched, but each would train on its own and write to the same folder:
             so it is on a machine without GPU.
     """
-    launched = int(os.environ.get("WORLD_SIZE", "1"))  # by accelerate launch, torchrun
+    launched = num_launched()
     if args.world_size != launched:
         raise ValueError(
             f"{launched} processes were launched, but there is no GPU for them and each would train alone; give "

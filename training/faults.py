@@ -1,6 +1,5 @@
 """What a machine runs out of while a model is trained -> one sentence."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from accelerate.utils.memory import should_reduce_batch_size
 from safetensors import SafetensorError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from machine.faults import FULL, first_line
 
 
 @contextmanager
@@ -24,12 +23,12 @@ def limits_told(folder: Path) -> Iterator[None]:
     except (OSError, RuntimeError, SafetensorError) as error:
         if _disk_is_full(error):
             raise ValueError(
-                f"{folder} cannot be written ({_first_line(error)}): the disk or the quota is full. What was saved "
+                f"{folder} cannot be written ({first_line(error)}): the disk or the quota is full. What was saved "
                 "before is whole; make room, and the same command goes on."
             ) from error
         if should_reduce_batch_size(error):
             raise ValueError(
-                f"A batch does not fit into memory ({_first_line(error)}); give a smaller "
+                f"A batch does not fit into memory ({first_line(error)}); give a smaller "
                 "--per_device_train_batch_size (and --gradient_accumulation_steps) or --per_device_eval_batch_size, "
                 "--gradient_checkpointing true, or --auto_find_batch_size true."
             ) from error
@@ -52,7 +51,3 @@ def _disk_is_full(error: Exception) -> bool:
             "Disk quota",
         )
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from probing.atomic import replacing
+from machine.files import replacing
 from probing.plots import COLOURS, DPI
 
 TRAINING, VALIDATION, BEST = COLOURS[0], COLOURS[1], COLOURS[2]

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainerState
+
+from machine.files import replacing
 
 CHECKPOINT = "checkpoint"  # the finished one; the Trainer's own, to resume from, are `checkpoint-STEP` beside it
 RECORD = "run.json"  # what the run was begun with
@@ -135,9 +136,8 @@ def state_at(point: Path) -> TrainerState:
 
 def write_text(path: Path, text: str) -> None:
     """Under a temporary name, then moved: a kill leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
 
 
 def _read(path: Path) -> Any:

@@ -1,7 +1,5 @@
 """Data set, base model and arguments -> transformers' Trainer, ready to train."""
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -16,6 +14,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from checkpoints.loading import CheckpointFiles, build_from_scratch, load_for_task, max_tokens
 from hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
+from machine.processes import share_cores
 from training import defaults, evaluation, tuning
 from training.arguments import Arguments, DataArguments, ModelArguments
 from training.callbacks import NewMasksEachEpoch
@@ -182,8 +181,7 @@ def training_context(trainer: Trainer, args: ModelArguments) -> AbstractContextM
 
 
 def use_all_cores(args: TrainingArguments) -> None:
-    """On a CPU, share its cores among the processes: accelerate launch leaves one to each, unless told otherwise."""
+    """On a CPU, share its cores among the processes."""
     if args.device.type == "cpu":
         args.dataloader_pin_memory = False  # there is no device to pin for, of which torch warns at every evaluation
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-        torch.set_num_threads(max(1, cores // args.world_size))
+        share_cores(args.world_size)

@@ -1,6 +1,7 @@
 """A path -> a scratch path beside it, which takes its place when whatever writes it is done."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ def replacing(path: Path) -> Iterator[Path]:
     `with replacing(path) as scratch:` write `scratch`; then `path` is what was written there, or, after an error,
     what it was before.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # No process number: two machines that share the folder may give the same one, and must not write into one file.
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield scratch
         os.replace(scratch, path)

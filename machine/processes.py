@@ -1,0 +1,27 @@
+"""The environment of a launcher -> which process this is, of how many, and its share of the cores."""
+
+import os
+import sys
+
+import torch
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of the launched processes, also before they have joined."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def num_launched() -> int:
+    """How many processes were launched, on all nodes, also before they have joined."""
+    return int(os.environ.get("WORLD_SIZE", "1"))  # by accelerate launch, torchrun
+
+
+def share_cores(num_processes: int) -> None:
+    """
+    Compute on this process's share of the cores: accelerate launch leaves one to each, unless told otherwise.
+
+    Args:
+        num_processes: How many share them.
+    """
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    torch.set_num_threads(max(1, cores // num_processes))
