@@ -27,6 +27,7 @@ from safetensors.numpy import load_file
 from embedding import outputs_hdf5, outputs_parquet, outputs_zarr, shards
 from embedding.outputs import OUTPUT_SUFFIXES, check_output, output_files, read_made_by, write_output
 from embedding.shards import shard_schema, write_shard
+from tests.made_embeddings import embeddings_of
 
 REPOSITORY = Path(__file__).parent.parent
 HIDDEN = 8
@@ -41,17 +42,6 @@ MADE_BY = {
 SUFFIXES = [suffix for suffix in OUTPUT_SUFFIXES if suffix != ".hdf5"]  # .h5 by another name
 TAGS = pa.list_(pa.struct([("a", pa.int64())]))
 PER_TOKEN_SUFFIXES = [suffix for suffix in SUFFIXES if suffix != ".h5ad"]
-
-
-@dataclass(frozen=True)
-class Result:
-    """As the pipeline's."""
-
-    vectors: np.ndarray
-    sequence: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    num_tokens: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -105,7 +95,9 @@ def write_shards(
         without_sequence = table.drop_columns("sequence")
         schema = shard_schema(without_sequence.schema, hidden, output_dtype, with_windows=windows, per_token=per_token)
         paths.append(folder / f"block-{number:06}.parquet")
-        write_shard(paths[-1], table, Result(block, sequence, start, start + 150, tokens), schema, {"block": number})
+        write_shard(
+            paths[-1], table, embeddings_of(block, sequence, start, start + 150, tokens), schema, {"block": number}
+        )
         taken = without_sequence.to_pylist()
         for i, a in zip(sequence, start, strict=True):
             rows.append({**taken[i], **({"window_start": int(a), "window_end": int(a) + 150} if windows else {})})

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,8 @@ from hypothesis import strategies as st
 
 from embedding import shards
 from embedding.shards import check_columns, read_facts, shard_schema, write_shard
+from hub_code.pipeline_dna_embedding import Embeddings
+from tests.made_embeddings import embeddings_of
 
 REPOSITORY = Path(__file__).parent.parent
 HIDDEN = 8
@@ -26,24 +27,13 @@ FACTS = {"block": 3, "digest": "ab12", "num_replaced": 7, "name": "ï"}
 SOURCE = pa.schema([("id", pa.string()), ("score", pa.float64())])
 
 
-@dataclass(frozen=True)
-class Result:
-    """As the pipeline's."""
-
-    vectors: np.ndarray
-    sequence: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    num_tokens: np.ndarray
-
-
-def result(sequence, num_tokens=None, hidden=HIDDEN, seed=0) -> Result:
+def result(sequence, num_tokens=None, hidden=HIDDEN, seed=0) -> Embeddings:
     sequence = np.asarray(sequence, dtype=np.int64)
     tokens = np.full(len(sequence), 4) if num_tokens is None else np.asarray(num_tokens, dtype=np.int64)
     num_vectors = len(sequence) if num_tokens is None else tokens.sum()
     vectors = np.random.default_rng(seed).normal(size=(num_vectors, hidden)).astype(np.float32)
     start = np.arange(len(sequence), dtype=np.int64) * 10
-    return Result(vectors, sequence, start, start + 20, tokens)
+    return embeddings_of(vectors, sequence, start, start + 20, tokens)
 
 
 def source_rows(count: int) -> pa.Table:
@@ -131,7 +121,9 @@ def test_a_value_beyond_float16_names_the_sequence_and_leaves_no_file(tmp_path):
         schema = schema_of("float16", per_token=True)
         write_shard(tmp_path / "block.parquet", source_rows(4), made, schema, FACTS)
     with pytest.raises(ValueError, match="The embedding of gene1 holds -70000"):
-        pooled = Result(made.vectors[6:9], np.array([0, 0, 1]), made.start[:3], made.end[:3], made.num_tokens[:3])
+        pooled = embeddings_of(
+            made.vectors[6:9], np.array([0, 0, 1]), made.start[:3], made.end[:3], made.num_tokens[:3]
+        )
         schema = schema_of("float16", with_windows=True)
         write_shard(tmp_path / "block.parquet", source_rows(2), pooled, schema, FACTS)
 
