@@ -1,0 +1,62 @@
+"""Files replaced as a whole, and a process's share of the cores."""
+
+import os
+
+import pytest
+import torch
+
+from machine.faults import LONGEST_SHOWN, first_line
+from machine.files import replacing
+from machine.processes import is_first_process, num_launched, share_cores
+
+
+def test_a_file_is_replaced_when_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with replacing(path) as scratch:
+        scratch.write_text("new")
+        assert path.read_text() == "old" and scratch.parent == tmp_path
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_after_an_error_the_file_is_what_it_was_and_nothing_is_left(tmp_path, error):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(error), replacing(path) as scratch:
+        scratch.write_text("half")
+        raise error
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.json"]
+
+
+def test_two_that_write_one_file_do_not_share_a_scratch(tmp_path):
+    with replacing(tmp_path / "a") as one, replacing(tmp_path / "a") as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert (tmp_path / "a").read_text() == "one"  # the last to end
+
+
+def test_the_first_line_of_an_error_is_short():
+    assert first_line(RuntimeError("\nno memory\nat frame 0\n")) == "no memory"
+    assert len(first_line(RuntimeError("x" * 10_000))) == LONGEST_SHOWN
+
+
+def test_cores_are_shared_and_each_process_has_one_at_least():
+    before = torch.get_num_threads()
+    cores = len(os.sched_getaffinity(0))
+    try:
+        for num_processes, expected in ((1, cores), (cores, 1), (2 * cores, 1)):
+            share_cores(num_processes)
+            assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_a_launcher_says_is_known_before_the_processes_join(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert is_first_process() and num_launched() == 1
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert not is_first_process() and num_launched() == 4
