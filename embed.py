@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -80,12 +81,12 @@ def fail(message: str, status: int, folder: ShardsFolder | None, command: str | 
     end(status)
 
 
-def main() -> None:
-    signal.signal(signal.SIGTERM, on_sigterm)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program with the command line, or with these arguments."""
     disable_progress_bar()  # of loading the weights
     folder = None
     try:
-        args = parse_arguments(sys.argv[1:])
+        args = parse_arguments(sys.argv[1:] if arguments is None else arguments)
         reader = check(args)
         folder = ShardsFolder(Path(args.run.output))
         summary = embed(args, reader, folder)
@@ -107,4 +108,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, on_sigterm)
     main()

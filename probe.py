@@ -268,9 +268,11 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program with the command line, or with these arguments."""
     try:
-        (args,) = HfArgumentParser(ProbeArguments, allow_abbrev=False).parse_args_into_dataclasses()
+        parser = HfArgumentParser(ProbeArguments, allow_abbrev=False)
+        (args,) = parser.parse_args_into_dataclasses(arguments)
         folder = prepare_output(args)
         data = load_windows(args.dataset_name, args.dataset_config_name, args.dataset_revision)
         fine_tuned = read_fine_tuned(args.model, data)

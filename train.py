@@ -17,6 +17,7 @@ import shlex
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any, Literal, NoReturn
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets.exceptions import DatasetsError
+from huggingface_hub import HfApi
 from transformers import TrainingArguments
 from transformers.utils.logging import disable_progress_bar
 
@@ -52,10 +54,10 @@ def fail(error: Exception | str, status: int = 2) -> NoReturn:
     sys.exit(status)
 
 
-def push(folder: Path, target: Target) -> None:
+def push(folder: Path, target: Target, api: HfApi) -> None:
     """Publish a finished checkpoint, which is on the disk whatever comes of it."""
     try:
-        published = push_checkpoint(folder, target)
+        published = push_checkpoint(folder, target, api)
     except (ValueError, OSError) as error:
         fail(f"{error} {not_pushed(folder, target)}")
     except KeyboardInterrupt:
@@ -73,7 +75,7 @@ def not_pushed(folder: Path, target: Target) -> str:
 
 
 def resolved(
-    name: str | None, kind: Literal["model", "dataset"], revision: str | None, commits: dict[str, str]
+    name: str | None, kind: Literal["model", "dataset"], revision: str | None, commits: dict[str, str], api: HfApi
 ) -> str | None:
     """
     The commit on the Hub that all processes shall take, whatever is pushed meanwhile; a folder has none.
@@ -83,14 +85,14 @@ def resolved(
     """
     commit = [revision]
     if name and not Path(name).is_dir() and is_first_process():
-        commit = [commits.get(kind) or download(name, kind, revision, ("README.md",))[1]]
+        commit = [commits.get(kind) or download(name, kind, revision, ("README.md",), api=api)[1]]
     return broadcast_object_list(commit)[0]
 
 
-def environment(args: TrainingArguments) -> dict[str, Any]:
+def environment(args: TrainingArguments, arguments: Sequence[str]) -> dict[str, Any]:
     """With what a run is made: kept beside its arguments."""
     return {
-        "command": shlex.join(sys.argv),
+        "command": shlex.join(["train.py", *arguments]),
         "python": sys.version.split()[0],
         "versions": {name: version(name) for name in LIBRARIES},
         "hardware": hardware(),
@@ -98,7 +100,7 @@ def environment(args: TrainingArguments) -> dict[str, Any]:
     }
 
 
-def run(args: Arguments) -> dict[str, Any]:
+def run(args: Arguments, command: Sequence[str], api: HfApi) -> dict[str, Any]:
     """Load, search if asked to, train with one seed or several: the results; a finished checkpoint is on the disk."""
     folder = Path(args.training.output_dir)
     files = [args.data.train_file, args.data.validation_file, args.data.test_file]
@@ -110,18 +112,18 @@ def run(args: Arguments) -> dict[str, Any]:
     if finished is not None:
         return finished
     commits = found["commits"] if found else {}
-    commit = resolved(args.data.dataset_name, "dataset", args.data.dataset_revision, commits)
+    commit = resolved(args.data.dataset_name, "dataset", args.data.dataset_revision, commits, api)
     with args.training.main_process_first(desc="loading the data"):  # of each node; the others take it from the cache
-        data = load_sequences(args.data, args.model.task, commit)
+        data = load_sequences(args.data, args.model.task, commit, api)
     base, base_commit = None, None
     if args.model.model_name_or_path:
         name = args.model.model_name_or_path
-        base_commit = resolved(name, "model", args.model.model_revision, commits)
+        base_commit = resolved(name, "model", args.model.model_revision, commits, api)
         with args.training.main_process_first(desc="fetching the model"):
-            base = find_checkpoint(name, base_commit, args.model.allow_pickle)
+            base = find_checkpoint(name, base_commit, args.model.allow_pickle, api)
     record = {
         "arguments": arguments,
-        "environment": environment(args.training),
+        "environment": environment(args.training, command),
         "commits": {"dataset": commit, "model": base_commit},
     }
     extra = {}
@@ -143,18 +145,25 @@ def stopped(number: int, frame: object) -> NoReturn:
     fail("stopped by SIGTERM; the same command goes on with what was saved.", status=128 + number)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None, api: HfApi | None = None) -> None:
+    """
+    Run the program.
+
+    Args:
+        arguments: Default those of the command line.
+        api: Who reads from and pushes to which Hub; default the user of the environment.
+    """
     quieten()
-    signal.signal(signal.SIGTERM, stopped)
+    api, arguments = api or HfApi(), sys.argv[1:] if arguments is None else arguments
     try:
-        args = Arguments(*parse_arguments(sys.argv[1:]))
+        args = Arguments(*parse_arguments(arguments))
         folder = Path(args.training.output_dir) / CHECKPOINT
         target = None
         if args.training.push_to_hub or args.run.push_only:
             if args.run.push_only:
                 checkpoint_files(folder)
             target = hub_target(args.training)
-            target = check_model(target) if is_first_process() else target
+            target = check_model(target, api) if is_first_process() else target
             args.training.push_to_hub = False  # the Trainer's own, which also pushes what is not finished
         if args.run.hyperparameter_search:
             check_search()
@@ -162,12 +171,12 @@ def main() -> None:
         fail(error)
     if args.run.push_only:
         if is_first_process():
-            push(folder, target)
+            push(folder, target, api)
         return
     try:
         check_processes(args.training)
         use_all_cores(args.training)
-        results = run(args)
+        results = run(args, arguments, api)
         PartialState().wait_for_everyone()  # the first was writing
         PartialState().destroy_process_group()  # or gloo may abort when one process ends before another
     except (ValueError, OSError, DatasetsError) as error:
@@ -179,8 +188,9 @@ def main() -> None:
     if is_first_process():
         print("\n" + render_report(results, folder))
         if target is not None:
-            push(folder, target)
+            push(folder, target, api)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stopped)
     main()

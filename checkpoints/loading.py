@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from huggingface_hub import HfApi
 from torch import nn
 from transformers import (
     CONFIG_MAPPING,
@@ -64,7 +65,9 @@ class CheckpointFiles:
         return self.name if self.commit else self.folder.resolve().name
 
 
-def find_checkpoint(name_or_path: str, revision: str | None = None, allow_pickle: bool = False) -> CheckpointFiles:
+def find_checkpoint(
+    name_or_path: str, revision: str | None = None, allow_pickle: bool = False, api: HfApi | None = None
+) -> CheckpointFiles:
     """
     The files of a checkpoint: those of a folder, or, from the Hub, what loading takes, in the cache.
 
@@ -72,6 +75,7 @@ def find_checkpoint(name_or_path: str, revision: str | None = None, allow_pickle
         name_or_path: A folder, or a repository on the Hub.
         revision: Branch, tag or commit on the Hub; default its main branch.
         allow_pickle: Whether weights in pickle format will do, where there are no others.
+        api: Who asks, and which Hub; default the user of the environment.
 
     Raises:
         ValueError: If there are no weights in safetensors format and pickles are not allowed, or a revision is given
@@ -80,7 +84,7 @@ def find_checkpoint(name_or_path: str, revision: str | None = None, allow_pickle
     """
     folder, commit = Path(name_or_path), None
     if not folder.is_dir():
-        folder, commit = download(name_or_path, "model", revision, FILES, IGNORED)
+        folder, commit = download(name_or_path, "model", revision, FILES, IGNORED, api)
     elif revision is not None:
         raise ValueError(f"{name_or_path} is a folder; a revision ({revision}) is of a repository on the Hub.")
     if not (folder / "config.json").is_file():
@@ -92,7 +96,7 @@ def find_checkpoint(name_or_path: str, revision: str | None = None, allow_pickle
                 "hold code that runs when they are loaded; if you trust whoever made them, give --allow_pickle."
             )
         if commit:
-            folder, _ = download(name_or_path, "model", commit, (*FILES, *PICKLES), IGNORED)
+            folder, _ = download(name_or_path, "model", commit, (*FILES, *PICKLES), IGNORED, api)
     return CheckpointFiles(name_or_path, folder, commit)
 
 

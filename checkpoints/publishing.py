@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from huggingface_hub import HfApi
+
 from hub_client.publishing import Publication, Target, check_target, publish
 
 # What a card calls the checkpoint that it lies in; on the Hub its name stands there.
@@ -21,9 +23,9 @@ VARYING = (
 PUBLISHED = (*NEEDED, *VARYING, "tokenizer_config.json")
 
 
-def check_model(target: Target) -> Target:
+def check_model(target: Target, api: HfApi) -> Target:
     """See that one may publish there: `hub_client.publishing.check_target`."""
-    return check_target(target, lambda path: path == "pipeline_dna_embedding.py")
+    return check_target(target, lambda path: path == "pipeline_dna_embedding.py", api)
 
 
 def checkpoint_files(folder: Path) -> dict[str, Path]:
@@ -44,13 +46,14 @@ def checkpoint_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def push_checkpoint(folder: Path, target: Target) -> Publication:
+def push_checkpoint(folder: Path, target: Target, api: HfApi) -> Publication:
     """
     One commit of a finished checkpoint; its weights, adapter and code take the place of an earlier one's.
 
     Args:
         folder: What `checkpoints.saving.save_checkpoint` wrote; it stays as it is.
         target: What `check_model` returned.
+        api: Who publishes, and on which Hub.
 
     Raises:
         ValueError: If the folder is no finished checkpoint, or the Hub finds its card wrong.
@@ -58,7 +61,7 @@ def push_checkpoint(folder: Path, target: Target) -> Publication:
     """
     files = checkpoint_files(folder)
     card = files["README.md"].read_text(encoding="utf-8").replace(THIS_CHECKPOINT, target.repo_id)
-    return publish(target, lambda _: {**files, "README.md": card.encode()}, _varies, "Checkpoint")
+    return publish(target, lambda _: {**files, "README.md": card.encode()}, _varies, "Checkpoint", api)
 
 
 def _varies(path: str) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.exceptions import DatasetGenerationError
+from huggingface_hub import HfApi
 
 from dataset_builder.folder import write_folder
 from dataset_builder.layout import DEFAULT
@@ -124,17 +125,18 @@ def summary(build: dict[str, Any], output_dir: str) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the program and returns its exit code."""
+def main(arguments: Sequence[str] | None = None, api: HfApi | None = None) -> int:
+    """Runs the program and returns its exit code; `api` says who publishes, by default the user of the environment."""
+    api = api or HfApi()
     try:
         options, target, push_only = parse_arguments(arguments)
         folder = Path(options["output_dir"])
         if target is not None and push_only:
             build = read_folder(folder)
-            target = check_data_set(target, build["config_name"], build["source"], build["license"])
+            target = check_data_set(target, build["config_name"], build["source"], build["license"], api)
         elif target is not None:
             source = options["source"] if options["source"] in (ENSEMBL, SYNTHETIC) else "folder"
-            target = check_data_set(target, options["config_name"], source, options["license"])
+            target = check_data_set(target, options["config_name"], source, options["license"], api)
         if not push_only:
             print(summary(write_folder(**options), options["output_dir"]))
     except (ValueError, OSError, DatasetGenerationError) as error:
@@ -145,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if target is None:
         return 0
     try:
-        published = push_folder(folder, target)
+        published = push_folder(folder, target, api)
     except HubError as error:
         return _fail(f"{error} {_not_pushed(folder, target)}")
     except (ValueError, OSError) as error:  # which the same command would meet again

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import RepoCard
+from huggingface_hub import HfApi, RepoCard
 
 from dataset_builder.card import render_card
 from dataset_builder.layout import DEFAULT, belongs_to, build_file, find_build_files, is_build_file, read_record
@@ -35,7 +35,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
     return build
 
 
-def check_data_set(target: Target, config_name: str, source: str, license: str | None) -> Target:
+def check_data_set(target: Target, config_name: str, source: str, license: str | None, api: HfApi) -> Target:
     """
     See that one may publish there, as `hub_client.publishing.check_target`, and that what shall be published fits.
 
@@ -44,12 +44,13 @@ def check_data_set(target: Target, config_name: str, source: str, license: str |
         config_name: Of what shall be published.
         source: As a record calls it: "ensembl", "synthetic" or "folder".
         license: As given by the user; the Hub says whether it knows it.
+        api: Who publishes, and on which Hub.
 
     Raises:
         HubError: One may not, or the Hub does not know the licence.
         ValueError: There are configurations from another kind of source.
     """
-    target = check_target(target, is_build_file)
+    target = check_target(target, is_build_file, api)
     if license is not None:
         card = RepoCard(f"---\nlicense: {json.dumps(license)}\n---\n")
         try:
@@ -60,7 +61,7 @@ def check_data_set(target: Target, config_name: str, source: str, license: str |
                 "https://huggingface.co/docs/hub/repositories-licenses, or leave it out."
             ) from error
     if target.commit is not None:
-        folder, records = _records(target, target.commit)
+        folder, records = _records(target, target.commit, api)
         if not records and any(is_build_file(path.relative_to(folder).as_posix()) for path in folder.rglob("*")):
             raise HubError(
                 f"{target.repo_id} is there already, with a build.json of something else; name another, or delete it."
@@ -69,7 +70,7 @@ def check_data_set(target: Target, config_name: str, source: str, license: str |
     return target
 
 
-def push_folder(folder: Path, target: Target) -> Publication:
+def push_folder(folder: Path, target: Target, api: HfApi) -> Publication:
     """
     One commit of a folder; other configurations in the repository stay, and the card tells of them all.
 
@@ -82,19 +83,19 @@ def push_folder(folder: Path, target: Target) -> Publication:
     own = {path: folder / path for path in (build_file(name), *build["files"])}
 
     def files(commit: str) -> Mapping[str, Path | bytes]:
-        _, records = _records(target, commit)
+        _, records = _records(target, commit, api)
         _check_source(target, records, name, build["source"])
         others = [record for record in records if record["config_name"] != name]
         builds = sorted([build, *others], key=lambda each: (each["config_name"] != DEFAULT, each["config_name"]))
         return {"README.md": render_card(builds, target.repo_id).encode(), **own}
 
     message = f"Build of {name}, {build['window_nt']} nt, {build['source']}"
-    return publish(target, files, lambda path: belongs_to(name, path), message)
+    return publish(target, files, lambda path: belongs_to(name, path), message, api)
 
 
-def _records(target: Target, commit: str) -> tuple[Path, list[dict[str, Any]]]:
+def _records(target: Target, commit: str, api: HfApi) -> tuple[Path, list[dict[str, Any]]]:
     """The records of this program that stand in a commit, and the folder that they were fetched to."""
-    folder, _ = download(target.repo_id, "dataset", commit, RECORDS)
+    folder, _ = download(target.repo_id, "dataset", commit, RECORDS, api=api)
     return folder, [read_record(path.read_text(encoding="utf-8")) for path in find_build_files(folder)]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError
 
 from hub_client.faults import HubError, retrying
@@ -16,6 +16,7 @@ def download(
     revision: str | None,
     patterns: Sequence[str],
     ignored: Sequence[str] = (),
+    api: HfApi | None = None,
 ) -> tuple[Path, str]:
     """
     Some files of a repository, of one commit; from the cache alone where HF_HUB_OFFLINE is set.
@@ -26,6 +27,7 @@ def download(
         revision: Branch, tag or commit; None for main.
         patterns: Which files, as "*.json"; the wildcard stands for / too.
         ignored: Which of these not.
+        api: Who asks, and which Hub; default the user of the environment.
 
     Returns:
         The folder that holds them, and the commit, 40 hexadecimal digits.
@@ -35,7 +37,7 @@ def download(
     """
     try:
         folder = retrying(
-            lambda: snapshot_download(
+            lambda: (api or HfApi()).snapshot_download(
                 repo_id,
                 repo_type=kind,
                 revision=revision,

@@ -57,7 +57,7 @@ class Publication:
     changed: bool
 
 
-def check_target(target: Target, ours: Callable[[str], bool]) -> Target:
+def check_target(target: Target, ours: Callable[[str], bool], api: HfApi) -> Target:
     """
     See that one may publish there, before hours are spent on what shall be published. Nothing is changed.
 
@@ -65,6 +65,7 @@ def check_target(target: Target, ours: Callable[[str], bool]) -> Target:
         target: The repository's name may be without user.
         ours: Whether a path is a file by which a repository of ours is known; a repository with other files is not
             published into.
+        api: Who publishes, and on which Hub.
 
     Returns:
         The target with its name in full.
@@ -82,7 +83,6 @@ def check_target(target: Target, ours: Callable[[str], bool]) -> Target:
         raise HubError(
             f"{target.branch!r} is no name for a branch; give letters, digits and single . - _ between them."
         )
-    api = HfApi()
     account = retrying(api.whoami, target.repo_id)
     user, organisations = account["name"], [each["name"] for each in account.get("orgs", [])]
     role = account.get("auth", {}).get("accessToken", {}).get("role")  # none after a login by browser
@@ -114,6 +114,7 @@ def publish(
     files: Callable[[str], Files],
     replaced: Callable[[str], bool],
     message: str,
+    api: HfApi,
 ) -> Publication:
     """
     Make the repository and the branch, where they are not there, and one commit; the same content makes none.
@@ -126,12 +127,12 @@ def publish(
         replaced: Whether a path of the repository belongs to what is published; such a file goes where it is not
             among the new ones.
         message: First line of the commit.
+        api: Who publishes, and on which Hub.
 
     Raises:
         HubError: If the Hub refuses, or does not answer well in six tries. The branch stands as before.
         ValueError: If the Hub finds the card's metadata wrong.
     """
-    api = HfApi()
     where = {"repo_id": target.repo_id, "repo_type": target.kind}
     address = f"{api.endpoint}/{'datasets/' if target.kind == 'dataset' else ''}{target.repo_id}"
 

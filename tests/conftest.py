@@ -1,4 +1,4 @@
-"""Settings of the suite: own caches, no network; toy data sets, and runs of train.py that several tests look at."""
+"""Settings of the suite: own caches, a Hub on 127.0.0.1; toy data sets, and runs of train.py for several tests."""
 
 import json
 import os
@@ -10,18 +10,34 @@ from pathlib import Path
 
 import pytest
 
+from tests.local_hub import LocalHub
+
 # The Hugging Face libraries read their environment at import: these lines come before any import of them.
-_CACHE = tempfile.TemporaryDirectory(prefix="nt-tests-")
-os.environ["HF_HOME"] = _CACHE.name
-os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
-os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+_FOLDER = tempfile.TemporaryDirectory(prefix="nt-tests-")
+HUB = LocalHub(Path(_FOLDER.name) / "hub").__enter__()  # until the process ends
+for _name in [name for name in os.environ if name.startswith(("HF_", "HUGGING", "NO_PROXY", "no_proxy"))]:
+    del os.environ[_name]
+os.environ |= {
+    "HF_ENDPOINT": HUB.url,
+    "HF_HOME": str(Path(_FOLDER.name) / "home"),
+    "HF_HUB_OFFLINE": "0",
+    "HF_HUB_DISABLE_XET": "1",  # the server has no Xet
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # or `datasets` asks a host of Amazon's
+    "NO_PROXY": "127.0.0.1,127.0.0.2,localhost",
+    "CUDA_VISIBLE_DEVICES": "",
+    # Models this small lose more by sharing their work than they gain, and pytest-xdist has a worker for each core.
+    "OMP_NUM_THREADS": "1",
+}
 
 from datasets import ClassLabel, Dataset, Features, Value  # noqa: E402
+
+from tests import forked  # noqa: E402
 
 pytest_plugins = ["tests.hub_fixtures"]
 
 REPOSITORY = Path(__file__).parent.parent
+ACCELERATE = ("-m", "accelerate.commands.launch", "--config_file", "accelerate_config.yaml")
 TOY_LABELS = ["fly", "mouse", "yeast"]
 TOY_ROWS = {"train": 96, "validation": 24, "test": 36}
 TOY_KMERS = 12  # of each label; no two labels share one
@@ -78,49 +94,46 @@ def toy_dataset(tmp_path_factory, write_dataset, toy_rows) -> Path:
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory) -> dict[str, str]:
-    """The environment of a fresh process: no GPU, no package of ours, and caches of its own."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "HF_HOME")}
-    return {**kept, "HF_HOME": str(tmp_path_factory.mktemp("hf-home")), "CUDA_VISIBLE_DEVICES": ""}
+    """The environment of a process of its own: no package of ours on the path, and caches of its own."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return kept | {"HF_HOME": str(tmp_path_factory.mktemp("hf-home"))}
 
 
 @pytest.fixture(scope="session")
 def launch(environment):
-    """A function that runs train.py as the README says, in a process of its own."""
+    """A function that runs train.py in a process of its own, or in several together."""
 
-    def run(*arguments: str, launcher: tuple[str, ...] | None = None, **options) -> subprocess.CompletedProcess:
-        config = ("-m", "accelerate.commands.launch", "--config_file", "accelerate_config.yaml")
-        command = [sys.executable, *(config if launcher is None else launcher), "train.py", *map(str, arguments)]
-        return subprocess.run(
-            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300, **options
-        )
+    def run(*arguments: str, processes: int = 1, **options) -> subprocess.CompletedProcess:
+        command = ["train.py", *map(str, arguments)]
+        if processes > 1:
+            return forked.run_together(command, REPOSITORY, environment, processes, **options)
+        return forked.run(command, REPOSITORY, environment, **options)
 
     return run
 
 
-@pytest.fixture(scope="module")
-def one_thread():
-    """Models this small lose more by sharing their work than they gain, above all on a busy machine."""
+@pytest.fixture(scope="session")
+def launch_by_accelerate(environment):
+    """A function that runs train.py as the README says, in a fresh interpreter."""
 
-    import torch  # here, for most tests of the suite do without it
+    def run(*arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, *ACCELERATE, "train.py", *map(str, arguments)]
+        return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    return run
 
 
 @pytest.fixture
-def run_train(monkeypatch, capfd):
+def run_train(capfd):
     """A function that runs train.py in this process: status, output, errors."""
 
     import train  # here, for most tests of the suite need neither it nor torch
 
     def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments), "--use_cpu", "--disable_tqdm", "true"])
         capfd.readouterr()
         status = 0
         try:
-            train.main()
+            train.main([*map(str, arguments), "--use_cpu", "--disable_tqdm", "true"])
         except SystemExit as stop:
             status = stop.code
         return status, *capfd.readouterr()

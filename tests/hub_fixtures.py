@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.local_hub import Account, LocalHub
 
 REPOSITORY = Path(__file__).parent.parent
@@ -28,19 +28,17 @@ class HubBench:
     user_read: str = "hf_UserMayRead"  # of "user" too
     reader: str = "hf_ReaderMayRead"  # of "reader"
 
+    def api(self, token: str | None = None):
+        """What our code is given to talk to the Hub as the user of that token."""
+        from huggingface_hub import HfApi  # here, for conftest.py settles the environment before it is imported
+
+        return HfApi(token=token or False)
+
     def environment(self, token: str | None = None, ours: bool = False, home: Path | None = None) -> dict[str, str]:
         """The environment of a user's process; the arguments are those of `run`."""
-        dropped = ("PYTHONPATH", "NO_PROXY", "no_proxy")
-        env = {k: v for k, v in os.environ.items() if k not in dropped and not k.startswith(("HF_", "HUGGING"))}
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         return env | {
-            "HF_ENDPOINT": self.server.url,
             "HF_HOME": str(home or tempfile.mkdtemp(prefix="home-", dir=self.folder)),
-            "HF_HUB_DISABLE_XET": "1",  # the server has no Xet
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_OFFLINE": "0",
-            "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # or `datasets` asks a host of Amazon's
-            "NO_PROXY": "127.0.0.1,127.0.0.2,localhost",
-            "CUDA_VISIBLE_DEVICES": "",
             **({"HF_TOKEN": token} if token else {}),
             **({"PYTHONPATH": str(REPOSITORY)} if ours else {}),
         }
@@ -51,22 +49,15 @@ class HubBench:
         """Runs `python *command` as a user would elsewhere: own process, own folder, no cache, no terminal.
 
         Args:
-            command: of the Python interpreter, for example "-m", "dataset_builder", "--help".
-            token: goes into HF_TOKEN; without one, nobody is logged in.
-            ours: whether this repository's packages can be imported.
+            command: Of the Python interpreter, for example "-m", "dataset_builder", "--help".
+            token: Goes into HF_TOKEN; without one, nobody is logged in.
+            ours: Whether this repository's packages can be imported.
             home: HF_HOME, where another process's caches shall be seen; a new folder by default.
-            options: of subprocess.run; `env` is added to the environment.
+            options: Of `forked.run`; `env` is added to the environment.
         """
         env = self.environment(token, ours, home) | options.pop("env", {})
-        options = {"cwd": tempfile.mkdtemp(prefix="cwd-", dir=self.folder), "timeout": 300} | options
-        process = subprocess.run(
-            [sys.executable, *map(str, command)],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            **options,
-        )
+        cwd = options.pop("cwd", None) or tempfile.mkdtemp(prefix="cwd-", dir=self.folder)
+        process = forked.run(command, cwd, env, **options)
         for secret in (self.user, self.user_read, self.reader):
             assert secret not in process.stdout + process.stderr, "a token was printed"
         return process
@@ -79,8 +70,9 @@ class HubBench:
 
 
 @contextmanager
-def hub_bench(folder: Path) -> Iterator[HubBench]:
-    with LocalHub(folder / "hub") as server:
+def hub_bench(server: LocalHub, folder: Path) -> Iterator[HubBench]:
+    """The suite's server with repositories, users, log and faults of its own; after it, with those of before."""
+    with server.emptied(folder / "hub"):
         bench = HubBench(server, folder)
         server.tokens[bench.user] = Account("user", "write")
         server.tokens[bench.user_read] = Account("user", "read")
@@ -93,12 +85,16 @@ def hub_bench(folder: Path) -> Iterator[HubBench]:
 @pytest.fixture
 def hub(tmp_path_factory) -> Iterator[HubBench]:
     """An empty Hub for one test."""
-    with hub_bench(tmp_path_factory.mktemp("hub")) as bench:
+    from tests.conftest import HUB
+
+    with hub_bench(HUB, tmp_path_factory.mktemp("hub")) as bench:
         yield bench
 
 
-@pytest.fixture(scope="session")
-def session_hub(tmp_path_factory) -> Iterator[HubBench]:
-    """A Hub for what is pushed once and looked at by many tests."""
-    with hub_bench(tmp_path_factory.mktemp("session-hub")) as bench:
+@pytest.fixture(scope="module")
+def module_hub(tmp_path_factory) -> Iterator[HubBench]:
+    """A Hub for what is pushed once and looked at by many tests of one file."""
+    from tests.conftest import HUB
+
+    with hub_bench(HUB, tmp_path_factory.mktemp("module-hub")) as bench:
         yield bench

@@ -23,6 +23,8 @@ import socket
 import sys
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -177,6 +179,17 @@ class LocalHub:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    @contextmanager
+    def emptied(self, folder: Path) -> Iterator[None]:
+        """Within it, a Hub without users and repositories; after it, the one of before."""
+        before = self.folder, self.tokens, self.log, self._faults
+        (folder / "objects").mkdir(parents=True)
+        self.folder, self.tokens, self.log, self._faults = folder, {}, [], []
+        try:
+            yield
+        finally:
+            self.folder, self.tokens, self.log, self._faults = before
 
     def requests(self, pattern: str) -> list[Request]:
         """The requests so far whose "METHOD path" matches, from its beginning."""

@@ -36,9 +36,6 @@ needs_compiler = pytest.mark.skipif(
 compiled = pytest.param("compile", marks=[pytest.mark.slow, needs_compiler])
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def make_model(cls=NucleotideTransformerModel, **kwargs):
     torch.manual_seed(0)
     shape = {"hidden_size": 32, "num_hidden_layers": LAYERS, "num_attention_heads": 4, "intermediate_size": 48}

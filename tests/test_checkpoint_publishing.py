@@ -69,8 +69,8 @@ class Published:
 
 
 @pytest.fixture(scope="module")
-def published(session_hub, tmp_path_factory) -> Published:
-    hub, runs = session_hub, tmp_path_factory.mktemp("runs")
+def published(module_hub, tmp_path_factory) -> Published:
+    hub, runs = module_hub, tmp_path_factory.mktemp("runs")
     flags = ["--source", "synthetic", "--train_per_species=20", "--validation_per_species=5", "--test_per_species=10"]
     flags += ["--output_dir", runs / "data", "--push_to_hub", "user/nt-species", "--private"]
     finished(hub.run("-m", "dataset_builder", *flags, ours=True, token=hub.user))

@@ -17,9 +17,6 @@ V1 = {"position_embedding_type": "absolute", "max_position_embeddings": 1002, "v
 CLS, PAD, N = 3, 1, 4106
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def make_model(seed: int = 0, **kwargs) -> NucleotideTransformerModel:
     """A small model whose parameters are all random, and large enough for the attention to choose."""
     torch.manual_seed(seed)

@@ -72,9 +72,6 @@ V1 = {key: value for key, value in V2.items() if key not in ("add_bias_fnn", "au
 PUBLISHED = {"v2": V2, "v1": V1}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def random_weights(config: dict, seed: int = 0) -> dict[str, np.ndarray]:
     """Float32 tensors under the published names; no bias is 0 and no layer norm is 1."""
     rng = np.random.default_rng(seed)

@@ -24,9 +24,6 @@ V1 = {"position_embedding_type": "absolute", "max_position_embeddings": 1002, "v
 SEQUENCES = ["ATGGTAGCTACATCATCTNNA", "G", "acguac" * 30, "TTTTTTA" * 9, "ATG RYK"]
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module", params=[{}, V1], ids=["v2", "v1"])
 def folder(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("classifier")

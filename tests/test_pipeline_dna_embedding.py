@@ -34,9 +34,6 @@ LAYERS = 3
 V1 = {"position_embedding_type": "absolute", "max_position_embeddings": 1002, "vocab_size": 4105}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def write_checkpoint(folder, **kwargs):
     """A small model whose parameters are all random, and its tokenizer."""
     torch.manual_seed(0)

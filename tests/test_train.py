@@ -174,7 +174,6 @@ def misled_run(tmp_path_factory, write_dataset, toy_rows, launch):
         *("--dataset_name", folder / "data", "--output_dir", folder / "run", *SCRATCH, "--max_steps", 30),
         *("--per_device_train_batch_size", 16, "--metric_for_best_model", "loss", "--save_steps", 7),
         *("--early_stopping_patience", 0),
-        launcher=(),
     )
     assert result.returncode == 0, result.stderr
     return folder / "run"
@@ -342,7 +341,7 @@ def steady(toy_dataset):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, launch, steady):
     run = tmp_path_factory.mktemp("steady") / "run"
-    result = launch(*steady, "--output_dir", run, launcher=())
+    result = launch(*steady, "--output_dir", run)
     assert result.returncode == 0, result.stderr
     return run
 
@@ -375,7 +374,7 @@ def test_a_stopped_run_goes_on_by_the_same_command_to_bitwise_the_same_weights(
     run = tmp_path / "run"
 
     status, log = stopped(number, run, *steady)
-    again = launch(*steady, "--output_dir", run, launcher=())
+    again = launch(*steady, "--output_dir", run)
 
     if number == signal.SIGTERM:
         assert status == 143 and re.search(r"train.py: error: stopped by SIGTERM at step \d+, which is saved", log), (
@@ -404,7 +403,7 @@ def test_masked_batches_of_like_length_go_on_where_they_were_too(tmp_path, stopp
 
     stopped(signal.SIGKILL, tmp_path / "killed", *arguments)
     for run in ("killed", "whole"):
-        result = launch(*arguments, "--output_dir", tmp_path / run, launcher=())
+        result = launch(*arguments, "--output_dir", tmp_path / run)
         assert result.returncode == 0, result.stderr
 
     assert metrics(tmp_path / "whole")["training"]["train_sampling_strategy"] == "group_by_length"
@@ -498,7 +497,7 @@ def test_a_full_disk_ends_in_one_sentence_and_the_last_checkpoint_is_whole(
     assert full.returncode == 2, full.stderr
     sentences = [line for line in full.stderr.splitlines() if line.startswith("train.py: error: ")]
     assert len(sentences) == 1 and f"{run} cannot be written" in sentences[0] and "Traceback" not in full.stderr
-    again = launch(*steady, "--output_dir", run, launcher=())
+    again = launch(*steady, "--output_dir", run)
     assert again.returncode == 0, again.stderr
     assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
     assert ("going on from" in again.stdout) is interrupted
@@ -840,7 +839,6 @@ def test_a_compiled_model_learns_along_the_same_curve(tmp_path, launch, toy_data
         result = launch(
             *("--dataset_name", toy_dataset, "--output_dir", tmp_path / run, *SCRATCH, "--use_cpu", *flags),
             *("--max_steps", 4, "--logging_steps", 1),
-            launcher=(),
         )
         assert result.returncode == 0, result.stderr
         losses[run] = [entry["loss"] for entry in last_state(tmp_path / run)["log_history"] if "loss" in entry]

@@ -12,6 +12,7 @@ from datasets import Dataset, DatasetDict, IterableDataset, Value, load_dataset
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError
 from datasets.fingerprint import Hasher
+from huggingface_hub import HfApi
 
 from hub_client.downloading import download
 from hub_client.faults import retrying
@@ -58,7 +59,9 @@ class SequenceData:
         return self.targets.label_names if self.targets else []
 
 
-def load_sequences(args: DataArguments, task: str, revision: str | None = None) -> SequenceData:
+def load_sequences(
+    args: DataArguments, task: str, revision: str | None = None, api: HfApi | None = None
+) -> SequenceData:
     """
     Load what is trained on, and check that it can be.
 
@@ -66,6 +69,7 @@ def load_sequences(args: DataArguments, task: str, revision: str | None = None) 
         args: Data set or files, and which columns of them.
         task: "classification", "regression", "token_classification" or "mlm".
         revision: Branch, tag or commit on the Hub.
+        api: Who asks, and which Hub; default the user of the environment.
 
     Raises:
         ValueError: If a split or column is missing, of another type, or holds a sequence without nucleotides, or a
@@ -78,7 +82,7 @@ def load_sequences(args: DataArguments, task: str, revision: str | None = None) 
         splits = _load_files(args, task)
         name = Path(name).name
     else:
-        splits, folder, commit = _load_dataset(args, revision)
+        splits, folder, commit = _load_dataset(args, revision, api or HfApi())
         build = _read_build(folder, next(iter(splits.values())).info.config_name)
         name = name if commit else folder.resolve().name
     if "train" not in splits:
@@ -131,7 +135,7 @@ def _load_files(args: DataArguments, task: str) -> DatasetDict:
     return DatasetDict({**stream, **load_files(files, columns)})
 
 
-def _load_dataset(args: DataArguments, revision: str | None) -> tuple[DatasetDict, Path, str | None]:
+def _load_dataset(args: DataArguments, revision: str | None, api: HfApi) -> tuple[DatasetDict, Path, str | None]:
     """The splits, the folder of what was published beside them, and the commit on the Hub."""
     name, config_name = args.dataset_name, args.dataset_config_name
     folder, commit = Path(name), None
@@ -141,8 +145,8 @@ def _load_dataset(args: DataArguments, revision: str | None) -> tuple[DatasetDic
         _check_one_data_set(folder)
         options = {"cache_dir": _cache_folder(folder)}
     else:
-        folder, commit = download(name, "dataset", revision, RECORDS)
-        options = {"revision": commit}
+        folder, commit = download(name, "dataset", revision, RECORDS, api=api)
+        options = {"revision": commit, "token": api.token}
     if args.streaming:
         splits = retrying(lambda: _load(name, config_name, streaming=True, **options), name)
         # Only train may be larger than the disk; the others are looked at again and again.
