@@ -1,17 +1,15 @@
-"""Arguments -> the pipeline that embeds, and what identifies its weights."""
+"""Arguments -> the pipeline that embeds, and what the output says of it."""
 
-import hashlib
 from typing import Any
 
 import torch
 
-from checkpoints.loading import FILES, PICKLES, CheckpointFiles, find_checkpoint, load_checkpoint
+from checkpoints.loading import CheckpointFiles, find_checkpoint, load_checkpoint
 from embedding.arguments import EmbedArguments, RunArguments
 from embedding.processes import Processes
 from hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, NucleotideTransformerModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-DIGEST_BYTES = 8
 
 
 def find_for_all(args: EmbedArguments, processes: Processes) -> CheckpointFiles:
@@ -48,7 +46,7 @@ def deciding(files: CheckpointFiles, weights: str, args: EmbedArguments, run: Ru
     What two runs must have in common for the blocks of one to be of use to the other, as JSON has it.
 
     Args:
-        weights: From `weights_of`.
+        weights: From `checkpoints.identity.checkpoint_digest`.
     """
     return {
         "model": files.published_name,
@@ -79,21 +77,3 @@ def made_by(
         "backend": backend,
         "hidden_size": config.hidden_size,
     }
-
-
-def weights_of(files: CheckpointFiles) -> str:
-    """
-    What tells one checkpoint from another: its commit, else a digest of what a folder's configuration, vocabulary and
-    weights hold, the same for a copy, and on another machine.
-    """
-    if files.commit:
-        return files.commit
-    made = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    # Pickles are loaded only where there is nothing else.
-    patterns = FILES if any(files.folder.glob("*.safetensors")) else (*FILES, *PICKLES)
-    paths = {path for pattern in patterns for path in files.folder.glob(pattern) if path.suffix != ".md"}
-    for path in sorted(paths):
-        with open(path, "rb") as file:
-            content = hashlib.file_digest(file, hashlib.blake2b)
-        made.update(path.name.encode() + b"\0" + content.digest())
-    return made.hexdigest()

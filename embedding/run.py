@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from checkpoints.identity import checkpoint_digest
 from embedding.arguments import Arguments
 from embedding.facts import BlockFacts, Counts
 from embedding.faults import memory_told
-from embedding.model import deciding, find_for_all, load_pipeline, made_by, weights_of
+from embedding.model import deciding, find_for_all, load_pipeline, made_by
 from embedding.outputs import check_output, output_files, write_output
 from embedding.outputs_rows import FormatError
 from embedding.processes import join_processes
@@ -80,7 +81,7 @@ def embed(args: Arguments, reader: SequenceReader, folder: ShardsFolder) -> Summ
         with_windows=args.embed.long == "windows",
         per_token=args.embed.per_token,
     )
-    weights = weights_of(files) if processes.is_first else ""
+    weights = checkpoint_digest(files) if processes.is_first else ""
     if processes.is_first:
         folder.begin(deciding(files, weights, args.embed, args.run), args.run.overwrite)
     run = processes.from_first(uuid.uuid4().hex)  # the others go on when the folder is there
