@@ -18,6 +18,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -30,10 +31,12 @@ from huggingface_hub import HfApi
 from transformers import TrainingArguments
 from transformers.utils.logging import disable_progress_bar
 
+from checkpoints.identity import checkpoint_digest
 from checkpoints.loading import find_checkpoint
 from checkpoints.publishing import check_model, checkpoint_files, push_checkpoint
 from hub_client.downloading import download
 from hub_client.publishing import Target
+from machine.locks import locked_folder
 from machine.processes import is_first_process
 from training.arguments import Arguments, check_processes, hub_target, parse_arguments
 from training.dataset import load_sequences
@@ -100,18 +103,45 @@ def environment(args: TrainingArguments, arguments: Sequence[str]) -> dict[str, 
     }
 
 
+def identity(args: Arguments) -> dict[str, Any]:
+    """All that decides the result of a run, by name: it goes on, and its result stands, only where all is the same."""
+    files = [args.data.train_file, args.data.validation_file, args.data.test_file]
+    files = [args.data.dataset_name] if args.data.dataset_name else [name for each in files for name in each or ()]
+    found = deciding([asdict(args.model), asdict(args.data), asdict(args.run), args.training.to_dict()])
+    found |= contents(files)
+    found |= {"processes": args.training.world_size, "mixed precision": args.training.mixed_precision}
+    base = args.model.model_name_or_path
+    if base and Path(base).is_dir():  # on the Hub, a commit says it
+        files = find_checkpoint(base, args.model.model_revision, args.model.allow_pickle)
+        found["content of the base model"] = checkpoint_digest(files)
+    return found
+
+
 def run(args: Arguments, command: Sequence[str], api: HfApi) -> dict[str, Any]:
     """Load, search if asked to, train with one seed or several: the results; a finished checkpoint is on the disk."""
     folder = Path(args.training.output_dir)
-    files = [args.data.train_file, args.data.validation_file, args.data.test_file]
-    files = [args.data.dataset_name] if args.data.dataset_name else [name for each in files for name in each or ()]
-    arguments = deciding([asdict(args.model), asdict(args.data), asdict(args.run), args.training.to_dict()])
-    arguments |= contents(files)
-    found = find_run(folder, arguments)
-    finished = read_results(folder)
-    if finished is not None:
-        return finished
-    commits = found["commits"] if found else {}
+    with ExitStack() as stack:
+        if is_first_process():
+            arguments = identity(args)
+            find_run(folder, arguments)
+            finished = read_results(folder)
+            if not (finished and finished["measured"]):
+                stack.enter_context(locked_folder(folder, "train.py"))
+                finished = read_results(folder)  # another process may have ended meanwhile
+            state = [arguments, find_run(folder, arguments), finished]
+        arguments, found, finished = broadcast_object_list(state if is_first_process() else [None] * 3)
+        if finished and finished["measured"]:
+            return finished
+        return _run(args, {"arguments": arguments, "environment": environment(args.training, command)}, found, api)
+
+
+def _run(args: Arguments, record: dict[str, Any], found: dict[str, Any] | None, api: HfApi) -> dict[str, Any]:
+    """A run that is not finished; `found` is what it was begun with, if it was interrupted."""
+    folder = Path(args.training.output_dir)
+    commits = {}
+    if found:
+        commits = found["commits"]
+        _note_versions(found["environment"]["versions"], record["environment"]["versions"])
     commit = resolved(args.data.dataset_name, "dataset", args.data.dataset_revision, commits, api)
     with args.training.main_process_first(desc="loading the data"):  # of each node; the others take it from the cache
         data = load_sequences(args.data, args.model.task, commit, api)
@@ -121,17 +151,22 @@ def run(args: Arguments, command: Sequence[str], api: HfApi) -> dict[str, Any]:
         base_commit = resolved(name, "model", args.model.model_revision, commits, api)
         with args.training.main_process_first(desc="fetching the model"):
             base = find_checkpoint(name, base_commit, args.model.allow_pickle, api)
-    record = {
-        "arguments": arguments,
-        "environment": environment(args.training, command),
-        "commits": {"dataset": commit, "model": base_commit},
-    }
+    record["commits"] = {"dataset": commit, "model": base_commit}
     extra = {}
     with limits_told(folder):
         if args.run.hyperparameter_search:
             extra["search"] = search(args, data, base, record)
             apply(extra["search"], args.training)
         return (train_seeds if args.run.seeds > 1 else train_once)(args, data, base, record, extra)
+
+
+def _note_versions(before: dict[str, str], now: dict[str, str]) -> None:
+    changed = [f"{name} {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name]]
+    if changed and is_first_process():
+        print(
+            f"note: the run was begun with {', '.join(changed)}; an undisturbed run may differ in the last digits",
+            file=sys.stderr,
+        )
 
 
 def quieten() -> None:

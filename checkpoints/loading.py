@@ -150,6 +150,32 @@ def load_for_task(
     return model, tokenizer
 
 
+def load_saved(folder: Path, problem: str) -> PreTrainedModel:
+    """
+    The model of a checkpoint of ours with the head of its problem, in float32.
+
+    Args:
+        folder: What `checkpoints.saving.save_checkpoint` wrote.
+        problem: A key of `HEADS`, that of the run.
+
+    Raises:
+        ValueError: If a tensor is missing, of another shape, or not of this model.
+    """
+    nt_class, native_classes = HEADS[problem]
+    model_type = PreTrainedConfig.get_config_dict(folder)[0].get("model_type")
+    model_class = nt_class if model_type in NT_MODEL_TYPES else native_classes[CONFIG_MAPPING[model_type]]
+    model, info = model_class.from_pretrained(
+        folder, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True
+    )
+    faults = sorted({*info["missing_keys"], *info["unexpected_keys"], *(name for name, *_ in info["mismatched_keys"])})
+    if faults:
+        raise ValueError(
+            f"{folder}: {len(faults)} tensors are not as config.json says, the first of them {faults[0]}; remove that "
+            "folder, and the same command makes it again."
+        )
+    return model
+
+
 def build_from_scratch(
     preset: str, problem: str, label_names: list[str], num_outputs: int
 ) -> tuple[NucleotideTransformerPreTrainedModel, PreTrainedTokenizerFast]:

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 import hub_code
 from hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
+from machine.files import replacing
 
 HUB_CODE = Path(hub_code.__file__).parent
 
@@ -26,7 +27,7 @@ def save_checkpoint(
     tokenizer: PreTrainedTokenizerFast,
     metrics: dict[str, Any],
     card: str,
-) -> None:
+) -> PreTrainedModel:
     """
     Write a checkpoint that every Auto class and, for an NT, both pipelines load; nothing in it is a pickle.
 
@@ -39,6 +40,9 @@ def save_checkpoint(
         tokenizer: Its tokenizer.
         metrics: What was measured and with what, for metrics.json.
         card: The text of README.md.
+
+    Returns:
+        The model that was saved: with the updates of an adapter merged, if there is one.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
@@ -63,3 +67,11 @@ def save_checkpoint(
             if replaced.exists():
                 replaced.rename(folder)
             raise
+    return model
+
+
+def write_results(folder: Path, metrics: dict[str, Any], card: str) -> None:
+    """Put other metrics and another card into a checkpoint; metrics.json last, each replaced as a whole."""
+    for name, text in (("README.md", card), ("metrics.json", json.dumps(metrics, indent=2) + "\n")):
+        with replacing(folder / name) as scratch:
+            scratch.write_text(text, encoding="utf-8")

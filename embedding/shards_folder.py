@@ -1,6 +1,5 @@
 """OUTPUT.shards/ -> whose run it is, which blocks are whole, and from where on the input may be another."""
 
-import fcntl
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from embedding.facts import BlockFacts
 from embedding.faults import full_disk_told
 from embedding.shards import read_facts
 from machine.files import replacing
+from machine.locks import take_lock
 
 SUFFIX = ".shards"
 SHARD = re.compile(r"block-(\d{6,})\.parquet")
@@ -165,16 +165,11 @@ class ShardsFolder:
                 )
 
     def _take_lock(self) -> None:
-        self._lock = open(self.path / LOCK, "wb")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self.release()
+        self._lock = take_lock(self.path / LOCK)
+        if self._lock is None:
             raise ValueError(
                 f"{self.path}: another embed.py is writing there; wait until it ends, or name another --output."
-            ) from error
-        except OSError:
-            return  # a file system without locks
+            )
 
     def release(self) -> None:
         """Let another process work there."""

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from transformers import EarlyStoppingCallback, TrainerControl, TrainerState
 
-from training.callbacks import CollapseError, LogToFile, SaveOnSignal, StopEarly, StopOnCollapse
+from training.callbacks import DivergenceError, LogToFile, SaveOnSignal, StopEarly, StopOnDivergence
 
 ARGS = SimpleNamespace(
     learning_rate=1e-4,
@@ -28,41 +28,13 @@ def state_of(*entries: dict, max_steps: int = 100) -> TrainerState:
 
 @pytest.mark.parametrize("logs", [{"loss": math.nan}, {"loss": math.inf}, {"eval_loss": math.nan}])
 def test_a_loss_that_is_no_number_stops_the_run_with_what_to_do(logs):
-    with pytest.raises(CollapseError, match=r"diverged: at step 0 .* smaller --learning_rate \(now 0.0001\)"):
-        StopOnCollapse().on_log(ARGS, state_of(), None, logs)
+    with pytest.raises(DivergenceError, match=r"step 0 .*--learning_rate \(now 0.0001\)"):
+        StopOnDivergence().on_log(ARGS, state_of(), None, logs)
 
 
 def test_other_logs_stop_nothing():
     for logs in ({"loss": 1e9}, {"grad_norm": math.nan, "loss": 0.0}, {"train_runtime": 1.0}):
-        StopOnCollapse().on_log(ARGS, state_of(), None, logs)
-
-
-@pytest.mark.parametrize(
-    ("constants", "max_steps", "stops"),
-    [
-        ([1, 1], 100, True),
-        ([0, 1, 1], 100, True),
-        ([1], 100, False),
-        ([1, 0, 1], 100, False),
-        ([1], 1, True),
-        ([0], 1, False),
-        ([0, 0, 0], 3, False),
-    ],
-)
-def test_the_same_answer_for_every_sequence_stops_the_run_the_second_time_or_at_the_end(constants, max_steps, stops):
-    state = state_of(*({"eval_constant": float(each)} for each in constants), max_steps=max_steps)
-
-    if not stops:
-        StopOnCollapse().on_evaluate(ARGS, state, None)
-        return
-    with pytest.raises(CollapseError, match="the same answer, at step"):
-        StopOnCollapse().on_evaluate(ARGS, state, None)
-
-
-def test_the_first_epoch_may_well_be_constant():
-    entries = [{"eval_constant": 1.0, "epoch": epoch} for epoch in (0.3, 0.6, 0.9)]
-
-    StopOnCollapse().on_evaluate(ARGS, state_of(*entries), None)
+        StopOnDivergence().on_log(ARGS, state_of(), None, logs)
 
 
 @pytest.mark.parametrize("values", [[1, 2, 3], [3, 1, 2], [3, 1, 1, 4], [3, 3, 3], [1, 1], [2, 1, 3, 2, 2, 2]])
@@ -94,19 +66,43 @@ def test_a_patience_of_0_never_stops():
     assert StopEarly(8, "eval_accuracy", True).is_reached(state_of(*entries))
 
 
-def test_sigterm_saves_and_stops_at_the_end_of_the_step_and_is_as_before_afterwards():
+def test_the_signals_handler_is_as_before_after_the_training():
     before = signal.getsignal(signal.SIGTERM)
+    callback = SaveOnSignal()
+    callback.on_train_begin(ARGS, None, None)
+    os.kill(os.getpid(), signal.SIGTERM)
+    callback.restore()
+
+    assert callback.received and signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    ("eval_strategy", "save_strategy", "epoch", "saves", "stops"),
+    [
+        ("epoch", "epoch", 1.5, True, True),
+        ("epoch", "epoch", 2.0, False, True),  # it is saved after the evaluation that is due
+        ("epoch", "best", 1.5, True, True),
+        ("epoch", "best", 2.0, False, False),  # it would be saved only if it was the best
+        ("steps", "steps", 2.0, True, True),
+        ("no", "epoch", 2.0, True, True),
+    ],
+)
+def test_sigterm_saves_where_no_evaluation_is_due_that_the_checkpoint_would_lack(
+    eval_strategy, save_strategy, epoch, saves, stops
+):
+    args = SimpleNamespace(world_size=1, eval_strategy=eval_strategy, save_strategy=save_strategy)
     callback, control = SaveOnSignal(), TrainerControl()
-    callback.on_train_begin(ARGS, None, control)
-    callback.on_step_end(ARGS, None, control)
+    state = TrainerState(global_step=3, max_steps=9, epoch=epoch)
+    callback.on_step_end(args, state, control)
     assert not control.should_save and not control.should_training_stop
 
-    os.kill(os.getpid(), signal.SIGTERM)
-    callback.on_step_end(ARGS, None, control)
+    callback.received = True
+    callback.on_step_end(args, state, control)
+    assert (control.should_save, control.should_training_stop) == (saves, stops)
 
-    assert callback.received and control.should_save and control.should_training_stop
-    callback.restore()
-    assert signal.getsignal(signal.SIGTERM) == before
+    control.should_evaluate = True
+    callback.on_epoch_end(args, state, control)
+    assert control.should_evaluate is (epoch == 2.0)
 
 
 def test_the_log_is_written_as_a_whole_each_time(tmp_path):

@@ -38,7 +38,7 @@ from checkpoints.loading import build_from_scratch, find_checkpoint, load_for_ta
 from checkpoints.saving import save_checkpoint
 from training.arguments import ModelArguments
 from training.collators import LabelCollator, MaskingCollator
-from training.frozen_prefix import num_frozen_layers
+from training.features import has_fixed_features
 from training.tuning import add_ia3, add_lora, count_parameters, freeze, prepare
 
 KMERS = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT"]
@@ -226,7 +226,7 @@ def test_frozen_trains_the_last_layer_what_comes_after_it_and_the_head(folder):
         wanted = {"bert.encoder.layer.1.", "bert.pooler.", "classifier."}
     assert trained(model) == {name for name, _ in model.named_parameters() if name.startswith(tuple(wanted))}
     assert all(any(name.startswith(each) for name in trained(model)) for each in wanted)
-    assert num_frozen_layers(model) == 0  # it cannot begin above them
+    assert not has_fixed_features(model)
     with pytest.raises(ValueError, match="--trainable_layers 2: this model has 2 layers"):
         freeze(model, 2)
 

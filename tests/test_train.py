@@ -1,14 +1,10 @@
 """train.py, launched as the README says and called in this process -> its checkpoints, and what it refuses."""
 
 import json
-import random
 import re
-import resource
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,7 +12,7 @@ import pytest
 import torch
 import yaml
 from datasets import ClassLabel, Features, Value
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from checkpoints.loading import find_checkpoint, load_checkpoint
@@ -27,10 +23,10 @@ from hub_code import (
     NucleotideTransformerForTokenClassification,
     NucleotideTransformerModel,
 )
+from tests.runs import SCRATCH, last_state, metrics, same, weights
 from tests.test_other_encoders import MODELS, write
 
 REPOSITORY = Path(__file__).parent.parent
-SCRATCH = ("--from_scratch", "tiny", "--learning_rate", "1e-3", "--report_to", "none")
 FRESH_PROCESS = """
 import json, sys
 import numpy as np
@@ -67,24 +63,6 @@ print(json.dumps({
     "embedding_of_masked": pipeline("dna-embedding", model=masked, **trust)(sequence).tolist(),
 }))
 """
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def metrics(run: Path) -> dict:
-    return json.loads((run / "checkpoint" / "metrics.json").read_text())
-
-
-def last_state(run: Path) -> dict:
-    """The Trainer's own record at its last checkpoint."""
-    last = max(run.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    return json.loads((last / "trainer_state.json").read_text())
 
 
 def in_a_fresh_process(tmp_path, environment, code: str, *arguments) -> str:
@@ -325,182 +303,7 @@ def test_lora_weights_are_merged_before_the_accuracy_is_reached_by_hand(
     assert metrics(tmp_path / "run")["test"]["accuracy"] == pytest.approx(right / len(toy_rows["test"]))
 
 
-# Interrupted runs
-
-
-@pytest.fixture(scope="module")
-def steady(toy_dataset):
-    """Arguments of a run of 40 steps that saves every five."""
-    return [
-        *("--dataset_name", toy_dataset, *SCRATCH, "--max_steps", 40, "--save_steps", 5),
-        *("--early_stopping_patience", 0),
-        *("--per_device_train_batch_size", 8, "--disable_tqdm", "true", "--use_cpu"),
-    ]
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory, launch, steady):
-    run = tmp_path_factory.mktemp("steady") / "run"
-    result = launch(*steady, "--output_dir", run)
-    assert result.returncode == 0, result.stderr
-    return run
-
-
-@pytest.fixture
-def stopped(tmp_path, environment):
-    """A function that begins a run, sends it a signal when its first checkpoint is whole, and gives its status."""
-
-    def stop(number: signal.Signals, run: Path, *arguments) -> tuple[int, str]:
-        command = [sys.executable, "train.py", *map(str, arguments), "--output_dir", str(run)]
-        with open(tmp_path / "log", "w") as log:
-            process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log)
-            deadline = time.monotonic() + 240
-            while not list(run.glob("checkpoint-*/trainer_state.json")):
-                assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
-                time.sleep(0.01)
-            process.send_signal(number)
-            status = process.wait(timeout=60)
-        assert not (run / "checkpoint").exists()
-        return status, (tmp_path / "log").read_text()
-
-    return stop
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_stopped_run_goes_on_by_the_same_command_to_bitwise_the_same_weights(
-    tmp_path, stopped, launch, steady, uninterrupted, number
-):
-    run = tmp_path / "run"
-
-    status, log = stopped(number, run, *steady)
-    again = launch(*steady, "--output_dir", run)
-
-    if number == signal.SIGTERM:
-        assert status == 143 and re.search(r"train.py: error: stopped by SIGTERM at step \d+, which is saved", log), (
-            log
-        )
-        step = re.search(r"at step (\d+)", log)[1]
-        assert f"going on from {run}/checkpoint-{step}" in again.stdout
-    assert again.returncode == 0, again.stderr
-    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
-    measured, expected = metrics(run), metrics(uninterrupted)
-    assert measured["test"] == expected["test"] and measured["validation"] == expected["validation"]
-    assert measured["training"]["steps"] == 40
-    logged = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    steps = [entry["step"] for entry in logged if "eval_loss" in entry]
-    assert steps == sorted(set(steps)) and steps[-1] == 40
-
-
-@pytest.mark.slow
-def test_masked_batches_of_like_length_go_on_where_they_were_too(tmp_path, stopped, launch, write_dataset, toy_rows):
-    """Here masks are drawn and lengths are grouped: what the order of a resumed epoch depends on."""
-    rng = random.Random(0)
-    rows = [{"sequence": row["sequence"] * rng.randint(1, 5), "label": row["label"]} for row in toy_rows["train"]]
-    data = write_dataset(tmp_path / "data", {"train": rows, "validation": toy_rows["validation"]})
-    arguments = ["--dataset_name", data, *SCRATCH, "--task", "mlm", "--test_share", 0, "--max_steps", 20]
-    arguments += ["--save_steps", 4, "--per_device_train_batch_size", 8, "--disable_tqdm", "true", "--use_cpu"]
-
-    stopped(signal.SIGKILL, tmp_path / "killed", *arguments)
-    for run in ("killed", "whole"):
-        result = launch(*arguments, "--output_dir", tmp_path / run)
-        assert result.returncode == 0, result.stderr
-
-    assert metrics(tmp_path / "whole")["training"]["train_sampling_strategy"] == "group_by_length"
-    assert same(weights(tmp_path / "killed" / "checkpoint"), weights(tmp_path / "whole" / "checkpoint"))
-
-
-def test_a_run_interrupted_after_its_last_step_is_only_finished(tmp_path, run_train, steady, uninterrupted):
-    run = shutil.copytree(uninterrupted, tmp_path / "moved")
-    shutil.rmtree(run / "checkpoint")
-
-    status, _, err = run_train(*steady, "--output_dir", run)
-
-    assert status == 0, err
-    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
-    measured, expected = metrics(run), metrics(uninterrupted)
-    assert measured["test"] == expected["test"]
-    for name in ("steps", "best_step", "chosen_by"):
-        assert measured["training"][name] == expected["training"][name], name
-
-
-def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path, run_train, steady, uninterrupted):
-    run = shutil.copytree(uninterrupted, tmp_path / "run")
-    shutil.rmtree(run / "checkpoint")
-    state = run / "checkpoint-40" / "trainer_state.json"
-    state.write_text(state.read_text()[:100])
-
-    status, out, err = run_train(*steady, "--output_dir", run)
-
-    assert status == 0, err
-    assert "checkpoint-40 was cut off" in out and "going on from" in out
-    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
-
-
-def test_a_finished_run_is_recognised_and_its_result_printed_again(run_train, steady, uninterrupted):
-    before = {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")}
-
-    status, out, err = run_train(*steady, "--output_dir", uninterrupted)
-
-    assert status == 0, err
-    assert f"{metrics(uninterrupted)['test']['accuracy']:.3f}" in out and "parameters" not in out
-    assert {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")} == before
-
-
-def test_a_finished_run_whose_checkpoint_was_damaged_is_finished_again(tmp_path, run_train, steady, uninterrupted):
-    run = shutil.copytree(uninterrupted, tmp_path / "run")
-    (run / "checkpoint" / "model.safetensors").unlink()
-
-    status, _, err = run_train(*steady, "--output_dir", run)
-
-    assert status == 0, err
-    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
-
-
-def test_a_run_whose_data_were_changed_is_refused(tmp_path, run_train, toy_rows):
-    lines = [f"{row['sequence']},{row['label']}" for row in toy_rows["train"]]
-    arguments = ["--train_file", tmp_path / "rows.csv", "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 2]
-    (tmp_path / "rows.csv").write_text("\n".join(["sequence,label", *lines]))
-    assert run_train(*arguments)[0] == 0
-
-    (tmp_path / "rows.csv").write_text("\n".join(["sequence,label", *lines[:50]]))
-    status, _, err = run_train(*arguments)
-
-    assert status == 2 and f"begun with content of {tmp_path}/rows.csv" in err
-
-
-def test_the_folder_of_another_run_is_refused_and_kept(run_train, steady, uninterrupted):
-    before = {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")}
-
-    status, _, err = run_train(*steady, "--seed", 7, "--output_dir", uninterrupted)
-
-    assert status == 2 and "holds a run that was begun with seed 42, not 7" in err
-    assert {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")} == before
-
-
-@pytest.mark.slow
-def test_a_full_disk_ends_in_one_sentence_and_the_last_checkpoint_is_whole(
-    tmp_path, environment, launch, steady, uninterrupted
-):
-    run = shutil.copytree(uninterrupted, tmp_path / "run")
-    shutil.rmtree(run / "checkpoint")
-    for point in run.glob("checkpoint-*"):
-        if point.name != "checkpoint-10":
-            shutil.rmtree(point)
-    interrupted = bool(list(run.glob("checkpoint-10")))
-
-    def limited():  # the optimizer's state is larger than that
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
-
-    full = launch(*steady, "--output_dir", run, launcher=(), preexec_fn=limited)
-
-    assert full.returncode == 2, full.stderr
-    sentences = [line for line in full.stderr.splitlines() if line.startswith("train.py: error: ")]
-    assert len(sentences) == 1 and f"{run} cannot be written" in sentences[0] and "Traceback" not in full.stderr
-    again = launch(*steady, "--output_dir", run)
-    assert again.returncode == 0, again.stderr
-    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
-    assert ("going on from" in again.stdout) is interrupted
+# What a machine runs out of
 
 
 def test_a_batch_that_does_not_fit_ends_in_one_sentence(tmp_path, run_train, toy_dataset, monkeypatch):
@@ -533,14 +336,16 @@ def test_the_batch_is_made_smaller_by_itself_where_asked(tmp_path, run_train, to
     assert last_state(tmp_path / "run")["train_batch_size"] <= 4
 
 
-def test_a_model_that_always_says_the_same_is_not_published(tmp_path, run_train, toy_dataset):
-    status, _, err = run_train(
+def test_a_model_whose_outputs_no_longer_depend_on_its_input_is_saved_with_a_warning(tmp_path, run_train, toy_dataset):
+    status, out, err = run_train(
         *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH),
         *("--learning_rate", 1, "--num_train_epochs", 4, "--per_device_train_batch_size", 32),
     )
 
-    assert status == 2 and "the same answer" in err and "--learning_rate (now 1)" in err
-    assert not (tmp_path / "run" / "checkpoint").exists()
+    assert status == 0, err
+    assert metrics(tmp_path / "run")["validation"]["constant"] is True
+    assert "warning: " in err and "--learning_rate" in err
+    assert "does not depend on its input" in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
 
 
 def test_training_stops_early_when_it_gets_no_better(tmp_path, run_train, misled_run):
@@ -618,34 +423,8 @@ def test_a_search_without_optuna_says_what_to_install(tmp_path, run_train, toy_d
 # Several processes
 
 
-def test_two_cpu_processes_share_the_work(tmp_path, launch, toy_dataset):
-    result = launch(
-        *(
-            "--dataset_name",
-            toy_dataset,
-            "--output_dir",
-            tmp_path / "run",
-            *SCRATCH,
-            "--use_cpu",
-            "--num_train_epochs",
-            2,
-        ),
-        *("--per_device_train_batch_size", 8),
-        launcher=("-m", "torch.distributed.run", "--nproc-per-node", "2"),
-    )
-
-    assert result.returncode == 0, result.stderr
-    training = metrics(tmp_path / "run")["training"]
-    assert training["processes"] == 2
-    assert training["steps"] == 2 * 96 // (2 * 8)
-    assert result.stdout.count("use it ") == 1
-
-
 def test_two_processes_that_would_each_train_alone_are_refused(tmp_path, launch, toy_dataset):
-    result = launch(
-        *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH),
-        launcher=("-m", "torch.distributed.run", "--nproc-per-node", "2"),
-    )
+    result = launch("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH, processes=2)
 
     assert result.returncode != 0
     assert result.stderr.count("train.py: error: 2 processes were launched") == 1
@@ -767,8 +546,8 @@ def test_training_that_diverged_is_not_published(tmp_path, run_train, toy_datase
     assert not (tmp_path / "run" / "checkpoint").exists()
 
 
-def test_an_error_is_told_through_the_launcher_too(tmp_path, launch, toy_dataset):
-    result = launch("--dataset_name", tmp_path / "absent", "--output_dir", tmp_path / "run", *SCRATCH)
+def test_an_error_is_told_through_the_launcher_too(tmp_path, launch_by_accelerate):
+    result = launch_by_accelerate("--dataset_name", tmp_path / "absent", "--output_dir", tmp_path / "run", *SCRATCH)
 
     assert result.returncode != 0
     assert result.stderr.count("train.py: error: ") == 1
@@ -887,7 +666,7 @@ def test_a_stream_is_shared_among_processes(tmp_path, launch, toy_rows):
         *("--train_file", tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--validation_file", tmp_path / "v.jsonl"),
         *("--output_dir", tmp_path / "run", *SCRATCH, "--streaming", "--max_steps", 40, "--use_cpu"),
         *("--per_device_train_batch_size", 8, "--save_steps", 20),
-        launcher=("-m", "torch.distributed.run", "--nproc-per-node", "2"),
+        processes=2,
     )
 
     assert result.returncode == 0, result.stderr

@@ -65,10 +65,6 @@ class ModelArguments:
             "query and value."
         },
     )
-    reuse_activations: bool = field(
-        default=True,
-        metadata={"help": "With --tuning frozen and head, compute what never changes once for all epochs."},
-    )
 
 
 @dataclass
@@ -103,6 +99,13 @@ class DataArguments:
     )
     validation_share: float = field(default=0.1, metadata={"help": "Of train, where there is no validation split."})
     test_share: float = field(default=0.1, metadata={"help": "Of train, where there is no test split; 0 for none."})
+    class_weights: Literal["balanced"] | None = field(
+        default=None,
+        metadata={
+            "help": "Weigh classes in the training loss so that each counts the same, however rare it is; evaluation "
+            "stays unweighted."
+        },
+    )
     allow_repeats: bool = field(
         default=False, metadata={"help": "Let one sequence stand in train and in validation or test."}
     )
@@ -130,6 +133,9 @@ class RunArguments:
     )
     early_stopping_patience: int = field(
         default=3, metadata={"help": "Stop after so many evaluations that are no better than the best; 0: never."}
+    )
+    baselines: bool = field(
+        default=True, metadata={"help": "Measure k-mer baselines on the test split, beside the model."}
     )
     push_only: bool = field(
         default=False,
@@ -281,6 +287,13 @@ def _settle(values: dict[str, Any]) -> None:
         raise ValueError(
             "--resume_from_checkpoint: the same command goes on where the run was interrupted; leave it out."
         )
+    for name, value, reason in (
+        ("save_only_model", False, "an interrupted run could not go on"),
+        ("ignore_data_skip", False, "a resumed run would see other rows"),
+        ("average_tokens_across_devices", True, "the result would depend on the number of processes"),
+    ):
+        if values[name] != value:
+            raise ValueError(f"--{name} {str(values[name]).lower()}: {reason}; leave it out.")
     for name, least in (("seeds", 1), ("hyperparameter_search", 0), ("early_stopping_patience", 0)):
         if values[name] < least:
             raise ValueError(f"--{name} {values[name]}: give {least} or more.")

@@ -12,40 +12,21 @@ from transformers import TrainerCallback, TrainerState
 from training.collators import MaskingCollator
 from training.run_folder import write_text
 
-# A run whose evaluations end like this is over: so many in a row that give every row the same answer.
-CONSTANT_EVALUATIONS = 2
+
+class DivergenceError(ValueError):
+    """A loss or weights that are NaN or infinite; the message says what to do."""
 
 
-class CollapseError(ValueError):
-    """Training that leads nowhere; the message says what to do."""
-
-
-class StopOnCollapse(TrainerCallback):
-    """
-    Stops a training whose loss is no number, or whose model gives the same answer for every validation sequence: in
-    two evaluations in a row, or in the last, after a whole epoch.
-    """
+class StopOnDivergence(TrainerCallback):
+    """Stops a training whose loss is NaN or infinite."""
 
     def on_log(self, args, state, control, logs: dict[str, Any], **kwargs):
         for name in ("loss", "eval_loss"):
             if not math.isfinite(logs.get(name, 0)):
-                raise CollapseError(
+                raise DivergenceError(
                     f"The training diverged: at step {state.global_step} the {name} is {logs[name]}; give a smaller "
                     f"--learning_rate (now {args.learning_rate:g}), longer --warmup_steps, or no --fp16."
                 )
-
-    def on_evaluate(self, args, state, control, **kwargs):
-        # `on_log` has put this evaluation into the history already, and a resumed run has those before.
-        evaluations = [entry for entry in state.log_history if "eval_constant" in entry]
-        last = evaluations[-CONSTANT_EVALUATIONS:]
-        at_end = state.global_step >= state.max_steps
-        enough = len(last) == CONSTANT_EVALUATIONS or at_end
-        if enough and last and all(entry["eval_constant"] and entry["epoch"] >= 1 for entry in last):
-            raise CollapseError(
-                f"The model gives every validation sequence the same answer, at step {state.global_step}; give "
-                f"another --learning_rate (now {args.learning_rate:g}), longer --warmup_steps or more epochs, or look "
-                "at the labels."
-            )
 
 
 class StopEarly(TrainerCallback):
@@ -74,10 +55,16 @@ class StopEarly(TrainerCallback):
 
 
 class SaveOnSignal(TrainerCallback):
-    """On SIGTERM, as job schedulers send it before they kill, saves at the end of the step and stops."""
+    """
+    On SIGTERM, as job schedulers send it before they kill, saves at the end of the step and stops.
+
+    The resumed run ends as an undisturbed one. The Trainer takes a stop for the end of an epoch, and would evaluate
+    there: an evaluation that no undisturbed run makes, which could choose the checkpoint or end the run early.
+    """
 
     def __init__(self):
         self.received = False
+        self._within_epoch = False
         self._before = None
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -87,22 +74,40 @@ class SaveOnSignal(TrainerCallback):
         self.restore()
 
     def restore(self) -> None:
-        """Signals are as they were before."""
+        """Restore the signal's handler of before the training."""
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
             self._before = None
 
     def on_step_end(self, args, state, control, **kwargs):
-        if args.world_size > 1:  # all stop at one step, whichever was told
-            told = torch.tensor([self.received], dtype=torch.int32, device=args.device)
-            torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
-            self.received = bool(told.item())
-        if self.received:
-            control.should_save = True
+        if args.world_size > 1:  # all processes stop at one step, whichever received the signal
+            received = torch.tensor([self.received], dtype=torch.int32, device=args.device)
+            torch.distributed.all_reduce(received, torch.distributed.ReduceOp.MAX)
+            self.received = bool(received.item())
+        if not self.received or state.global_step >= state.max_steps:
+            return
+        self._within_epoch = state.epoch % 1 > 0
+        evaluates, saves = (each == "epoch" for each in (args.eval_strategy, args.save_strategy))
+        if self._within_epoch or not evaluates:
+            control.should_save = control.should_training_stop = True
+        elif saves:  # after the evaluation that ends this epoch
             control.should_training_stop = True
+        # Else only the best is saved, after that evaluation: stop at the end of the next step.
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        if self._within_epoch:
+            control.should_evaluate = control.should_save = control.should_log = False
 
     def _receive(self, number, frame) -> None:
         self.received = True
+
+
+class BestCheckpointMoved(TrainerCallback):
+    """The best checkpoint so far of a resumed run is looked for where the run's folder is now."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.best_global_step:
+            state.best_model_checkpoint = str(Path(args.output_dir) / f"checkpoint-{state.best_global_step}")
 
 
 class LogToFile(TrainerCallback):

@@ -60,8 +60,7 @@ def settle_for_lengths(args: TrainingArguments, model_args: ModelArguments, leng
     """
     if args.train_sampling_strategy is None:
         args.train_sampling_strategy = "random"
-        # What is computed once has no padding; and grouped, the same run with and without would differ in its order.
-        if lengths is not None and model_args.tuning not in ("frozen", "head"):
+        if lengths is not None and model_args.tuning != "head":  # whose features have no length
             shortest, longest = np.percentile(lengths, [10, 90])
             if longest > UNEQUAL * shortest:
                 args.train_sampling_strategy = "group_by_length"

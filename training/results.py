@@ -64,7 +64,7 @@ class Timing:
     resumed_at: int | None
 
 
-def collect_results(
+def describe(
     trainer: Trainer,
     model_args: ModelArguments,
     data_args: DataArguments,
@@ -74,24 +74,24 @@ def collect_results(
     timing: Timing,
 ) -> dict[str, Any]:
     """
-    Measure the model on validation and, once, on test data; to be called by all processes.
+    What is known of a trained model before anything is measured; to be called by all processes.
 
     Returns:
-        A dictionary that `json.dumps` takes, with the sections `validation`, `test` (`None` without such a split),
-        `baselines` (by the first process, for labels of sequences and a test split), `model`, `dataset` and
-        `training`. Names in it are Hub ids, with the commit as revision, or those of folders, without their places.
+        A dictionary that `json.dumps` takes, with the sections `model`, `dataset` and `training`; `validation`,
+        `test` and `baselines` are `None`, and `measured` is `False`. Names in it are Hub ids, with the commit as
+        revision, or those of folders, without their places.
     """
     args, state = trainer.args, trainer.state
     trained, total = count_parameters(trainer.model)
-    problem = data.targets.problem if data.targets else "masked_lm"
-    measured = {split: _measure(trainer, tokenised, split, problem, data) for split in ("validation", "test")}
     seconds = round(timing.seconds, 1)
     return {
         "task": model_args.task,
-        "problem": problem,
+        "problem": data.targets.problem if data.targets else "masked_lm",
         "licence": inherited_licence(base),
-        **measured,
-        "baselines": _measure_baselines(data) if _has_baselines(trainer, data) else None,
+        "measured": False,
+        "validation": None,
+        "test": None,
+        "baselines": None,
         "model": {
             "base": base and base.published_name,
             "revision": base and base.commit,
@@ -117,6 +117,7 @@ def collect_results(
             "tuning": model_args.tuning,
             **{name: _plain(vars(model_args)[name]) for name in OF_TUNING.get(model_args.tuning, ())},
             **{name: _plain(args.to_dict()[name]) for name in HYPERPARAMETERS},
+            "class_weights": data_args.class_weights,
             "max_length": data_args.max_length,
             "sequences_cut": _num_cut(tokenised, data_args.max_length),
             "steps": state.global_step,
@@ -130,6 +131,25 @@ def collect_results(
             "hardware": hardware(),
             "versions": {name: version(name) for name in LIBRARIES},
         },
+    }
+
+
+def measure_all(trainer: Trainer, data: SequenceData, tokenised: DatasetDict, baselines: bool) -> dict[str, Any]:
+    """
+    Measure the trainer's model on validation and, once, on test data; to be called by all processes.
+
+    Args:
+        baselines: Whether to measure k-mer baselines, too: for labels of sequences and a test split.
+
+    Returns:
+        The sections `validation`, `test` (`None` without such a split) and `baselines` (by the first process), with
+        `measured` `True`.
+    """
+    problem = data.targets.problem if data.targets else "masked_lm"
+    return {
+        "measured": True,
+        **{split: _measure(trainer, tokenised, split, problem, data) for split in ("validation", "test")},
+        "baselines": _measure_baselines(data) if baselines and _has_baselines(trainer, data) else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""One run: data set and base model -> trained, measured, saved checkpoint."""
+"""One run: data set and base model -> trained, saved, measured checkpoint."""
 
 import math
 import sys
@@ -7,19 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate.utils import broadcast_object_list
-from datasets import Dataset, IterableDataset
-from transformers import Trainer, TrainerState
+from datasets import Dataset, DatasetDict, IterableDataset
+from transformers import PreTrainedModel, Trainer, TrainerState
 
-from checkpoints.loading import CheckpointFiles
-from checkpoints.saving import save_checkpoint
+from checkpoints.loading import CheckpointFiles, load_saved
+from checkpoints.saving import save_checkpoint, write_results
 from training import tuning
 from training.arguments import Arguments
-from training.callbacks import CollapseError, LogToFile, SaveOnSignal, StopEarly, StopOnCollapse
+from training.callbacks import (
+    BestCheckpointMoved,
+    DivergenceError,
+    LogToFile,
+    SaveOnSignal,
+    StopEarly,
+    StopOnDivergence,
+)
 from training.card import render_card
 from training.dataset import SequenceData
 from training.learning_curve import draw_learning_curve
-from training.results import Timing, collect_results
+from training.results import Timing, describe, measure_all
 from training.run_folder import CHECKPOINT, begin, read_results, resume_point, state_at
 from training.trainer import build_trainer, training_context, whole_model
 
@@ -39,7 +47,10 @@ def train_once(
     extra: dict[str, Any],
 ) -> dict[str, Any]:
     """
-    Train, measure and save one model, or go on with it; a finished one is left as it is.
+    Train, save and measure one model, or go on with it; a finished one is left as it is.
+
+    The checkpoint is whole on the disk before anything is measured: whatever happens then, the same command measures
+    what was saved.
 
     Args:
         args: `args.training.output_dir` is the run's folder.
@@ -49,17 +60,43 @@ def train_once(
         extra: Sections of the results that are known before, as of a search.
 
     Returns:
-        What was measured: `training.results.collect_results`.
+        What was measured: `training.results.describe` and `measure_all`.
 
     Raises:
-        ValueError: If data, model and arguments do not go together, or the training leads nowhere.
+        ValueError: If data, model and arguments do not go together, or the training diverges.
         Interrupted: If SIGTERM came.
     """
     folder = Path(args.training.output_dir)
-    finished = read_results(folder)
-    if finished is not None:
-        return finished
+    results = broadcast_object_list([read_results(folder)])[0]
+    if results and results["measured"]:
+        return results
     trainer, tokenised = build_trainer(args.model, args.data, args.training, data, base)
+    first = trainer.is_world_process_zero()
+    if results:
+        _measure_with(trainer, load_saved(folder / CHECKPOINT, results["problem"]))
+        if first:
+            print(f"measuring what was saved in {folder / CHECKPOINT}")
+    else:
+        results = _train_and_save(trainer, args, data, tokenised, base, record, extra)
+    results |= measure_all(trainer, data, tokenised, args.run.baselines)
+    if not math.isfinite(results["validation"]["loss"]):
+        raise DivergenceError("The validation loss is NaN or infinite; give a smaller --learning_rate, or no --fp16.")
+    if first:
+        write_results(folder / CHECKPOINT, results, render_card(results))
+    return results
+
+
+def _train_and_save(
+    trainer: Trainer,
+    args: Arguments,
+    data: SequenceData,
+    tokenised: DatasetDict,
+    base: CheckpointFiles | None,
+    record: dict[str, Any],
+    extra: dict[str, Any],
+) -> dict[str, Any]:
+    """Train to the end, or on from where the run was interrupted: what is known of the saved checkpoint."""
+    folder = Path(args.training.output_dir)
     first = trainer.is_world_process_zero()
     if first:
         begin(folder, record)
@@ -73,15 +110,23 @@ def train_once(
     started = time.perf_counter()
     _train(trainer, args, point, state)
     timing = Timing(time.perf_counter() - started, state and state.global_step)
-    results = collect_results(trainer, args.model, args.data, data, tokenised, base, timing) | extra
-    if not math.isfinite(results["validation"]["loss"]):  # where nothing was evaluated before
-        raise CollapseError("The training diverged: the validation loss is no number; give a smaller --learning_rate.")
+    results = describe(trainer, args.model, args.data, data, tokenised, base, timing) | extra
     model = whole_model(trainer, args, data, base)
     if first:
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
+            raise DivergenceError("The training diverged: its weights are not finite; give a smaller --learning_rate.")
         metric, best_step = args.training.metric_for_best_model, trainer.state.best_global_step
         draw_learning_curve(trainer.state.log_history, metric, best_step, folder / LEARNING_CURVE)
-        save_checkpoint(folder / CHECKPOINT, model, trainer.processing_class, results, render_card(results))
+        saved = save_checkpoint(folder / CHECKPOINT, model, trainer.processing_class, results, render_card(results))
+        if model is trainer.accelerator.unwrap_model(trainer.model) and saved is not model:
+            _measure_with(trainer, saved)  # an adapter was merged in place
     return results
+
+
+def _measure_with(trainer: Trainer, model: PreTrainedModel) -> None:
+    """Evaluate another model than the one that the trainer was made with."""
+    trainer.accelerator.free_memory()  # or it would take the other for prepared
+    trainer.model = trainer.model_wrapped = model.to(trainer.args.device)
 
 
 def _warn_of_units(rows: Dataset | IterableDataset, data: SequenceData) -> None:
@@ -106,7 +151,7 @@ def _train(trainer: Trainer, args: Arguments, point: Path | None, state: Trainer
         f"eval_{args.training.metric_for_best_model}",
         args.training.greater_is_better,
     )
-    callbacks = [LogToFile(Path(args.training.output_dir)), StopOnCollapse(), on_signal]
+    callbacks = [LogToFile(Path(args.training.output_dir)), StopOnDivergence(), on_signal, BestCheckpointMoved()]
     callbacks += [early] if args.training.load_best_model_at_end else []
     for callback in callbacks:
         trainer.add_callback(callback)

@@ -14,12 +14,12 @@ from machine.files import replacing
 
 CHECKPOINT = "checkpoint"  # the finished one; the Trainer's own, to resume from, are `checkpoint-STEP` beside it
 RECORD = "run.json"  # what the run was begun with
-END_BYTES = 2**20
+DIGITS = 16  # of a digest: 64 bits, and two files are alike by chance once in 10^19
 # What a run is not begun over.
 SAVED = r"checkpoint(-\d+)?|seed-\d+|search\.(json|db)"
 # Arguments that may be others when a run goes on: where it is, what is shown, kept and published, and the machine's.
 NOT_DECIDING = (
-    "output_dir|logging_.*|log_level.*|log_on_each_node|report_to|run_name|project|trackio_.*|disable_tqdm|push_.*|hub_.*"
+    "output_dir|baselines|logging_.*|log_level.*|log_on_each_node|report_to|run_name|project|trackio_.*|disable_tqdm|push_.*|hub_.*"
     "|save_total_limit|dataloader_(num_workers|pin_memory|prefetch_factor|persistent_workers)|use_cpu|local_rank|ddp_.*"
 )
 
@@ -82,7 +82,7 @@ def deciding(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 def contents(names: Iterable[str]) -> dict[str, str]:
     """
-    What tells that files that a run goes on with were changed: of each the size, and a digest of its two ends.
+    What tells that files that a run goes on with were changed: of each a digest.
 
     Args:
         names: Files, and folders, of which all files but texts count.
@@ -92,17 +92,17 @@ def contents(names: Iterable[str]) -> dict[str, str]:
         path = Path(name)
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and file.suffix != ".md":
-                size = file.stat().st_size
                 with file.open("rb") as binary:
-                    head = binary.read(END_BYTES)
-                    binary.seek(max(0, size - END_BYTES))
-                    ends = hashlib.blake2b(head + binary.read(END_BYTES), digest_size=4)
-                found[f"content of {file}"] = f"{size} bytes, {ends.hexdigest()}"
+                    digest = hashlib.file_digest(binary, "sha256").hexdigest()
+                found[f"content of {file}"] = f"sha256 {digest[:DIGITS]}"
     return found
 
 
 def read_results(folder: Path) -> dict[str, Any] | None:
-    """What a finished run measured; None if it is not finished, or its checkpoint was damaged since."""
+    """
+    What is known of a run's checkpoint, and, where that says that it was `measured`, all that was measured; None if
+    there is no checkpoint yet, or it was damaged since.
+    """
     checkpoint = folder / CHECKPOINT
     if not (checkpoint / "config.json").is_file() or not any(checkpoint.glob("*.safetensors")):
         return None

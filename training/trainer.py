@@ -1,16 +1,13 @@
 """Data set, base model and arguments -> transformers' Trainer, ready to train."""
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict, IterableDataset
 from peft import PeftModel
-from torch.utils.data import RandomSampler, Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, Trainer, TrainingArguments, set_seed
-from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from checkpoints.loading import CheckpointFiles, build_from_scratch, load_for_task, max_tokens
 from hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
@@ -20,63 +17,10 @@ from training.arguments import Arguments, DataArguments, ModelArguments
 from training.callbacks import NewMasksEachEpoch
 from training.collators import LabelCollator, MaskingCollator
 from training.dataset import SequenceData
-from training.frozen_prefix import activations_reused, num_frozen_layers
+from training.features import features_computed_once, has_fixed_features
+from training.losses import StepLoss, balanced_weights
+from training.sequence_trainer import SequenceTrainer
 from training.tokens import num_tokens, tokenize
-
-
-class SequenceTrainer(Trainer):
-    """
-    transformers' Trainer, whose steps are the same however many processes share them, and in a resumed run.
-
-    Every step of an epoch has the same number of rows; the few that are left over, others in each epoch, are left out.
-    transformers' own last step is short with one process, and filled up with rows of the first step with several; its
-    `dataloader_drop_last` would leave rows out of evaluations, too. A training split that is smaller than one step
-    stays as it is. Batches of like length come in an order that a resumed run finds again.
-    """
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
-        args = self.args
-        rows_per_step = args.train_batch_size * args.world_size * args.gradient_accumulation_steps
-        if args.train_sampling_strategy == "group_by_length" and isinstance(self.train_dataset, Dataset):
-            return LengthGroups(num_tokens(self.train_dataset).tolist(), rows_per_step, args.seed)
-        sampler = super()._get_train_sampler(train_dataset)
-        if isinstance(sampler, RandomSampler) and len(sampler.data_source) >= rows_per_step:
-            return RandomSampler(
-                sampler.data_source, num_samples=len(sampler.data_source) // rows_per_step * rows_per_step
-            )
-        return sampler
-
-
-class LengthGroups(Sampler):
-    """
-    Rows of like length in one step, in an order that the seed and the epoch alone decide.
-
-    transformers' own sampler draws from the process's generator, whose state is another in each process, and after a
-    resume; the grouping itself is transformers'.
-
-    Args:
-        lengths: Of each row.
-        rows_per_step: Of all processes together.
-        seed: Seed of the order.
-    """
-
-    def __init__(self, lengths: list[int], rows_per_step: int, seed: int):
-        self.lengths = lengths
-        self.rows_per_step = rows_per_step
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate when an epoch begins."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths) // self.rows_per_step * self.rows_per_step or len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        order = get_length_grouped_indices(self.lengths, self.rows_per_step, generator=generator)
-        return iter(order[: len(self)])
 
 
 def problem_of(data: SequenceData) -> str:
@@ -122,27 +66,6 @@ def build_trainer(
         tokenised = tokenize(data.splits, tokenizer, limit, data_args.max_length)
     lengths = None if data_args.streaming else num_tokens(tokenised["train"])
     defaults.settle_for_lengths(training_args, model_args, lengths)
-    for_problem = {
-        "eval_dataset": tokenised["validation"],
-        "data_collator": LabelCollator(tokenizer, problem),
-        "compute_metrics": evaluation.compute_metrics(problem, data.label_names),
-    }
-    if problem in ("token_classification", "masked_lm"):
-        for_problem |= {
-            "preprocess_logits_for_metrics": evaluation.most_likely,
-            "compute_loss_func": evaluation.mean_over_tokens,
-        }
-    if problem == "masked_lm":
-        for_problem |= {
-            "eval_dataset": MaskingCollator(tokenizer, training_args.seed).mask_once(tokenised["validation"]),
-            "data_collator": (masking := MaskingCollator(tokenizer, training_args.seed)),
-            "callbacks": [NewMasksEachEpoch(masking)],
-        }
-    if problem in ("token_classification", "masked_lm"):
-        for_problem |= {
-            "preprocess_logits_for_metrics": evaluation.most_likely,
-            "compute_loss_func": evaluation.mean_over_tokens,
-        }
     if training_args.ddp_find_unused_parameters is None and isinstance(model, NucleotideTransformerPreTrainedModel):
         training_args.ddp_find_unused_parameters = False  # all are used, and looking for others costs time
     trainer = SequenceTrainer(
@@ -150,9 +73,44 @@ def build_trainer(
         args=training_args,
         train_dataset=tokenised["train"],
         processing_class=tokenizer,
-        **for_problem,
+        compute_loss_func=StepLoss(problem, _class_weights(data_args, data), _label_smoothing(training_args, problem)),
+        compute_metrics=evaluation.compute_metrics(problem, data.label_names),
+        **_data_for(problem, tokenised, tokenizer, training_args.seed),
     )
     return trainer, tokenised
+
+
+def _data_for(problem: str, tokenised: DatasetDict, tokenizer: PreTrainedTokenizerFast, seed: int) -> dict[str, Any]:
+    """Arguments of the Trainer: what makes batches, what is kept of their logits, what is evaluated."""
+    if problem != "masked_lm":
+        arguments = {"data_collator": LabelCollator(tokenizer, problem), "eval_dataset": tokenised["validation"]}
+        of_tokens = (
+            {"preprocess_logits_for_metrics": evaluation.most_likely} if problem == "token_classification" else {}
+        )
+        return arguments | of_tokens
+    masking = MaskingCollator(tokenizer, seed)
+    return {
+        "data_collator": masking,
+        "eval_dataset": MaskingCollator(tokenizer, seed).mask_once(tokenised["validation"]),
+        "callbacks": [NewMasksEachEpoch(masking)],
+        "preprocess_logits_for_metrics": evaluation.most_likely,
+    }
+
+
+def _class_weights(data_args: DataArguments, data: SequenceData) -> torch.Tensor | None:
+    if data_args.class_weights is None:
+        return None
+    if data.targets is None or not data.label_names:
+        raise ValueError("--class_weights balanced is for classes; leave it out.")
+    if data_args.streaming:
+        raise ValueError("--class_weights balanced: the rows of a stream cannot be counted before; leave one out.")
+    return balanced_weights(data.targets.problem, data.splits["train"], len(data.label_names))
+
+
+def _label_smoothing(training_args: TrainingArguments, problem: str) -> float:
+    if training_args.label_smoothing_factor and problem in ("regression", "multi_label_classification"):
+        raise ValueError("--label_smoothing_factor is for labels of one class each; leave it out.")
+    return training_args.label_smoothing_factor
 
 
 def whole_model(
@@ -171,12 +129,10 @@ def whole_model(
 
 
 def training_context(trainer: Trainer, args: ModelArguments) -> AbstractContextManager:
-    """Within which the training happens: on activations of the frozen layers, where that gives the same."""
-    settings = trainer.args
-    same = settings.world_size == 1 and settings.train_sampling_strategy == "random"
-    if args.reuse_activations and args.tuning in ("frozen", "head") and args.task != "mlm" and same:
-        if num_frozen_layers(trainer.model) and isinstance(trainer.train_dataset, Dataset):
-            return activations_reused(trainer, Path(settings.output_dir))
+    """Within which the training happens: where the head alone is trained, on features that are computed once."""
+    alone = trainer.args.world_size == 1 and not isinstance(trainer.train_dataset, IterableDataset)
+    if args.tuning == "head" and alone and has_fixed_features(trainer.model):
+        return features_computed_once(trainer)
     return nullcontext()
 
 
