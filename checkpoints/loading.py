@@ -1,11 +1,14 @@
 """Folder or Hub id, NT or another encoder -> model for a task and its tokenizer, without remote code."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import transformers
 from huggingface_hub import HfApi
+from tokenizers import Tokenizer
 from torch import nn
 from transformers import (
     CONFIG_MAPPING,
@@ -44,6 +47,15 @@ HEADS = {
     "token_classification": (NucleotideTransformerForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
     "masked_lm": (NucleotideTransformerForMaskedLM, MODEL_FOR_MASKED_LM_MAPPING),
 }
+
+# Steps of a normaliser as tokenizer.json has them; `tokenizers` has none for upper case.
+ANY_CASE = [
+    {"type": "Replace", "pattern": pattern, "content": content}
+    for pattern, content in [
+        ({"Regex": r"[\s\x1c-\x1f]+"}, ""),
+        *(({"String": letter}, letter.upper()) for letter in ascii_lowercase),
+    ]
+]
 
 
 @dataclass(frozen=True)
@@ -113,7 +125,8 @@ def load_for_task(
         num_outputs: For regression, how many numbers the model gives.
 
     Returns:
-        The model in float32 and evaluation mode, and the tokenizer.
+        The model in float32 and evaluation mode, and the tokenizer, which reads lower case as upper case and drops
+        white space, as the saved one will.
 
     Raises:
         ValueError: If the folder holds no encoder, one that needs code of its own, or files that do not belong
@@ -343,4 +356,30 @@ def _load_native_tokenizer(files: CheckpointFiles, config: PreTrainedConfig) -> 
         )
     if tokenizer.pad_token is None:
         raise ValueError(f"{files.name}: the tokenizer has no pad_token; name one in its tokenizer_config.json.")
-    return tokenizer
+    return _reading_any_case(tokenizer)
+
+
+def _reading_any_case(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """
+    The same tokenizer, preceded by what an NT's does as well: upper case, and no white space.
+
+    Its own normaliser follows, so the lower-casing of an uncased BERT wins. The result is of the general class, which
+    loads all of tokenizer.json; BertTokenizer and others rebuild their normaliser on loading (transformers 5.23).
+    """
+    rules, own = json.loads(tokenizer.backend_tokenizer.to_str()), tokenizer.backend_tokenizer.normalizer
+    if own is None:
+        rules["normalizer"] = {"type": "Sequence", "normalizers": ANY_CASE}
+    elif own.normalize_str(f"{ascii_lowercase} \n") != own.normalize_str(ascii_uppercase):
+        rules["normalizer"] = {"type": "Sequence", "normalizers": [*ANY_CASE, rules["normalizer"]]}
+    for token in rules["added_tokens"]:
+        token["normalized"] &= not token["special"]  # or <mask> would be called <MASK>
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(rules)),
+        **tokenizer.special_tokens_map,
+        extra_special_tokens=tokenizer.extra_special_tokens,
+        model_max_length=tokenizer.model_max_length,
+        model_input_names=tokenizer.model_input_names,
+        padding_side=tokenizer.padding_side,
+        truncation_side=tokenizer.truncation_side,
+        clean_up_tokenization_spaces=tokenizer.clean_up_tokenization_spaces,
+    )

@@ -130,6 +130,7 @@ def test_what_another_tokenizer_adds_at_both_ends_has_no_label():
     tokenised = tokenize(labelled(train=[("ACG", [0, 1, 1])]), tokenizer, 10)["train"]
 
     assert tokenised["input_ids"][:] == [[0, 3, 4, 5, 1]]
+    assert tokenize(splits_of(train=["Acg"]), tokenizer, 10)["train"]["input_ids"][:] == [tokenizer("Acg").input_ids]
     with pytest.raises(ValueError, match="the sequence has 3 tokens, .* but 5 labels"):
         tokenize(labelled(train=[("ACG", [0, 1, 1, 0, 0])]), tokenizer, 10)
 

@@ -105,8 +105,7 @@ def _tokenize_split(rows: Dataset, tokenizer: PreTrainedTokenizerFast, cut_at: i
 
 
 def _ids(tokenizer: PreTrainedTokenizerFast, sequences: list[str]) -> list[list[int]]:
-    """In upper case, for not every encoder's tokenizer knows soft-masked letters."""
-    return tokenizer([each.upper() for each in sequences], return_attention_mask=False, verbose=False)[IDS]
+    return tokenizer(sequences, return_attention_mask=False, verbose=False)[IDS]
 
 
 def _cut(tokenizer: PreTrainedTokenizerFast, ids: list[list[int]], cut_at: int | None) -> list[list[int]]:
