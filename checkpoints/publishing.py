@@ -1,16 +1,23 @@
 """Checkpoint folder -> one commit on the Hub."""
 
+import json
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from checkpoints.loading import HEADS
+from hub_client.downloading import download
+from hub_client.faults import HubError
 from hub_client.publishing import Publication, Target, check_target, publish
+from hub_code import NucleotideTransformerConfig
 
 # What a card calls the checkpoint that it lies in; on the Hub its name stands there.
 THIS_CHECKPOINT = "PATH_OF_THIS_FOLDER"
-NEEDED = ("config.json", "tokenizer.json", "metrics.json", "README.md", "pipeline_dna_embedding.py")
+METRICS = "metrics.json"
+NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json", METRICS, "README.md")
+NEEDED_BY_NT = ("pipeline_dna_embedding.py",)
 # What an earlier checkpoint may have left there that this one lacks: more shards, an adapter, other code.
 VARYING = (
     "model*.safetensors",
@@ -20,12 +27,33 @@ VARYING = (
     "*_nucleotide_transformer.py",
     "pipeline_dna_*.py",
 )
-PUBLISHED = (*NEEDED, *VARYING, "tokenizer_config.json")
+PUBLISHED = (*NEEDED, *VARYING)
 
 
 def check_model(target: Target, api: HfApi) -> Target:
-    """See that one may publish there: `hub_client.publishing.check_target`."""
-    return check_target(target, lambda path: path == "pipeline_dna_embedding.py", api)
+    """
+    Check that one may publish there, before the training: `hub_client.publishing.check_target`.
+
+    Raises:
+        HubError: If one may not, or the repository contains a model that `train.py` did not make.
+    """
+    target = check_target(target, lambda path: path == METRICS, api)
+    if target.commit is not None:
+        folder, _ = download(target.repo_id, "model", target.commit, (METRICS,), api=api)
+        if (folder / METRICS).exists() and not _is_ours((folder / METRICS).read_bytes()):
+            raise HubError(
+                f"{target.repo_id} already contains a model that train.py did not make ({METRICS} is not one of its); "
+                "name another repository, or delete it on the Hub."
+            )
+    return target
+
+
+def _is_ours(metrics: bytes) -> bool:
+    """Other projects publish a metrics.json, too; ours names the problem that the model was trained for."""
+    try:
+        return json.loads(metrics)["problem"] in HEADS
+    except (ValueError, TypeError, KeyError):
+        return False
 
 
 def checkpoint_files(folder: Path) -> dict[str, Path]:
@@ -39,7 +67,11 @@ def checkpoint_files(folder: Path) -> dict[str, Path]:
         raise ValueError(f"{folder}: there is no such folder; give the --output_dir of a run that came to its end.")
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     files = {path: file for path, file in paths.items() if _is_one_of(PUBLISHED, path)}
-    missing = [name for name in NEEDED if name not in files]
+    needed = NEEDED
+    if "config.json" in files:
+        model_type = json.loads(files["config.json"].read_bytes()).get("model_type")
+        needed += NEEDED_BY_NT if model_type == NucleotideTransformerConfig.model_type else ()
+    missing = [name for name in needed if name not in files]
     missing += [] if any(path.startswith("model") and path.endswith(".safetensors") for path in files) else ["weights"]
     if missing:
         raise ValueError(f"{folder} is no finished checkpoint: there is no {', '.join(missing)} in it.")
