@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.messages import naming
 from training.arguments import DEFAULT_BASE_MODEL, parse_arguments
 from training.evaluation import METRICS
 
@@ -97,26 +98,26 @@ def test_a_recipe_value_that_begins_with_a_dash_is_a_value(recipe):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("lerning_rate: 1e-4", "no such argument: lerning_rate"),
-        ("recipe: other.yaml", "no such argument: recipe"),
-        ("help: true", "no such argument: help"),
-        ("1: 2", "no such argument: 1"),
-        ("a: [1, 2", "recipe"),
-        ("a: b: c", "recipe"),
-        ("\tseed: 1", "recipe"),
-        ("- seed\n- 1", "it holds a list"),
-        ("seed", "it holds a str"),
-        ("", "it holds a NoneType"),
-        (b"seed: \xff\xfe", "recipe"),
-        ("learning_rate: quick", "--learning_rate/--learning-rate: invalid float value: 'quick'"),
-        ("max_steps: 1.5", "--max_steps/--max-steps: invalid int value: '1.5'"),
-        ("task: clustering", "--task: invalid choice: 'clustering'"),
-        ("label_column: [a, b]", "label_column is one value, not a list"),
-        ("from_scratch: v3-7b", "--from_scratch/--from-scratch: invalid choice: 'v3-7b'"),
-        ("tuning: prefix", "--tuning: invalid choice: 'prefix'"),
-        ("bf16: perhaps", "--bf16"),
-        ("seed: [1, 2]", "seed is one value, not a list"),
-        ("seed: {a: 1}", "--seed: invalid int value"),
+        ("lerning_rate: 1e-4", ["lerning_rate"]),
+        ("recipe: other.yaml", ["recipe"]),
+        ("help: true", ["help"]),
+        ("1: 2", ["1"]),
+        ("a: [1, 2", ["recipe.yaml"]),
+        ("a: b: c", ["recipe.yaml"]),
+        ("\tseed: 1", ["recipe.yaml"]),
+        ("- seed\n- 1", ["recipe.yaml", "list"]),
+        ("seed", ["recipe.yaml", "str"]),
+        ("", ["recipe.yaml", "NoneType"]),
+        (b"seed: \xff\xfe", ["recipe.yaml"]),
+        ("learning_rate: quick", ["--learning_rate", "quick"]),
+        ("max_steps: 1.5", ["--max_steps", "1.5"]),
+        ("task: clustering", ["--task", "clustering"]),
+        ("label_column: [a, b]", ["label_column", "list"]),
+        ("from_scratch: v3-7b", ["--from_scratch", "v3-7b"]),
+        ("tuning: prefix", ["--tuning", "prefix"]),
+        ("bf16: perhaps", ["--bf16"]),
+        ("seed: [1, 2]", ["seed", "list"]),
+        ("seed: {a: 1}", ["--seed"]),
     ],
 )
 def test_a_recipe_that_cannot_be_taken_ends_with_status_2_and_one_sentence(recipe, capsys, text, told):
@@ -126,20 +127,20 @@ def test_a_recipe_that_cannot_be_taken_ends_with_status_2_and_one_sentence(recip
     error = capsys.readouterr().err
     assert stop.value.code == 2
     assert error.startswith("train.py: error: ") and error.count("\n") == 1
-    assert told in error
+    assert re.search(naming(*told), error)
 
 
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["absent.yaml"], "recipe absent.yaml"),
-        (["--lerning_rate", "1"], "unrecognized arguments: --lerning_rate"),
-        (["--learn", "1"], "unrecognized arguments: --learn"),
-        (["--task", "clustering"], "argument --task: invalid choice: 'clustering'"),
-        (["--seeds", "some"], "argument --seeds: invalid int value: 'some'"),
-        (["--train_file"], "argument --train_file/--train-file: expected at least one argument"),
-        (["--seed"], "argument --seed: expected one argument"),
-        (["--max_length", "many"], "argument --max_length/--max-length: invalid int value: 'many'"),
+        (["absent.yaml"], ["absent.yaml"]),
+        (["--lerning_rate", "1"], ["--lerning_rate"]),
+        (["--learn", "1"], ["--learn"]),
+        (["--task", "clustering"], ["--task", "clustering"]),
+        (["--seeds", "some"], ["--seeds", "some"]),
+        (["--train_file"], ["--train_file"]),
+        (["--seed"], ["--seed"]),
+        (["--max_length", "many"], ["--max_length", "many"]),
     ],
 )
 def test_flags_that_cannot_be_taken_end_with_status_2_and_one_sentence(capsys, flags, told):
@@ -149,7 +150,7 @@ def test_flags_that_cannot_be_taken_end_with_status_2_and_one_sentence(capsys, f
     error = capsys.readouterr().err
     assert stop.value.code == 2
     assert error.startswith("train.py: error: ") and error.count("\n") == 1
-    assert told in error
+    assert re.search(naming(*told), error)
 
 
 def test_a_folder_as_recipe_is_named(tmp_path, capsys):
@@ -163,41 +164,44 @@ def test_a_folder_as_recipe_is_named(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--dataset_name", "x"], "--output_dir is not given"),
-        (["--output_dir", "x"], "--dataset_name is not given"),
-        ([*REQUIRED, "--from_scratch", "tiny", "--model_name_or_path", "m"], "are both given"),
-        ([*REQUIRED, "--from_scratch", "tiny", "--tuning", "frozen"], "--tuning frozen"),
-        ([*REQUIRED, "--from_scratch", "tiny", "--tuning", "lora"], "--tuning lora"),
-        ([*REQUIRED, "--task", "mlm", "--tuning", "head"], "--task mlm"),
-        ([*REQUIRED, "--tuning", "frozen", "--trainable_layers", "0"], "give 1 or more, or --tuning head"),
-        ([*REQUIRED, "--tuning", "lora", "--lora_r", "0"], "--lora_r is 1 or more"),
-        ([*REQUIRED, "--num_train_epochs", "0"], "--num_train_epochs 0.0: give a number above 0"),
-        ([*REQUIRED, "--report_to", "wandb"], "--report_to wandb needs the package of that name"),
-        ([*REQUIRED, "--tuning", "lora", "--lora_dropout", "1"], "--lora_dropout 0 or more and below 1"),
-        (["--validation_file", "x.csv", "--output_dir", "x"], "--dataset_name is not given, nor --train_file"),
-        ([*REQUIRED, "--train_file", "x.csv"], "--dataset_name and --train_file are both given"),
-        ([*REQUIRED, "--validation_file", "x.csv"], "--dataset_name and --validation_file are both given"),
-        ([*REQUIRED, "--test_file", "x.csv"], "--dataset_name and --test_file are both given"),
-        ([*FILES, "--dataset_config_name", "x"], "are of a data set; leave them out with files"),
-        ([*FILES, "--dataset_revision", "x"], "are of a data set; leave them out with files"),
-        ([*REQUIRED, "--task", "mlm", "--label_separator", ";"], "--task mlm takes no labels"),
-        ([*REQUIRED, "--streaming"], "--streaming: how long train is, is not known; give --max_steps"),
-        ([*FILES, "--streaming", "--max_steps", "9"], "nothing can be cut off a stream; give --validation_file"),
-        ([*REQUIRED, "--resume_from_checkpoint", "last"], "the same command goes on where the run was interrupted"),
-        ([*REQUIRED, "--seeds", "0"], "--seeds 0: give 1 or more"),
-        ([*REQUIRED, "--hyperparameter_search", "-1"], "--hyperparameter_search -1: give 0 or more"),
-        ([*REQUIRED, "--early_stopping_patience", "-2"], "--early_stopping_patience -2: give 0 or more"),
-        ([*REQUIRED, "--per_device_train_batch_size", "0"], "--per_device_train_batch_size 0: give 1 or more"),
-        ([*REQUIRED, "--per_device_eval_batch_size", "-1"], "--per_device_eval_batch_size -1: give 1 or more"),
-        ([*REQUIRED, "--gradient_accumulation_steps", "0"], "--gradient_accumulation_steps 0: give 1 or more"),
-        ([*REQUIRED, "--learning_rate", "0"], "--learning_rate 0.0: give a number above 0"),
-        ([*REQUIRED, "--learning_rate=-1e-4"], "--learning_rate -0.0001: give a number above 0"),
-        ([*REQUIRED, "--learning_rate", "nan"], "--learning_rate nan: give a number above 0"),
-        ([*REQUIRED, "--learning_rate", "inf"], "--learning_rate inf: give a number above 0"),
+        (["--dataset_name", "x"], ["--output_dir"]),
+        (["--output_dir", "x"], ["--dataset_name", "--train_file"]),
+        (
+            [*REQUIRED, "--from_scratch", "tiny", "--model_name_or_path", "m"],
+            ["--from_scratch", "--model_name_or_path"],
+        ),
+        ([*REQUIRED, "--from_scratch", "tiny", "--tuning", "frozen"], ["--tuning frozen", "--from_scratch"]),
+        ([*REQUIRED, "--from_scratch", "tiny", "--tuning", "lora"], ["--tuning lora", "--from_scratch"]),
+        ([*REQUIRED, "--task", "mlm", "--tuning", "head"], ["--task mlm", "head"]),
+        ([*REQUIRED, "--tuning", "frozen", "--trainable_layers", "0"], ["--trainable_layers", "1", "--tuning head"]),
+        ([*REQUIRED, "--tuning", "lora", "--lora_r", "0"], ["--lora_r", "1"]),
+        ([*REQUIRED, "--num_train_epochs", "0"], ["--num_train_epochs 0.0"]),
+        ([*REQUIRED, "--report_to", "wandb"], ["--report_to wandb"]),
+        ([*REQUIRED, "--tuning", "lora", "--lora_dropout", "1"], ["--lora_dropout", "0", "1"]),
+        (["--validation_file", "x.csv", "--output_dir", "x"], ["--dataset_name", "--train_file"]),
+        ([*REQUIRED, "--train_file", "x.csv"], ["--dataset_name", "--train_file"]),
+        ([*REQUIRED, "--validation_file", "x.csv"], ["--dataset_name", "--validation_file"]),
+        ([*REQUIRED, "--test_file", "x.csv"], ["--dataset_name", "--test_file"]),
+        ([*FILES, "--dataset_config_name", "x"], ["--dataset_config_name", "--dataset_revision"]),
+        ([*FILES, "--dataset_revision", "x"], ["--dataset_config_name", "--dataset_revision"]),
+        ([*REQUIRED, "--task", "mlm", "--label_separator", ";"], ["--task mlm"]),
+        ([*REQUIRED, "--streaming"], ["--streaming", "--max_steps"]),
+        ([*FILES, "--streaming", "--max_steps", "9"], ["stream", "--validation_file"]),
+        ([*REQUIRED, "--resume_from_checkpoint", "last"], ["--resume_from_checkpoint", "same command"]),
+        ([*REQUIRED, "--seeds", "0"], ["--seeds 0"]),
+        ([*REQUIRED, "--hyperparameter_search", "-1"], ["--hyperparameter_search -1"]),
+        ([*REQUIRED, "--early_stopping_patience", "-2"], ["--early_stopping_patience -2"]),
+        ([*REQUIRED, "--per_device_train_batch_size", "0"], ["--per_device_train_batch_size 0"]),
+        ([*REQUIRED, "--per_device_eval_batch_size", "-1"], ["--per_device_eval_batch_size -1"]),
+        ([*REQUIRED, "--gradient_accumulation_steps", "0"], ["--gradient_accumulation_steps 0"]),
+        ([*REQUIRED, "--learning_rate", "0"], ["--learning_rate 0.0"]),
+        ([*REQUIRED, "--learning_rate=-1e-4"], ["--learning_rate -0.0001"]),
+        ([*REQUIRED, "--learning_rate", "nan"], ["--learning_rate nan"]),
+        ([*REQUIRED, "--learning_rate", "inf"], ["--learning_rate inf"]),
     ],
 )
 def test_arguments_that_do_not_go_together_are_refused(flags, told):
-    with pytest.raises(ValueError, match=re.escape(told)):
+    with pytest.raises(ValueError, match=naming(*told)):
         parse_arguments(flags)
 
 
@@ -233,7 +237,7 @@ def test_evaluation_follows_saving_with_its_steps(flags, saving, evaluation):
 def test_an_evaluation_strategy_that_is_given_wins(save, evaluate):
     flags = ["--save_strategy", save, "--eval_strategy", evaluate, "--eval_steps", 3, "--save_steps", 6]
     if (save, evaluate) in [("epoch", "steps"), ("steps", "epoch")]:  # no best one to load at the end
-        with pytest.raises(ValueError, match="give the same strategy for both"):
+        with pytest.raises(ValueError, match=naming("--save_strategy", "--eval_strategy")):
             training(*flags)
         return
 
@@ -342,18 +346,18 @@ RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "told"),
     [
-        (["--hub_model_id", "user/x"], "give --push_to_hub, or leave them out"),
-        (["--hub_private_repo", "true"], "give --push_to_hub, or leave them out"),
-        (["--push_to_hub"], "--hub_model_id is not given"),
-        (["--push_only"], "--hub_model_id is not given"),
-        (["--push_to_hub", "--hub_model_id", "user/x", "--hub_always_push"], "one commit, at the end"),
-        (["--from_scratch", "tiny", "--model_revision", "main"], "--from_scratch has none"),
+        (["--hub_model_id", "user/x"], ["--push_to_hub"]),
+        (["--hub_private_repo", "true"], ["--push_to_hub"]),
+        (["--push_to_hub"], ["--hub_model_id"]),
+        (["--push_only"], ["--hub_model_id"]),
+        (["--push_to_hub", "--hub_model_id", "user/x", "--hub_always_push"], ["--hub_always_push"]),
+        (["--from_scratch", "tiny", "--model_revision", "main"], ["--model_revision", "--from_scratch"]),
     ],
 )
-def test_publishing_arguments_that_do_not_go_together_are_refused(flags, said):
-    with pytest.raises(ValueError, match=said):
+def test_publishing_arguments_that_do_not_go_together_are_refused(flags, told):
+    with pytest.raises(ValueError, match=naming(*told)):
         parse_arguments([*REQUIRED, *flags])
 
 

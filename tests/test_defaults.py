@@ -6,6 +6,7 @@ import torch
 from transformers import BertConfig, TrainingArguments
 
 from hub_code import NucleotideTransformerConfig
+from tests.messages import naming
 from training import defaults
 from training.arguments import ModelArguments, parse_arguments
 from training.evaluation import METRICS
@@ -120,7 +121,7 @@ def test_a_metric_that_is_given_stays_with_its_own_direction(problem, given, gre
 def test_a_metric_that_is_not_measured_for_these_labels_is_refused_with_those_that_are(problem, given, allowed):
     args = training("--metric_for_best_model", given)
 
-    with pytest.raises(ValueError, match=f"--metric_for_best_model {given}: for these labels it is one of {allowed}"):
+    with pytest.raises(ValueError, match=naming(f"--metric_for_best_model {given}", *allowed.split(", "))):
         defaults.settle_for_problem(args, problem)
 
 

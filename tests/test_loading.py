@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from hub_code import (
 )
 from hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
 from hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
+from tests.messages import naming
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 # What https://huggingface.co/InstaDeepAI/nucleotide-transformer-v2-50m-multi-species and v1's human-ref say.
@@ -118,7 +118,7 @@ def test_weights_in_half_precision_are_loaded_as_float32(published):
 def test_a_vocabulary_of_another_size_than_the_configuration_says_is_refused(published):
     folder, _ = published("v2", vocabulary=VOCABULARY["v1"])
 
-    with pytest.raises(ValueError, match="the tokenizer has 4105 tokens, but config.json says vocab_size 4107"):
+    with pytest.raises(ValueError, match=naming("config.json", 4105, 4107)):
         load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
 
 
@@ -126,7 +126,7 @@ def test_a_vocabulary_that_is_not_that_of_6_mers_is_refused(published):
     vocabulary = VOCABULARY["v2"]
     folder, _ = published("v2", vocabulary=[*vocabulary[:6], vocabulary[7], vocabulary[6], *vocabulary[8:]])
 
-    with pytest.raises(ValueError, match="not that of a 6-mer Nucleotide Transformer"):
+    with pytest.raises(ValueError, match=naming(4107, "6-mer")):
         load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
 
 
@@ -138,7 +138,7 @@ def test_a_tokenizer_whose_6_mers_are_in_another_order_is_refused(published):
     other = Tokenizer(WordLevel({token: i for i, token in enumerate(swapped)}, unk_token="<unk>"))
     PreTrainedTokenizerFast(tokenizer_object=other, unk_token="<unk>").save_pretrained(folder)
 
-    with pytest.raises(ValueError, match="whose 6-mers are not those of a Nucleotide Transformer, in the order"):
+    with pytest.raises(ValueError, match=naming(folder, "6-mers", "order")):
         load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
 
 
@@ -153,9 +153,7 @@ def test_another_esm_such_as_one_of_proteins_is_refused(published, file_name):
         proteins = Tokenizer(WordLevel({token: i for i, token in enumerate(amino_acids)}, unk_token="<unk>"))
         PreTrainedTokenizerFast(tokenizer_object=proteins).save_pretrained(folder)
 
-    with pytest.raises(
-        ValueError, match=r"33 tokens (that is not that of a 6-mer|are not 6-mers; give a Nucleotide Transformer)"
-    ):
+    with pytest.raises(ValueError, match="33 tokens.*6-mer"):
         load_for_task("single_label_classification", find_checkpoint(str(folder)), ["x", "y"], 2)
 
 
@@ -176,37 +174,30 @@ def test_a_folder_without_vocabulary_is_refused_by_its_name(published):
     folder, _ = published()
     (folder / "vocab.txt").unlink()
 
-    with pytest.raises(OSError, match=f"{re.escape(str(folder))}.*vocab.txt"):
+    with pytest.raises(OSError, match=naming(folder, "vocab.txt")):
         load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
 
 
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("runs/absent/checkpoint", "there is no such folder, and no model on the Hub can be called so"),
-        ("absent", "which is no folder here.*HF_HUB_OFFLINE is set"),
-        ("user/absent", "which is no folder here.*HF_HUB_OFFLINE is set"),
-    ],
-)
-def test_a_model_that_is_not_there_is_named(name, told):
-    with pytest.raises(ValueError, match=f"^{name}.*{told}"):
-        find_checkpoint(name)
+@pytest.mark.parametrize("name", ["runs/absent/checkpoint", "absent", "user/absent"])
+def test_a_model_that_is_neither_a_folder_nor_on_the_hub_is_named(hub, name):
+    with pytest.raises(ValueError, match=naming(name, "folder", "Hub")):
+        find_checkpoint(name, api=hub.api())
 
 
 def test_a_folder_without_configuration_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="there is no config.json in it"):
+    with pytest.raises(ValueError, match=naming(tmp_path, "config.json")):
         find_checkpoint(str(tmp_path))
 
 
 def test_a_revision_of_a_folder_is_refused(published):
     folder, _ = published()
-    with pytest.raises(ValueError, match="is a folder; a revision"):
+    with pytest.raises(ValueError, match=naming(folder, "main")):
         find_checkpoint(str(folder), "main")
 
 
 def test_weights_in_pickle_format_are_refused_unless_asked_for(published):
     folder, _ = published(file_name="pytorch_model.bin")
-    with pytest.raises(ValueError, match="no weights in safetensors format.*--allow_pickle"):
+    with pytest.raises(ValueError, match=naming(folder, "safetensors", "--allow_pickle")):
         find_checkpoint(str(folder))
 
 
@@ -227,7 +218,7 @@ def test_a_folder_without_weights_is_refused(published):
     folder, _ = published()
     (folder / "model.safetensors").unlink()
 
-    with pytest.raises(OSError, match=re.escape(str(folder))):
+    with pytest.raises(OSError, match=naming(folder)):
         load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder), allow_pickle=True))
 
 

@@ -24,6 +24,7 @@ from hub_code import (
     NucleotideTransformerForTokenClassification,
     NucleotideTransformerModel,
 )
+from tests.messages import naming
 
 PAD, MASK, CLS, N = 1, 2, 3, 4106  # ids of NT-v2; N is 4104 in v1
 NUM_LABELS = 5
@@ -484,7 +485,7 @@ def test_a_missing_tensor_of_the_encoder_is_an_error_that_names_it(tmp_path, cls
     with pytest.raises(ValueError, match=name.removeprefix("esm.").replace(".", r"\.")) as error:
         cls.from_pretrained(folder)
     assert str(folder) in str(error.value)
-    assert "lacks 1 tensor" in str(error.value)
+    assert "1 tensor" in str(error.value)
 
 
 def test_missing_learned_positions_of_v1_are_an_error_that_names_them(tmp_path):
@@ -508,7 +509,7 @@ def test_a_misshapen_tensor_of_the_encoder_is_an_error_with_both_shapes(tmp_path
 
 def test_weights_of_v1_do_not_pass_for_v2(tmp_path):
     folder = write_folder(tmp_path / "mixed", V2 | {"vocab_size": 4105}, random_weights(V1))
-    with pytest.raises(ValueError, match=r"intermediate\.dense\.weight is \(48, 32\), not \(96, 32\)"):
+    with pytest.raises(ValueError, match=naming("intermediate.dense.weight", "(48, 32)", "(96, 32)")):
         NucleotideTransformerForMaskedLM.from_pretrained(folder)
 
 
@@ -546,7 +547,7 @@ def classifier_folder(tmp_path):
 
 
 def test_a_task_head_of_another_size_is_an_error_with_both_shapes(classifier_folder):
-    with pytest.raises(ValueError, match=r"classifier\.out_proj\.weight is \(5, 32\), not \(7, 32\)") as error:
+    with pytest.raises(ValueError, match=naming("classifier.out_proj.weight", "(5, 32)", "(7, 32)")) as error:
         NucleotideTransformerForSequenceClassification.from_pretrained(classifier_folder, num_labels=7)
     assert "ignore_mismatched_sizes" in str(error.value)
 
@@ -584,15 +585,15 @@ def test_v1_takes_1000_tokens_and_no_more():
     model = tiny(NucleotideTransformerForMaskedLM, "v1")
     with torch.no_grad():
         assert model(torch.tensor([random_ids(1000, 0, 4105)])).logits.shape == (1, 1000, 4105)
-        with pytest.raises(ValueError, match="1001 tokens.* 1000"):
+        with pytest.raises(ValueError, match=naming(1001, 1000)):
             model(torch.tensor([random_ids(1001, 0, 4105)]))
-        with pytest.raises(ValueError, match="1001 tokens.* 1000"):
+        with pytest.raises(ValueError, match=naming(1001, 1000)):
             model(inputs_embeds=torch.zeros(1, 1001, 32))
 
 
 @pytest.mark.parametrize("kind", ["v2", "v1"])
 def test_no_input_at_all_is_the_error_of_native_esm(kind):
-    with pytest.raises(ValueError, match="exactly one of input_ids or inputs_embeds"):
+    with pytest.raises(ValueError, match=naming("input_ids", "inputs_embeds")):
         tiny(NucleotideTransformerModel, kind)()
 
 
@@ -658,7 +659,7 @@ def test_hidden_states_are_whole_after_a_run_that_stopped_early_recorded_its_own
 
 @pytest.mark.parametrize("layer", [4, -5, 100])
 def test_a_layer_that_the_model_lacks_is_an_error(layer):
-    with pytest.raises(ValueError, match=f"Got layer {layer}, but this model has 3 layers"):
+    with pytest.raises(ValueError, match=naming(layer, 3)):
         run_up_to(tiny(NucleotideTransformerModel), layer, **padded([[CLS]]))
 
 

@@ -36,6 +36,7 @@ from transformers import (
 
 from checkpoints.loading import build_from_scratch, find_checkpoint, load_for_task, max_tokens
 from checkpoints.saving import save_checkpoint
+from tests.messages import naming
 from training.arguments import ModelArguments
 from training.collators import LabelCollator, MaskingCollator
 from training.features import has_fixed_features
@@ -213,7 +214,7 @@ def test_masking_draws_neither_what_the_tokenizer_adds_nor_unknown_ones():
 
 
 def test_masking_by_a_tokenizer_without_mask_token_is_refused():
-    with pytest.raises(ValueError, match="no mask token: give --task mlm a model"):
+    with pytest.raises(ValueError, match=naming("mask token", "--task mlm")):
         MaskingCollator(tokenizer_of_3_mers(mask_token=None), seed=0)
 
 
@@ -227,7 +228,7 @@ def test_frozen_trains_the_last_layer_what_comes_after_it_and_the_head(folder):
     assert trained(model) == {name for name, _ in model.named_parameters() if name.startswith(tuple(wanted))}
     assert all(any(name.startswith(each) for name in trained(model)) for each in wanted)
     assert not has_fixed_features(model)
-    with pytest.raises(ValueError, match="--trainable_layers 2: this model has 2 layers"):
+    with pytest.raises(ValueError, match=naming("--trainable_layers 2", "2 layers")):
         freeze(model, 2)
 
 
@@ -277,13 +278,13 @@ def test_lora_trains_its_targets_and_a_new_head_and_is_saved_merged(tmp_path, fo
 
 def test_a_lora_target_that_is_not_there_is_refused_with_those_that_are(tmp_path):
     model, _ = load(write(tmp_path, MODELS["modernbert"]()))
-    with pytest.raises(ValueError, match=r"--lora_targets query: .* it has attn.Wo, attn.Wqkv, mlp.Wi, mlp.Wo\."):
+    with pytest.raises(ValueError, match=naming("--lora_targets query", "attn.Wo", "attn.Wqkv", "mlp.Wi", "mlp.Wo")):
         add_lora(model, targets=["query"])
     assert count_parameters(add_lora(model, r=1, targets=["mlp.Wo"]))[0] > 0
 
 
 def test_ia3_is_refused(folder):
-    with pytest.raises(ValueError, match="--tuning ia3 is for Nucleotide Transformers, and this is a .*Bert"):
+    with pytest.raises(ValueError, match="--tuning ia3.*Bert"):
         add_ia3(load(folder)[0])
 
 
@@ -317,7 +318,7 @@ def test_max_tokens_is_the_longest_input_that_the_model_takes(make, expected):
 
 def test_a_configuration_that_does_not_say_how_many_tokens_it_takes_is_named():
     model = FunnelForMaskedLM(FunnelConfig(block_sizes=[1], d_model=16, n_head=2, d_head=8, d_inner=16, vocab_size=69))
-    with pytest.raises(ValueError, match="model type 'funnel' has no max_position_embeddings"):
+    with pytest.raises(ValueError, match=naming("funnel", "max_position_embeddings")):
         max_tokens(model)
 
 
@@ -340,14 +341,14 @@ def test_an_nt_from_scratch_has_the_head_of_the_problem(problem):
 
 
 CONFIGS = {
-    "unknown": ({"model_type": "hyena_dna"}, "model_type 'hyena_dna', which transformers .* does not know; code that"),
-    "silent": ({"architectures": ["X"]}, "model_type None, which transformers"),
+    "unknown": ({"model_type": "hyena_dna"}, ["hyena_dna", "transformers"]),
+    "silent": ({"architectures": ["X"]}, ["None", "transformers"]),
     "remote": (
         {"model_type": "bert", "auto_map": {"AutoConfig": "c.C", "AutoModelForMaskedLM": "m.M"}},
-        "needs code of its own .*transformers calls 'bert'",
+        ["auto_map", "bert"],
     ),
-    "seq2seq": ({"model_type": "bart"}, "'bart', which is no encoder"),
-    "causal": ({"model_type": "llama"}, "'llama', which is no encoder"),
+    "seq2seq": ({"model_type": "bart"}, ["bart", "encoder"]),
+    "causal": ({"model_type": "llama"}, ["llama", "encoder"]),
 }
 
 
@@ -358,21 +359,21 @@ def test_a_folder_without_an_encoder_of_transformers_own_is_refused_in_a_sentenc
     (tmp_path / "config.json").write_text(json.dumps(config))
     save_file({}, tmp_path / "model.safetensors")
 
-    with pytest.raises(ValueError, match=f"^{tmp_path}: .*{told}") as error:
+    with pytest.raises(ValueError, match=naming(tmp_path, *told)) as error:
         load(tmp_path, problem)
     assert "\n" not in str(error.value)
 
 
 def test_a_causal_model_with_a_classification_head_is_refused(tmp_path):
     write(tmp_path, GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=69, n_positions=8)))
-    with pytest.raises(ValueError, match="'gpt2', which is no encoder"):
+    with pytest.raises(ValueError, match=naming("gpt2", "encoder")):
         load(tmp_path)
 
 
 def test_a_problem_that_transformers_has_no_head_for_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "perceiver"}')
     save_file({}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match="no token_classification for the model type 'perceiver'"):
+    with pytest.raises(ValueError, match=naming("token_classification", "perceiver")):
         load(tmp_path, "token_classification")
 
 
@@ -383,20 +384,20 @@ def test_weights_that_are_missing_or_of_another_shape_are_named(tmp_path, folder
     save_file(
         {key: value for key, value in weights.items() if key != name}, files / "model.safetensors", {"format": "pt"}
     )
-    with pytest.raises(ValueError, match=f"1 tensors of the encoder .* {name} is missing"):
+    with pytest.raises(ValueError, match=naming(files, 1, name)):
         load(files)
     save_file(weights | {name: torch.zeros(7)}, files / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ValueError, match=rf"{name} is \(7,\), not \("):
+    with pytest.raises(ValueError, match=naming(files, name, "(7,)")):
         load(files)
 
 
 def test_a_tokenizer_that_is_too_large_or_cannot_pad_is_refused(tmp_path):
     model = MODELS["bert"]()
     files = write(tmp_path, model, tokenizer_of_3_mers(pad_token=None))
-    with pytest.raises(ValueError, match="the tokenizer has no pad_token"):
+    with pytest.raises(ValueError, match=naming(files, "pad_token")):
         load(files)
     write(files, model, tokenizer_of_3_mers(extra_special_tokens=["[X]"]))
-    with pytest.raises(ValueError, match="the tokenizer has 70 tokens, but config.json says vocab_size 69"):
+    with pytest.raises(ValueError, match=naming(files, "config.json", 70, 69)):
         load(files)
 
 
@@ -406,18 +407,18 @@ def test_a_tokenizer_that_does_not_know_dna_is_refused(tmp_path):
     words = tokenizer_of_3_mers()
     words.backend_tokenizer.pre_tokenizer = WhitespaceSplit()
     words.save_pretrained(files)
-    with pytest.raises(ValueError, match="the tokenizer has no token for DNA such as ACGTACGT"):
+    with pytest.raises(ValueError, match=naming(files, "tokenizer", "DNA")):
         load(files)
     for path in files.glob("tokenizer*"):
         path.unlink()
-    with pytest.raises(ValueError, match="the tokenizer has no token for DNA such as ACGTACGT"):
+    with pytest.raises(ValueError, match=naming(files, "tokenizer", "DNA")):
         load(files)
 
 
 def test_a_tokenizer_in_python_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "perceiver"}')
     save_file({}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match="its PerceiverTokenizer is a slow one; save it with a tokenizer.json"):
+    with pytest.raises(ValueError, match=naming(tmp_path, "PerceiverTokenizer", "tokenizer.json")):
         load(tmp_path, "masked_lm")
 
 
@@ -428,6 +429,6 @@ def test_code_that_a_tokenizer_brings_along_is_not_run(tmp_path):
     (files / "tokenizer_config.json").write_text(json.dumps(settings))
     (files / "tokenizer.json").unlink()
     (files / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    with pytest.raises(ValueError, match="no tokenizer that transformers loads without code"):
+    with pytest.raises(ValueError, match=naming(files, "tokenizer.json")):
         load(files)
     assert not (tmp_path / "ran").exists()

@@ -1,7 +1,5 @@
 """Models whose weights are frozen or under an adapter -> compared with counts and names of parameters by hand."""
 
-import re
-
 import pytest
 import torch
 from peft import PeftModel
@@ -11,6 +9,7 @@ from hub_code import (
     NucleotideTransformerForMaskedLM,
     NucleotideTransformerForSequenceClassification,
 )
+from tests.messages import naming
 from training.arguments import ModelArguments
 from training.tuning import add_ia3, add_lora, count_parameters, freeze, prepare
 
@@ -66,7 +65,7 @@ def test_frozen_trains_the_last_layers_the_norm_after_them_and_the_head(classifi
 
 @pytest.mark.parametrize("layers", [LAYERS, LAYERS + 1, -1])
 def test_more_layers_than_there_are_cannot_be_trained(classifier, layers):
-    with pytest.raises(ValueError, match=f"--trainable_layers {layers}: this model has 3 layers; give 1 to 2"):
+    with pytest.raises(ValueError, match=naming(f"--trainable_layers {layers}", 3, 1, 2)):
         freeze(classifier, layers)
 
 
@@ -92,10 +91,10 @@ def test_lora_trains_its_matrices_and_the_classification_head(classifier, target
 
 @pytest.mark.parametrize("target", ["queries", "out_proj", "layer"])
 def test_a_lora_target_that_is_no_linear_layer_of_the_encoder_is_refused_with_those_that_are(classifier, target):
-    names = "attention.output.dense, attention.self.key, attention.self.query, attention.self.value"
-    with pytest.raises(ValueError, match=re.escape(f"--lora_targets {target}: this model has no such linear layer")):
+    names = ["attention.output.dense", *(f"attention.self.{name}" for name in ("key", "query", "value"))]
+    with pytest.raises(ValueError, match=naming(f"--lora_targets {target}")):
         add_lora(classifier, targets=["query", target])
-    with pytest.raises(ValueError, match=f"{names}, intermediate.dense, output.dense"):
+    with pytest.raises(ValueError, match=naming(*names, "intermediate.dense", "output.dense")):
         add_lora(classifier, targets=[target])
 
 
