@@ -31,9 +31,13 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",
 }
 
+import datasets  # noqa: E402
 from datasets import ClassLabel, Dataset, Features, Value  # noqa: E402
 
 from tests import forked  # noqa: E402
+
+# Seconds that a pass over a stream of Parquet ends with, for arrow's threads; 5 by default.
+datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0.05
 
 pytest_plugins = ["tests.hub_fixtures"]
 

@@ -158,7 +158,7 @@ def test_worked_examples(tokenizer, sequence, ids):
 def test_ids_are_those_of_esm_tokenizer(tmp_path, tokenizer, tokenizer_v1, version):
     ours = tokenizer if version == "v2" else tokenizer_v1
     theirs = esm_tokenizer(tmp_path, VOCABULARY_V2 if version == "v2" else VOCABULARY_V1)
-    sequences = random_sequences(3000) + ["".join(random.Random(1).choices("ACGTN", k=12_300))]
+    sequences = random_sequences(1000) + ["".join(random.Random(1).choices("ACGTN", k=12_300))]
     for sequence in sequences:
         assert ours(sequence).input_ids == theirs(sequence).input_ids, sequence
 
@@ -173,7 +173,7 @@ def test_decoding_gives_the_sequence_back(tokenizer, tokenizer_v1):
 # --- any text
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.text().filter(lambda text: not SPECIAL.search(text)))
 @example("acgtn uU \t\r\n ACGTN")
 @example("ATG\x1fGTA")
@@ -190,7 +190,7 @@ def test_any_text_is_encoded_as_plain_python_does(tokenizer, text):
     assert count_replaced(text) == plain_normalised(text)[1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="acgtnuACGTNU \n", max_size=60))
 def test_soft_masked_and_rna_sequences_are_encoded_as_plain_python_does(tokenizer_v1, text):
     assert tokenizer_v1(text).input_ids == plain_ids(text, VOCABULARY_V1)
@@ -200,12 +200,11 @@ def test_soft_masked_and_rna_sequences_are_encoded_as_plain_python_does(tokenize
 def test_every_character_of_unicode_is_white_space_a_base_or_one_n(tokenizer):
     characters = [chr(i) for i in range(sys.maxunicode + 1) if not 0xD800 <= i < 0xE000]  # no lone surrogates
     for start in range(0, len(characters), 1000):
-        # An N after each keeps 6-mers from forming, so that one letter is one token.
-        text = "".join(character + "N" for character in characters[start : start + 1000])
+        text = "".join(characters[start : start + 1000])
         letters, replaced = plain_normalised(text)
-        got = tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True)
-        assert got == letters, f"among the 1000 characters from {ord(characters[start]):#x}"
-        assert count_replaced(text) == replaced, f"among the 1000 characters from {ord(characters[start]):#x}"
+        where = f"among the 1000 characters from {ord(characters[start]):#x}"
+        assert tokenizer.backend_tokenizer.normalizer.normalize_str(text) == letters, where
+        assert count_replaced(text) == replaced, where
 
 
 @pytest.mark.parametrize("text", ["acgtac", "ACGUAC", "acguac", " ACG\tTAC\n", "AC\r\nGT\nAC", "a c G u A c"])
