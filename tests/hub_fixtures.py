@@ -5,7 +5,8 @@ import shutil
 import subprocess
 import tempfile
 import textwrap
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ class HubBench:
         """What our code is given to talk to the Hub as the user of that token."""
         from huggingface_hub import HfApi  # here, for conftest.py settles the environment before it is imported
 
-        return HfApi(token=token or False)
+        return HfApi(token=token)  # without one, nobody is logged in: the suite's environment has none
 
     def environment(self, token: str | None = None, ours: bool = False, home: Path | None = None) -> dict[str, str]:
         """The environment of a user's process; the arguments are those of `run`."""
@@ -67,6 +68,31 @@ class HubBench:
         process = self.run("-c", textwrap.dedent(code), *arguments, **options)
         assert process.returncode == 0, process.stdout + process.stderr
         return process.stdout.strip()
+
+
+@pytest.fixture
+def slept(monkeypatch) -> list[float]:
+    """The seconds that this process was told to wait between two tries; nobody waits here."""
+    seconds = []
+    monkeypatch.setattr(time, "sleep", seconds.append)
+    return seconds
+
+
+@pytest.fixture
+def call(capfd):
+    """A function that runs `main` of a program in this process as a user, and returns what `subprocess.run` would."""
+
+    def run(main: Callable, *arguments, api) -> subprocess.CompletedProcess:
+        capfd.readouterr()
+        try:
+            status = main([str(word) for word in arguments], api=api)
+        except SystemExit as stop:
+            status = stop.code
+        process = subprocess.CompletedProcess(arguments, status or 0, *capfd.readouterr())
+        assert not api.token or api.token not in process.stdout + process.stderr, "a token was printed"
+        return process
+
+    return run
 
 
 @contextmanager

@@ -16,22 +16,13 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import get_session
 
-import hub_client.faults
-from hub_client.faults import WAITS, HubError, retrying
+from hub_client.faults import HubError, retrying
 
 
 def answered(status: int, kind=HfHubHTTPError, message="server's words", **headers):
     """The error that huggingface_hub makes of an answer."""
     response = Response(status, headers=headers, request=get_session().build_request("GET", "http://127.0.0.1"))
     return kind(f"{status}", response=response, server_message=message)
-
-
-@pytest.fixture
-def slept(monkeypatch):
-    """The seconds that were waited, which nobody waits here."""
-    seconds = []
-    monkeypatch.setattr(hub_client.faults.time, "sleep", seconds.append)
-    return seconds
 
 
 def failing(*errors):
@@ -70,39 +61,42 @@ def test_the_wait_is_what_the_server_asks_for_up_to_a_minute(slept):
 
 def test_after_six_tries_it_is_given_up(slept):
     call, calls = failing(*[answered(503)] * 6)
-    with pytest.raises(HubError, match="^user/x: the Hub answered 503, 6 times in a row; try again later.$"):
+    with pytest.raises(HubError, match="^user/x: .*503.* 6 times"):
         retrying(call, "user/x")
-    assert len(calls) == 6 and slept == list(WAITS)
+    assert len(calls) == 6 and slept == [1, 1, 2, 4, 8]
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "facts"),
     [
-        (answered(401), "does not accept the token"),
-        (answered(401, RepositoryNotFoundError), "no such repository, or it is private and not yours"),
-        (answered(403), "is not allowed to do that (403: server's words)"),
-        (answered(403, GatedRepoError), "its owner gives access to those who ask"),
-        (answered(404, RepositoryNotFoundError), "no such repository, or it is private and not yours"),
-        (answered(404, RevisionNotFoundError), "no such branch, tag or commit"),
-        (answered(404, RemoteEntryNotFoundError), "the Hub answered 404: server's words"),
-        (answered(413), "the Hub answered 413: server's words"),
-        (LocalTokenNotFoundError("..."), "nobody is logged in"),
-        (OfflineModeIsEnabled("..."), "HF_HUB_OFFLINE is set"),
-        (UnicodeEncodeError("ascii", "hf_é", 3, 4, "ordinal not in range"), "holds a letter that is not ASCII"),
+        (answered(401), ["token", "/settings/tokens", "HF_TOKEN"]),
+        (answered(401, RepositoryNotFoundError), ["repository", "private", "HF_TOKEN"]),
+        (answered(403), ["403", "server's words", "token"]),
+        (answered(403, GatedRepoError), ["access", "HF_TOKEN"]),
+        (answered(404, RepositoryNotFoundError), ["repository", "private", "HF_TOKEN"]),
+        (answered(404, RevisionNotFoundError), ["branch, tag or commit"]),
+        (answered(404, RemoteEntryNotFoundError), ["404", "server's words"]),
+        (answered(413), ["413", "server's words"]),
+        (LocalTokenNotFoundError("..."), ["HF_TOKEN", "hf auth login"]),
+        (OfflineModeIsEnabled("..."), ["HF_HUB_OFFLINE"]),
+        (UnicodeEncodeError("ascii", "hf_é", 3, 4, "ordinal not in range"), ["HF_TOKEN", "ASCII"]),
     ],
 )
-def test_what_will_not_pass_is_said_at_once(slept, error, said):
+def test_what_will_not_pass_is_said_at_once(slept, error, facts):
     call, calls = failing(error)
     with pytest.raises(HubError) as raised:
         retrying(call, "user/x")
-    assert str(raised.value).startswith("user/x: ") and said in str(raised.value)
+    message = str(raised.value)
+    assert message.startswith("user/x: ") and "\n" not in message
+    for fact in facts:
+        assert fact in message
     assert len(calls) == 1 and slept == []
 
 
 def test_what_the_client_says_of_a_refused_card_is_kept(slept):
     refused = ValueError("Invalid metadata in README.md.\n- license")
     refused.__cause__ = answered(400)
-    with pytest.raises(HubError, match="the Hub answered 400: Invalid metadata in README.md. - license"):
+    with pytest.raises(HubError, match="user/x: .*400.*Invalid metadata in README.md. - license"):
         retrying(failing(refused)[0], "user/x")
 
 
