@@ -27,9 +27,14 @@ os.environ |= {
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # or `datasets` asks a host of Amazon's
     "NO_PROXY": "127.0.0.1,127.0.0.2,localhost",
     "CUDA_VISIBLE_DEVICES": "",
-    # Models this small lose more by sharing their work than they gain, and pytest-xdist has a worker for each core.
     "OMP_NUM_THREADS": "1",
 }
+# Models this small lose more by sharing their work than they gain, and pytest-xdist has a worker for each core. Our
+# scripts compute on all cores that they are given, so they are given one.
+if sys.platform == "linux":
+    _cores = sorted(os.sched_getaffinity(0))
+    _worker = int(os.environ.get("PYTEST_XDIST_WORKER", f"gw{os.getpid()}").removeprefix("gw"))
+    os.sched_setaffinity(0, {_cores[_worker % len(_cores)]})
 
 import datasets  # noqa: E402
 from datasets import ClassLabel, Dataset, Features, Value  # noqa: E402
