@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from safetensors import SafetensorError
 from transformers.utils.logging import disable_progress_bar
 
 from embedding.arguments import parse_arguments
@@ -93,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InputError as error:
         folder.note_fault(error.block)
         fail(f"error: {error}", ERROR, folder, "the same command, when the input is mended,")
-    except (ValueError, OSError, ImportError, SafetensorError) as error:
+    except (ValueError, OSError, ImportError) as error:
         fail(f"error: {error}", ERROR, folder)
     except (KeyboardInterrupt, Terminated) as stop:
         by, number = ("SIGTERM", signal.SIGTERM) if isinstance(stop, Terminated) else ("Ctrl-C", signal.SIGINT)

@@ -3,11 +3,13 @@
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from checkpoints.loading import CheckpointFiles, find_checkpoint, load_checkpoint
 from embedding.arguments import EmbedArguments, RunArguments
 from embedding.processes import Processes
 from hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, NucleotideTransformerModel
+from machine.faults import first_line
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -30,9 +32,14 @@ def load_pipeline(
     Load the checkpoint onto the device, for the settings of the run.
 
     Raises:
-        ValueError: If the checkpoint is none of an NT, or the settings are out of its range.
+        ValueError: If the checkpoint is none of an NT, its weights are damaged, or the settings are out of its range.
     """
-    model, tokenizer = load_checkpoint(NucleotideTransformerModel, files)
+    try:
+        model, tokenizer = load_checkpoint(NucleotideTransformerModel, files)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{files.name}: the weights cannot be read ({first_line(error)}); download or save the checkpoint again."
+        ) from error
     options = {} if run.batch_tokens is None else {"batch_tokens": run.batch_tokens}
     pipeline = DNAEmbeddingPipeline(
         model.to(DTYPES[args.dtype]), tokenizer, backend=run.backend, device=device, **options

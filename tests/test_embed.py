@@ -6,12 +6,13 @@ import gzip
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from embedding.shards_folder import ShardsFolder
 from hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
 from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
 from sequence_files import SequenceReader, batching
+from tests import forked
 
 REPOSITORY = Path(__file__).parent.parent
 HIDDEN = 16
@@ -67,17 +69,16 @@ def write_fasta(path, records) -> str:
 
 
 @pytest.fixture
-def run(monkeypatch, capfd, checkpoint):
+def run(capfd, checkpoint):
     """A function that runs embed.py in this process: status, output, errors."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def call(*arguments, model=checkpoint, backend="torch") -> tuple[int, str, str]:
         given = ["--model", model, "--device", "cpu", "--backend", backend, *arguments]
-        monkeypatch.setattr(sys, "argv", ["embed.py", *map(str, given)])
         capfd.readouterr()
         status = 0
         try:
-            embed.main()
+            embed.main([*map(str, given)])
         except SystemExit as stop:
             status = stop.code
         return status, *capfd.readouterr()
@@ -119,10 +120,16 @@ def vectors_in(path) -> np.ndarray:
     return np.stack(pq.read_table(path)["embedding"].to_numpy())
 
 
+@cache
+def plain_classes(checkpoint):
+    return AutoTokenizer.from_pretrained(checkpoint), AutoModel.from_pretrained(checkpoint)
+
+
+@cache
 def by_hand(checkpoint, sequence: str) -> np.ndarray:
     """The recipe of the model's card, for one sequence alone."""
-    batch = AutoTokenizer.from_pretrained(checkpoint)([sequence], return_tensors="pt")
-    model = AutoModel.from_pretrained(checkpoint)
+    tokenizer, model = plain_classes(checkpoint)
+    batch = tokenizer([sequence], return_tensors="pt")
     with torch.no_grad():
         hidden = model(**batch, output_hidden_states=True).hidden_states[-1]
     return hidden[0].mean(dim=0).numpy()
@@ -142,6 +149,10 @@ def sentence(err: str) -> str:
     return found
 
 
+def has_number(number: int, text: str) -> bool:
+    return re.search(rf"(?<![\d.,]){number:,}(?![\d.,]*\d)", text) is not None
+
+
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -154,8 +165,8 @@ def test_every_record_gets_the_vector_of_the_recipe_in_the_order_of_the_file(tmp
 
     assert status == 0, err
     num_nt = sum(len(sequence) for _, sequence in records)
-    assert f"{len(records)} sequences, {num_nt:,} nt" in out
-    assert "letters read as N: 32," in out  # 8 x RYKM
+    assert f"{len(records)} sequences" in out and f"{num_nt:,} nt" in out
+    assert has_number(32, out)  # letters read as N: 8 x RYKM
     assert "1 process" in out and out.endswith(f"{tmp_path}/out.parquet\n")
     assert "sequences/s" in err and "nt/s" in err
     table = pq.read_table(tmp_path / "out.parquet")
@@ -239,7 +250,7 @@ def test_a_long_sequence_is_averaged_cut_into_rows_truncated_or_an_error(tmp_pat
     assert table["id"].to_pylist() == ["short", "long", "other"]
     expected = np.average(pieces, axis=0, weights=[11, 11, 6])
     assert np.abs(table["embedding"][1].as_py() - expected).max() <= 1e-5
-    assert "windows" not in out
+    assert "5 windows" not in out
 
     table, out = embedded("--long", "windows", "--window_nt", 60, "--stride_nt", 60)
     assert table.select(["id", "window_start", "window_end"]).to_pydict() == {
@@ -248,15 +259,15 @@ def test_a_long_sequence_is_averaged_cut_into_rows_truncated_or_an_error(tmp_pat
         "window_end": [8, 60, 120, 150, 3],
     }
     assert np.abs(vectors_in(tmp_path / "out.parquet")[1:4] - pieces).max() <= 1e-5
-    assert "3 sequences, 5 windows" in out
+    assert "3 sequences" in out and "5 windows" in out
 
     table, out = embedded("--long", "truncate")
     assert np.abs(table["embedding"][1].as_py() - pieces[0]).max() <= 1e-5
-    assert "truncated: 1," in out
+    assert re.search(r"truncated\D{0,3}1\b", out)
 
     arguments = ["--input", fasta, "--output", tmp_path / "new.parquet", "--max_length", 11, "--long", "error"]
     status, _, err = run(*arguments)
-    assert status == 2 and f"{fasta}, record 2 (long): " in sentence(err)
+    assert status == 2 and f"{fasta}, record 2 (long)" in sentence(err)
     assert names_in(tmp_path) == ["in.fa", "out.parquet"]
 
 
@@ -293,13 +304,25 @@ def test_per_token_has_no_mean_of_windows(tmp_path, run):
     assert status == 2 and "record 2 (long)" in sentence(err)
 
 
-def test_standard_input_is_read(tmp_path, checkpoint, environment, records):
-    text = "".join(f">{name}\n{sequence}\n" for name, sequence in records)
-    command = [sys.executable, "embed.py", "--model", checkpoint, "--input", "-", "--output", tmp_path / "out.parquet"]
+@pytest.fixture
+def standard_input(monkeypatch):
+    """A function that puts a FASTA file of records into standard input."""
 
-    result = subprocess.run(command, cwd=REPOSITORY, env=environment, input=text, capture_output=True, text=True)
+    def put(records) -> None:
+        read, write = os.pipe()
+        with os.fdopen(write, "w") as pipe:
+            pipe.writelines(f">{name}\n{sequence}\n" for name, sequence in records)
+        monkeypatch.setattr(sys, "stdin", os.fdopen(read))
 
-    assert result.returncode == 0, result.stderr
+    return put
+
+
+def test_standard_input_is_read(tmp_path, run, standard_input, records):
+    standard_input(records)
+
+    status, _, err = run("--input", "-", "--output", tmp_path / "out.parquet")
+
+    assert status == 0, err
     assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in records]
 
 
@@ -309,7 +332,7 @@ def test_an_existing_output_is_kept_unless_overwrite_is_given(tmp_path, run):
     output.write_bytes(b"precious")
 
     status, _, err = run("--input", fasta, "--output", output)
-    assert status == 2 and "is there already" in err and "--overwrite" in err
+    assert status == 2 and str(output) in sentence(err) and "--overwrite" in sentence(err)
     assert output.read_bytes() == b"precious"
 
     assert run("--input", fasta, "--output", output, "--overwrite")[0] == 0
@@ -323,18 +346,18 @@ def test_the_ids_beside_an_array_are_kept_too(tmp_path, run):
 
     status, _, err = run("--input", fasta, "--output", tmp_path / "out.npy")
 
-    assert status == 2 and "is there already" in sentence(err)
+    assert status == 2 and f"{tmp_path}/out.npy.ids.tsv" in sentence(err)
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "the file is empty"),
+        (b"", "empty"),
         (b"ACGT\n", "in.fa"),
-        (b">a\nACGT\n>b\n>c\nACGT\n", "record 2 (b): no sequence"),
-        (b">prot\nMKVLEF\n", "record 1 (prot)"),
-        (gzip.compress(b">a\n" + b"ACGT" * 5000)[:40], "ends too early"),
-        (b">a\nACGT\n>a\nACC\n", "record 2 (a): its id is that of {fasta}, record 1 (a), too"),
+        (b">a\nACGT\n>b\n>c\nACGT\n", "{fasta}, record 2 (b)"),
+        (b">prot\nMKVLEF\n", "{fasta}, record 1 (prot)"),
+        (gzip.compress(b">a\n" + b"ACGT" * 5000)[:40], ".gz"),
+        (b">a\nACGT\n>a\nACC\n", "{fasta}, record 2 (a)"),
     ],
 )
 def test_bad_input_ends_with_status_2_one_sentence_and_no_file(tmp_path, run, content, told):
@@ -356,27 +379,27 @@ def test_bad_input_ends_with_status_2_one_sentence_and_no_file(tmp_path, run, co
     ("arguments", "told"),
     [
         (["--input", "absent.fa"], "absent.fa"),
-        (["--input", "{tmp}"], "is a folder"),
-        (["--output", "{tmp}/absent/o.parquet"], "there is no folder"),
-        (["--output", "{tmp}/folder.parquet", "--overwrite"], "is a folder"),
-        (["--output", "{tmp}/o.xlsx"], "suffix"),
+        (["--input", "{tmp}"], "{tmp}"),
+        (["--output", "{tmp}/absent/o.parquet"], "{tmp}/absent"),
+        (["--output", "{tmp}/folder.parquet", "--overwrite"], "{tmp}/folder.parquet"),
+        (["--output", "{tmp}/o.xlsx"], "{tmp}/o.xlsx"),
         (["--max_length", "1"], "max_length 1"),
         (["--max_length", "9999"], "max_length 9999"),
-        (["--layer", "9"], "9"),
-        (["--device", "quantum"], "--device quantum is not on this machine"),
-        (["--device", "cuda:7"], "--device cuda:7 is not on this machine"),
+        (["--layer", "9"], "layer 9"),
+        (["--device", "quantum"], "--device quantum"),
+        (["--device", "cuda:7"], "--device cuda:7"),
         (["--batch_tokens", "0"], "--batch_tokens 0"),
         (["--window_nt", "0"], "--window_nt 0"),
         (["--stride_nt", "-6"], "--stride_nt -6"),
-        (["--per_token", "--reverse_complement"], "--per_token with --reverse_complement"),
-        (["--per_token", "--pooling", "cls"], "--per_token with --pooling cls"),
-        (["--per_token", "--window_nt", "600"], "--window_nt with --per_token"),
-        (["--per_token", "--output", "{tmp}/o.h5ad"], "--per_token"),
-        (["--long", "error", "--window_nt", "600"], "--window_nt with --long error"),
-        (["--long", "truncate", "--stride_nt", "600"], "--stride_nt with --long truncate"),
-        (["--window_nt", "60", "--stride_nt", "61"], "--stride_nt 61 is more than --window_nt 60"),
-        (["--backend", "openvino", "--device", "cuda"], "--backend openvino with --device cuda"),
-        (["--revision", "main"], "is a folder"),
+        (["--per_token", "--reverse_complement"], "--per_token --reverse_complement"),
+        (["--per_token", "--pooling", "cls"], "--per_token --pooling cls"),
+        (["--per_token", "--window_nt", "600"], "--window_nt --per_token"),
+        (["--per_token", "--output", "{tmp}/o.h5ad"], "{tmp}/o.h5ad"),
+        (["--long", "error", "--window_nt", "600"], "--window_nt --long error"),
+        (["--long", "truncate", "--stride_nt", "600"], "--stride_nt --long truncate"),
+        (["--window_nt", "60", "--stride_nt", "61"], "--stride_nt 61 --window_nt 60"),
+        (["--backend", "openvino", "--device", "cuda"], "--backend openvino --device cuda"),
+        (["--revision", "main"], "revision main"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:CUDA")
@@ -387,7 +410,7 @@ def test_arguments_that_cannot_be_met_end_with_status_2_and_one_sentence(tmp_pat
     status, _, err = run(*given, *(argument.format(tmp=tmp_path) for argument in arguments))
 
     assert status == 2
-    assert told in sentence(err)
+    assert all(word in sentence(err) for word in told.format(tmp=tmp_path).split())
     assert names_in(tmp_path) == ["folder.parquet", "in.fa"]
 
 
@@ -397,7 +420,7 @@ def test_the_input_is_never_the_output(tmp_path, run):
 
     status, _, err = run("--input", table, "--output", table, "--overwrite")
 
-    assert status == 2 and "is the input itself" in sentence(err)
+    assert status == 2 and str(table) in sentence(err)
     assert pq.read_table(table).column_names == ["id", "sequence"]
 
 
@@ -407,7 +430,7 @@ def test_a_model_that_is_not_there_is_named(tmp_path, run):
     status, _, err = run("--input", fasta, "--output", tmp_path / "o.parquet", model="runs/absent")
 
     assert status == 2
-    assert "runs/absent" in err and err.count("\n") == 1
+    assert "runs/absent" in sentence(err) and err.count("\n") == 1
 
 
 def test_a_model_file_that_is_cut_off_is_one_sentence(tmp_path, run, checkpoint):
@@ -418,7 +441,7 @@ def test_a_model_file_that_is_cut_off_is_one_sentence(tmp_path, run, checkpoint)
 
     status, _, err = run("--input", fasta, "--output", tmp_path / "o.parquet", model=model)
 
-    assert status == 2 and sentence(err)
+    assert status == 2 and str(model) in sentence(err) and "weights" in sentence(err)
 
 
 @pytest.fixture
@@ -428,7 +451,7 @@ def interrupted(tmp_path, run, records, small_blocks, computed):
     computed.stop_after = 2
     status, _, err = run(*arguments)
     assert status == 130, err
-    assert "2 finished blocks in" in sentence(err) and "the same command goes on" in sentence(err)
+    assert "2 finished blocks" in sentence(err) and f"{tmp_path}/out.parquet.shards" in sentence(err)
     computed.clear()
     return arguments, shards_of(tmp_path / "out.parquet")
 
@@ -455,8 +478,8 @@ def test_the_same_command_computes_only_what_is_missing(tmp_path, run, records, 
     table = pq.read_table(tmp_path / "out.parquet")
     assert table["id"].to_pylist() == [name for name, _ in records]
     assert np.abs(vectors_in(tmp_path / "out.parquet") - expected).max() <= 1e-5
-    assert f"48 sequences, {sum(len(sequence) for _, sequence in records):,} nt" in out
-    assert "letters read as N: 32," in out and "4 of 5 blocks were there from an earlier run" in out
+    assert "48 sequences" in out and f"{sum(len(sequence) for _, sequence in records):,} nt" in out
+    assert has_number(32, out) and "4 of 5 blocks" in out
     assert names_in(tmp_path) == ["in.fa", "out.parquet"]
 
 
@@ -524,8 +547,7 @@ def test_a_folder_that_a_kill_after_the_last_step_left_over_is_told(tmp_path, ru
     status, _, err = run(*arguments)
 
     assert status == 2
-    assert f"{output} is there already" in sentence(err)
-    assert f"{output}.shards is left over from making it, and may be removed" in sentence(err)
+    assert f"{output} " in sentence(err) and f"{output}.shards" in sentence(err)
 
 
 def test_finished_blocks_of_an_interrupted_overwrite_are_not_called_left_over(tmp_path, run, interrupted):
@@ -536,7 +558,7 @@ def test_finished_blocks_of_an_interrupted_overwrite_are_not_called_left_over(tm
 
     status, _, err = run(*arguments)
 
-    assert status == 2 and "is there already; name another file" in sentence(err)
+    assert status == 2 and f"{output} " in sentence(err) and f"{output}.shards" not in sentence(err)
     assert shards_of(output) == shards
 
 
@@ -546,8 +568,8 @@ def test_blocks_that_one_format_cannot_take_serve_another_after_a_renaming(tmp_p
 
     status, _, err = run(*arguments, tmp_path / "out.h5")
 
-    assert status == 2 and "NUL" in sentence(err)
-    assert f"rename {tmp_path}/out.h5.shards to the name of the other output with .shards behind it" in sentence(err)
+    assert status == 2 and "NUL" in sentence(err) and "'note'" in sentence(err)
+    assert f"rename {tmp_path}/out.h5.shards" in sentence(err)
     computed.clear()
     (tmp_path / "out.h5.shards").rename(tmp_path / "other.parquet.shards")
     status, _, err = run(*arguments, tmp_path / "other.parquet")
@@ -571,17 +593,17 @@ def test_blocks_are_smaller_where_a_sequence_has_many_windows(tmp_path, run, rec
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--pooling", "max"], "pooling 'mean', not 'max'"),
-        (["--layer", "1"], "layer -1, not 1"),
-        (["--normalize"], "normalize False, not True"),
-        (["--reverse_complement"], "reverse_complement False, not True"),
-        (["--max_length", "100"], "max_length None, not 100"),
-        (["--long", "truncate"], "long 'mean', not 'truncate'"),
-        (["--window_nt", "600"], "window_nt None, not 600"),
-        (["--stride_nt", "600"], "stride_nt None, not 600"),
-        (["--per_token"], "pooling 'mean', not 'none'"),
-        (["--dtype", "bfloat16"], "dtype 'float32', not 'bfloat16'"),
-        (["--output_dtype", "float16"], "output_dtype 'float32', not 'float16'"),
+        (["--pooling", "max"], "pooling mean max"),
+        (["--layer", "1"], "layer -1 1"),
+        (["--normalize"], "normalize False True"),
+        (["--reverse_complement"], "reverse_complement False True"),
+        (["--max_length", "100"], "max_length None 100"),
+        (["--long", "truncate"], "long mean truncate"),
+        (["--window_nt", "600"], "window_nt None 600"),
+        (["--stride_nt", "600"], "stride_nt None 600"),
+        (["--per_token"], "pooling mean none"),
+        (["--dtype", "bfloat16"], "dtype float32 bfloat16"),
+        (["--output_dtype", "float16"], "output_dtype float32 float16"),
     ],
 )
 def test_other_settings_do_not_go_on_with_the_shards(tmp_path, run, interrupted, options, told):
@@ -590,7 +612,7 @@ def test_other_settings_do_not_go_on_with_the_shards(tmp_path, run, interrupted,
     status, _, err = run(*arguments, *options)
 
     assert status == 2
-    assert told in sentence(err) and "--overwrite" in sentence(err)
+    assert all(word in sentence(err) for word in [*told.split(), "--overwrite"])
     assert shards_of(tmp_path / "out.parquet") == shards
 
 
@@ -604,24 +626,23 @@ def test_overwrite_starts_anew_with_other_settings(tmp_path, run, interrupted, c
     assert np.linalg.norm(vectors_in(tmp_path / "out.parquet"), axis=1) == pytest.approx(1)
 
 
-def test_another_model_of_the_same_name_does_not_go_on_with_the_shards(tmp_path, run, checkpoint, records, computed):
+def test_another_model_of_the_same_name_does_not_go_on_with_the_shards(
+    tmp_path, run, checkpoint, records, small_blocks, computed
+):
     model = shutil.copytree(checkpoint, tmp_path / "model")
     arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet"]
-    blocks_before, blocks.MAX_SEQUENCES = blocks.MAX_SEQUENCES, SMALL_BLOCK
-    try:
-        computed.stop_after = 1
-        assert run(*arguments, model=model)[0] == 130
-        (model / "README.md").write_text("a card is no weight")
-        os.utime(model / "model.safetensors", (1, 1))
-        computed.clear()
-        computed.stop_after = 1
-        status, _, err = run(*arguments, model=model)
-        assert status == 130 and "2 finished blocks" in sentence(err)
-        weights = model / "model.safetensors"
-        weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
-        status, _, err = run(*arguments, model=model)
-    finally:
-        blocks.MAX_SEQUENCES = blocks_before
+    computed.stop_after = 1
+    assert run(*arguments, model=model)[0] == 130
+    (model / "README.md").write_text("a card is no weight")
+    os.utime(model / "model.safetensors", (1, 1))
+    computed.clear()
+    computed.stop_after = 1
+    status, _, err = run(*arguments, model=model)
+    assert status == 130 and "2 finished blocks" in sentence(err)
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+
+    status, _, err = run(*arguments, model=model)
 
     assert status == 2 and "weights" in sentence(err) and "--overwrite" in sentence(err)
 
@@ -634,7 +655,7 @@ def test_shards_whose_settings_are_lost_are_not_gone_on_with(tmp_path, run, inte
 
     status, _, err = run(*arguments)
 
-    assert status == 2 and "without a readable run.json" in sentence(err)
+    assert status == 2 and "run.json" in sentence(err)
     assert shards_of(tmp_path / "out.parquet") == shards
 
 
@@ -651,7 +672,7 @@ def test_a_folder_that_holds_other_things_is_left_alone(tmp_path, run):
     shutil.rmtree(folder)
     folder.write_text("precious")
     status, _, err = run("--input", fasta, "--output", tmp_path / "out.parquet", "--overwrite")
-    assert status == 2 and "is a file" in sentence(err) and folder.read_text() == "precious"
+    assert status == 2 and str(folder) in sentence(err) and folder.read_text() == "precious"
 
 
 def test_two_runs_do_not_write_to_one_output(tmp_path, run, interrupted):
@@ -660,7 +681,7 @@ def test_two_runs_do_not_write_to_one_output(tmp_path, run, interrupted):
         fcntl.flock(lock, fcntl.LOCK_EX)
         status, _, err = run(*arguments)
 
-    assert status == 2 and "another embed.py is writing there" in sentence(err)
+    assert status == 2 and "another" in sentence(err) and f"{tmp_path}/out.parquet.shards" in sentence(err)
     assert shards_of(tmp_path / "out.parquet") == shards
     assert run(*arguments)[0] == 0
 
@@ -676,11 +697,7 @@ def test_a_file_system_without_locks_will_do(tmp_path, run, records, monkeypatch
     assert status == 0, err
 
 
-@pytest.mark.parametrize(
-    ("fault", "told"),
-    [("", "record 34 (gene33.33): no sequence"), ("ACGT!", "record 34 (gene33.33): '!'")],
-    ids=["empty", "letter"],
-)
+@pytest.mark.parametrize(("fault", "told"), [("", "no sequence"), ("ACGT!", "'!'")], ids=["empty", "letter"])
 @pytest.mark.parametrize("mended", ["ACGTACGTACGT", None])
 def test_after_the_mending_blocks_before_the_fault_are_not_computed_again(
     tmp_path, run, records, small_blocks, computed, fault, told, mended
@@ -691,8 +708,8 @@ def test_after_the_mending_blocks_before_the_fault_are_not_computed_again(
     status, _, err = run(*arguments)
 
     assert status == 2
-    assert told in sentence(err) and str(tmp_path / "in.fa") in sentence(err)
-    assert "3 finished blocks" in sentence(err) and "when the input is mended, goes on" in sentence(err)
+    assert f"{tmp_path}/in.fa, record 34 (gene33.33)" in sentence(err) and told in sentence(err)
+    assert "3 finished blocks" in sentence(err)
     shards = shards_of(tmp_path / "out.parquet")
     assert len(shards) == 3
     computed.clear()
@@ -749,7 +766,7 @@ def test_another_input_does_not_go_on_with_the_shards_and_overwrite_replaces_wha
     status, _, err = run(*arguments)
 
     assert status == 2
-    assert "the input is not what it was" in sentence(err).lower() and "--overwrite" in sentence(err)
+    assert f"{tmp_path}/out.parquet.shards" in sentence(err) and "--overwrite" in sentence(err)
     assert shards_of(tmp_path / "out.parquet") == shards
 
     assert run(*arguments, "--overwrite")[0] == 0
@@ -774,14 +791,14 @@ def test_a_file_that_grows_while_it_is_read_is_told_and_its_blocks_are_of_use(
 
     status, _, err = run(*arguments)
 
-    assert status == 2 and "changed while it was read" in sentence(err)
+    assert status == 2 and str(fasta) in sentence(err) and "changed" in sentence(err)
     assert "3 finished blocks" in sentence(err)
     assert not (tmp_path / "out.parquet").exists()
     computed.clear()
     status, out, err = run(*arguments)
     assert status == 0, err
     assert computed == [10, 10, 8]  # the third was of 5 records
-    assert "2 of 5 blocks were there" in out
+    assert "2 of 5 blocks" in out
     assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in records]
 
 
@@ -795,25 +812,20 @@ def test_an_id_that_stands_twice_names_both_records(tmp_path, run, records, smal
     status, _, err = run(*arguments)
 
     assert status == 2
-    told = f"{two}, record {later - 1} (gene2.2): its id is that of {two}, record 1 (gene2.2), too"
-    assert told in sentence(err) and "--allow_duplicate_ids" in sentence(err)
+    for told in (f"{two}, record {later - 1} (gene2.2)", f"{two}, record 1 (gene2.2)", "--allow_duplicate_ids"):
+        assert told in sentence(err)
     status, _, err = run(*arguments, "--allow_duplicate_ids")
     assert status == 0, err
     assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in twice]
 
 
-def test_an_id_that_stands_twice_in_standard_input_is_told_too(tmp_path, run, records, small_blocks, monkeypatch):
-    read, write = os.pipe()
-    with os.fdopen(write, "w") as pipe:
-        pipe.writelines(
-            f">{'gene2.2' if i == 30 else name}\n{sequence}\n" for i, (name, sequence) in enumerate(records)
-        )
-    monkeypatch.setattr(sys, "stdin", os.fdopen(read))
+def test_an_id_that_stands_twice_in_standard_input_is_told_too(tmp_path, run, records, small_blocks, standard_input):
+    standard_input(("gene2.2" if i == 30 else name, sequence) for i, (name, sequence) in enumerate(records))
 
     status, _, err = run("--input", "-", "--output", tmp_path / "out.parquet")
 
     assert status == 2
-    assert "standard input, record 31 (gene2.2): its id is that of record 3 of the input, too" in sentence(err)
+    assert "record 31 (gene2.2)" in sentence(err) and "record 3 " in sentence(err)
 
 
 def test_a_full_disk_is_one_sentence_and_what_was_finished_stays(tmp_path, run, monkeypatch):
@@ -831,7 +843,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_finished_stays(tmp_path, run, 
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert status == 2, err
-    assert "cannot be written" in sentence(err) and "make room, and the same command goes on" in sentence(err)
+    assert "block-000001.parquet" in sentence(err) and "disk" in sentence(err)
     assert list(shards_of(tmp_path / "out.parquet")) == ["block-000000.parquet"]
     assert run(*arguments)[0] == 0
     assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in many]
@@ -854,7 +866,7 @@ def test_a_batch_that_does_not_fit_into_memory_says_what_to_do(tmp_path, run, re
 
     status, _, err = run(*arguments)
 
-    assert status == 2 and "does not fit into memory" in sentence(err) and "--batch_tokens" in sentence(err)
+    assert status == 2 and "memory" in sentence(err) and "--batch_tokens" in sentence(err)
     assert len(shards_of(tmp_path / "out.parquet")) == 1
 
 
@@ -862,12 +874,15 @@ def test_a_batch_that_does_not_fit_into_memory_says_what_to_do(tmp_path, run, re
 # the test wants.
 
 
-def wait_for(condition, process, seconds=120):
-    deadline = time.monotonic() + seconds
+def wait_for(condition, process: forked.Forked) -> None:
+    deadline = time.monotonic() + 120
     while not condition():
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.stderr
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.01)
+
+
+NUM_STREAMED = 5 * blocks.MAX_SEQUENCES // 2
 
 
 @pytest.fixture(scope="module")
@@ -875,71 +890,59 @@ def stream() -> bytes:
     """More than two blocks of tiny records."""
     rng = random.Random(5)
     kmers = ["".join(rng.choices("ACGT", k=rng.randint(1, 12))) for _ in range(500)]
-    return "".join(f">r{i}\n{kmers[i % 500]}\n" for i in range(5 * blocks.MAX_SEQUENCES // 2)).encode()
+    return "".join(f">r{i}\n{kmers[i % 500]}\n" for i in range(NUM_STREAMED)).encode()
 
 
-def started(stream, command, environment) -> subprocess.Popen:
-    """A run that has taken all of the stream and waits for more."""
-    process = subprocess.Popen(
-        command,
-        cwd=REPOSITORY,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    process.stdin.write(stream)
-    process.stdin.flush()
-    return process
+@pytest.fixture
+def start(checkpoint, environment, stream):
+    """A function that starts a run, which takes all of the stream and waits for more."""
+    processes = []
 
+    def call(output: Path, *options) -> forked.Forked:
+        command = ["embed.py", "--model", checkpoint, "--input", "-", "--output", output, *options]
+        process = forked.Forked(command, REPOSITORY, environment, stdin=True)
+        processes.append(process)
+        process.stdin.write(stream)
+        process.stdin.flush()
+        return process
 
-@pytest.mark.slow
-def test_a_run_that_is_killed_goes_on_with_the_same_command(tmp_path, checkpoint, environment, stream):
-    output = tmp_path / "out.parquet"
-    command = [sys.executable, "embed.py", "--model", checkpoint, "--input", "-", "--output", output]
-    process = started(stream, command, environment)
-    try:
-        wait_for(lambda: len(shards_of(output)) == 2, process)
-    finally:
+    yield call
+    for process in processes:
         process.kill()
-        process.communicate()
+        process.stdin.close()
+
+
+def test_a_run_that_is_killed_goes_on_with_the_same_command(tmp_path, start, stream, checkpoint):
+    output = tmp_path / "out.parquet"
+    process = start(output)
+    wait_for(lambda: len(shards_of(output)) == 2, process)
+    process.kill()
+    process.wait()
     assert not output.exists()
 
-    again = subprocess.run(command, cwd=REPOSITORY, env=environment, input=stream, capture_output=True, timeout=300)
+    again = start(output)
+    again.stdin.close()
 
-    assert again.returncode == 0, again.stderr
+    assert again.wait() == 0, again.stderr
     # Each shard says in which run it was computed.
-    assert b"2 of 3 blocks were there from an earlier run" in again.stdout
-    table = pq.read_table(output)
-    assert table["id"].to_pylist() == [f"r{i}" for i in range(5 * blocks.MAX_SEQUENCES // 2)]
-    whole = subprocess.run(
-        [*command[:-1], tmp_path / "whole.parquet"], cwd=REPOSITORY, env=environment, input=stream, capture_output=True
-    )
-    assert whole.returncode == 0, whole.stderr
-    assert np.abs(vectors_in(output) - vectors_in(tmp_path / "whole.parquet")).max() <= 1e-5
+    assert "2 of 3 blocks" in again.stdout
+    assert pq.read_table(output)["id"].to_pylist() == [f"r{i}" for i in range(NUM_STREAMED)]
+    pipeline = DNAEmbeddingPipeline(AutoModel.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(checkpoint))
+    expected = pipeline.encode(stream.decode().split()[1::2])
+    assert np.abs(vectors_in(output) - expected).max() <= 1e-5
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "by"), [(signal.SIGINT, b"Ctrl-C"), (signal.SIGTERM, b"SIGTERM")])
-def test_a_signal_ends_it_promptly_and_the_finished_blocks_stay(tmp_path, checkpoint, environment, stream, number, by):
+@pytest.mark.parametrize(("number", "by"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_a_signal_ends_it_though_it_waits_for_input_and_the_finished_blocks_stay(tmp_path, start, number, by):
     output = tmp_path / "out.parquet"
     output.write_bytes(b"precious")
-    command = [sys.executable, "embed.py", "--model", checkpoint, "--input", "-", "--output", output, "--overwrite"]
-    process = started(stream, command, environment)
-    try:
-        wait_for(lambda: len(shards_of(output)) == 2, process)
-        sent = time.monotonic()
-        os.kill(process.pid, number)
-        process.wait(timeout=60)
-        seconds = time.monotonic() - sent
-        err = process.stderr.read()
-    finally:
-        process.kill()
-        process.communicate()
+    process = start(output, "--overwrite")
+    wait_for(lambda: len(shards_of(output)) == 2, process)
 
-    assert process.returncode == 128 + number
-    assert seconds < 10
-    assert b"interrupted by " + by in err and b"2 finished blocks" in err and b"Traceback" not in err
+    process.send_signal(number)
+
+    assert process.wait(60) == 128 + number
+    assert by in sentence(process.stderr) and "2 finished blocks" in sentence(process.stderr)
     assert names_in(tmp_path) == ["out.parquet", "out.parquet.shards"]
     assert len(shards_of(output)) == 2
     assert output.read_bytes() == b"precious"
