@@ -92,22 +92,27 @@ def run(command: Sequence, cwd: Path | str, env: dict[str, str], timeout: float 
     return Forked(command, cwd, env, **options).finish(timeout)
 
 
-def run_together(command: Sequence, cwd: Path | str, env: dict[str, str], processes: int, timeout: float = 300):
-    """
-    As torchrun on one machine: so many processes that find each other. The first to fail ends the others.
-
-    Returns:
-        Of the first process, its output with that of the others behind it; and the worst status.
-    """
+def start_together(command: Sequence, cwd: Path | str, env: dict[str, str], processes: int) -> list[Forked]:
+    """As torchrun on one machine: so many processes that find each other, by rank."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     job = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "GROUP_RANK": "0"}
     job |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    started = [
+    return [
         Forked(command, cwd, dict(env) | job | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(processes)
     ]
+
+
+def run_together(command: Sequence, cwd: Path | str, env: dict[str, str], processes: int, timeout: float = 300):
+    """
+    `start_together` to the end. The first process to fail ends the others.
+
+    Returns:
+        Of the first process, its output with that of the others behind it; and the worst status.
+    """
+    started = start_together(command, cwd, env, processes)
     deadline = time.monotonic() + timeout
     while any(each.poll() is None for each in started):
         if any(each.poll() for each in started) or time.monotonic() > deadline:

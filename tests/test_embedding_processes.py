@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -21,11 +20,16 @@ from embedding.processes import Processes, join_processes
 from embedding.run import check
 from hub_code import NucleotideTransformerConfig, NucleotideTransformerModel
 from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
+from tests import forked
 
 REPOSITORY = Path(__file__).parent.parent
 BLOCK = 8192
-NUM_RECORDS = 9 * BLOCK + 100
-TWO = ("-m", "accelerate.commands.launch", "--config_file", "accelerate_config.yaml", "--num_processes", "2")
+NUM_BLOCKS = 6
+NUM_RECORDS = (NUM_BLOCKS - 1) * BLOCK + 100
+TWO_BY_ACCELERATE = [
+    *("-m", "accelerate.commands.launch", "--config_file", "accelerate_config.yaml"),
+    *("--num_processes", "2", "--main_process_port", "0"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +46,9 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sequences() -> list[str]:
-    """Ten blocks of reads, hardly two alike."""
+    """Reads, hardly two alike."""
     rng = random.Random(0)
-    return ["".join(rng.choices("ACGT", k=rng.randint(10, 60))) for _ in range(NUM_RECORDS)]
+    return ["".join(rng.choices("ACGT", k=rng.randint(15, 30))) for _ in range(NUM_RECORDS)]
 
 
 def write_fasta(path: Path, sequences: list[str]) -> Path:
@@ -58,29 +62,37 @@ def fasta(tmp_path_factory, sequences) -> Path:
 
 
 @pytest.fixture(scope="module")
-def start(checkpoint, environment):
-    """A function that starts embed.py in one process or in two."""
+def command(checkpoint):
+    """A function that gives the command line of embed.py."""
 
-    def call(fasta: Path, output: Path, *options, launcher=()) -> subprocess.Popen:
-        launcher = (*launcher, "--main_process_port", "0") if launcher else ()
+    def make(fasta: Path, output: Path, *options) -> list[str]:
         arguments = ["--model", checkpoint, "--input", fasta, "--output", output, "--backend", "torch", *options]
-        return subprocess.Popen(
-            [sys.executable, *launcher, "embed.py", *map(str, arguments)],
-            **{"cwd": REPOSITORY, "env": environment, "text": True},
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE},
-        )
+        return ["embed.py", *map(str, arguments)]
 
-    return call
+    return make
+
+
+@pytest.fixture
+def start_two(command, environment):
+    """A function that starts embed.py in two processes, and gives both, by rank."""
+    started = []
+
+    def call(*arguments) -> list[forked.Forked]:
+        started.extend(forked.start_together(command(*arguments), REPOSITORY, environment, 2))
+        return started
+
+    yield call
+    for process in started:
+        process.kill()
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory, start, fasta):
+def one(tmp_path_factory, command, environment, fasta):
     """What one process makes of all reads."""
     output = tmp_path_factory.mktemp("one") / "reads.parquet"
-    process = start(fasta, output)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    assert "1 process," in out
+    result = forked.run(command(fasta, output), REPOSITORY, environment)
+    assert result.returncode == 0, result.stderr
+    assert "1 process" in result.stdout
     return pq.read_table(output)
 
 
@@ -95,111 +107,90 @@ def shards_of(output: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in sorted(Path(f"{output}.shards").glob("block-*.parquet"))}
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen) -> None:
+def wait_for(condition: Callable[[], object], process: forked.Forked) -> None:
     deadline = time.monotonic() + 120
     while not condition():
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.stderr
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def process_of_rank(launcher: subprocess.Popen, rank: int) -> psutil.Process:
-    (found,) = [
-        child
-        for child in psutil.Process(launcher.pid).children(recursive=True)
-        if "embed.py" in child.cmdline() and child.environ().get("RANK") == str(rank)
-    ]
-    return found
-
-
-def kill_all(launcher: subprocess.Popen) -> None:
-    if launcher.poll() is None:
-        for process in [*psutil.Process(launcher.pid).children(recursive=True), launcher]:
-            process.kill()
+def sentences(err: str) -> list[str]:
+    assert "Traceback" not in err
+    return [line for line in err.splitlines() if line.startswith("embed.py: ")]
 
 
 @pytest.mark.slow
-def test_two_processes_make_what_one_makes_in_the_order_of_the_input(tmp_path, start, fasta, one):
-    process = start(fasta, tmp_path / "reads.parquet", launcher=TWO)
-    out, err = process.communicate(timeout=300)
+def test_two_processes_launched_by_accelerate_make_what_one_makes_in_the_order_of_the_input(
+    tmp_path, command, environment, fasta, one
+):
+    launched = [sys.executable, *TWO_BY_ACCELERATE, *command(fasta, tmp_path / "reads.parquet")]
+    result = subprocess.run(launched, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
 
-    assert process.returncode == 0, err
+    assert result.returncode == 0, result.stderr
+    out = result.stdout
     assert out.count("2 processes") == 1 and out.count(f"{NUM_RECORDS:,} sequences") == 1
-    assert "earlier run" not in out
+    assert f"of {NUM_BLOCKS} blocks" not in out  # none of an earlier run
     assert one["id"].to_pylist() == [f"read{i}" for i in range(NUM_RECORDS)]
     assert same(tmp_path / "reads.parquet", one)
     assert [path.name for path in tmp_path.iterdir()] == ["reads.parquet"]
 
 
-@pytest.mark.slow
-def test_when_one_of_two_is_killed_the_other_ends_and_one_process_does_what_is_missing(tmp_path, start, fasta, one):
+def test_when_one_of_two_is_killed_the_other_ends_and_one_process_does_what_is_missing(
+    tmp_path, start_two, command, environment, fasta, one
+):
     output = tmp_path / "reads.parquet"
-    process = start(fasta, output, "--batch_tokens", 128, launcher=TWO)
-    try:
-        wait_for(lambda: len(shards_of(output)) >= 2, process)
-        process_of_rank(process, 1).kill()
-        _, err = process.communicate(timeout=120)
-    finally:
-        kill_all(process)
-    assert process.returncode != 0
+    first, second = start_two(fasta, output)
+    wait_for(lambda: shards_of(output), first)
+    second.kill()
+    assert first.wait() == 2 and len(sentences(first.stderr)) == 1
     shards = shards_of(output)
-    assert 2 <= len(shards) < 10 and not output.exists()
+    assert 1 <= len(shards) < NUM_BLOCKS and not output.exists()
 
-    again = start(fasta, output)
-    out, err = again.communicate(timeout=300)
+    again = forked.run(command(fasta, output), REPOSITORY, environment)
 
-    assert again.returncode == 0, err
-    assert f"{len(shards)} of 10 blocks were there from an earlier run" in out and "1 process," in out
+    assert again.returncode == 0, again.stderr
+    assert f"{len(shards)} of {NUM_BLOCKS} blocks" in again.stdout and "1 process" in again.stdout
     assert same(output, one)
 
 
-@pytest.mark.slow
-def test_the_bad_record_of_one_process_is_told_once_and_ends_both(tmp_path, start, sequences):
+def test_the_bad_record_of_one_process_is_told_once_and_ends_both(tmp_path, command, environment, sequences):
     long = [*sequences[: BLOCK + 5], "ACGT" * 100, *sequences[BLOCK + 5 :]]
     fasta = write_fasta(tmp_path / "reads.fa", long)
-    process = start(fasta, tmp_path / "reads.parquet", "--max_length", 20, "--long", "error", launcher=TWO)
-    _, err = process.communicate(timeout=120)
+    arguments = command(fasta, tmp_path / "reads.parquet", "--max_length", 20, "--long", "error")
+    result = forked.run_together(arguments, REPOSITORY, environment, 2)
 
-    assert process.returncode != 0
-    (sentence,) = [line for line in err.splitlines() if line.startswith("embed.py: ")]
+    assert result.returncode != 0
+    (sentence,) = sentences(result.stderr)
     assert f"{fasta}, record {BLOCK + 6} (read{BLOCK + 5})" in sentence
     assert not (tmp_path / "reads.parquet").exists()
 
 
-@pytest.mark.slow
-def test_arguments_that_contradict_each_other_are_told_by_the_first_process_alone(tmp_path, start, fasta):
-    process = start(fasta, tmp_path / "reads.xlsx", launcher=TWO)
-    _, err = process.communicate(timeout=120)
+def test_arguments_that_contradict_each_other_are_told_by_the_first_process_alone(
+    tmp_path, command, environment, fasta
+):
+    result = forked.run_together(command(fasta, tmp_path / "reads.xlsx"), REPOSITORY, environment, 2)
 
-    assert process.returncode != 0
-    assert err.count("embed.py: error: ") == 1 and "suffix" in err and "Terminated" not in err
+    assert result.returncode == 2
+    (sentence,) = sentences(result.stderr)
+    assert f"{tmp_path}/reads.xlsx" in sentence
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-def test_sigterm_ends_both_also_while_one_waits_for_the_other(tmp_path, start, fasta):
+def test_sigterm_ends_one_that_waits_for_the_other(tmp_path, start_two, fasta):
     output = tmp_path / "reads.parquet"
-    process = start(fasta, output, "--batch_tokens", 128, launcher=TWO)
-    try:
-        wait_for(lambda: len(shards_of(output)) >= 2, process)
-        stopped = process_of_rank(process, 1)
-        stopped.suspend()
-        own = {f"block-{number:06d}.parquet" for number in range(0, 10, 2)}
-        wait_for(lambda: shards_of(output).keys() >= own, process)
-        time.sleep(1)  # the first has its blocks done, and waits
-        first = process_of_rank(process, 0)
-        sent = time.monotonic()
-        os.kill(first.pid, signal.SIGTERM)
-        first.wait(timeout=60)
-        seconds = time.monotonic() - sent
-        stopped.resume()
-        _, err = process.communicate(timeout=120)
-    finally:
-        kill_all(process)
+    first, second = start_two(fasta, output)
+    wait_for(lambda: shards_of(output), first)
+    second.send_signal(signal.SIGSTOP)
+    own = {f"block-{number:06d}.parquet" for number in range(0, NUM_BLOCKS, 2)}
+    wait_for(lambda: shards_of(output).keys() >= own, first)
+    time.sleep(1)  # the first has its blocks done, and waits
+    first.send_signal(signal.SIGTERM)
 
-    assert seconds < 10
-    assert err.count("embed.py: interrupted by SIGTERM") == 1 and "finished blocks" in err
-    assert process.returncode != 0 and not output.exists()
+    assert first.wait(60) == 128 + signal.SIGTERM
+    (sentence,) = sentences(first.stderr)
+    assert "SIGTERM" in sentence and "finished blocks" in sentence
+    assert not output.exists()
 
 
 def test_several_processes_cannot_read_standard_input(monkeypatch, tmp_path):
@@ -213,7 +204,7 @@ def test_several_processes_cannot_read_standard_input(monkeypatch, tmp_path):
     arguments = ["--model", "m", "--format", "fasta", "--output", str(tmp_path / "o.parquet")]
 
     check(parse_arguments([*arguments, "--input", str(pipe)]))
-    with pytest.raises(ValueError, match="cannot be read by 2 processes"):
+    with pytest.raises(ValueError, match="2 processes"):
         check(parse_arguments([*arguments, "--input", "-"]))
 
 
@@ -224,7 +215,7 @@ def test_the_end_of_another_process_is_one_sentence(monkeypatch):
 
     monkeypatch.setattr(processes, "PartialState", Alone)
 
-    with pytest.raises(ValueError, match="Another of the processes has ended"):
+    with pytest.raises(ValueError, match="processes"):
         Processes(0, 2, torch.device("cpu")).meet()
 
 
@@ -239,7 +230,7 @@ def test_several_processes_do_not_share_one_gpu(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(processes, "check_device", lambda name: None)
 
-    with pytest.raises(ValueError, match="--device cuda:0 with 2 processes"):
+    with pytest.raises(ValueError, match="--device cuda:0 .*2 processes"):
         join_processes("cuda:0")
 
 
@@ -247,5 +238,5 @@ def test_processes_that_do_not_find_each_other_are_an_error_and_not_each_a_whole
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(processes, "PartialState", lambda **options: type("Alone", (), {"num_processes": 1}))
 
-    with pytest.raises(ValueError, match="2 processes were launched, but 1 joined"):
+    with pytest.raises(ValueError, match="2 processes .* 1 "):
         join_processes("cpu")
