@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -73,6 +73,14 @@ class Forked:
 
     def kill(self) -> None:
         self._process.kill()
+
+    def wait_until(self, condition: Callable[[], object], timeout: float = 120) -> None:
+        """Wait until something is so, which the process brings about."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert self.poll() is None, self.stderr
+            assert time.monotonic() < deadline, self.stderr
+            time.sleep(0.005)
 
     def wait(self, timeout: float = 300) -> int:
         self._process.join(timeout)

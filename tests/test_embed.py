@@ -11,7 +11,6 @@ import resource
 import shutil
 import signal
 import sys
-import time
 from functools import cache
 from pathlib import Path
 
@@ -874,14 +873,6 @@ def test_a_batch_that_does_not_fit_into_memory_says_what_to_do(tmp_path, run, re
 # the test wants.
 
 
-def wait_for(condition, process: forked.Forked) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.stderr
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 NUM_STREAMED = 5 * blocks.MAX_SEQUENCES // 2
 
 
@@ -915,7 +906,7 @@ def start(checkpoint, environment, stream):
 def test_a_run_that_is_killed_goes_on_with_the_same_command(tmp_path, start, stream, checkpoint):
     output = tmp_path / "out.parquet"
     process = start(output)
-    wait_for(lambda: len(shards_of(output)) == 2, process)
+    process.wait_until(lambda: len(shards_of(output)) == 2)
     process.kill()
     process.wait()
     assert not output.exists()
@@ -937,7 +928,7 @@ def test_a_signal_ends_it_though_it_waits_for_input_and_the_finished_blocks_stay
     output = tmp_path / "out.parquet"
     output.write_bytes(b"precious")
     process = start(output, "--overwrite")
-    wait_for(lambda: len(shards_of(output)) == 2, process)
+    process.wait_until(lambda: len(shards_of(output)) == 2)
 
     process.send_signal(number)
 

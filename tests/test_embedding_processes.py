@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -107,14 +106,6 @@ def shards_of(output: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in sorted(Path(f"{output}.shards").glob("block-*.parquet"))}
 
 
-def wait_for(condition: Callable[[], object], process: forked.Forked) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.stderr
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def sentences(err: str) -> list[str]:
     assert "Traceback" not in err
     return [line for line in err.splitlines() if line.startswith("embed.py: ")]
@@ -141,7 +132,7 @@ def test_when_one_of_two_is_killed_the_other_ends_and_one_process_does_what_is_m
 ):
     output = tmp_path / "reads.parquet"
     first, second = start_two(fasta, output)
-    wait_for(lambda: shards_of(output), first)
+    first.wait_until(lambda: shards_of(output))
     second.kill()
     assert first.wait() == 2 and len(sentences(first.stderr)) == 1
     shards = shards_of(output)
@@ -180,10 +171,10 @@ def test_arguments_that_contradict_each_other_are_told_by_the_first_process_alon
 def test_sigterm_ends_one_that_waits_for_the_other(tmp_path, start_two, fasta):
     output = tmp_path / "reads.parquet"
     first, second = start_two(fasta, output)
-    wait_for(lambda: shards_of(output), first)
+    first.wait_until(lambda: shards_of(output))
     second.send_signal(signal.SIGSTOP)
     own = {f"block-{number:06d}.parquet" for number in range(0, NUM_BLOCKS, 2)}
-    wait_for(lambda: shards_of(output).keys() >= own, first)
+    first.wait_until(lambda: shards_of(output).keys() >= own)
     time.sleep(1)  # the first has its blocks done, and waits
     first.send_signal(signal.SIGTERM)
 

@@ -2,10 +2,6 @@
 
 import json
 import resource
-import signal
-import subprocess
-import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +15,7 @@ from hypothesis import strategies as st
 from embedding import shards
 from embedding.shards import check_columns, read_facts, shard_schema, write_shard
 from hub_code.pipeline_dna_embedding import Embeddings
+from tests import forked
 from tests.made_embeddings import embeddings_of
 
 REPOSITORY = Path(__file__).parent.parent
@@ -117,10 +114,10 @@ def test_a_value_beyond_float16_names_the_sequence_and_leaves_no_file(tmp_path):
     made = result(range(4), num_tokens=[3, 1, 5, 2])
     made.vectors[8, 2] = -70_000
 
-    with pytest.raises(ValueError, match="The embedding of gene2 holds -70000, but float16 ends at 65504"):
+    with pytest.raises(ValueError, match="gene2 .*-70000.*float16"):
         schema = schema_of("float16", per_token=True)
         write_shard(tmp_path / "block.parquet", source_rows(4), made, schema, FACTS)
-    with pytest.raises(ValueError, match="The embedding of gene1 holds -70000"):
+    with pytest.raises(ValueError, match="gene1 .*-70000"):
         pooled = embeddings_of(
             made.vectors[6:9], np.array([0, 0, 1]), made.start[:3], made.end[:3], made.num_tokens[:3]
         )
@@ -134,31 +131,31 @@ def test_a_value_beyond_float16_names_the_sequence_and_leaves_no_file(tmp_path):
 
 
 def test_vectors_of_another_size_are_no_rows_at_other_places(tmp_path):
-    with pytest.raises(ValueError, match=r"vectors of shape \(4, 16\) where \(4, 8\) are due"):
+    with pytest.raises(ValueError, match=r"\(4, 16\).*\(4, 8\)"):
         write_shard(tmp_path / "block.parquet", source_rows(4), result(range(4), hidden=16), schema_of(), FACTS)
 
 
 @pytest.mark.parametrize(
     ("columns", "with_windows", "per_token", "told"),
     [
-        (["id", "embedding"], False, False, "a column 'embedding'"),
-        (["id", "window_start"], True, False, "a column 'window_start'"),
-        (["id", "window_end"], True, False, "a column 'window_end'"),
-        (["id", "num_tokens"], False, True, "a column 'num_tokens'"),
-        (["id", "offset"], False, True, "a column 'offset'"),
+        (["id", "embedding"], False, False, "'embedding'"),
+        (["id", "window_start"], True, False, "'window_start'"),
+        (["id", "window_end"], True, False, "'window_end'"),
+        (["id", "num_tokens"], False, True, "'num_tokens'"),
+        (["id", "offset"], False, True, "'offset'"),
         (["id", "a", "a"], False, False, "two columns 'a'"),
     ],
 )
 def test_names_that_cannot_be_told_apart_are_errors(columns, with_windows, per_token, told):
-    with pytest.raises(ValueError, match=f"The input has {told}"):
+    with pytest.raises(ValueError, match=told):
         check_columns(columns, with_windows=with_windows, per_token=per_token)
-    with pytest.raises(ValueError, match=f"The input has {told}"):
+    with pytest.raises(ValueError, match=told):
         source = pa.schema([(name, pa.string()) for name in columns])
         shard_schema(source, HIDDEN, "float32", with_windows=with_windows, per_token=per_token)
 
 
 def test_the_schema_takes_two_dtypes_and_none_of_the_metadata_of_the_source():
-    with pytest.raises(ValueError, match="'float64'; it is one of float32, float16"):
+    with pytest.raises(ValueError, match="'float64'.*float32.*float16"):
         schema_of("float64")
     source = SOURCE.with_metadata({b"huggingface": b"{}"}).set(0, pa.field("id", pa.string(), metadata={b"a": b"b"}))
 
@@ -198,7 +195,7 @@ def small_files(limit: int):
 @pytest.mark.parametrize("limit", [0, 1000, 60_000])
 def test_a_full_disk_is_told_with_the_path_and_leaves_nothing(tmp_path, limit):
     made = result(range(100), hidden=256)
-    with pytest.raises(ValueError, match=r"block\.parquet cannot be written: the disk .* is full .*make room"):
+    with pytest.raises(ValueError, match=r"block\.parquet .*disk"):
         with small_files(limit):
             write_shard(tmp_path / "block.parquet", source_rows(100), made, schema_of(hidden=256), FACTS)
 
@@ -210,7 +207,7 @@ def test_what_is_no_whole_shard_has_no_facts(tmp_path):
     write_shard(whole, source_rows(3), result(range(3)), schema_of(), FACTS)
     content = whole.read_bytes()
     other = tmp_path / "other"
-    for kept in range(len(content)):
+    for kept in [*range(0, len(content) - 40, 17), *range(len(content) - 40, len(content))]:
         other.write_bytes(content[:kept])
         assert read_facts(other) is None, kept
     pq.write_table(pa.table({"id": ["a"]}), other)
@@ -223,7 +220,7 @@ def test_what_is_no_whole_shard_has_no_facts(tmp_path):
     assert read_facts(tmp_path) is None
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_bytes_give_facts_or_none_but_never_an_error(tmp_path, data):
     path = tmp_path / "block.parquet"
@@ -253,13 +250,11 @@ for number in range(10**6):
 
 def test_a_process_that_is_killed_leaves_shards_that_are_whole(tmp_path, environment):
     for _ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, tmp_path], cwd=REPOSITORY, env=environment)
+        process = forked.Forked(["-c", WRITE_FOR_EVER, tmp_path], REPOSITORY, environment)
         try:
-            deadline = time.monotonic() + 60
-            while not list(tmp_path.glob(".*.part")) or not (tmp_path / "block-2.parquet").exists():
-                assert process.poll() is None and time.monotonic() < deadline
+            process.wait_until(lambda: list(tmp_path.glob(".*.part")) and (tmp_path / "block-2.parquet").exists())
         finally:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
 
         for path in tmp_path.glob("block-*"):
