@@ -2,7 +2,6 @@
 
 import pickle
 import shutil
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -23,6 +22,7 @@ from hub_code import (
 )
 from hub_code.backends_nucleotide_transformer import BACKENDS, BATCH_TOKENS, make_backend
 from hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
+from tests import forked
 
 LAYERS = 2
 V1 = {"position_embedding_type": "absolute", "max_position_embeddings": 1002, "vocab_size": 4105}
@@ -98,7 +98,7 @@ def test_every_backend_gives_every_layer(name, layer):
         assert_as_by_the_model(backend, *lengths, layer=layer)
 
 
-@pytest.mark.parametrize("name", ["torch", "openvino", compiled])
+@pytest.mark.parametrize("name", ["torch", "openvino"])
 def test_the_backends_of_v1_give_the_hidden_states_of_the_model(name):
     for lengths in [(11,) * 5, (60, 59, 17, 2), (1000,)]:
         assert_as_by_the_model(backend_of(name, "v1"), *lengths)
@@ -106,7 +106,7 @@ def test_the_backends_of_v1_give_the_hidden_states_of_the_model(name):
 
 @pytest.mark.parametrize("name", ["torch", "fused", "openvino", compiled])
 def test_a_layer_that_the_model_lacks_is_an_error(name):
-    with pytest.raises(ValueError, match=f"Got layer 3, but this model has {LAYERS} layers"), torch.no_grad():
+    with pytest.raises(ValueError, match=f"layer 3.*{LAYERS} layers"), torch.no_grad():
         backend_of(name)(*random_batch(5), 3)
 
 
@@ -195,9 +195,7 @@ while backends:
 signal.signal(signal.SIGTERM, lambda *_: print("handled"))
 os.kill(os.getpid(), signal.SIGTERM)
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300
-    )
+    result = forked.run(["-c", code], REPOSITORY, environment)
     assert (result.returncode, result.stdout) == (0, "handled\n"), result.stderr
     assert "loss" not in result.stderr  # of which transformers may warn when a model is traced
 
@@ -277,7 +275,7 @@ def test_auto_is_torch_for_what_cannot_be_fused_and_fused_is_an_error(make):
     ids = torch.tensor([pipe.tokenizer("ATGGTAGCTACATCATCTNNA").input_ids])
     expected = states_of(model, ids, torch.ones_like(ids)).float()[0].mean(dim=0)
     np.testing.assert_allclose(pipe("ATGGTAGCTACATCATCTNNA"), expected, rtol=0, atol=1e-5)
-    with pytest.raises(ValueError, match="'fused' is for an NT-v2 in float32 on a CPU, without adapters; give 'auto'"):
+    with pytest.raises(ValueError, match="'fused'.*float32.*'auto'"):
         pipeline_of(model=model, backend="fused")
 
 
@@ -285,7 +283,7 @@ def test_a_batch_has_as_many_tokens_as_the_device_likes_or_as_is_said():
     assert pipeline_of().batch_tokens == BATCH_TOKENS["cpu"]
     assert pipeline_of(batch_tokens=100).batch_tokens == 100
     for wrong in (0, -1, 1.5, "many", True):
-        with pytest.raises(ValueError, match=f"Got batch_tokens {wrong!r}; it is a whole number of 1 or more"):
+        with pytest.raises(ValueError, match=f"batch_tokens {wrong!r}"):
             pipeline_of(batch_tokens=wrong)
 
 
@@ -294,9 +292,9 @@ def test_a_batch_has_as_many_tokens_as_the_device_likes_or_as_is_said():
 
 @pytest.mark.parametrize("name", ["onnx", "Torch", "", None])
 def test_a_backend_that_is_none_is_an_error_that_names_all(name):
-    with pytest.raises(ValueError, match=f"Got backend {name!r}; it is one of {', '.join(BACKENDS)}"):
+    with pytest.raises(ValueError, match=f"backend {name!r}.*{', '.join(BACKENDS)}"):
         make_backend(name, make_model())
-    with pytest.raises(ValueError, match="it is one of auto, torch, fused, compile, openvino"):
+    with pytest.raises(ValueError, match="auto, torch, fused, compile, openvino"):
         pipeline_of(backend=name)
 
 
@@ -304,7 +302,7 @@ def test_openvino_that_is_not_installed_is_an_error_that_says_what_to_do(monkeyp
     for name in [name for name in sys.modules if name.partition(".")[0] == "openvino"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(ValueError, match="needs the package openvino: pip install openvino, or give another") as error:
+    with pytest.raises(ValueError, match="pip install openvino") as error:
         make_backend("openvino", make_model())
     assert "\n" not in str(error.value)
     assert make_backend("auto", make_model()).name == "fused"
@@ -312,7 +310,7 @@ def test_openvino_that_is_not_installed_is_an_error_that_says_what_to_do(monkeyp
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_openvino_is_for_float32_alone(dtype):
-    with pytest.raises(ValueError, match=rf"runs float32 on a CPU; this model is in {dtype} on cpu"):
+    with pytest.raises(ValueError, match=rf"float32.*{dtype}.*cpu"):
         make_backend("openvino", make_model().to(dtype))
-    with pytest.raises(ValueError, match="on meta"):
+    with pytest.raises(ValueError, match="meta"):
         make_backend("openvino", make_model().to("meta"))

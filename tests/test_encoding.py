@@ -110,7 +110,7 @@ def test_every_character_of_the_first_pages_and_all_white_space(tokenizer):
     assert_as_the_rust_tokenizer(tokenizer, characters)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.text(), min_size=1), st.sampled_from(["v2", "v1"]))
 @example(["", "ACGTAC", "", "", "A", ""], "v2")
 @example(["\0", "ACGTAC\0", "\0\0ACGTAC", ""], "v2")
@@ -120,7 +120,7 @@ def test_any_text_gives_the_rust_tokenizers_ids(sequences, version):
     assert_as_the_rust_tokenizer(TOKENIZERS[version], sequences)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.text("ACGTacgtuN R\n\0é"), min_size=1), st.sampled_from(["v2", "v1"]))
 def test_any_text_of_dna_gives_the_rust_tokenizers_ids(sequences, version):
     assert_as_the_rust_tokenizer(TOKENIZERS[version], sequences)

@@ -38,7 +38,7 @@ def write_safetensors(path):
 
 @pytest.mark.parametrize("write", [write_python, write_torch, write_safetensors])
 def test_a_disk_that_takes_no_more_is_told_by_whoever_writes(write, tmp_path):
-    with pytest.raises(ValueError, match="cannot be written .* the same command goes on") as told:
+    with pytest.raises(ValueError, match="disk") as told:
         with small_files(), limits_told(tmp_path):
             write(tmp_path / "file")
 
@@ -47,16 +47,16 @@ def test_a_disk_that_takes_no_more_is_told_by_whoever_writes(write, tmp_path):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_quota_is_a_full_disk_too(number, tmp_path):
-    with pytest.raises(ValueError, match="cannot be written"):
+    with pytest.raises(ValueError, match=f"{tmp_path} .*{os.strerror(number)}"):
         with limits_told(tmp_path):
             raise OSError(number, os.strerror(number))
 
 
 def test_a_batch_that_does_not_fit_is_told_by_torch_itself(tmp_path):
-    with pytest.raises(ValueError, match="A batch does not fit into memory .* --per_device_train_batch_size"):
+    with pytest.raises(ValueError, match="memory .*--per_device_train_batch_size"):
         with limits_told(tmp_path):
             torch.empty(2**60, dtype=torch.uint8)
-    with pytest.raises(ValueError, match="A batch does not fit into memory"):
+    with pytest.raises(ValueError, match="CUDA out of memory"):
         with limits_told(tmp_path):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
 

@@ -262,5 +262,5 @@ def test_a_head_that_gives_nan_is_an_error(folder):
     pipe = load(folder)
     with torch.no_grad():
         next(pipe.model.classifier.parameters()).fill_(float("nan"))
-    with pytest.raises(ValueError, match="gives NaN or infinite numbers as logits.*get the checkpoint anew"):
+    with pytest.raises(ValueError, match="NaN.*logits"):
         pipe("ATGGTAGCTACA")

@@ -1,7 +1,6 @@
 """probe.py from its command line on a small data set, with a stand-in for the embedding and with a checkpoint."""
 
 import json
-import sys
 from pathlib import Path
 
 import matplotlib.image
@@ -80,9 +79,8 @@ def run(monkeypatch, capsys):
         if embed is not None:
             monkeypatch.setattr(probe, "load_embed", lambda args: embed)
         argv = [text for name, value in arguments.items() for text in (f"--{name}", str(value))]
-        monkeypatch.setattr(sys, "argv", ["probe.py", *argv])
         try:
-            probe.main()
+            probe.main(argv)
         except SystemExit as exit:
             return exit.code, *capsys.readouterr()
         return 0, *capsys.readouterr()
@@ -209,7 +207,7 @@ def test_the_fine_tuned_classifier_is_reported_and_drawn(tmp_path, data_folder, 
     assert report["fine_tuned"]["accuracy_interval"] == pytest.approx([0.769, 0.960], abs=1e-3)
     assert "fine-tuned classifier" in out
     assert "fine-tuned classifier" in titles["confusion_matrix.png"]
-    assert "left out" not in err
+    assert "metrics.json" not in err
 
 
 @pytest.mark.parametrize("confusion", [[[180, 20], [20, 180]], [[18, 3], [2, 17]]])
@@ -221,7 +219,7 @@ def test_a_classifier_that_was_tested_on_other_windows_is_left_out_with_a_note(
     (checkpoint / "metrics.json").write_text(json.dumps(fine_tuned_metrics(confusion)))
     code, out, err = run(model=checkpoint, dataset_name=data_folder, output_dir=tmp_path / "report")
     assert code == 0
-    assert "tested on other windows" in err
+    assert str(checkpoint / "metrics.json") in err
     assert "fine-tuned" not in out
 
 
@@ -242,7 +240,7 @@ def one_sentence(code: int, out: str, err: str) -> str:
 def test_a_missing_split_is_one_sentence_and_exit_code_2(tmp_path, data_folder, run, split):
     (data_folder / f"{split}.parquet").unlink()
     outcome = run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert f"no split '{split}'" in one_sentence(*outcome)
+    assert f"'{split}'" in one_sentence(*outcome) and data_folder.name in one_sentence(*outcome)
 
 
 @pytest.mark.parametrize("column", ["sequence", "label"])
@@ -250,7 +248,7 @@ def test_a_missing_column_is_one_sentence_and_exit_code_2(tmp_path, data_folder,
     for seed, (split, num_windows) in enumerate(WINDOWS.items()):
         windows(num_windows, seed).remove_columns(column).to_parquet(data_folder / f"{split}.parquet")
     outcome = run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert f"no column '{column}'" in one_sentence(*outcome)
+    assert f"'{column}'" in one_sentence(*outcome)
 
 
 def test_labels_that_train_lacks_are_one_sentence_and_exit_code_2(tmp_path, data_folder, run):
@@ -261,14 +259,14 @@ def test_labels_that_train_lacks_are_one_sentence_and_exit_code_2(tmp_path, data
         columns["label"][0] = 2 if split == "test" else 0
         Dataset.from_dict(columns, features=three).to_parquet(data_folder / f"{split}.parquet")
     outcome = run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert "split test: 1 of its rows have the label 'Mus musculus', but none of train has" in one_sentence(*outcome)
+    assert all(word in one_sentence(*outcome) for word in ("test", " 1 ", "'Mus musculus'", "train"))
 
 
 def test_one_label_alone_is_one_sentence_and_exit_code_2(tmp_path, data_folder, run):
     for seed, (split, num_windows) in enumerate(WINDOWS.items()):
         windows(num_windows, seed).filter(lambda row: row["label"] == 0).to_parquet(data_folder / f"{split}.parquet")
     outcome = run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert "column 'label' holds 1 label" in one_sentence(*outcome)
+    assert "'label'" in one_sentence(*outcome) and " 1 label" in one_sentence(*outcome)
 
 
 def test_a_missing_data_set_is_one_sentence_and_exit_code_2(tmp_path, run):
@@ -278,13 +276,11 @@ def test_a_missing_data_set_is_one_sentence_and_exit_code_2(tmp_path, run):
 
 def test_a_missing_checkpoint_is_one_sentence_and_exit_code_2(tmp_path, data_folder, run):
     outcome = run(None, model=tmp_path / "nowhere", dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert "nowhere is no folder here" in one_sentence(*outcome)
+    assert f"{tmp_path}/nowhere" in one_sentence(*outcome)
     assert "--trust_remote_code" in one_sentence(*outcome)
 
 
-@pytest.mark.parametrize(
-    ("config", "message"), [(None, "no config.json in it"), ({"model_type": "esm"}, "names no dna-embedding pipeline")]
-)
+@pytest.mark.parametrize(("config", "message"), [(None, "config.json"), ({"model_type": "esm"}, "dna-embedding")])
 def test_a_folder_that_is_no_checkpoint_of_ours_is_one_sentence_and_exit_code_2(
     tmp_path, data_folder, run, config, message
 ):
@@ -299,7 +295,7 @@ def test_a_checkpoint_with_broken_weights_is_one_sentence_and_exit_code_2(tmp_pa
     weights = checkpoint / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     outcome = run(None, model=checkpoint, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert "checkpoint cannot be loaded" in one_sentence(*outcome)
+    assert str(checkpoint) in one_sentence(*outcome)
 
 
 def test_an_output_folder_that_cannot_be_made_is_one_sentence_and_exit_code_2(tmp_path, data_folder, run):
@@ -312,4 +308,4 @@ def test_an_output_folder_that_cannot_be_made_is_one_sentence_and_exit_code_2(tm
 def test_a_report_never_goes_into_the_checkpoint_or_the_data_set(tmp_path, data_folder, run, which):
     arguments = {"model": tmp_path / "checkpoint", "dataset_name": data_folder}
     outcome = run(**arguments, output_dir=arguments[which])
-    assert "would be written over" in one_sentence(*outcome)
+    assert f"--output_dir {arguments[which]}" in one_sentence(*outcome)

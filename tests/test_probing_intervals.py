@@ -27,5 +27,5 @@ def test_interval_stays_within_zero_and_one():
 
 @pytest.mark.parametrize(("accuracy", "num_examples"), [(1.1, 5), (-0.1, 5), (0.5, 0)])
 def test_what_is_no_share_is_an_error(accuracy, num_examples):
-    with pytest.raises(ValueError, match="give a share of 0 to 1"):
+    with pytest.raises(ValueError, match="0 to 1"):
         wilson_interval(accuracy, num_examples)

@@ -75,24 +75,24 @@ def test_a_constant_feature_does_no_harm(clouds):
 def test_nan_among_the_features_is_an_error_with_its_row(clouds):
     features, labels = clouds
     features["test"][4, 2] = np.nan
-    with pytest.raises(ValueError, match="features of test, first in row 4"):
+    with pytest.raises(ValueError, match="test.*row 4"):
         fit_linear_probe(features, labels)
 
 
 def test_features_and_labels_of_different_numbers_are_an_error(clouds):
     features, labels = clouds
-    with pytest.raises(ValueError, match="60 rows of features and 59 labels of validation"):
+    with pytest.raises(ValueError, match="60 .*59 .*validation"):
         fit_linear_probe(features, {**labels, "validation": labels["validation"][1:]})
 
 
 def test_one_label_alone_in_train_is_an_error(clouds):
     features, labels = clouds
-    with pytest.raises(ValueError, match=r"Got 1 label\(s\) in train"):
+    with pytest.raises(ValueError, match=r"1 label.*train"):
         fit_linear_probe(features, {**labels, "train": np.zeros(150, dtype=int)})
 
 
 def test_a_label_that_train_lacks_is_an_error(clouds):
     features, labels = clouds
     labels["test"][0] = 9
-    with pytest.raises(ValueError, match="label 9 in test, of which train has no example"):
+    with pytest.raises(ValueError, match="label 9.*test.*train"):
         fit_linear_probe(features, labels)

@@ -91,7 +91,7 @@ def test_a_figure_that_cannot_be_saved_leaves_the_old_one_and_no_scrap(tmp_path,
 
 
 def test_a_matrix_of_another_size_than_the_names_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match=r"shape \(3, 3\) for 2 label names"):
+    with pytest.raises(ValueError, match=r"\(3, 3\).* 2 label"):
         draw_confusion_matrix(CONFUSION, SPECIES[:2], "", tmp_path / "x.png")
 
 
@@ -101,5 +101,5 @@ def test_points_without_labels_are_an_error(tmp_path):
 
 
 def test_more_labels_than_can_be_told_apart_are_an_error(tmp_path):
-    with pytest.raises(ValueError, match="Got 33 labels; 32 can be told apart"):
+    with pytest.raises(ValueError, match="33 labels.* 32"):
         draw_points(np.zeros((3, 2)), np.arange(3), [str(i) for i in range(33)], "", tmp_path / "x.png")
