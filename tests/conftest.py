@@ -12,7 +12,6 @@ import pytest
 
 from tests.local_hub import LocalHub
 
-sys.modules["tests.conftest"] = sys.modules[__name__]  # or importing it by that name would start a second Hub
 # The Hugging Face libraries read their environment at import: these lines come before any import of them.
 _FOLDER = tempfile.TemporaryDirectory(prefix="nt-tests-")
 HUB = LocalHub(Path(_FOLDER.name) / "hub").__enter__()  # until the process ends
