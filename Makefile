@@ -6,10 +6,10 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 LAUNCH := $(BIN)/accelerate launch --config_file accelerate_config.yaml
 
-.PHONY: help setup demo real test lint clean
+.PHONY: help setup demo real test test-all lint clean
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 10
 
 setup: $(VENV)/.complete ## Make the virtual environment .venv with all requirements
 
@@ -37,8 +37,15 @@ real: setup ## The same on your own coding sequences: make real NT_CDS_DIR=folde
 	$(BIN)/python probe.py --model runs/real/checkpoint --dataset_name data/real --output_dir runs/real
 	$(BIN)/python embed.py --model runs/real/checkpoint --input "$(NT_CDS_DIR)"/Mus_musculus* --output runs/real/mouse.h5ad
 
-test: setup ## The whole suite; tests on real sequences run when NT_CDS_DIR names a folder of them
-	$(BIN)/python -m pytest --quiet
+# A file of tests to one worker, for its fixtures; a worker on each core.
+PYTEST := $(BIN)/python -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist loadfile
+
+test: setup ## The quick tier of the tests: all but those marked slow
+	$(PYTEST) -m "not slow"
+	@echo "This was the quick tier; make test-all runs the whole suite."
+
+test-all: setup ## All tests; those on real sequences run when NT_CDS_DIR names a folder of them
+	$(PYTEST)
 
 lint: setup ## Style of the code
 	$(BIN)/ruff check .
