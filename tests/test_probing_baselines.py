@@ -1,5 +1,6 @@
 """3-mer counts, against counting one letter after the other."""
 
+import tracemalloc
 from itertools import product
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probing.baselines import baseline_features, count_3mers_by_frame
+from probing import baselines
+from probing.baselines import BLOCK_NT, baseline_features, count_3mers_by_frame
 
 KMERS = ["".join(letters) for letters in product("ACGT", repeat=3)]
 
@@ -56,3 +58,31 @@ def test_each_baseline_counts_what_its_name_says():
 )
 def test_features_have_one_row_a_sequence(name, num_features):
     assert baseline_features(["ATGATG", "CC"])[name].shape == (2, num_features)
+
+
+def test_no_sequences_have_no_counts():
+    assert count_3mers_by_frame([]).shape == (0, 3, 64)
+
+
+def test_blocks_make_no_difference(monkeypatch):
+    sequences = ["ATGATG", "", "CCCCCCCCCCC", "ATN", "GG", "TTTTT"]
+    whole = count_3mers_by_frame(sequences)
+    blocks = []
+    count_block = baselines._count_block
+    monkeypatch.setattr(baselines, "_count_block", lambda block: blocks.append(block) or count_block(block))
+    monkeypatch.setattr(baselines, "BLOCK_NT", 14)
+    np.testing.assert_array_equal(count_3mers_by_frame(iter(sequences)), whole)
+    assert blocks == [["ATGATG", ""], ["CCCCCCCCCCC"], ["ATN", "GG"], ["TTTTT"]]
+
+
+def test_memory_does_not_grow_with_the_number_of_nucleotides():
+    def peak(num_sequences: int) -> int:
+        sequence = "ACGTTGCA" * 1_500
+        tracemalloc.start()
+        baseline_features(sequence for _ in range(num_sequences))
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    few, many = peak(2 * BLOCK_NT // 12_000), peak(8 * BLOCK_NT // 12_000)
+    assert many < 1.2 * few < 120 * BLOCK_NT
