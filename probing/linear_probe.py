@@ -26,6 +26,8 @@ class ProbeFit:
 
     Args:
         predictions: Predicted label of each test example, (test,).
+        labels: The labels of train, ascending.
+        logits: Logits of the test examples, whose softmax are probabilities, (test, labels).
         C: The inverse strength of the L2 penalty that was chosen.
         converged: Whether the solver came to an end for that C within its iterations.
         candidates: Of each C tried, ascending: `C`, `validation_log_loss`, `validation_accuracy`, `iterations`,
@@ -33,6 +35,8 @@ class ProbeFit:
     """
 
     predictions: np.ndarray
+    labels: np.ndarray
+    logits: np.ndarray
     C: float
     converged: bool
     candidates: list[dict[str, Any]]
@@ -85,8 +89,13 @@ def fit_linear_probe(
             break  # weaker penalties overfit more, and take the longest to fit
         best = loss, copy.deepcopy(model), candidates[-1]
     _, chosen, candidate = best
+    logits = chosen.decision_function(scaled["test"])
+    if logits.ndim == 1:  # of two labels scikit-learn gives the log odds of the second
+        logits = np.stack([np.zeros_like(logits), logits], axis=1)
     return ProbeFit(
         predictions=chosen.predict(scaled["test"]),
+        labels=chosen.classes_,
+        logits=logits,
         C=candidate["C"],
         converged=candidate["converged"],
         candidates=candidates,

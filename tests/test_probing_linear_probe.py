@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
 
 from probing.linear_probe import C_GRID, fit_linear_probe
 
@@ -45,6 +47,22 @@ def test_the_chosen_model_is_the_one_that_a_plain_loop_chooses(clouds):
     assert (fit.predictions == predictions[int(np.argmin(losses))]).mean() > 0.98
     assert fit.converged
     assert (fit.predictions == labels["test"]).mean() > 0.7
+
+
+@pytest.mark.parametrize("num_labels", [2, 3])
+def test_logits_of_the_test_examples_are_those_of_the_probabilities(clouds, num_labels):
+    features, labels = clouds
+    kept = {split: labels[split] < num_labels for split in SPLITS}
+    features = {split: matrix[kept[split]] for split, matrix in features.items()}
+    labels = {split: 10 * each[kept[split]] for split, each in labels.items()}
+    fit = fit_linear_probe(features, labels)
+
+    scaler = StandardScaler().fit(features["train"])
+    model = LogisticRegression(C=fit.C, max_iter=5000).fit(scaler.transform(features["train"]), labels["train"])
+    assert fit.labels.tolist() == [0, 10, 20][:num_labels]
+    expected = model.predict_proba(scaler.transform(features["test"]))
+    np.testing.assert_allclose(softmax(fit.logits, axis=1), expected, atol=0.01)
+    np.testing.assert_array_equal(fit.labels[fit.logits.argmax(axis=1)], fit.predictions)
 
 
 def test_test_examples_have_no_say_in_the_choice(clouds):
