@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import itertools
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -20,15 +21,21 @@ SCORES = {
     "accuracy": 0.61234,
     "macro_f1": 0.52347,
     "mcc": 0.43456,
+    "auroc": 0.71234,
+    "auprc": 0.31234,
     "recall_per_label": {"Homo sapiens": 0.125, "Mus musculus": None},
+    "auroc_per_label": {"Homo sapiens": 0.75, "Mus musculus": None},
+    "auprc_per_label": {"Homo sapiens": 0.25, "Mus musculus": None},
     "confusion_matrix": [[1, 7], [0, 0]],
+    "constant": False,
 }
 RESULTS = {
     "task": "classification",
     "problem": "single_label_classification",
     "licence": {"license": "cc-by-nc-sa-4.0"},
     "validation": SCORES | {"accuracy": 0.7},
-    "test": SCORES | {"intervals": {"accuracy": [0.5, 0.7], "macro_f1": [0.4, 0.6], "mcc": [0.3, 0.5]}},
+    "test": SCORES
+    | {"intervals": {"accuracy": [0.5, 0.7], "macro_f1": [0.4, 0.6], "mcc": [0.3, 0.5], "auroc": [0.41, 0.81]}},
     "baselines": {
         "3-mer counts": SCORES | {"accuracy": 0.51119, "rows": 80, "C": 0.1},
         "in-frame codons": SCORES | {"accuracy": 0.58889, "rows": 80, "C": 0.01},
@@ -104,10 +111,14 @@ PROBLEMS = {
     "multi_label_classification": unlike_classes(
         "classification",
         "multi_label_classification",
-        {"micro_f1": 0.61111, "macro_f1": 0.5, "average_precision": 0.4, "subset_accuracy": 0.3},
-        {"micro_f1": 0.62222, "macro_f1": None, "average_precision": 0.41, "subset_accuracy": 0.0}
-        | {"recall_per_label": {"Homo sapiens": 0.5, "Mus musculus": None}},
-        {"micro_f1": [0.51, 0.71], "average_precision": [0.31, 0.51], "subset_accuracy": [0.0, 0.0]},
+        {"micro_f1": 0.61111, "macro_f1": 0.5, "subset_accuracy": 0.3, "auroc": 0.7, "auprc": 0.4},
+        {"micro_f1": 0.62222, "macro_f1": None, "subset_accuracy": 0.0, "auroc": 0.71, "auprc": 0.41}
+        | {
+            "recall_per_label": {"Homo sapiens": 0.5, "Mus musculus": None},
+            "auroc_per_label": {"Homo sapiens": 0.71, "Mus musculus": None},
+            "auprc_per_label": {"Homo sapiens": 0.41, "Mus musculus": None},
+        },
+        {"micro_f1": [0.51, 0.71], "auprc": [0.31, 0.51], "subset_accuracy": [0.0, 0.0]},
     ),
     "regression": unlike_classes(
         "regression",
@@ -121,9 +132,15 @@ PROBLEMS = {
     "token_classification": unlike_classes(
         "token_classification",
         "token_classification",
-        {"accuracy": 0.91111, "macro_f1": 0.7, "mcc": 0.6, "recall_per_label": {"exon": 0.9, "intron": None}},
-        {"accuracy": 0.92222, "macro_f1": 0.71, "mcc": 0.61, "recall_per_label": {"exon": 0.9, "intron": None}},
-        {"accuracy": [0.9, 0.95], "macro_f1": [0.6, 0.8], "mcc": [0.5, 0.7]},
+        {"accuracy": 0.91111, "macro_f1": 0.7, "mcc": 0.6, "auroc": 0.8, "auprc": 0.5},
+        {"accuracy": 0.92222, "macro_f1": 0.71, "mcc": 0.61, "auroc": 0.81, "auprc": 0.51}
+        | {
+            "recall_per_label": {"exon": 0.9, "intron": 0.1},
+            "auroc_per_label": {"exon": 0.83, "intron": 0.84},
+            "auprc_per_label": {"exon": 0.95, "intron": 0.05},
+            "confusion_matrix": [[90, 10], [9, 1]],
+        },
+        {"accuracy": [0.9, 0.95], "macro_f1": [0.6, 0.8], "mcc": [0.5, 0.7], "auroc": [0.7, 0.9]},
         label_names=["exon", "intron"],
     ),
     "masked_lm": masked_lm(),
@@ -221,6 +238,8 @@ def test_the_metadata_are_what_the_hub_reads():
         ("accuracy", 0.6123, "test", "user/nt-species", "def456"),
         ("macro_f1", 0.5235, "test", "user/nt-species", "def456"),
         ("mcc", 0.4346, "test", "user/nt-species", "def456"),
+        ("auroc", 0.7123, "test", "user/nt-species", "def456"),
+        ("auprc", 0.3123, "test", "user/nt-species", "def456"),
     }
 
 
@@ -230,7 +249,7 @@ def test_the_model_index_parses_by_itself():
     name, parsed = model_index_to_eval_results(data["model-index"])
 
     assert name == "nt-species-classifier"
-    assert len(parsed) == 3
+    assert len(parsed) == 5
 
 
 @pytest.mark.parametrize("made", [masked_lm(), results(test=None, baselines=None)])
@@ -241,18 +260,15 @@ def test_without_measured_classes_on_test_data_there_is_no_model_index(made):
 def test_the_figures_are_those_measured():
     card = render_card(results())
 
-    assert "| **this model, test** (8 sequences; looked at once) | 0.6123 | 0.500 to 0.700 | 0.5235 | 0.4346 |" in card
-    assert (
-        "| baseline, test: logistic regression on 3-mer counts | 0.5112 | 0.223 to 0.792 | 0.5235 | 0.4346 |" in card
-    )
-    assert "The best of the baselines is right on 0.5889 of the test sequences." in card
-    assert "fitted on 80 training sequences" in card
-    assert (
-        "| this model, validation (9 sequences; chose the checkpoint) | 0.7000 | 0.382 to 0.898 | 0.5235 | 0.4346 |"
-        in card
-    )
-    assert "| Homo sapiens | 0.1250 |" in card
-    assert "| Mus musculus | none in the split |" in card
+    assert "| Accuracy | 0.7000 | 0.6123 | 0.5000 to 0.7000 |" in card
+    assert "| AUROC | 0.7123 | 0.7123 | 0.4100 to 0.8100 |" in card and "| AUPRC | 0.3123 | 0.3123 |  |" in card
+    assert re.search(r"\| validation \(9 .*\| \*\*test\*\* \(8 ", card)
+    assert "| baseline, test: logistic regression on | Accuracy | Macro F1 | MCC | AUROC | AUPRC |" in card
+    assert "| 3-mer counts | 0.5112 | 0.5235 | 0.4346 | 0.7123 | 0.3123 |" in card
+    assert re.search("best of the baselines by Accuracy .* in-frame codons: 0.5889", card)
+    assert "on 80 training sequences" in card
+    assert "| Homo sapiens | 0.1250 | 0.7500 | 0.2500 |" in card
+    assert "| Mus musculus | undefined | undefined | undefined |" in card
     assert "| parameters | 1,234,567, of which 4,321 trained |" in card
     assert "| base model | `user/base`, revision `abc123` |" in card
     assert "`user/nt-species`, configuration `windows`, revision `def456`; 80 train, 9 validation, 8 test |" in card
@@ -263,9 +279,45 @@ def test_the_figures_are_those_measured():
 def test_a_baseline_that_is_better_is_said_to_be():
     better = copy.deepcopy(RESULTS["baselines"])
     better["in-frame codons"]["accuracy"] = 0.7
-    said = "**A logistic regression on in-frame codons is right more often than this model**"
-    assert said in render_card(results(baselines=better))
-    assert "is right more often" not in render_card(results())
+    said = re.compile(r"\*\*A logistic regression on in-frame codons .* this model\*\* \(Accuracy\)")
+    assert said.search(render_card(results(baselines=better)))
+    assert "better than this model" not in render_card(results())
+
+
+def test_models_and_baselines_are_compared_by_the_metric_that_chose_the_checkpoint():
+    better = copy.deepcopy(RESULTS["baselines"])
+    better["3-mer counts"]["auprc"] = 0.9
+    card = render_card(results(baselines=better, training={"chosen_by": "auprc"}))
+    assert re.search(r"A logistic regression on 3-mer counts .* this model\*\* \(AUPRC\)", card)
+    assert "(Accuracy)" not in card
+    card = render_card(results(baselines=better, training={"chosen_by": "loss"}))  # which baselines do not have
+    assert "best of the baselines by Accuracy" in card
+
+    regression = copy.deepcopy(PROBLEMS["regression"])
+    regression["training"]["chosen_by"] = "rmse"
+    scores = {"rows": 80, "alpha": 1.0, "spearman": 0.1, "pearson": 0.1, "r2": 0.1, "mae": 1.0}
+    regression["baselines"] = {"worse": scores | {"rmse": 99.0}, "better": scores | {"rmse": 12.0}}
+    assert re.search(r"A ridge regression on better .* this model\*\* \(RMSE\)", render_card(regression))
+    regression["baselines"]["better"]["rmse"] = None
+    assert "best of the baselines by RMSE is the one on worse" in render_card(regression)
+
+
+def test_a_model_that_has_collapsed_is_said_to_have():
+    warning = "do not depend on its input"
+    assert warning in render_card(results(validation={"constant": True}))
+    assert warning not in render_card(results()) and warning not in render_card(masked_lm())
+
+
+@pytest.mark.parametrize("problem", ["single_label_classification", "token_classification"])
+def test_one_class_for_every_row_is_a_fact_and_no_collapse(problem):
+    made = copy.deepcopy(PROBLEMS[problem])
+    name = made["model"]["label_names"][0]
+    made["test"]["confusion_matrix"] = [[90, 0], [10, 0]]
+    card = render_card(made)
+    assert re.search(rf"every (sequence|token) is {name}", card) and "do not depend" not in card
+    assert "The most likely class of every" not in render_card(PROBLEMS["regression"])
+    made["test"]["confusion_matrix"] = [[89, 1], [10, 0]]
+    assert "The most likely class of every" not in render_card(made)
 
 
 def test_base_model_and_data_set_are_linked_where_they_are_on_the_hub_and_named_where_they_are_not():
@@ -309,7 +361,7 @@ def test_nothing_of_the_template_is_left_over(name):
     text = re.sub(r"```python\n.*?```", "", card, flags=re.DOTALL)
     assert not re.search(r"\{\{|\}\}|\{%|%\}|\{#", card)
     assert not re.search(r"\bNone\b|\bnan\b", text)
-    has_undefined = any(None in made[split].values() for split in ("validation", "test") if made[split])
+    has_undefined = "null" in json.dumps([made["validation"], made["test"]])
     assert has_undefined or not re.search(r"\bundefined\b", text)
     assert "\n\n\n\n" not in card
 
@@ -380,6 +432,10 @@ def test_the_figures_of_several_labels_are_those_measured_with_their_intervals()
     assert "| Micro F1 | 0.6111 | 0.6222 | 0.5100 to 0.7100 |" in card
     assert "| Macro F1 | 0.5000 | undefined |  |" in card
     assert "| Subset accuracy | 0.3000 | 0.0000 | 0.0000 to 0.0000 |" in card
+    assert "| AUPRC | 0.4000 | 0.4100 | 0.3100 to 0.5100 |" in card
+    assert (
+        "| label | recall on test | AUROC | AUPRC |" in card and "| Homo sapiens | 0.5000 | 0.7100 | 0.4100 |" in card
+    )
 
 
 def test_the_figures_of_a_regression_are_those_measured_with_their_intervals():
@@ -403,6 +459,7 @@ def test_the_figures_of_labels_of_tokens_are_those_measured_with_their_intervals
     assert "It gives each token of a DNA sequence one of: exon, intron." in card
     assert 'pipeline("token-classification", ' in card and "dna-classification" not in card
     assert "| Accuracy | 0.9111 | 0.9222 | 0.9000 to 0.9500 |" in card
+    assert "| AUROC | 0.8000 | 0.8100 | 0.7000 to 0.9000 |" in card and "| intron | 0.1000 | 0.8400 | 0.0500 |" in card
 
 
 def test_without_test_data_the_figures_are_those_of_validation():
@@ -492,9 +549,10 @@ def test_what_the_training_took_is_listed():
 
 
 def test_a_label_with_a_bar_in_its_name_does_not_break_the_table():
-    card = render_card(results(test={"recall_per_label": {"a|b": 0.25}}))
+    scores = {f"{name}_per_label": {"a|b": 0.25} for name in ("recall", "auroc", "auprc")}
+    card = render_card(results(test=scores | {"confusion_matrix": [[8]]}))
 
-    assert "| a\\|b | 0.2500 |" in card
+    assert "| a\\|b | 0.2500 | 0.2500 | 0.2500 |" in card
 
 
 def test_the_code_files_are_listed_with_their_sha256():

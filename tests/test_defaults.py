@@ -97,7 +97,7 @@ def test_the_best_checkpoint_is_that_of_the_problems_first_metric(problem, metri
         ("regression", "rmse", False),  # the Trainer's own guess is that more is better
         ("regression", "mae", False),
         ("regression", "r2", True),
-        ("multi_label_classification", "average_precision", True),
+        ("multi_label_classification", "auprc", True),
         ("masked_lm", "masked_accuracy", True),
     ],
 )
@@ -115,7 +115,7 @@ def test_a_metric_that_is_given_stays_with_its_own_direction(problem, given, gre
     [
         ("regression", "accuracy", "spearman, pearson, r2, rmse, mae, loss"),
         ("masked_lm", "perplexity", "loss, masked_accuracy"),
-        ("token_classification", "eval_f1", "accuracy, macro_f1, mcc, loss"),
+        ("token_classification", "eval_f1", "accuracy, macro_f1, mcc, auroc, auprc, loss"),
     ],
 )
 def test_a_metric_that_is_not_measured_for_these_labels_is_refused_with_those_that_are(problem, given, allowed):

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from probing.intervals import wilson_interval
 from tests.test_evaluation import NAMES, draw
@@ -54,8 +55,10 @@ def test_single_output_and_single_label_need_no_second():
 
 
 def test_ties_are_those_of_the_plain_loop():
-    outputs, labels = draw("multi_label_classification")
-    check("multi_label_classification", outputs.round(), labels)
+    for problem in ("single_label_classification", "multi_label_classification", "token_classification"):
+        outputs, labels = draw(problem)
+        assert len(np.unique(outputs.round())) < 12
+        check(problem, outputs.round(), labels)
     outputs, labels = draw("regression")
     check("regression", outputs.round(), labels.round())
 
@@ -73,7 +76,7 @@ def test_what_is_never_defined_has_no_interval():
     outputs = np.arange(15.0).reshape(5, 3) - 20
     assert set(check("multi_label_classification", outputs, np.zeros((5, 3)))) == {"subset_accuracy"}
     labels = np.full((5, 4), IGNORED)
-    assert check("token_classification", labels, labels) == {}
+    assert check("token_classification", np.zeros((5, 4, 3)), labels) == {}
 
 
 def test_rows_are_counted_in_chunks_without_a_difference(monkeypatch):
@@ -96,6 +99,33 @@ def test_metrics_of_an_order_take_the_first_resamples_only_where_all_would_cost_
     monkeypatch.setattr(intervals, "MIN_RESAMPLES", 10**6)
     spearman = bootstrap_intervals("regression", *data, [], resamples=RESAMPLES)["spearman"]
     assert spearman == pytest.approx(plain_loop("regression", *data, [], 0)["spearman"])
+
+
+def test_auroc_and_auprc_are_those_of_scikit_learn_with_the_draws_as_weights(monkeypatch):
+    """Unbalanced tokens with ties, in rows of unlike numbers of labels; a resample holds a row's tokens together."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random((30, 20)) < 0.05).astype(int)
+    labels[rng.random(labels.shape) < 0.3] = IGNORED
+    logits = np.stack([np.zeros(labels.shape), (labels + rng.normal(size=labels.shape)).round(1)], axis=2)
+    monkeypatch.setattr(intervals, "COUNTS_AT_ONCE", 1)  # one resample at a time
+    found = bootstrap_intervals("token_classification", logits, labels, NAMES[:2], seed=5, resamples=RESAMPLES)
+
+    labelled, generator, aurocs, auprcs = labels != IGNORED, np.random.default_rng(5), [], []
+    for _ in range(RESAMPLES):
+        drawn = np.bincount(generator.integers(30, size=30), minlength=30)
+        weights = np.repeat(drawn[:, None], 20, axis=1)[labelled]
+        is_site, score = labels[labelled], logits[labelled][:, 1]
+        aurocs.append(roc_auc_score(is_site, score, sample_weight=weights))
+        auprcs.append(
+            np.mean(
+                [
+                    average_precision_score(is_site, score, sample_weight=weights),
+                    average_precision_score(1 - is_site, -score, sample_weight=weights),
+                ]
+            )
+        )
+    assert found["auroc"] == pytest.approx(np.percentile(aurocs, [2.5, 97.5]))
+    assert found["auprc"] == pytest.approx(np.percentile(auprcs, [2.5, 97.5]))
 
 
 def test_the_seed_decides():
@@ -134,5 +164,5 @@ def test_outputs_that_are_no_numbers_have_no_intervals():
 
 
 def test_an_unknown_problem_is_an_error():
-    with pytest.raises(ValueError, match="problem 'ranking': it is one of single_label"):
+    with pytest.raises(ValueError, match="'ranking'.*single_label"):
         bootstrap_intervals("ranking", np.zeros(2), np.zeros(2), [])

@@ -12,17 +12,30 @@ from training.report import render_report
 
 RESULTS = {
     "problem": "single_label_classification",
-    "validation": {"loss": 1.5, "accuracy": 0.41, "macro_f1": 0.4, "mcc": 0.29, "confusion_matrix": [[3, 0], [1, 2]]},
+    "validation": {
+        "loss": 1.5,
+        "constant": False,
+        "accuracy": 0.41,
+        "macro_f1": 0.4,
+        "mcc": 0.29,
+        "confusion_matrix": [[3, 0], [1, 2]],
+    },
     "test": {
         "loss": 1.434,
         "accuracy": 0.4,
         "macro_f1": 0.3881,
         "mcc": 0.2834,
+        "auroc": 0.7123,
+        "auprc": 0.4567,
+        "constant": False,
         "recall_per_label": {"fly": 0.3, "yeast": None},
         "confusion_matrix": [[3, 0], [1, 2]],
         "intervals": {"accuracy": [0.388, 0.413], "macro_f1": [0.376, 0.4], "mcc": [-0.01, 0.298]},
     },
-    "baselines": {"3-mer counts": {"rows": 5400, "accuracy": 0.488}, "in-frame codons": {"accuracy": 0.504}},
+    "baselines": {
+        "3-mer counts": {"rows": 5400, "accuracy": 0.488, "auprc": 0.51},
+        "in-frame codons": {"accuracy": 0.504, "auprc": 0.52},
+    },
     "dataset": {
         "name": "user/nt-species",
         "rows": {"train": 5400, "validation": 600, "test": 6000},
@@ -30,6 +43,7 @@ RESULTS = {
     },
     "model": {"type": "nucleotide_transformer"},
     "training": {
+        "chosen_by": "accuracy",
         "resumed_at_step": None,
         "seconds": 723.4,
         "tokens_per_second": 12345.6,
@@ -50,6 +64,8 @@ def test_a_classifier_stands_beside_its_baselines(results):
         "  accuracy                               0.400  0.388 to 0.413",
         "  macro F1                               0.388  0.376 to 0.400",
         "  MCC                                    0.283  -0.010 to 0.298",
+        "  AUROC                                  0.712",
+        "  AUPRC                                  0.457",
         "  loss                                   1.434",
         "  no rows of: yeast",
         "accuracy, for comparison",
@@ -77,6 +93,7 @@ def test_a_regression_has_no_baselines(results):
         "intervals": {"rmse": [1200, 1300.25]},
     }
     results["training"] = {
+        "chosen_by": None,
         "resumed_at_step": 1300,
         "seconds_since_then": 7384.0,
         "tokens_per_second": None,
@@ -101,6 +118,26 @@ def test_without_a_test_split_the_validation_split_is_shown(results):
     lines = render_report(results, FOLDER).splitlines()
     assert lines[0] == "user/nt-species, validation split, 600 rows  value"
     assert lines[1].split() == ["accuracy", "0.410"]
+
+
+@pytest.mark.parametrize("chosen_by", ["loss", None])
+def test_a_checkpoint_that_was_not_chosen_by_a_metric_of_the_baselines_is_compared_by_the_first(results, chosen_by):
+    results["training"]["chosen_by"] = chosen_by
+    assert "accuracy, for comparison" in render_report(results, FOLDER)
+
+
+def test_others_are_compared_by_the_metric_that_chose_the_checkpoint(results):
+    results["training"]["chosen_by"] = "auprc"
+    lines = render_report(results, FOLDER).splitlines()
+    place = lines.index("AUPRC, for comparison")
+    assert [line.split()[-1] for line in lines[place + 1 : place + 3]] == ["0.510", "0.520"]
+    assert "best possible" not in "".join(lines)  # which is an accuracy
+
+
+def test_a_collapsed_model_is_reported(results):
+    assert "collapsed" not in render_report(results, FOLDER)
+    results["validation"]["constant"] = True
+    assert "collapsed" in render_report(results, FOLDER)
 
 
 def test_accuracies_of_others_are_not_set_beside_other_problems(results):

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, matthews_corrcoef, roc_auc_score
 
 from checkpoints.loading import find_checkpoint, load_checkpoint
 from hub_code import NucleotideTransformerForMaskedLM, NucleotideTransformerForSequenceClassification
@@ -28,17 +28,22 @@ def test_scores_are_those_of_a_plain_loop_over_the_rows(classification_run, clas
     model, tokenizer = load_checkpoint(
         NucleotideTransformerForSequenceClassification, find_checkpoint(str(classification_run / "checkpoint"))
     )
-    losses, confusion = [], [[0] * 3 for _ in range(3)]
+    losses, probabilities, confusion = [], [], [[0] * 3 for _ in range(3)]
     for row in toy_rows[split]:
         with torch.no_grad():
             logits = model(**tokenizer(row["sequence"], return_tensors="pt")).logits[0]
         losses.append(-logits.log_softmax(-1)[row["label"]].item())
+        probabilities.append(logits.double().softmax(-1).numpy())
         confusion[row["label"]][logits.argmax().item()] += 1
 
     measured = classification[split]
     right = sum(confusion[i][i] for i in range(3))
     assert measured["confusion_matrix"] == confusion
     assert measured["accuracy"] == pytest.approx(right / len(losses))
+    true = np.eye(3)[[row["label"] for row in toy_rows[split]]]
+    assert measured["auroc"] == pytest.approx(roc_auc_score(true, probabilities), abs=1e-3)
+    assert measured["auprc"] == pytest.approx(average_precision_score(true, probabilities), abs=1e-3)
+    assert measured["constant"] is False
     assert measured["loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-5)
     assert measured["recall_per_label"] == pytest.approx(
         {name: confusion[i][i] / sum(confusion[i]) for i, name in enumerate(["fly", "mouse", "yeast"])}
@@ -88,7 +93,8 @@ def test_intervals_of_the_test_split_are_those_of_resampled_rows(classification,
     assert test["intervals"][metric] == pytest.approx([low, high], abs=0.08)
     assert test["intervals"][metric][0] <= test[metric] <= test["intervals"][metric][1]
     assert (
-        set(test["intervals"]) == {"accuracy", "macro_f1", "mcc"} and "intervals" not in classification["validation"]
+        set(test["intervals"]) == {"accuracy", "macro_f1", "mcc", "auroc", "auprc"}
+        and "intervals" not in classification["validation"]
     )
 
 
@@ -131,3 +137,10 @@ def test_the_metrics_are_strict_json(classification_run, mlm_run):
 
     for run in (classification_run, mlm_run):
         assert json.loads((run / "checkpoint" / "metrics.json").read_text(), parse_constant=refuse)
+
+
+def test_baselines_have_the_metrics_of_the_model(classification):
+    test, baselines = classification["test"], classification["baselines"]
+    assert set(baselines) == {"3-mer counts", "in-frame codons", "frame-wise 3-mers"}
+    for scores in baselines.values():
+        assert set(test) - {"loss", "intervals"} <= set(scores) and scores["rows"] == 96

@@ -344,8 +344,9 @@ def test_a_model_whose_outputs_no_longer_depend_on_its_input_is_saved_with_a_war
 
     assert status == 0, err
     assert metrics(tmp_path / "run")["validation"]["constant"] is True
-    assert "warning: " in err and "--learning_rate" in err
-    assert "does not depend on its input" in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
+    (warning,) = [line for line in out.splitlines() if "warning: " in line]
+    assert "outputs" in warning and "--learning_rate (now 1)" in warning
+    assert "do not depend on its input" in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
 
 
 def test_training_stops_early_when_it_gets_no_better(tmp_path, run_train, misled_run):
@@ -482,7 +483,7 @@ def published_without(folder: Path, *names: str) -> str:
         (["--learning_rate", "-1"], "--learning_rate -1.0"),
         (["--learning_rate", "nan"], "--learning_rate nan"),
         (["--per_device_train_batch_size", "0"], "--per_device_train_batch_size 0"),
-        (["--metric_for_best_model", "auroc"], "accuracy, macro_f1, mcc, loss"),
+        (["--metric_for_best_model", "rmse"], "accuracy, macro_f1, mcc, auroc, auprc, loss"),
         (["--resume_from_checkpoint", "last"], "the same command goes on"),
         (["--seeds", "0"], "--seeds 0: give 1 or more"),
         (["--no_such_flag", "1"], "--no_such_flag"),

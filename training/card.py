@@ -10,8 +10,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from checkpoints.loading import CheckpointFiles
 from checkpoints.publishing import THIS_CHECKPOINT
 from checkpoints.saving import travelling_files
-from probing.intervals import wilson_interval
-from training.evaluation import METRICS
+from training.evaluation import METRICS, greater_is_better
 
 TAGS_OF_NT = ["nucleotide-transformer", "dna-embedding"]
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
@@ -21,7 +20,8 @@ METRIC_NAMES = {
     "macro_f1": "Macro F1",
     "mcc": "MCC",
     "micro_f1": "Micro F1",
-    "average_precision": "Average precision",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
     "subset_accuracy": "Subset accuracy",
     "spearman": "Spearman correlation",
     "pearson": "Pearson correlation",
@@ -95,9 +95,16 @@ def render_card(results: dict[str, Any]) -> str:
     )
     code = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in travelling_files()}
     baselines = results["baselines"] or {}
-    main_metric = METRICS[results["problem"]][0]
-    # An undefined one is the worst.
-    best = max(baselines, key=lambda name: baselines[name][main_metric] or -math.inf, default=None)
+    chosen_by = results["training"]["chosen_by"]  # the loss is not measured of baselines
+    main_metric = chosen_by if chosen_by in METRIC_NAMES else METRICS[results["problem"]][0]
+
+    def goodness(scores: dict[str, Any]) -> float:
+        value = scores[main_metric]
+        if value is None:  # the worst
+            return -math.inf
+        return value if greater_is_better(main_metric) else -value
+
+    best = max(baselines, key=lambda name: goodness(baselines[name]), default=None)
     return str(
         ModelCard.from_template(
             data,
@@ -106,13 +113,23 @@ def render_card(results: dict[str, Any]) -> str:
             code=code,
             doi=CITATION_DOI,
             best_baseline=best,
+            beaten=best is not None and goodness(results["test"]) < goodness(baselines[best]),
             main_metric=main_metric,
-            interval=wilson_interval,
+            only_class=_only_class(results["test"] or results["validation"] or {}),
             metric_names=METRIC_NAMES,
             number=_number,
             **{"seeds": None, "search": None, **results},
         )
     )
+
+
+def _only_class(measured: dict[str, Any]) -> str | None:
+    """The class that is predicted for every sequence or token, if there is one."""
+    if "confusion_matrix" not in measured:
+        return None
+    columns = zip(measured["recall_per_label"], zip(*measured["confusion_matrix"], strict=True), strict=True)
+    predicted = [name for name, counts in columns if any(counts)]
+    return predicted[0] if len(predicted) == 1 else None
 
 
 def _number(value: float | None) -> str:

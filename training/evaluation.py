@@ -7,9 +7,15 @@ from typing import Any
 import evaluate
 import numpy as np
 import torch
-from scipy.special import expit
+from scipy.special import softmax
 from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score, mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.metrics import (
+    average_precision_score,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from transformers import EvalPrediction
 
@@ -19,16 +25,18 @@ METRIC_MODULE = Path(__file__).parent.parent / "metrics" / "species_classificati
 
 # The metrics that are one number, by problem; the first chooses the best checkpoint. `loss` is the Trainer's.
 METRICS: dict[str, tuple[str, ...]] = {
-    "single_label_classification": ("accuracy", "macro_f1", "mcc", "loss"),
-    "multi_label_classification": ("micro_f1", "macro_f1", "average_precision", "subset_accuracy", "loss"),
+    "single_label_classification": ("accuracy", "macro_f1", "mcc", "auroc", "auprc", "loss"),
+    "multi_label_classification": ("micro_f1", "macro_f1", "auroc", "auprc", "subset_accuracy", "loss"),
     "regression": ("spearman", "pearson", "r2", "rmse", "mae", "loss"),
-    "token_classification": ("accuracy", "macro_f1", "mcc", "loss"),
+    "token_classification": ("accuracy", "macro_f1", "mcc", "auroc", "auprc", "loss"),
     "masked_lm": ("loss", "masked_accuracy"),
 }
 LOWER_IS_BETTER = ("loss", "rmse", "mae")
 
-SAME_OUTPUT = 1e-4  # outputs that differ by less over all rows are one answer
-OUTPUTS_SHOWN = 5
+# Outputs that differ by less over all rows do not depend on the input. The unit is the largest logit, or 1, and in a
+# regression the labels' deviation. Measured with the tiny model: logits of random weights differ by 0.2; those of runs
+# that collapsed at learning rates of 0.1 and 1 by 0 and, at logits of 31, by 8e-5.
+SAME_OUTPUT = 1e-4
 
 
 def greater_is_better(metric: str) -> bool:
@@ -40,44 +48,56 @@ def measure(problem: str, outputs: np.ndarray, labels: np.ndarray, label_names: 
     """
     The metrics of a problem, except the loss.
 
-    What the labels leave undefined is `None`, or left out of a mean: the recall of a label that no row has, the
-    average precision likewise, the F1 of a label that is neither there nor predicted, correlations and R² of an output
-    whose labels are all the same. A model that predicts the same for every row has correlations of 0, as MCC has.
-    Outputs that are no finite numbers have no correlation, no error and no average precision: `None`, too.
+    A metric that the labels leave undefined is `None`, and is left out of a mean over labels: the recall of a label
+    that no row has, AUROC and AUPRC of one that no row or every row has, the F1 of a label that is neither present nor
+    predicted, correlations and R² of an output whose labels are all equal. A model that predicts the same for every
+    row has correlations and an MCC of 0. Outputs that are not finite have no AUROC, AUPRC, correlation or error:
+    `None` as well.
+
+    AUROC and AUPRC are one-versus-rest, by softmax probabilities where a row or token has one label and by logits
+    where it may have several. AUPRC is the average precision as scikit-learn defines it, without interpolation; a
+    random classifier reaches the label's frequency.
 
     Args:
         problem: One of `METRICS`.
         outputs: Logits (rows, labels), a label being predicted from a probability of 0.5 where a row may have several;
-            numbers (rows,) or (rows, outputs); for tokens, logits (rows, tokens, labels) or what `most_likely`
-            made of them, (rows, tokens).
+            numbers (rows,) or (rows, outputs); logits (rows, tokens, labels) for token classification; ids
+            (rows, tokens), as `most_likely` gives them, for masked language modelling.
         labels: Ids (rows,); 0 or 1 (rows, labels); numbers, as the outputs; ids (rows, tokens), -100 where none.
         label_names: The labels in the order of their ids; empty for regression and masked language modelling.
 
     Returns:
-        A dictionary that `json.dumps` takes: those of `METRICS`, by themselves or as means over the labels that occur,
-        over the outputs of a regression; and for classes `recall_per_label` with `confusion_matrix` (rows are true
-        labels), or, where a row may have several labels, with `f1_per_label`.
+        A dictionary that `json.dumps` takes: those of `METRICS`, means over labels or over the outputs of a
+        regression; `constant`, see `is_constant`, except for masked language modelling; and for classes
+        `recall_per_label`, `auroc_per_label`, `auprc_per_label` and `confusion_matrix` (rows are true labels), or,
+        where a row may have several labels, `f1_per_label`.
     """
+    if problem not in METRICS:
+        raise ValueError(f"problem {problem!r}: it is one of {', '.join(METRICS)}.")
+    constant = is_constant(problem, outputs, labels)
+    if problem in ("token_classification", "masked_lm"):
+        labelled = labels != IGNORED
+        outputs, labels = outputs[labelled], labels[labelled]  # (labelled tokens, labels) or (masked tokens,)
+    if problem == "masked_lm":
+        return {"masked_accuracy": _share((outputs == labels).sum(), len(labels))}
     if problem == "single_label_classification":
         metric = evaluate.load(str(METRIC_MODULE), keep_in_memory=True)  # from its path: nothing is fetched
-        return metric.compute(predictions=outputs.argmax(axis=-1), references=labels, label_names=label_names)
-    if problem == "token_classification":
-        counts = labels != IGNORED
-        return _measure_tokens(token_ids(outputs)[counts], labels[counts], label_names)
-    if problem == "multi_label_classification":
-        return _measure_label_sets(outputs, labels, label_names)
-    if problem == "regression":
-        return _measure_numbers(outputs, labels)
-    if problem == "masked_lm":
-        counts = labels != IGNORED
-        return {"masked_accuracy": _share((token_ids(outputs) == labels)[counts].sum(), counts.sum())}
-    raise ValueError(f"problem {problem!r}: it is one of {', '.join(METRICS)}.")
+        metrics = metric.compute(predictions=outputs.argmax(axis=-1), references=labels, label_names=label_names)
+    elif problem == "token_classification":
+        metrics = _measure_tokens(outputs.argmax(axis=-1), labels, label_names)
+    elif problem == "multi_label_classification":
+        metrics = _measure_label_sets(outputs, labels, label_names)
+    else:
+        metrics = _measure_numbers(outputs, labels)
+    if problem != "regression":
+        metrics |= _measure_rankings(*one_versus_rest(problem, outputs, labels), label_names)
+    return metrics | {"constant": constant}
 
 
 def compute_metrics(problem: str, label_names: list[str]) -> Callable[[EvalPrediction], dict[str, float]]:
     """
-    What the Trainer calls after an evaluation: the metrics that are one number, of which it logs each, and
-    `constant`, 1 where all rows get the same answer.
+    What the Trainer calls after an evaluation: the metrics that are one number, each of which it logs, and
+    `constant`, 1 where the outputs do not depend on the input.
 
     One that is undefined is NaN here, not missing: the Trainer ends with a KeyError where it lacks the metric that
     chooses the best checkpoint, and NaN is never chosen.
@@ -85,24 +105,23 @@ def compute_metrics(problem: str, label_names: list[str]) -> Callable[[EvalPredi
     names = [name for name in METRICS[problem] if name != "loss"]
 
     def compute(evaluation: EvalPrediction) -> dict[str, float]:
-        outputs, labels = answers(evaluation.predictions), evaluation.label_ids
-        metrics = measure(problem, outputs, labels, label_names)
+        outputs, labels = evaluation.predictions, evaluation.label_ids
+        metrics = measure(problem, outputs[0] if problem == "masked_lm" else outputs, labels, label_names)
         numbers = {name: float("nan") if metrics[name] is None else metrics[name] for name in names}
-        if problem == "regression":  # labels in small units are no constants
-            outputs = outputs / (float(np.std(labels)) or 1.0)
-        constant = constant_predictions(problem, outputs, label_names) is not None
+        constant = float(metrics.get("constant", False))
         # Over the Trainer's own loss.
-        return {"loss": mean_loss(problem, evaluation.predictions, labels), **numbers, "constant": float(constant)}
+        return {"loss": mean_loss(problem, outputs, labels), **numbers, "constant": constant}
 
     return compute
 
 
 def most_likely(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    Of each token, what is likeliest and the loss of what is true, so that an evaluation need not hold all logits.
+    The likeliest id of each token, and the loss of the true one: an evaluation of masked language modelling need not
+    hold the logits of 4,107 tokens.
 
     Args:
-        logits: (batch, tokens, labels or vocabulary).
+        logits: (batch, tokens, vocabulary).
         labels: (batch, tokens), -100 where none, as at `<cls>`, padding and what was not masked.
 
     Returns:
@@ -112,78 +131,83 @@ def most_likely(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tenso
     return logits.argmax(dim=-1).where(labels != IGNORED, IGNORED), losses
 
 
-def mean_over_tokens(outputs, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int) -> torch.Tensor:
-    """The loss of training: every labelled token of a step weighs the same, whichever process and batch it is in."""
-    losses = cross_entropy(
-        outputs["logits"].flatten(0, 1).float(), labels.flatten(), reduction="sum", ignore_index=IGNORED
-    )
-    return losses / max(num_items_in_batch, 1)
-
-
 def mean_loss(problem: str, outputs: np.ndarray | tuple[np.ndarray, np.ndarray], labels: np.ndarray) -> float:
     """
     The loss over all rows, or over all labelled tokens, each weighing the same.
 
     The Trainer's own is a mean over batches, where the rows of a short last batch, and those that fill it up for
     several processes, weigh more.
+
+    Args:
+        problem: One of `METRICS`.
+        outputs: As `measure` takes them; for masked language modelling both arrays of `most_likely`.
+        labels: As `measure` takes them.
     """
-    if problem in ("token_classification", "masked_lm"):
+    if problem == "masked_lm":
         return float(outputs[1][labels != IGNORED].mean(dtype=np.float64))
+    if problem == "token_classification":
+        outputs, labels = outputs[labels != IGNORED], labels[labels != IGNORED]
     outputs, labels = torch.tensor(outputs).double(), torch.tensor(labels)
-    if problem == "single_label_classification":
+    if problem in ("single_label_classification", "token_classification"):
         return cross_entropy(outputs, labels).item()
     if problem == "multi_label_classification":
         return binary_cross_entropy_with_logits(outputs, labels.double()).item()
     return mse_loss(outputs.reshape(labels.shape), labels.double()).item()
 
 
-def answers(outputs: np.ndarray | tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """What `measure` takes of the Trainer's predictions: without the losses that `most_likely` puts beside them."""
-    return outputs[0] if isinstance(outputs, tuple) else outputs
-
-
-def constant_predictions(problem: str, outputs: np.ndarray, label_names: list[str]) -> str | None:
+def is_constant(problem: str, outputs: np.ndarray, labels: np.ndarray) -> bool:
     """
-    What every row is predicted as, if the model gives the same answer for all.
+    Whether the model has collapsed: its outputs do not depend on its input.
+
+    Each output must differ by less than `SAME_OUTPUT` units over all rows, or over all labelled tokens. Predicting one
+    class for all rows is not enough: on unbalanced data a good model does.
 
     Args:
         problem: One of `METRICS`.
-        outputs: As `measure` takes them; of tokens, what `most_likely` made of them.
-        label_names: As `measure` takes them.
+        outputs: As `measure` takes them.
+        labels: As `measure` takes them.
 
     Returns:
-        What "every row is predicted as" can be followed by: the label, the numbers, or a probability for each label.
-        `None` if answers differ, there are not two of them, some are not finite, or for masked language modelling.
+        False for fewer than two rows or tokens, outputs that are not finite, and masked language modelling.
     """
-    if problem == "masked_lm" or not np.isfinite(outputs).all():
-        return None
-    if problem in ("single_label_classification", "token_classification"):
-        if problem == "token_classification":
-            predicted = token_ids(outputs)
-            predicted = predicted[predicted != IGNORED]
-        else:
-            predicted = outputs.argmax(axis=-1)
-        same = len(predicted) > 1 and (predicted == predicted[0]).all()
-        return label_names[predicted[0]] if same else None
+    if problem == "masked_lm":
+        return False
+    if problem == "token_classification":
+        outputs = outputs[labels != IGNORED]
     outputs = columns(outputs)
-    if len(outputs) < 2 or (np.ptp(outputs, axis=0) >= SAME_OUTPUT).any():
-        return None
-    means = outputs.mean(axis=0)
+    if len(outputs) < 2 or not np.isfinite(outputs).all():
+        return False
     if problem == "regression":
-        shown = [f"{mean:.4g}" for mean in means]
+        deviation = columns(labels).std(axis=0)
+        unit = np.where(deviation > 0, deviation, 1)  # (outputs,)
     else:
-        shown = [f"{name} ({expit(mean):.2f})" for name, mean in zip(label_names, means, strict=True)]
-    return ", ".join(shown[:OUTPUTS_SHOWN]) + (", …" if len(shown) > OUTPUTS_SHOWN else "")
+        unit = max(1, np.abs(outputs).max())
+    return bool((np.ptp(outputs, axis=0) < SAME_OUTPUT * unit).all())
 
 
-def token_ids(outputs: np.ndarray) -> np.ndarray:
-    """Logits (rows, tokens, labels), or ids already (rows, tokens) -> ids (rows, tokens)."""
-    return outputs.argmax(axis=-1) if outputs.ndim == 3 else outputs
+def one_versus_rest(problem: str, outputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    What AUROC and AUPRC are computed from.
+
+    Args:
+        problem: One of classification.
+        outputs: Logits (items, labels); items are rows, or labelled tokens.
+        labels: Ids (items,), or 0 or 1 (items, labels).
+
+    Returns:
+        Which items have each label (bool), and how high they score (float64): both (items, labels).
+    """
+    scores = outputs.astype(np.float64)
+    if problem == "multi_label_classification":
+        return labels > 0.5, scores
+    with np.errstate(invalid="ignore"):  # infinity minus infinity: NaN, which is undefined
+        return labels[:, None] == np.arange(outputs.shape[1]), softmax(scores, axis=1)
 
 
 def columns(numbers: np.ndarray) -> np.ndarray:
     """(rows,) or (rows, outputs) -> (rows, outputs), in float64."""
-    return np.asarray(numbers, dtype=np.float64).reshape(len(numbers), -1)
+    numbers = np.asarray(numbers, dtype=np.float64)
+    return numbers[:, None] if numbers.ndim == 1 else numbers
 
 
 def _measure_tokens(predicted: np.ndarray, true: np.ndarray, label_names: list[str]) -> dict[str, Any]:
@@ -211,15 +235,26 @@ def _measure_label_sets(logits: np.ndarray, labels: np.ndarray, label_names: lis
     num_right, num_true, num_predicted = (true & predicted).sum(axis=0), true.sum(axis=0), predicted.sum(axis=0)
     recalls = list(map(_share, num_right, num_true))
     f1_scores = list(map(_share, 2 * num_right, num_true + num_predicted))
-    ranked = np.flatnonzero(num_true) if np.isfinite(logits).all() else []
     return {
         "micro_f1": _share(2 * num_right.sum(), (num_true + num_predicted).sum()),
         "macro_f1": _mean([score for score in f1_scores if score is not None]),
-        "average_precision": _mean([average_precision_score(true[:, i], logits[:, i]) for i in ranked]),
         "subset_accuracy": float((true == predicted).all(axis=1).mean()),
         "recall_per_label": dict(zip(label_names, recalls, strict=True)),
         "f1_per_label": dict(zip(label_names, f1_scores, strict=True)),
     }
+
+
+def _measure_rankings(true: np.ndarray, scores: np.ndarray, label_names: list[str]) -> dict[str, Any]:
+    """Of each label that some items have and others do not; both arrays are (items, labels)."""
+    found: dict[str, dict[str, float | None]] = {}
+    defined = true.any(axis=0) & ~true.all(axis=0) & np.isfinite(scores).all()
+    for metric, function in (("auroc", roc_auc_score), ("auprc", average_precision_score)):
+        found[metric] = {
+            name: float(function(true[:, i], scores[:, i])) if defined[i] else None
+            for i, name in enumerate(label_names)
+        }
+    means = {name: _mean([each for each in values.values() if each is not None]) for name, values in found.items()}
+    return means | {f"{name}_per_label": values for name, values in found.items()}
 
 
 def _measure_numbers(outputs: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:

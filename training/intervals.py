@@ -7,12 +7,12 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from training.collators import IGNORED
-from training.evaluation import METRICS, columns, token_ids
+from training.evaluation import METRICS, columns, one_versus_rest
 
 PERCENTILES = (2.5, 97.5)
-COUNTS_AT_ONCE = 2**17  # resamples x rows held at a time: 1 MiB, which stays in the cache
-# Metrics of an order (Spearman's correlation, average precision) cost far more than the others; past this many
-# resamples x rows x outputs, a few seconds, they take fewer resamples, but never fewer than MIN_RESAMPLES.
+COUNTS_AT_ONCE = 2**17  # resamples x items held at a time: 1 MiB, which stays in the cache; one resample at least
+# Metrics of an order (Spearman's correlation, AUROC, AUPRC) cost far more than the others; past this many
+# resamples x items x outputs, a few seconds, they take fewer resamples, but never fewer than MIN_RESAMPLES.
 ORDERED_AT_MOST = 60_000_000
 MIN_RESAMPLES = 200
 
@@ -50,14 +50,18 @@ def bootstrap_intervals(
     """
     if problem not in METRICS:
         raise ValueError(f"problem {problem!r}: it is one of {', '.join(METRICS)}.")
-    if not np.isfinite(outputs).all():
-        return {}
     num_rows = len(labels)
-    scores, ordered_scores = _scores(problem, outputs, labels, len(label_names))
-    num_ordered = max(MIN_RESAMPLES, ORDERED_AT_MOST // (num_rows * columns(labels).shape[1]))
+    row = np.arange(num_rows)  # of each item that is measured: a row, or a labelled token
+    if problem in ("token_classification", "masked_lm"):
+        labelled = labels != IGNORED
+        row, outputs, labels = np.nonzero(labelled)[0], outputs[labelled], labels[labelled]
+    if not len(row) or not np.isfinite(outputs).all():
+        return {}
+    scores, ordered_scores = _scores(problem, row, outputs, labels, num_rows, len(label_names))
+    num_ordered = max(MIN_RESAMPLES, ORDERED_AT_MOST // outputs.size)
     generator = np.random.default_rng(seed)
     values: dict[str, list[np.ndarray]] = defaultdict(list)
-    at_once = max(1, COUNTS_AT_ONCE // num_rows)
+    at_once = max(1, COUNTS_AT_ONCE // max(num_rows, len(row)))
     for start in range(0, resamples, at_once):
         draws = [generator.integers(num_rows, size=num_rows) for _ in range(min(at_once, resamples - start))]
         counts = np.stack([np.bincount(draw, minlength=num_rows) for draw in draws]).astype(np.float64)
@@ -76,19 +80,18 @@ def bootstrap_intervals(
     return intervals
 
 
-def _scores(problem: str, outputs: np.ndarray, labels: np.ndarray, num_labels: int) -> tuple[Scores, Scores | None]:
-    """Metrics that follow from sums over rows, and those that follow from their order, if there are any."""
-    if problem == "single_label_classification":
-        return _of_classes(np.arange(len(labels)), labels, outputs.argmax(axis=-1), len(labels), num_labels), None
-    if problem == "multi_label_classification":
-        return _of_label_sets(labels > 0.5, outputs > 0), _average_precision(labels > 0.5, outputs)
+def _scores(
+    problem: str, row: np.ndarray, outputs: np.ndarray, labels: np.ndarray, num_rows: int, num_labels: int
+) -> tuple[Scores, Scores | None]:
+    """Metrics that follow from sums over items, and those that follow from their order, if there are any."""
+    if problem == "masked_lm":
+        return _of_masked_tokens(row, labels == outputs, num_rows), None
     if problem == "regression":
         return _of_numbers(columns(labels), columns(outputs)), _spearman(columns(labels), columns(outputs))
-    row, token = np.nonzero(labels != IGNORED)
-    true, predicted = labels[row, token], token_ids(outputs)[row, token]
-    if problem == "token_classification":
-        return _of_classes(row, true, predicted, len(labels), num_labels), None
-    return _of_masked_tokens(row, true == predicted, len(labels)), None
+    rankings = _rankings(row, *one_versus_rest(problem, outputs, labels))
+    if problem == "multi_label_classification":
+        return _of_label_sets(labels > 0.5, outputs > 0), rankings
+    return _of_classes(row, labels, outputs.argmax(axis=-1), num_rows, num_labels), rankings
 
 
 def _of_classes(row: np.ndarray, true: np.ndarray, predicted: np.ndarray, num_rows: int, num_labels: int) -> Scores:
@@ -176,40 +179,66 @@ def _spearman(true: np.ndarray, predicted: np.ndarray) -> Scores:
 def _ranking(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Values (rows,) -> a function of how often each row was drawn (resamples, rows) that gives ranks, ties halved."""
     order = np.argsort(values)
-    before = np.searchsorted(values[order], values, side="left")
-    up_to = np.searchsorted(values[order], values, side="right")
+    ends = [np.searchsorted(values[order], values, side) for side in ("left", "right")]
 
     def ranks(counts: np.ndarray) -> np.ndarray:
-        drawn = np.zeros((len(counts), len(values) + 1))  # drawn[:, i]: of the first i in order
-        np.cumsum(counts.take(order, axis=1), axis=1, out=drawn[:, 1:])
-        return (drawn.take(before, axis=1) + drawn.take(up_to, axis=1) + 1) / 2
+        _, (lower, as_low) = _drawn_before(counts.take(order, axis=1), ends)
+        return (lower + as_low + 1) / 2
 
     return ranks
 
 
-def _average_precision(true: np.ndarray, logits: np.ndarray) -> Scores:
-    """As scikit-learn: the mean, over rows that have the label, of the precision among all that score as high."""
-    labels = []
-    for has_label, score in zip(true.T, logits.T, strict=True):
-        order = np.argsort(-score)
-        holders = order[has_label[order]]  # rows that have the label, the highest score first
-        last = np.searchsorted(-score[order], -score[holders], side="right") - 1
-        last_holder = np.searchsorted(-score[holders], -score[holders], side="right") - 1
-        labels.append((order, holders, last, last_holder))
+def _rankings(row: np.ndarray, true: np.ndarray, scores: np.ndarray) -> Scores:
+    """
+    AUROC, from the Mann-Whitney statistic with ties halved, and AUPRC as scikit-learn's average precision: the mean,
+    over items that have the label, of the precision among all that score as high.
 
-    def of_label(
-        counts: np.ndarray, order: np.ndarray, holders: np.ndarray, last: np.ndarray, last_holder: np.ndarray
-    ) -> np.ndarray:
-        weights = counts.take(holders, axis=1)  # (resamples, holders), as the next two
-        predicted = np.cumsum(counts.take(order, axis=1), axis=1).take(last, axis=1)
-        right = np.cumsum(weights, axis=1).take(last_holder, axis=1)
-        return _ratio((weights * right / np.maximum(predicted, 1)).sum(axis=1), weights.sum(axis=1))
+    Args:
+        row: Of which row each item is, (items,).
+        true: Which items have each label, (items, labels).
+        scores: How high they score, (items, labels).
+    """
+    labels = [_ranking_of_label(row, *label) for label in zip(true.T, scores.T, strict=True)]
 
-    def scores(counts: np.ndarray) -> dict[str, np.ndarray]:
-        of_labels = [of_label(counts, *label) for label in labels]
-        return {"average_precision": _mean_of_defined(np.stack(of_labels, axis=1))}
+    def of_all_labels(counts: np.ndarray) -> dict[str, np.ndarray]:
+        auroc, auprc = zip(*(of_label(counts) for of_label in labels), strict=True)
+        return {
+            "auroc": _mean_of_defined(np.stack(auroc, axis=1)),
+            "auprc": _mean_of_defined(np.stack(auprc, axis=1)),
+        }
 
-    return scores
+    return of_all_labels
+
+
+def _ranking_of_label(
+    row: np.ndarray, has_label: np.ndarray, score: np.ndarray
+) -> Callable[[np.ndarray], tuple[np.ndarray, ...]]:
+    order = np.argsort(-score)
+    holders = order[has_label[order]]  # items that have the label, the highest score first
+    # How many items, and how many holders, score higher than each holder, and how many at least as high.
+    all_ends = [np.searchsorted(-score[order], -score[holders], side) for side in ("left", "right")]
+    holder_ends = [np.searchsorted(-score[holders], -score[holders], side) for side in ("left", "right")]
+    row_in_order, row_of_holders = row[order], row[holders]
+
+    def of_label(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        weights = counts.take(row_of_holders, axis=1)  # (resamples, holders), as the next four
+        total, (higher, as_high) = _drawn_before(counts.take(row_in_order, axis=1), all_ends)
+        positives, (holders_higher, holders_as_high) = _drawn_before(weights, holder_ends)
+        negatives = total - positives  # (resamples,)
+        # The negatives that score higher, and half of those that score the same.
+        lost = (weights * (higher - holders_higher + as_high - holders_as_high)).sum(axis=1) / 2
+        precision = (weights * holders_as_high / np.maximum(as_high, 1)).sum(axis=1)
+        auprc = np.where(negatives > 0, _ratio(precision, positives), np.nan)
+        return 1 - _ratio(lost, positives * negatives), auprc
+
+    return of_label
+
+
+def _drawn_before(counts: np.ndarray, ends: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """How often all items (resamples, items), and the first so many of them, were drawn; each `ends` is (places,)."""
+    drawn = np.zeros((len(counts), counts.shape[1] + 1))
+    np.cumsum(counts, axis=1, out=drawn[:, 1:])
+    return drawn[:, -1], [drawn.take(end, axis=1) for end in ends]
 
 
 def _totals(weights: np.ndarray, sums: np.ndarray | csr_array, num_parts: int) -> list[np.ndarray]:

@@ -13,6 +13,8 @@ NAMES = {
     "macro_f1": "macro F1",
     "micro_f1": "micro F1",
     "mcc": "MCC",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
     "r2": "R2",
     "rmse": "RMSE",
     "mae": "MAE",
@@ -39,12 +41,18 @@ def render_report(results: dict[str, Any], folder: Path) -> str:
     for name in sorted(metrics, key=lambda name: name == "loss"):  # last, as what says least
         ends = " to ".join(map(_number, intervals.get(name, ())))
         table.append((f"  {NAMES.get(name, name.replace('_', ' '))}", _number(measured[name]), ends))
+    if results["validation"].get("constant"):
+        told = f"now {training['learning_rate']:g}"
+        table.append((f"  warning: the outputs do not depend on the input; lower --learning_rate ({told})", "", ""))
     missing = [name for name, value in (measured.get("recall_per_label") or {}).items() if value is None]
     if missing:
         table.append((f"  no rows of: {', '.join(missing)}", "", ""))
-    metric = metrics[0] if metrics[0] != "loss" else metrics[1]
+    metric = training["chosen_by"]
+    if metric not in metrics or metric == "loss":  # which is not measured of baselines
+        metric = next(name for name in metrics if name != "loss")
     others = {name: scores[metric] for name, scores in (results["baselines"] or {}).items()}
-    if results["problem"] == "single_label_classification" and dataset["bayes_optimal_accuracy"] is not None:
+    of_classes = results["problem"] == "single_label_classification"
+    if of_classes and metric == "accuracy" and dataset["bayes_optimal_accuracy"] is not None:
         others["best possible"] = dataset["bayes_optimal_accuracy"]
     if others:
         table.append((f"{NAMES.get(metric, metric.replace('_', ' '))}, for comparison", "", ""))

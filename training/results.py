@@ -8,28 +8,22 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-import evaluate
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict, IterableDataset
 from transformers import Trainer
 
 from checkpoints.loading import CheckpointFiles, max_tokens
-from probing.baselines import baseline_features
-from probing.linear_probe import fit_linear_probe
-from probing.ridge import fit_ridge
 from training.arguments import DataArguments, ModelArguments
+from training.baselines import measure_baselines
 from training.card import inherited_licence
 from training.collators import MaskingCollator
 from training.dataset import SequenceData
-from training.evaluation import METRIC_MODULE, answers, measure
+from training.evaluation import measure
 from training.intervals import bootstrap_intervals
-from training.targets import Targets
 from training.tokens import num_tokens
 from training.tuning import count_parameters
 
-# Rows of train that the k-mer baselines are fitted on at most: 60,000 windows of 60 nt took 5 s of CPU time.
-MAX_BASELINE_ROWS = 100_000
 # What says more of a tuning.
 OF_TUNING = {
     "frozen": ("trainable_layers",),
@@ -146,10 +140,11 @@ def measure_all(trainer: Trainer, data: SequenceData, tokenised: DatasetDict, ba
         `measured` `True`.
     """
     problem = data.targets.problem if data.targets else "masked_lm"
+    wanted = baselines and _has_baselines(trainer, data)
     return {
         "measured": True,
         **{split: _measure(trainer, tokenised, split, problem, data) for split in ("validation", "test")},
-        "baselines": _measure_baselines(data) if baselines and _has_baselines(trainer, data) else None,
+        "baselines": measure_baselines(data.splits, data.targets) if wanted else None,
     }
 
 
@@ -161,7 +156,7 @@ def _measure(
     if problem == "masked_lm":
         return _measure_masked_lm(trainer, tokenised, split)
     output = trainer.predict(tokenised[split], metric_key_prefix=split)
-    outputs, labels = answers(output.predictions), output.label_ids
+    outputs, labels = output.predictions, output.label_ids
     metrics = measure(problem, outputs, labels, data.label_names)
     if split == "test":
         metrics["intervals"] = bootstrap_intervals(problem, outputs, labels, data.label_names)
@@ -176,43 +171,6 @@ def _has_baselines(trainer: Trainer, data: SequenceData) -> bool:
 
 def _is_stream(rows: Dataset | IterableDataset) -> bool:
     return isinstance(rows, IterableDataset)
-
-
-def _measure_baselines(data: SequenceData) -> dict[str, Any]:
-    """What k-mer counts reach on the same test split: a linear fit on each of `baseline_features`."""
-    rows = dict(data.splits)
-    if len(rows["train"]) > MAX_BASELINE_ROWS:
-        rows["train"] = rows["train"].shuffle(seed=0).select(range(MAX_BASELINE_ROWS))
-    labels = {split: np.array(rows[split]["label"]) for split in ("train", "validation", "test")}
-    counts = {split: baseline_features(list(rows[split]["sequence"])) for split in labels}
-    measured = {}
-    for name in counts["train"]:
-        features = {split: counts[split][name] for split in labels}
-        fit, scores = _fit_baseline(data.targets, features, labels)
-        measured[name] = {"rows": len(labels["train"]), **fit, **scores}
-    return measured
-
-
-def _fit_baseline(
-    targets: Targets, features: dict[str, np.ndarray], labels: dict[str, np.ndarray]
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """The strength of the penalty that validation chose, and the metrics on test."""
-    if targets.problem == "single_label_classification":
-        known = {split: np.isin(each, labels["train"]) for split, each in labels.items()}
-        known["test"][:] = True  # a label that the sampled rows of train lack is predicted wrong
-        fit = fit_linear_probe(
-            {split: matrix[known[split]] for split, matrix in features.items()},
-            {"train": labels["train"], "validation": labels["validation"][known["validation"]]},
-        )
-        metric = evaluate.load(str(METRIC_MODULE), keep_in_memory=True)  # from its path: nothing is fetched
-        scores = metric.compute(
-            predictions=fit.predictions, references=labels["test"], label_names=targets.label_names
-        )
-        return {"C": fit.C}, scores
-    outputs, alpha = fit_ridge(features, labels)
-    if targets.problem == "multi_label_classification":
-        outputs = outputs - 0.5  # 0 and 1 were fitted; `measure` takes what is above 0 for yes
-    return {"alpha": alpha}, measure(targets.problem, outputs, labels["test"], targets.label_names)
 
 
 def _measure_masked_lm(trainer: Trainer, tokenised: DatasetDict, split: str) -> dict[str, Any]:

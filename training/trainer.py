@@ -83,11 +83,7 @@ def build_trainer(
 def _data_for(problem: str, tokenised: DatasetDict, tokenizer: PreTrainedTokenizerFast, seed: int) -> dict[str, Any]:
     """Arguments of the Trainer: what makes batches, what is kept of their logits, what is evaluated."""
     if problem != "masked_lm":
-        arguments = {"data_collator": LabelCollator(tokenizer, problem), "eval_dataset": tokenised["validation"]}
-        of_tokens = (
-            {"preprocess_logits_for_metrics": evaluation.most_likely} if problem == "token_classification" else {}
-        )
-        return arguments | of_tokens
+        return {"data_collator": LabelCollator(tokenizer, problem), "eval_dataset": tokenised["validation"]}
     masking = MaskingCollator(tokenizer, seed)
     return {
         "data_collator": masking,
