@@ -264,7 +264,7 @@ def test_unknown_letters_are_read_as_n_counted_and_warned_of_once(pipe, logged):
     assert (pipe.num_replaced, logged) == (0, [])
     np.testing.assert_array_equal(pipe("ATGRGTA-*"), pipe("ATGNGTANN"))
     assert pipe.num_replaced == 3
-    assert len(logged) == 1 and "3 characters" in logged[0]
+    assert len(logged) == 1 and "3 " in logged[0]
     list(pipe(["ACGT", "ryk", "W"], batch_size=2))
     assert pipe.num_replaced == 7
     assert len(logged) == 1
@@ -307,7 +307,7 @@ def test_a_list_of_lists_is_an_error(pipe):
 def test_v2_takes_12282_nt_and_not_a_token_more(pipe, v2_folder):
     longest = "".join(random.Random(0).choices("ACGT", k=12_282))
     assert_same([pipe(longest)], [states_by_hand(v2_folder, longest)[-1].mean(0)])
-    with pytest.raises(ValueError, match=r"12283 characters, 2049 tokens.* 2048.*max_length"):
+    with pytest.raises(ValueError, match=r"12283 .*2049 tokens.* 2048.*max_length"):
         pipe(longest + "A")
 
 
@@ -321,7 +321,7 @@ def test_v1_takes_5994_nt_and_not_a_token_more(v1_folder):
 
 def test_30000_nt_are_an_error_unless_max_length_is_given(pipe):
     sequence = "".join(random.Random(0).choices("ACGT", k=30_000))
-    with pytest.raises(ValueError, match="30000 characters.*max_length"):
+    with pytest.raises(ValueError, match="30000 .*max_length"):
         pipe(sequence)
     with pytest.raises(ValueError, match="max_length"):
         pipe(["ACGT", sequence], batch_size=2)
@@ -337,8 +337,8 @@ def test_30000_nt_are_an_error_unless_max_length_is_given(pipe):
     [
         ({"pooling": "average"}, r"'average'.*mean, mean_without_cls, cls, max, none"),
         ({"pooling": None}, "None.*mean"),
-        ({"layer": 4}, "Got layer 4, but this model has 3 layers"),
-        ({"layer": -5}, "Got layer -5"),
+        ({"layer": 4}, "layer 4.* 3 layers"),
+        ({"layer": -5}, "layer -5"),
         ({"layer": "last"}, "'last'"),
         ({"layer": 1.0}, r"1\.0"),
         ({"layer": None}, "None"),
@@ -349,12 +349,12 @@ def test_30000_nt_are_an_error_unless_max_length_is_given(pipe):
         ({"normalize": "no"}, "'no'"),
         ({"poolin": "mean"}, "'poolin'.*pooling, layer, max_length, normalize"),
         ({"truncation": True}, "'truncation'"),
-        ({"long": "mode"}, r"Got long 'mode'; it is one of mean, windows, truncate, error"),
-        ({"reverse_complement": 1}, "Got reverse_complement 1; it is True or False"),
-        ({"window_nt": 0}, "Got window_nt 0; it is a number of nt, 1 or more"),
-        ({"window_nt": 60.0}, r"Got window_nt 60\.0"),
-        ({"stride_nt": -6}, "Got stride_nt -6; it is a number of nt, 1 or more"),
-        ({"stride_nt": True}, "Got stride_nt True"),
+        ({"long": "mode"}, r"long 'mode'.*mean, windows, truncate, error"),
+        ({"reverse_complement": 1}, "reverse_complement 1"),
+        ({"window_nt": 0}, "window_nt 0"),
+        ({"window_nt": 60.0}, r"window_nt 60\.0"),
+        ({"stride_nt": -6}, "stride_nt -6"),
+        ({"stride_nt": True}, "stride_nt True"),
     ],
     ids=str,
 )
@@ -368,15 +368,15 @@ def test_a_bad_argument_is_an_error_at_construction_and_at_the_call(v2_folder, p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"window_nt": 60}, r"window_nt or stride_nt with long 'error'; windows go with 'mean' and 'windows'"),
-        ({"stride_nt": 60, "long": "truncate"}, "window_nt or stride_nt with long 'truncate'"),
-        ({"window_nt": 60, "max_length": 20}, "window_nt or stride_nt with long 'truncate'"),
-        ({"window_nt": 115, "max_length": 20, "long": "mean"}, "Got window_nt 115; 20 tokens reach 114 nt"),
-        ({"window_nt": 12_283, "long": "windows"}, "Got window_nt 12283; 2048 tokens reach 12282 nt"),
-        ({"window_nt": 60, "stride_nt": 61, "long": "mean"}, "Got stride_nt 61, more than the 60 nt of a window"),
-        ({"max_length": 3, "stride_nt": 13, "long": "mean"}, "Got stride_nt 13, more than the 12 nt of a window"),
-        ({"pooling": "none", "long": "mean"}, "Got long 'mean' with pooling 'none'.*give another pooling, or long"),
-        ({"pooling": "none", "reverse_complement": True}, "Got reverse_complement with pooling 'none'"),
+        ({"window_nt": 60}, "window_nt.*long 'error'"),
+        ({"stride_nt": 60, "long": "truncate"}, "window_nt.*long 'truncate'"),
+        ({"window_nt": 60, "max_length": 20}, "window_nt.*long 'truncate'"),
+        ({"window_nt": 115, "max_length": 20, "long": "mean"}, "window_nt 115.*20 tokens.*114 nt"),
+        ({"window_nt": 12_283, "long": "windows"}, "window_nt 12283.*2048 tokens.*12282 nt"),
+        ({"window_nt": 60, "stride_nt": 61, "long": "mean"}, "stride_nt 61.* 60 nt"),
+        ({"max_length": 3, "stride_nt": 13, "long": "mean"}, "stride_nt 13.* 12 nt"),
+        ({"pooling": "none", "long": "mean"}, "long 'mean'.*pooling 'none'"),
+        ({"pooling": "none", "reverse_complement": True}, "reverse_complement.*pooling 'none'"),
     ],
     ids=str,
 )
@@ -395,7 +395,7 @@ def test_arguments_that_contradict_each_other_are_an_error(v2_folder, pipe, argu
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "4", True])
 def test_a_batch_size_that_is_none_is_an_error(pipe, batch_size):
     for each in (pipe, pipe.encode, pipe.plan):
-        with pytest.raises(ValueError, match=f"Got batch_size {batch_size!r}; it is a whole number of 1 or more"):
+        with pytest.raises(ValueError, match=f"batch_size {batch_size!r}"):
             each(["ACGT"], batch_size=batch_size)
 
 
@@ -443,11 +443,11 @@ def test_encode_takes_the_arguments_of_the_call_and_of_the_construction(v2_folde
 
 def test_encode_embeds_a_long_sequence_whole_where_the_call_says_no(pipe):
     sequence = "".join(random.Random(0).choices("ACGT", k=12_288))
-    with pytest.raises(ValueError, match="12288 characters"):
+    with pytest.raises(ValueError, match="12288 "):
         pipe(sequence)
     assert_same([pipe.encode(sequence)], [pipe(sequence, long="mean")], tolerance=0)
     for arguments in ({"long": "error"}, {"pooling": "none"}):
-        with pytest.raises(SequenceError, match="12288 characters"):
+        with pytest.raises(SequenceError, match="12288 "):
             pipe.encode(["A", sequence], **arguments)
     assert_same([pipe.encode(sequence, max_length=9)], [pipe(sequence, max_length=9, long="mean")], tolerance=0)
 
@@ -534,7 +534,7 @@ def test_a_stretch_of_n_beyond_the_positions_is_embedded_in_pieces(v2_folder, pi
         [pipe(sequence, max_length=20, long="mean")],
         [sum(len(states) * states.mean(0) for states in expected) / sum(map(len, expected))],
     )
-    with pytest.raises(SequenceError, match="52 characters, 43 tokens, but at most 20 tokens"):
+    with pytest.raises(SequenceError, match="52 .*43 tokens.* 20 tokens"):
         pipe(sequence, max_length=20, long="error")
 
 
@@ -582,10 +582,10 @@ def test_weights_that_are_not_finite_are_an_error(v2_folder, number, pooling):
     pipe = load(v2_folder)
     with torch.no_grad():
         next(layer for name, layer in pipe.model.named_parameters() if name.endswith("dense.weight"))[0, 0] = number
-    with pytest.raises(ValueError, match="NaN or infinite numbers as embedding: its weights are damaged; get the"):
+    with pytest.raises(ValueError, match="NaN.*embedding"):
         pipe(["ACGTAC", "A"], pooling=pooling)
     narrow = DNAEmbeddingPipeline(pipe.model.half(), pipe.tokenizer, device="cpu")
-    with pytest.raises(ValueError, match="damaged, or torch.float16 is too narrow for it; load it in float32, or get"):
+    with pytest.raises(ValueError, match="float16.*float32"):
         narrow(["ACGTAC", "A"], pooling=pooling)
 
 
@@ -691,7 +691,7 @@ def test_repeats_are_computed_once_and_their_vectors_are_nobody_elses(pipe):
 
 
 def test_a_plan_of_nothing_is_an_error(pipe):
-    with pytest.raises(ValueError, match="Got no sequences; a plan is for one or more"):
+    with pytest.raises(ValueError, match="no sequences"):
         pipe.plan([])
 
 
@@ -1010,9 +1010,9 @@ def test_a_forked_child_embeds_though_its_parent_has_used_all_cores(v2_folder, b
         assert not waits and child.exitcode == 0
 
 
-def test_a_spawned_process_embeds_with_the_pipeline_it_is_sent(pipe):
+def test_a_process_that_has_nothing_of_ours_embeds_with_the_pipeline_it_is_sent(pipe):
     sequences = [*sequences_of_mixed_length(4), *LONG_SEQUENCES]
-    with multiprocessing.get_context("spawn").Pool(1) as processes:
+    with multiprocessing.get_context("forkserver").Pool(1) as processes:
         got = processes.apply(pipe.encode, (sequences,), {"window_nt": 60, "reverse_complement": True})
     assert_same(got, pipe.encode(sequences, window_nt=60, reverse_complement=True))
 

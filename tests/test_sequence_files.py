@@ -3,14 +3,16 @@
 import bz2
 import gzip
 import lzma
+import os
 import random
-import subprocess
-import sys
+import tracemalloc
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import xopen
@@ -25,8 +27,6 @@ from transformers import HfArgumentParser
 
 from sequence_files import InputArguments, SequenceBatch, SequenceFileError, SequenceReader, open_sequences
 from sequence_files.batching import BATCH_NT, BATCH_RECORDS
-
-REPOSITORY = Path(__file__).parent.parent
 
 
 def opened(*paths, **arguments) -> SequenceReader:
@@ -115,8 +115,13 @@ def test_every_format_gives_the_same_sequences_and_ids(tmp_path, records, name):
         assert [row["id"] for row in rows] == [name for name, _ in records]
 
 
-@pytest.mark.parametrize("name", ["in.fa", "in.fq", "in.gb", "in.csv", "in.jsonl", "in.txt"])
-@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst", ".xz", ".bgz"])
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        *(("in.fa", suffix) for suffix in (".gz", ".bz2", ".zst", ".xz", ".bgz")),
+        *((name, ".gz") for name in ("in.fq", "in.gb", "in.csv", "in.jsonl", "in.txt")),
+    ],
+)
 def test_compressed_files_are_read_as_plain_ones(tmp_path, records, name, suffix):
     plain = written(tmp_path, name, records)
     path = tmp_path / (name + suffix)
@@ -143,8 +148,7 @@ def test_compression_is_told_by_the_first_bytes_where_the_name_does_not_say_it(t
     assert rows_of(path) == rows_of(plain)
 
 
-@pytest.mark.parametrize("line_break", ["\n", "\r\n"])
-@pytest.mark.parametrize("width", [1, 7, 60, 10_000])
+@pytest.mark.parametrize(("width", "line_break"), [(1, "\n"), (7, "\r\n"), (60, "\n"), (60, "\r\n"), (10_000, "\n")])
 def test_fasta_is_read_as_the_module_of_datasets_reads_it(tmp_path, monkeypatch, records, width, line_break):
     path = write(tmp_path / "in.fa", fasta_of(records, width, line_break))
     files = DataFilesDict(train=DataFilesList([str(path)], origin_metadata=[]))
@@ -370,15 +374,28 @@ def test_a_partial_cds_begins_with_its_first_whole_codon(tmp_path, location, cod
         assert Seq(whole).translate() == cds.translate(record.seq, cds=False)
 
 
-def read_by_a_process(content: bytes, **arguments) -> subprocess.CompletedProcess:
-    code = (
-        "from sequence_files import InputArguments, open_sequences\n"
-        f"reader = open_sequences(InputArguments(input=['-'], **{arguments!r}))\n"
-        "rows = [row for batch in reader for row in batch.table.to_pylist()]\n"
-        "print(reader.num_bytes, reader.bytes_read, [(row['id'], row['sequence']) for row in rows])\n"
-        "reader.check_unchanged()\n"
-    )
-    return subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, input=content, capture_output=True)
+@contextmanager
+def pipe_of(content: bytes) -> Iterator[int]:
+    """The reading end of a pipe with nothing but these bytes."""
+    read, write = os.pipe()
+    os.write(write, content)
+    os.close(write)
+    try:
+        yield read
+    finally:
+        os.close(read)
+
+
+@pytest.fixture
+def standard_input(monkeypatch):
+    """A function that opens standard input with these bytes."""
+
+    def open_with(content: bytes, **arguments) -> SequenceReader:
+        with pipe_of(content) as pipe:
+            monkeypatch.setattr("sys.stdin", os.fdopen(os.dup(pipe)))
+        return opened("-", **arguments)
+
+    return open_with
 
 
 @pytest.mark.parametrize(
@@ -392,42 +409,41 @@ def read_by_a_process(content: bytes, **arguments) -> subprocess.CompletedProces
     ],
     ids=["fasta", "fastq", "fasta, gzip", "csv", "jsonl, bzip2"],
 )
-def test_standard_input_is_read_and_fasta_and_fastq_are_told_by_their_first_letter(content, arguments):
-    result = read_by_a_process(content, **arguments)
-    assert result.stdout.decode() == f"None {len(content)} [('a', 'AC'), ('b', 'GT')]\n", result.stderr.decode()
+def test_standard_input_is_read_and_fasta_and_fastq_are_told_by_their_first_letter(standard_input, content, arguments):
+    reader = standard_input(content, **arguments)
+
+    rows = [row for batch in reader for row in batch.table.to_pylist()]
+
+    assert [(row["id"], row["sequence"]) for row in rows] == [("a", "AC"), ("b", "GT")]
+    assert reader.num_bytes is None and reader.bytes_read == len(content)
+    reader.check_unchanged()
 
 
 @pytest.mark.parametrize(
     ("content", "arguments", "told"),
     [
-        (b"id,sequence\na,AC\n", {}, "standard input: it begins with neither"),
-        (b"", {}, "standard input: it begins with neither"),
-        (b"", {"format": "fasta"}, "standard input: the file is empty"),
-        (gzip.compress(b">a\nAC\n")[:15], {}, "standard input: the .gz file ends too early"),
-        (b"PAR1", {"format": "parquet"}, "standard input: Parquet cannot be read from a pipe"),
+        (b"id,sequence\na,AC\n", {}, "--format"),
+        (b"", {}, "--format"),
+        (b"", {"format": "fasta"}, "empty"),
+        (gzip.compress(b">a\nAC\n")[:15], {}, ".gz"),
+        (b"PAR1", {"format": "parquet"}, "Parquet"),
     ],
     ids=["unknown", "empty, unknown", "empty", "truncated", "parquet"],
 )
-def test_standard_input_that_cannot_be_read_is_one_sentence(content, arguments, told):
-    assert told in read_by_a_process(content, **arguments).stderr.decode().splitlines()[-1]
+def test_standard_input_that_cannot_be_read_is_one_sentence(standard_input, content, arguments, told):
+    with pytest.raises(SequenceFileError, match="^standard input[^\n]*$") as caught:
+        list(standard_input(content, **arguments))
+    assert told in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "form"), [("id,sequence\\na,AC\\n", "'csv'"), (">a\\nAC\\n", "None")])
-def test_a_pipe_with_a_name_is_read_once(text, form):
-    code = (
-        "import sys\nfrom sequence_files import InputArguments, open_sequences\n"
-        f"reader = open_sequences(InputArguments(input=[sys.argv[1]], format={form}))\n"
-        "print(reader.num_bytes, [batch.table.select(['id', 'sequence']).to_pylist() for batch in reader])\n"
-    )
-    command = f'"{sys.executable}" -c "{code}" <(printf "{text}")'
-    result = subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True)
-    assert result.stdout == "None [[{'id': 'a', 'sequence': 'AC'}]]\n", result.stderr
+@pytest.mark.parametrize(("content", "form"), [(b"id,sequence\na,AC\n", "csv"), (b">a\nAC\n", None)])
+def test_a_pipe_with_a_name_is_read_once(content, form):
+    with pipe_of(content) as pipe:  # a shell's <(zcat in.fa.gz)
+        reader = opened(f"/dev/fd/{pipe}", format=form)
+        rows = [row for batch in reader for row in batch.table.to_pylist()]
 
-
-def test_the_help_says_that_other_columns_of_the_names_id_and_sequence_are_left_out():
-    text = " ".join(HfArgumentParser(InputArguments).format_help().split())
-    assert "it is called sequence here, and another of that name is left out" in text
-    assert "it is called id in what is written, and another of that name is left out" in text
+    assert reader.num_bytes is None
+    assert [(row["id"], row["sequence"]) for row in rows] == [("a", "AC")]
 
 
 def test_the_arguments_come_from_the_command_line():
@@ -443,37 +459,33 @@ def test_a_file_that_changes_while_it_is_read_is_found_out(tmp_path, records):
     reader.check_unchanged()
     with path.open("a") as file:
         file.write(">more\nACGT\n")
-    with pytest.raises(SequenceFileError, match="in.fa: the file was changed while it was read"):
+    with pytest.raises(SequenceFileError, match="in.fa: .*changed"):
         reader.check_unchanged()
     path.unlink()
-    with pytest.raises(SequenceFileError, match="no such file"):
+    with pytest.raises(SequenceFileError, match="in.fa: .*no such file"):
         reader.check_unchanged()
 
 
-@pytest.mark.slow
-def test_a_file_far_larger_than_the_memory_that_it_takes_is_streamed(tmp_path):
-    """500 Mnt of records, and one record of 100 Mnt, each in a process of its own."""
+@pytest.mark.parametrize(("num_records", "lines"), [(600, 1700), (1, 200_000)], ids=["many records", "one record"])
+def test_a_file_larger_than_the_memory_that_it_takes_is_streamed(tmp_path, num_records, lines):
     line = "".join(random.Random(0).choices("ACGT", k=59)) + "\n"
-    with (tmp_path / "many.fa").open("w") as file:
-        for i in range(5000):
-            file.write(f">record{i}\n" + line * 1700)
-    with (tmp_path / "one.fa").open("w") as file:
-        file.write(">chromosome\n")
-        for _ in range(1700):
-            file.write(line * 1000)
-    code = (
-        "import resource, sys\nfrom sequence_files import InputArguments, open_sequences\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "nt = 0\nfor batch in open_sequences(InputArguments(input=[sys.argv[1]])):\n"
-        "    nt += sum(map(len, batch.table['sequence'].to_pylist()))\n"
-        "print(nt, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)\n"
-    )
-    for name, num_records, most_bytes in (("many.fa", 5000 * 1700, 1.5e8), ("one.fa", 1700 * 1000, 4e8)):
-        command = [sys.executable, "-c", code, str(tmp_path / name)]
-        result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-        nt, taken_bytes = map(int, result.stdout.split())
-        assert nt == num_records * 59
-        assert taken_bytes < most_bytes
+    path = tmp_path / "in.fa"
+    with path.open("w") as file:
+        for i in range(num_records):
+            file.write(f">record{i}\n" + line * lines)
+    reader, nt = opened(path), 0
+    arrow_before = pa.total_allocated_bytes()
+    tracemalloc.start()
+    try:
+        for batch in reader:
+            nt += pc.sum(pc.binary_length(batch.table["sequence"])).as_py()
+            assert pa.total_allocated_bytes() - arrow_before < max(4 * BATCH_NT, 2 * 59 * lines)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert nt == num_records * lines * 59
+    assert peak_bytes < max(10 * BATCH_NT, 4 * 59 * lines)  # of 60 MB, and of 12 MB in one record
 
 
 def test_a_batch_can_be_placed_without_its_reader():

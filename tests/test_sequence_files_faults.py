@@ -5,6 +5,7 @@ import bz2
 import gzip
 import io
 import random
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,31 +43,31 @@ FAULTY = {
     "in.fa": [
         ("", ["the file is empty"]),
         ("\n \n", ["white space"]),
-        ("ACGT\n>g\nAC\n", ["line 1", "'ACGT' stands before the first '>'"]),
-        ("\n\ufeff>g\nAC\n", ["line 2", "before the first '>'"]),
-        (">a\nAC\n> \nAC\n", ["record 2", "no id after '>'"]),
+        ("ACGT\n>g\nAC\n", ["line 1", "'ACGT'"]),
+        ("\n\ufeff>g\nAC\n", ["line 2", "'>'"]),
+        (">a\nAC\n> \nAC\n", ["record 2", "no id"]),
         (">a\nAC\n>b\n>c\nAC\n", ["record 2 (b)", "no sequence"]),
         (">a\nAC\n>last\n", ["record 2 (last)", "no sequence"]),
-        (">a\nAC\n>b\nACJ\n", ["record 2 (b)", "'J' at position 2 (0-based)", IUPAC]),
+        (">a\nAC\n>b\nACJ\n", ["record 2 (b)", "'J' at position 2", IUPAC]),
         (">a\nAC\n>b\nAC-GT\n", ["record 2 (b)", "'-' at position 2"]),
         (">a\nACÄGT\n", ["record 1 (a)", "'Ä' at position 2"]),
         (">a\nAC\n#GT\nAC\n", ["record 1 (a)", "'#' at position 2"]),
         (">a\nAC >\n", ["record 1 (a)", "'>' at position 2"]),
-        (b">a\nAC\n>b\nACG\xff\n>c\nAC\n", ["record 2 (b), line 4: not UTF-8"]),
-        (b">a\nAC\n>b\xc3\nAC\n", ["record 2 (b", "line 3", "not UTF-8"]),
-        (b">a\nAC\n>b\nAC\xc3", ["record 2 (b), line 4: not UTF-8"]),
-        (f">a\nAC\n>p x\n{PROTEIN}\n", ["record 2 (p)", "looks like protein", "'I' at position 5"]),
-        (f">a\nAC\n>p x\n{PROTEIN.lower()}*\n", ["record 2 (p)", "looks like protein"]),
-        (f">p\n{PROTEIN_OF_IUPAC_LETTERS}\n", ["record 1 (p)", "looks like protein", "none of A, C, G, T, U and N"]),
+        (b">a\nAC\n>b\nACG\xff\n>c\nAC\n", ["record 2 (b), line 4", "UTF-8"]),
+        (b">a\nAC\n>b\xc3\nAC\n", ["record 2 (b", "line 3", "UTF-8"]),
+        (b">a\nAC\n>b\nAC\xc3", ["record 2 (b), line 4", "UTF-8"]),
+        (f">a\nAC\n>p x\n{PROTEIN}\n", ["record 2 (p)", "protein", "'I' at position 5"]),
+        (f">a\nAC\n>p x\n{PROTEIN.lower()}*\n", ["record 2 (p)", "protein"]),
+        (f">p\n{PROTEIN_OF_IUPAC_LETTERS}\n", ["record 1 (p)", "protein", "A, C, G, T, U"]),
     ],
     "in.fq": [
-        ("@a\nACGT\n+\nIII\n", ["record 1", "no FASTQ record of four lines"]),
+        ("@a\nACGT\n+\nIII\n", ["record 1", "FASTQ"]),
         ("@a\nACGT\n+\nIIII\n@b\nAC\n", ["record 2", "Premature end"]),
         ("@a\nACGT\n+\nIIII\n@b\nA\u00c4\n+\nII\n", ["record", "Non-ASCII"]),
-        (b"@a\nACGT\n+\nIIII\n@b\nA\xff\n+\nII\n", ["record", "not UTF-8", "line 6"]),
-        ("\n\n", ["no FASTQ record"]),
-        (">a\nAC\n", ["record 1", "no FASTQ record"]),
-        ("@a\nAC\n+\nII\n@\nAC\n+\nII\n", ["record 2", "no id after '@'"]),
+        (b"@a\nACGT\n+\nIIII\n@b\nA\xff\n+\nII\n", ["record", "UTF-8", "line 6"]),
+        ("\n\n", ["FASTQ"]),
+        (">a\nAC\n", ["record 1", "FASTQ"]),
+        ("@a\nAC\n+\nII\n@\nAC\n+\nII\n", ["record 2", "no id"]),
         ("@a\n\n+\n\n", ["record 1 (a)", "no sequence"]),
         ("@a\nAC.\n+\nIII\n", ["record 1 (a)", "'.' at position 2"]),
     ],
@@ -74,51 +75,54 @@ FAULTY = {
         ("id,sequence\n", ["no sequences"]),
         ("\n\n", ["white space"]),
         (" \n\n", ["empty line"]),
-        ("name,dna\na,AC\n", ["no column 'sequence', only name, dna", "--sequence_column"]),
-        ("id,sequence\na,AC\nb\n", ["row 1 ('b')", "1 fields, but the header has 2"]),
-        ("id,sequence\na,AC\n\nb,A,1\n", ["row 1 ('b,A,1')", "3 fields, but the header has 2"]),
+        ("name,dna\na,AC\n", ["'sequence'", "name, dna", "--sequence_column"]),
+        ("id,sequence\na,AC\nb\n", ["row 1 ('b')", "1 field"]),
+        ("id,sequence\na,AC\n\nb,A,1\n", ["row 1 ('b,A,1')", "3 fields"]),
         ("id,sequence\na,AC\nb,\n", ["row 1 (b)", "no sequence"]),
-        ("id,sequence\na,AC\n,GT\n", ["row 1", "no id in column 'id'"]),
+        ("id,sequence\na,AC\n,GT\n", ["row 1", "no id", "'id'"]),
         ("id,sequence\na,AC\nb,GX\n", ["row 1 (b)", "'X' at position 1"]),
         ("id,sequence\na,AC\nb, \n", ["row 1 (b)", "no sequence"]),
         ("id,sequence\na,A CX\n", ["row 0 (a)", "'X' at position 2"]),
-        ("id,sequence\na,AC\nb,NA \n", ["row 1 (b)", "no sequence (NA)"]),
+        ("id,sequence\na,AC\nb,NA \n", ["row 1 (b)", "no sequence", "NA"]),
         ("id,sequence\na,AX\nb,NA\n", ["row 0 (a)", "'X' at position 1"]),
-        ('id,sequence,d\na,AC,"x\nb,GT,y\n', ["row 0", "a quote is not closed"]),
-        ("id,id\na,AC\n", ["two columns are called 'id'"]),
+        ('id,sequence,d\na,AC,"x\nb,GT,y\n', ["row 0", "quote"]),
+        ("id,id\na,AC\n", ["two columns", "'id'"]),
         ("id,sequence,embedding\na,AC,1\n", ["'embedding'", "rename"]),
-        (b"id,sequence\na,AC\nb\xff,AC\n", ["not UTF-8", "line 3"]),
+        (b"id,sequence\na,AC\nb\xff,AC\n", ["UTF-8", "line 3"]),
     ],
     "in.tsv": [
         (
             "id\tsequence\na\tAC\nb\tGT\t1\n",
-            ["row 1 ('b\\tGT\\t1')", "3 fields, but the header has 2; mend the line."],
+            ["row 1 ('b\\tGT\\t1')", "3 fields"],
         ),
         ('id\tsequence\na\tAC\nb\t"GT"\n', ["row 1 (b)", "'\"' at position 0"]),
     ],
     "in.jsonl": [
         ("\n \n", ["white space"]),
-        ('{"id": "a"}\n', ["no column 'sequence', only id"]),
+        ('{"id": "a"}\n', ["'sequence'", "--sequence_column"]),
         ('{"sequence": "AC"}\n{"sequence": null}\n', ["row 1 (1)", "no sequence"]),
         ('{"sequence": "AC"}\n{"other": 1}\n', ["row 1 (1)", "no sequence"]),
-        ('{"sequence": "AC"}\n{"sequence": "A\n', ["row 1", "a JSON object a line"]),
-        ('[{"sequence": "AC"}]\n', ["row 0", "a JSON object a line"]),
+        ('{"sequence": "AC"}\n{"sequence": "A\n', ["row 1", "JSON"]),
+        ('[{"sequence": "AC"}]\n', ["row 0", "JSON"]),
         ('{"sequence": "AC"}\n{"sequence": 5}\n', ["row 1", "string to number"]),
-        ('{"sequence": 5}\n', ["'sequence' is int64"]),
-        ('{"id": 1.5, "sequence": "AC"}\n', ["'id' is double", "text or integers"]),
-        ('{"id": null, "sequence": "AC"}\n{"id": "b", "sequence": "AC"}\n', ["row 0", "no id in column 'id'"]),
-        (b'{"sequence": "AC"}\n{"sequence": "A\xff"}\n', ["not UTF-8", "line 2"]),
+        ('{"sequence": 5}\n', ["'sequence'", "int64"]),
+        ('{"id": 1.5, "sequence": "AC"}\n', ["'id'", "double"]),
+        ('{"id": null, "sequence": "AC"}\n{"id": "b", "sequence": "AC"}\n', ["row 0", "no id", "'id'"]),
+        (b'{"sequence": "AC"}\n{"sequence": "A\xff"}\n', ["UTF-8", "line 2"]),
     ],
     "in.txt": [
         ("\n \n", ["no sequences"]),
         ("AC GT\n", ["row 0 (0)", "' ' at position 2"]),
         ("AC\n\nACZ\n", ["row 1 (1)", "'Z' at position 2"]),
-        (b"AC\nA\xff\n", ["not UTF-8", "line 2"]),
+        (b"AC\nA\xff\n", ["UTF-8", "line 2"]),
     ],
     "in.gb": [
         ("\n\n", ["no records"]),
-        ("LOCUS       X 8 bp DNA linear BCT 01-JAN-2020\nORIGIN\n        1 acgtacgt\n//\n", ["none of its 1 records"]),
-        ("LOCUS       X 8 bp DNA linear BCT 01-JAN-2020\nORIGIN\n        1 acgt\n", ["record 1", "no whole GenBank"]),
+        (
+            "LOCUS       X 8 bp DNA linear BCT 01-JAN-2020\nORIGIN\n        1 acgtacgt\n//\n",
+            ["CDS", "--genbank_features record"],
+        ),
+        ("LOCUS       X 8 bp DNA linear BCT 01-JAN-2020\nORIGIN\n        1 acgt\n", ["record 1", "GenBank"]),
     ],
 }
 
@@ -141,12 +145,17 @@ def test_faults_of_fasta_are_found_at_the_borders_of_blocks_too(tmp_path, monkey
     monkeypatch.setattr("sequence_files.fasta.BLOCK_BYTES", block_bytes)
     monkeypatch.setattr("sequence_files.opening.BUFFER_BYTES", block_bytes)
     message = fault_of(write(tmp_path / "in.fa", content))
-    if "before the first" not in parts[-1]:  # of which only the block is shown
+    if "'ACGT'" not in parts and "'>'" not in parts:  # of which only the block is shown
         assert all(part in message for part in parts)
 
 
-@pytest.mark.parametrize("text", ["NA", "na", "NaN", "nan", "N/A", "n/a", "null", "NULL", "None", "none", "<NA>"])
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        *((".csv", text) for text in ("NA", "na", "NaN", "nan", "N/A", "n/a", "null", "NULL", "None", "none", "<NA>")),
+        *((suffix, "NA") for suffix in (".tsv", ".jsonl", ".parquet")),
+    ],
+)
 def test_a_sequence_that_a_table_says_is_missing_is_no_dna(tmp_path, suffix, text):
     path = tmp_path / f"in{suffix}"
     if suffix == ".parquet":
@@ -155,7 +164,7 @@ def test_a_sequence_that_a_table_says_is_missing_is_no_dna(tmp_path, suffix, tex
         write(path, f'{{"id": "a", "sequence": "AC"}}\n{{"id": "b", "sequence": "{text}"}}\n')
     else:
         write(path, f"id,sequence\na,AC\nb,{text}\n".replace(",", "," if suffix == ".csv" else "\t"))
-    assert fault_of(path) == f"{path}, row 1 (b): no sequence ({text}); remove the record or complete it."
+    assert f"{path}, row 1 (b)" in fault_of(path) and f"no sequence ({text})" in fault_of(path)
 
 
 def test_a_record_of_the_letters_na_is_dna_where_nothing_is_written_for_what_is_missing(tmp_path):
@@ -173,12 +182,12 @@ def broken_files(folder: Path):
         garbled = bytearray(data)
         garbled[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
         for name, content, told in (
-            ("truncated", data[: len(data) // 2], f"the {suffix} file ends too early; fetch it again"),
-            ("cut_in_the_head", data[:5], f"the {suffix} file ends too early"),
-            ("cut_at_the_end", data[:-3], f"the {suffix} file ends too early"),
-            ("garbled", bytes(garbled), f"the {suffix} file is corrupt"),
-            ("plain", text, f"the name ends in {suffix} but this is no"),
-            ("nothing", b"", "the file is empty"),
+            ("truncated", data[: len(data) // 2], f"{suffix} file ends"),
+            ("cut_in_the_head", data[:5], f"{suffix} file ends"),
+            ("cut_at_the_end", data[:-3], f"{suffix} file ends"),
+            ("garbled", bytes(garbled), f"{suffix} file is corrupt"),
+            ("plain", text, f"name ends in {suffix}"),
+            ("nothing", b"", "empty"),
         ):
             yield write(folder / f"{name}.fa{suffix}", content), told
 
@@ -189,23 +198,23 @@ def test_a_broken_compressed_file_says_so_and_how_far_it_can_be_read(tmp_path):
         assert str(path) in message and told in message
         if path.name in ("truncated.fa.gz", "cut_at_the_end.fa.gz", "truncated.fa.zst"):
             number = int(message.partition("record ")[2].split()[0])
-            assert 500 < number <= 2000 and f"record {number} (g{number - 1}), line " in message
+            assert 500 < number <= 2000 and f"record {number} (g{number - 1})" in message
 
 
 @pytest.mark.parametrize("name", ["in.fq.gz", "in.csv.gz", "in.jsonl.gz", "in.txt.gz", "in.gb.gz"])
 def test_a_truncated_file_of_any_format_is_no_shorter_file(tmp_path, name):
     rng = random.Random(0)
-    rows = ["".join(rng.choices("ACGT", k=60)) for _ in range(200_000)]
+    rows = ["".join(rng.choices("ACGT", k=60)) for _ in range(50_000)]
     text = {
         "in.fq.gz": lambda: "".join(f"@a\n{row}\n+\n{'I' * 60}\n" for row in rows),
         "in.csv.gz": lambda: "id,sequence\n" + "".join(f"a,{row}\n" for row in rows),
         "in.jsonl.gz": lambda: "".join(f'{{"id": "a", "sequence": "{row}"}}\n' for row in rows),
         "in.txt.gz": lambda: "\n".join(rows),
-        "in.gb.gz": lambda: f"LOCUS       X 12000000 bp DNA linear BCT 01-JAN-2020\nORIGIN\n{'1 '.join(rows)}\n//\n",
+        "in.gb.gz": lambda: f"LOCUS       X 3000000 bp DNA linear BCT 01-JAN-2020\nORIGIN\n{'1 '.join(rows)}\n//\n",
     }[name]()
     data = gzip.compress(text.encode(), 1)
     path = write(tmp_path / name, data[: len(data) - 1000])
-    assert "the .gz file ends too early" in fault_of(path)
+    assert str(path) in fault_of(path) and ".gz file ends" in fault_of(path)
 
 
 def test_a_corrupt_parquet_file_says_so(tmp_path):
@@ -213,11 +222,10 @@ def test_a_corrupt_parquet_file_says_so(tmp_path):
     data = (tmp_path / "whole.parquet").read_bytes()
     garbled = bytearray(data)
     garbled[5:60] = bytes(55)
-    assert "no whole Parquet file" in fault_of(write(tmp_path / "cut.parquet", data[:-20]))
-    assert "row 0 or after it: the Parquet file is corrupt" in fault_of(
-        write(tmp_path / "bad.parquet", bytes(garbled))
-    )
-    assert "decompress it" in fault_of(write(tmp_path / "in.parquet.gz", gzip.compress(data)))
+    assert "Parquet" in fault_of(write(tmp_path / "cut.parquet", data[:-20]))
+    message = fault_of(write(tmp_path / "bad.parquet", bytes(garbled)))
+    assert "bad.parquet, row 0" in message and "corrupt" in message
+    assert "in.parquet.gz" in fault_of(write(tmp_path / "in.parquet.gz", gzip.compress(data)))
     pq.write_table(pa.table({"sequence": ["AC", None]}), tmp_path / "null.parquet")
     assert "row 1 (1): no sequence" in fault_of(tmp_path / "null.parquet")
     pq.write_table(pa.table({"sequence": pa.array([], pa.string())}), tmp_path / "none.parquet")
@@ -228,14 +236,14 @@ def test_a_path_that_cannot_be_read_says_why(tmp_path, monkeypatch):
     assert "no such file" in fault_of(tmp_path / "missing.fa")
     assert "is a folder" in fault_of(tmp_path)
     assert ".fasta, .fna" in fault_of(write(tmp_path / "in.xyz", "AC")) and "--format" in fault_of(tmp_path / "in.xyz")
-    assert "it cannot be looked at (File name too long)" in fault_of(tmp_path / ("a" * 300 + ".fa"))
+    assert "File name too long" in fault_of(tmp_path / ("a" * 300 + ".fa"))
     path = write(tmp_path / "in.fa", ">a\nAC\n")
 
     def fail(name, *arguments, **options):
         raise OSError(5, "Input/output error", name)
 
     monkeypatch.setattr("sequence_files.opening.open", fail, raising=False)
-    assert f"{path}: it cannot be opened (Input/output error)" in fault_of(path)
+    assert str(path) in fault_of(path) and "Input/output error" in fault_of(path)
 
     def refuse(name, *arguments, **options):
         if name == str(path):
@@ -243,7 +251,7 @@ def test_a_path_that_cannot_be_read_says_why(tmp_path, monkeypatch):
         return builtins.open(name, *arguments, **options)
 
     monkeypatch.setattr("sequence_files.opening.open", refuse, raising=False)
-    assert f"{path}: it may not be read" in fault_of(path)
+    assert str(path) in fault_of(path) and "permission" in fault_of(path)
 
 
 def test_inputs_that_do_not_go_together_are_refused_before_any_is_read(tmp_path):
@@ -256,24 +264,27 @@ def test_inputs_that_do_not_go_together_are_refused_before_any_is_read(tmp_path)
             open_sequences(InputArguments(input=[str(path) for path in paths]))
         return str(caught.value)
 
-    assert told(fasta, tmp_path / "link.fa") == f"{tmp_path}/link.fa: it is given twice; name each input once."
-    assert f"{table}: it is csv and {fasta} is fasta" in told(fasta, table)
-    assert f"{wider}: its columns are id, sequence, n, but those of {table} are id, sequence" in told(table, wider)
+    assert f"{tmp_path}/link.fa" in told(fasta, tmp_path / "link.fa") and "twice" in told(fasta, fasta)
+    for part in (str(table), "csv", str(fasta), "fasta"):
+        assert part in told(fasta, table)
+    for part in (str(wider), "id, sequence, n", str(table)):
+        assert part in told(table, wider)
     for name, values in (("a.parquet", [1, 2]), ("b.parquet", ["x", "y"])):
         pq.write_table(pa.table({"sequence": ["AC", "GT"], "n": values}), tmp_path / name)
-    assert "b.parquet: column 'n' is string, but that of" in told(tmp_path / "a.parquet", tmp_path / "b.parquet")
+    for part in ("a.parquet", "b.parquet", "'n'", "string", "int64"):
+        assert part in told(tmp_path / "a.parquet", tmp_path / "b.parquet")
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({}, "either --input or --dataset_name"),
-        ({"input": ["a.fa"], "dataset_name": "user/data"}, "either --input or --dataset_name"),
-        ({"input": ["a.fa"], "format": "embl"}, "--format embl: give one of fasta, fastq"),
+        ({}, "--input.*--dataset_name"),
+        ({"input": ["a.fa"], "dataset_name": "user/data"}, "--input.*--dataset_name"),
+        ({"input": ["a.fa"], "format": "embl"}, "--format embl.*fasta, fastq"),
         ({"input": ["a.gb"], "genbank_features": "gene"}, "--genbank_features gene"),
-        ({"input": ["a.fa"], "dataset_split": "train"}, "need --dataset_name"),
-        ({"input": ["a.fa", "b.fa"], "bed": "c.bed"}, "--bed needs exactly one --input"),
-        ({"dataset_name": "user/data", "bed": "c.bed"}, "are of --input"),
+        ({"input": ["a.fa"], "dataset_split": "train"}, "--dataset_name"),
+        ({"input": ["a.fa", "b.fa"], "bed": "c.bed"}, "--bed.*--input"),
+        ({"dataset_name": "user/data", "bed": "c.bed"}, "--bed.*--input"),
     ],
 )
 def test_arguments_that_do_not_go_together_are_refused(arguments, told):
@@ -292,19 +303,20 @@ def test_a_disk_that_fails_while_a_file_is_read_is_said_so(tmp_path, monkeypatch
 
     monkeypatch.setattr("sequence_files.opening.open", lambda name, *_, **__: Failing(name), raising=False)
     message = fault_of(path)
-    assert message.startswith(f"{path}, record ") and "it cannot be read ([Errno 5] Input/output error)" in message
+    assert f"{path}, record " in message and "Input/output error" in message
 
 
 def test_a_row_of_csv_longer_than_a_block_is_refused_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr("sequence_files.tables.BLOCK_BYTES", 100)
     path = write(tmp_path / "in.csv", "id,sequence\n" + "a,AC\n" * 100 + f"b,{'AC' * 500}\n")
-    assert "a row is longer than 100 bytes" in fault_of(path) and "as FASTA" in fault_of(path)
+    assert str(path) in fault_of(path) and "100 bytes" in fault_of(path)
 
 
 def test_names_of_columns_are_checked(tmp_path):
     path = write(tmp_path / "in.csv", "id,sequence\na,AC\n")
-    assert "no column 'name', only id, sequence; name one as --id_column" in fault_of(path, id_column="name")
-    assert "cannot hold the ids and the sequences" in fault_of(path, id_column="sequence")
+    for part in ("'name'", "id, sequence", "--id_column"):
+        assert part in fault_of(path, id_column="name")
+    assert "'sequence'" in fault_of(path, id_column="sequence")
 
 
 @pytest.mark.parametrize("codon_start", ["0", "4", "x"])
@@ -314,16 +326,17 @@ def test_a_codon_start_that_is_none_is_refused(tmp_path, codon_start):
     )
     head = f"LOCUS       CHR 8 bp DNA linear BCT 01-JAN-2020\nVERSION     CHR\n{features}"
     path = write(tmp_path / "in.gb", f"{head}ORIGIN\n        1 acgtacgt\n//\n")
-    assert f"the codon_start of its CDS CHR.1 is '{codon_start}', not 1, 2 or 3" in fault_of(path)
+    for part in ("record 1 (CHR)", "codon_start", "CDS CHR.1", f"'{codon_start}'"):
+        assert part in fault_of(path)
 
 
-@pytest.mark.parametrize(("features", "told"), [("join(3..6,OTHER.1:1..4)", "its CDS CHR.1 cannot be cut out")])
-def test_a_cds_of_parts_in_other_records_cannot_be_cut_out(tmp_path, features, told):
+def test_a_cds_of_parts_in_other_records_cannot_be_cut_out(tmp_path):
     head = (
         "LOCUS       CHR 8 bp DNA linear BCT 01-JAN-2020\nVERSION     CHR\nFEATURES             Location/Qualifiers\n"
     )
-    path = write(tmp_path / "in.gb", f"{head}     CDS             {features}\nORIGIN\n        1 acgtacgt\n//\n")
-    assert told in fault_of(path)
+    features = "     CDS             join(3..6,OTHER.1:1..4)"
+    path = write(tmp_path / "in.gb", f"{head}{features}\nORIGIN\n        1 acgtacgt\n//\n")
+    assert "record 1 (CHR)" in fault_of(path) and "CDS CHR.1" in fault_of(path)
 
 
 def test_a_genbank_record_without_letters_is_refused(tmp_path):
@@ -331,8 +344,9 @@ def test_a_genbank_record_without_letters_is_refused(tmp_path):
         "LOCUS       CHR 8 bp DNA linear BCT 01-JAN-2020\nVERSION     CHR\nFEATURES             Location/Qualifiers\n"
     )
     path = write(tmp_path / "in.gb", f"{head}     CDS             1..3\nCONTIG      join(AB1.1:1..8)\n//\n")
-    assert "record 1 (CHR): it comes without its sequence" in fault_of(path)
-    assert "record 1 (CHR): it comes without its sequence" in fault_of(path, genbank_features="record")
+    for features in ("cds", "record"):
+        message = fault_of(path, genbank_features=features)
+        assert "record 1 (CHR)" in message and "sequence" in message
 
 
 def slow_verdict(sequences: list[str | None]) -> int | None:
@@ -366,9 +380,9 @@ def test_the_vectorised_check_finds_what_one_letter_by_letter_finds():
     assert verdicts == {None, 0, 1, 2, 3, 4}
 
 
-@pytest.mark.parametrize("package, name", [("Bio", "in.gb"), ("pyfaidx", "in.fa")])
+@pytest.mark.parametrize(("package", "name"), [("Bio", "in.gb"), ("pyfaidx", "in.fa")])
 def test_a_package_that_is_not_there_is_named_with_how_to_install_it(tmp_path, monkeypatch, package, name):
-    monkeypatch.setitem(__import__("sys").modules, package, None)
+    monkeypatch.setitem(sys.modules, package, None)
     path = write(tmp_path / name, ">a\nAC\n")
     arguments = {"bed": str(write(tmp_path / "in.bed", "a\t0\t1\n"))} if name == "in.fa" else {}
-    assert "pip install -r requirements-extra.txt" in fault_of(path, **arguments)
+    assert "requirements-extra.txt" in fault_of(path, **arguments)

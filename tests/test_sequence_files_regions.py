@@ -94,30 +94,30 @@ def test_the_other_strand_is_that_of_the_models_encoding():
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("chr2\t0\t61", "chr2:0-61 goes beyond its chromosome, which has 60 nt"),
-        ("chr9\t0\t6", "there is no chromosome 'chr9' in"),
-        ("chr2\t6\t6", "chr2:6-6 begins where it ends"),
-        ("chr2\t9\t6", "chr2:9-6 begins where it ends"),
-        ("chr2\t-1\t6", "two numbers"),
-        ("chr2\tx\t6", "two numbers"),
-        ("chr2\t1.0\t6", "two numbers"),
-        ("chr2\t1", "two numbers"),
-        ("chr2\t1\t6\tname\t0\tx", "its strand is 'x', not one of + - ."),
+        ("chr2\t0\t61", "60 nt"),
+        ("chr9\t0\t6", "'chr9'"),
+        ("chr2\t6\t6", "chr2:6-6"),
+        ("chr2\t9\t6", "chr2:9-6"),
+        ("chr2\t-1\t6", "numbers"),
+        ("chr2\tx\t6", "numbers"),
+        ("chr2\t1.0\t6", "numbers"),
+        ("chr2\t1", "numbers"),
+        ("chr2\t1\t6\tname\t0\tx", "strand is 'x'"),
     ],
 )
 def test_a_region_that_cannot_be_cut_out_is_named_by_its_line(tmp_path, genome, line, told):
     bed = write_bed(tmp_path, f"# comment\nchr1\t0\t5\n{line}\n")
     with pytest.raises(SequenceFileError) as caught:
         rows_of(genome, bed)
-    assert f"{bed}, line 3: " in str(caught.value) and told in str(caught.value)
+    assert f"{bed}, line 3" in str(caught.value) and told in str(caught.value)
 
 
 def test_a_bed_file_without_regions_or_that_is_truncated_is_refused(tmp_path, genome):
-    with pytest.raises(SequenceFileError, match="in.bed: it holds no regions"):
+    with pytest.raises(SequenceFileError, match="in.bed: .*no regions"):
         rows_of(genome, write_bed(tmp_path, "# nothing\n"))
     bed = write_bed(tmp_path, "chr1\t0\t5\n" * 9, "in.bed.gz")
     bed.write_bytes(bed.read_bytes()[:-4])
-    with pytest.raises(SequenceFileError, match="in.bed.gz: the .gz file ends too early"):
+    with pytest.raises(SequenceFileError, match="in.bed.gz: .*ends"):
         rows_of(genome, bed)
 
 
@@ -125,7 +125,7 @@ def test_a_genome_that_is_truncated_is_named_and_not_the_bed_file(tmp_path, geno
     bed = write_bed(tmp_path, "chr1\t0\t5\n")
     if genome.suffix == ".gz":
         genome.write_bytes(genome.read_bytes()[:-200])
-        with pytest.raises(SequenceFileError, match="genome.fa.gz: the .gz file ends too early"):
+        with pytest.raises(SequenceFileError, match="genome.fa.gz: .*ends"):
             rows_of(genome, bed)
 
 
@@ -158,9 +158,9 @@ def test_an_index_whose_writing_is_cut_off_is_not_left_behind(tmp_path, genome, 
     def full(self, data):
         raise OSError(28, "No space left on device")
 
+    bed = write_bed(tmp_path, "chr2\t3\t9\n")
     monkeypatch.setattr(Path, "write_bytes", full)
-    rows = rows_of(genome, tmp_path / "in.bed") if (tmp_path / "in.bed").open("w").write("chr2\t3\t9\n") else None
-    assert rows == [expected_row("chr2", 3, 9)]
+    assert rows_of(genome, bed) == [expected_row("chr2", 3, 9)]
     assert os.listdir(genome.parent) == [genome.name]
 
 
@@ -176,7 +176,7 @@ def test_an_index_whose_writing_is_cut_off_is_not_left_behind(tmp_path, genome, 
 )
 def test_a_genome_that_cannot_be_indexed_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(SequenceFileError, match="cannot be indexed") as caught:
+    with pytest.raises(SequenceFileError, match="index") as caught:
         rows_of(tmp_path / name, write_bed(tmp_path, "a\t0\t3\n"))
     assert str(tmp_path / name) in str(caught.value)
     assert sorted(os.listdir(tmp_path)) == sorted([name, "in.bed"])
@@ -191,12 +191,12 @@ def test_a_genome_whose_last_line_is_longer_is_refused_for_other_letters_would_b
     else:
         with BgzfWriter(path) as file:
             file.write(text)
-    with pytest.raises(SequenceFileError, match=f"genome{suffix}, line 3: it is longer than those before it"):
+    with pytest.raises(SequenceFileError, match=f"genome{suffix}, line 3"):
         rows_of(path, write_bed(tmp_path, "a\t30\t44\n"))
 
 
 def test_a_genome_that_is_a_pipe_is_refused(tmp_path):
-    with pytest.raises(SequenceFileError, match="standard input: regions cannot be cut out of a pipe"):
+    with pytest.raises(SequenceFileError, match="standard input.*pipe"):
         rows_of("-", write_bed(tmp_path, "a\t0\t3\n"))
 
 
@@ -204,7 +204,7 @@ def test_an_index_of_another_file_is_found_out(tmp_path):
     path = tmp_path / "genome.fa"
     path.write_text(">a\nACGT\n")
     (tmp_path / "genome.fa.fai").write_text("a\t5000\t3\t60\t61\n")
-    with pytest.raises(SequenceFileError, match="line 1: a:0-4000 has 4 nt in .* its index is of another file"):
+    with pytest.raises(SequenceFileError, match="line 1.*a:0-4000.* 4 nt.*index"):
         rows_of(path, write_bed(tmp_path, "a\t0\t4000\n"))
 
 
@@ -220,5 +220,5 @@ def test_a_bgzip_genome_that_is_corrupt_where_a_region_is_says_so(tmp_path):
     data[len(data) - 3000 : len(data) - 2000] = bytes(1000)
     path.write_bytes(data)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    with pytest.raises(SequenceFileError, match="genome.fa.gz: a:599000-599009 cannot be read"):
+    with pytest.raises(SequenceFileError, match="genome.fa.gz.*a:599000-599009"):
         rows_of(path, bed)
