@@ -5,7 +5,6 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,19 +14,15 @@ from peft import LoraConfig, get_peft_model
 from hub_code import (
     DNAClassificationPipeline,
     DNAEmbeddingPipeline,
-    NucleotideTransformerConfig,
     NucleotideTransformerForMaskedLM,
     NucleotideTransformerForSequenceClassification,
-    NucleotideTransformerModel,
 )
 from hub_code.backends_nucleotide_transformer import BACKENDS, BATCH_TOKENS, make_backend
-from hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
 from tests import forked
+from tests.tiny_models import V1, random_model, tokenizer_of
 
 LAYERS = 2
-V1 = {"position_embedding_type": "absolute", "max_position_embeddings": 1002, "vocab_size": 4105}
 CLS, PAD = 3, 1
-REPOSITORY = Path(__file__).parent.parent
 
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch.compile needs a C++ compiler"
@@ -36,14 +31,8 @@ needs_compiler = pytest.mark.skipif(
 compiled = pytest.param("compile", marks=[pytest.mark.slow, needs_compiler])
 
 
-def make_model(cls=NucleotideTransformerModel, **kwargs):
-    torch.manual_seed(0)
-    shape = {"hidden_size": 32, "num_hidden_layers": LAYERS, "num_attention_heads": 4, "intermediate_size": 48}
-    model = cls(NucleotideTransformerConfig(**(shape | kwargs))).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    return model
+def make_model(*arguments, **fields):
+    return random_model(*arguments, **({"num_hidden_layers": LAYERS} | fields))
 
 
 @cache
@@ -186,7 +175,7 @@ import faulthandler, gc, os, signal, torch
 from tests.test_backends import make_backend, make_model
 
 faulthandler.enable()
-backends = [make_backend("openvino", make_model()) for _ in range(3)]
+backends = [make_backend("openvino", make_model(num_hidden_layers=1)) for _ in range(3)]
 for i in range(3):
     backends[i](torch.full((1, 2), 7), None, -1)
 while backends:
@@ -195,7 +184,7 @@ while backends:
 signal.signal(signal.SIGTERM, lambda *_: print("handled"))
 os.kill(os.getpid(), signal.SIGTERM)
 """
-    result = forked.run(["-c", code], REPOSITORY, environment)
+    result = forked.run(["-c", code], forked.REPOSITORY, environment)
     assert (result.returncode, result.stdout) == (0, "handled\n"), result.stderr
     assert "loss" not in result.stderr  # of which transformers may warn when a model is traced
 
@@ -205,9 +194,7 @@ os.kill(os.getpid(), signal.SIGTERM)
 
 def pipeline_of(cls=DNAEmbeddingPipeline, model=None, **kwargs):
     model = make_model() if model is None else model
-    vocabulary = nt_vocabulary() if model.config.vocab_size == 4107 else nt_vocabulary(SPECIAL_TOKENS_V1)
-    tokenizer = build_tokenizer(vocabulary, model.config.max_tokens)
-    return cls(model=model, tokenizer=tokenizer, device="cpu", **kwargs)
+    return cls(model=model, tokenizer=tokenizer_of(model), device="cpu", **kwargs)
 
 
 SEQUENCES = ["ATGGTAGCTACATCATCTNNA", "G", "acguac" * 30, "TTTTTTA" * 9, "ACGTAC" * 3, "N" * 30]

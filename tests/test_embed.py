@@ -25,31 +25,19 @@ import embed
 from embedding import blocks
 from embedding.outputs import read_made_by
 from embedding.shards_folder import ShardsFolder
-from hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
-from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
+from hub_code import DNAEmbeddingPipeline, NucleotideTransformerForMaskedLM
 from sequence_files import SequenceReader, batching
 from tests import forked
+from tests.tiny_models import write_checkpoint
 
-REPOSITORY = Path(__file__).parent.parent
 HIDDEN = 16
 SMALL_BLOCK = 10  # records; of 48
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """A small model whose parameters are all random."""
     folder = tmp_path_factory.mktemp("model") / "checkpoint"
-    torch.manual_seed(0)
-    config = NucleotideTransformerConfig(
-        hidden_size=HIDDEN, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24
-    )
-    model = NucleotideTransformerForMaskedLM(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    model.save_pretrained(folder)
-    build_tokenizer(nt_vocabulary(), config.max_tokens).save_pretrained(folder)
-    return folder
+    return write_checkpoint(folder, NucleotideTransformerForMaskedLM, hidden_size=HIDDEN, num_hidden_layers=2)
 
 
 @pytest.fixture(scope="module")
@@ -891,7 +879,7 @@ def start(checkpoint, environment, stream):
 
     def call(output: Path, *options) -> forked.Forked:
         command = ["embed.py", "--model", checkpoint, "--input", "-", "--output", output, *options]
-        process = forked.Forked(command, REPOSITORY, environment, stdin=True)
+        process = forked.Forked(command, forked.REPOSITORY, environment, stdin=True)
         processes.append(process)
         process.stdin.write(stream)
         process.stdin.flush()

@@ -17,11 +17,9 @@ from embedding import processes
 from embedding.arguments import parse_arguments
 from embedding.processes import Processes, join_processes
 from embedding.run import check
-from hub_code import NucleotideTransformerConfig, NucleotideTransformerModel
-from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
 from tests import forked
+from tests.tiny_models import write_checkpoint
 
-REPOSITORY = Path(__file__).parent.parent
 BLOCK = 8192
 NUM_BLOCKS = 6
 NUM_RECORDS = (NUM_BLOCKS - 1) * BLOCK + 100
@@ -33,14 +31,7 @@ TWO_BY_ACCELERATE = [
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "checkpoint"
-    torch.manual_seed(0)
-    config = NucleotideTransformerConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24
-    )
-    NucleotideTransformerModel(config).save_pretrained(folder)
-    build_tokenizer(nt_vocabulary(), config.max_tokens).save_pretrained(folder)
-    return folder
+    return write_checkpoint(tmp_path_factory.mktemp("model") / "checkpoint", hidden_size=16, num_hidden_layers=2)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +68,7 @@ def start_two(command, environment):
     started = []
 
     def call(*arguments) -> list[forked.Forked]:
-        started.extend(forked.start_together(command(*arguments), REPOSITORY, environment, 2))
+        started.extend(forked.start_together(command(*arguments), forked.REPOSITORY, environment, 2))
         return started
 
     yield call
@@ -89,7 +80,7 @@ def start_two(command, environment):
 def one(tmp_path_factory, command, environment, fasta):
     """What one process makes of all reads."""
     output = tmp_path_factory.mktemp("one") / "reads.parquet"
-    result = forked.run(command(fasta, output), REPOSITORY, environment)
+    result = forked.run(command(fasta, output), forked.REPOSITORY, environment)
     assert result.returncode == 0, result.stderr
     assert "1 process" in result.stdout
     return pq.read_table(output)
@@ -116,7 +107,8 @@ def test_two_processes_launched_by_accelerate_make_what_one_makes_in_the_order_o
     tmp_path, command, environment, fasta, one
 ):
     launched = [sys.executable, *TWO_BY_ACCELERATE, *command(fasta, tmp_path / "reads.parquet")]
-    result = subprocess.run(launched, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
+    options = {"cwd": forked.REPOSITORY, "env": environment, "timeout": 300}
+    result = subprocess.run(launched, capture_output=True, text=True, **options)
 
     assert result.returncode == 0, result.stderr
     out = result.stdout
@@ -138,7 +130,7 @@ def test_when_one_of_two_is_killed_the_other_ends_and_one_process_does_what_is_m
     shards = shards_of(output)
     assert 1 <= len(shards) < NUM_BLOCKS and not output.exists()
 
-    again = forked.run(command(fasta, output), REPOSITORY, environment)
+    again = forked.run(command(fasta, output), forked.REPOSITORY, environment)
 
     assert again.returncode == 0, again.stderr
     assert f"{len(shards)} of {NUM_BLOCKS} blocks" in again.stdout and "1 process" in again.stdout
@@ -149,7 +141,7 @@ def test_the_bad_record_of_one_process_is_told_once_and_ends_both(tmp_path, comm
     long = [*sequences[: BLOCK + 5], "ACGT" * 100, *sequences[BLOCK + 5 :]]
     fasta = write_fasta(tmp_path / "reads.fa", long)
     arguments = command(fasta, tmp_path / "reads.parquet", "--max_length", 20, "--long", "error")
-    result = forked.run_together(arguments, REPOSITORY, environment, 2)
+    result = forked.run_together(arguments, forked.REPOSITORY, environment, 2)
 
     assert result.returncode != 0
     (sentence,) = sentences(result.stderr)
@@ -160,7 +152,7 @@ def test_the_bad_record_of_one_process_is_told_once_and_ends_both(tmp_path, comm
 def test_arguments_that_contradict_each_other_are_told_by_the_first_process_alone(
     tmp_path, command, environment, fasta
 ):
-    result = forked.run_together(command(fasta, tmp_path / "reads.xlsx"), REPOSITORY, environment, 2)
+    result = forked.run_together(command(fasta, tmp_path / "reads.xlsx"), forked.REPOSITORY, environment, 2)
 
     assert result.returncode == 2
     (sentence,) = sentences(result.stderr)

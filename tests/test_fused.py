@@ -8,29 +8,16 @@ import torch
 from peft import LNTuningConfig, LoraConfig, get_peft_model
 from torch import nn
 
-from hub_code import NucleotideTransformerConfig, NucleotideTransformerModel
 from hub_code.backends_nucleotide_transformer import FusedBackend
 from hub_code.fused_nucleotide_transformer import SHORT_TOKENS, FusedEncoder, can_fuse, weights_version
+from tests.tiny_models import LAYERS, V1, random_model
 
-LAYERS = 3
-V1 = {"position_embedding_type": "absolute", "max_position_embeddings": 1002, "vocab_size": 4105}
 CLS, PAD, N = 3, 1, 4106
-
-
-def make_model(seed: int = 0, **kwargs) -> NucleotideTransformerModel:
-    """A small model whose parameters are all random, and large enough for the attention to choose."""
-    torch.manual_seed(seed)
-    shape = {"hidden_size": 32, "num_hidden_layers": LAYERS, "num_attention_heads": 4, "intermediate_size": 48}
-    model = NucleotideTransformerModel(NucleotideTransformerConfig(**(shape | kwargs))).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    return model
 
 
 @pytest.fixture
 def model():
-    return make_model()
+    return random_model()
 
 
 def random_batch(*lengths: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,7 +94,7 @@ def test_these_weights_let_the_attention_matter(model):
 )
 @pytest.mark.parametrize("lengths", [(12, 5), (40, 30)])
 def test_every_shape_of_a_model_is_computed_as_by_itself(shape, lengths):
-    model = make_model(**shape)
+    model = random_model(**shape)
     ids, mask = random_batch(*lengths)
     ids[ids == PAD] = model.config.pad_token_id
     assert_same(FusedEncoder(model)(ids, mask, len(model.encoder.layer)), states_of(model, ids, mask), mask)
@@ -232,8 +219,8 @@ CHANGES = {
     "a step of training": train_a_step,
     "new data": give_new_data,
     "a new parameter": replace_a_parameter,
-    "loaded": lambda model: model.load_state_dict(make_model(seed=1).state_dict()),
-    "loaded and assigned": lambda model: model.load_state_dict(make_model(seed=1).state_dict(), assign=True),
+    "loaded": lambda model: model.load_state_dict(random_model(seed=1).state_dict()),
+    "loaded and assigned": lambda model: model.load_state_dict(random_model(seed=1).state_dict(), assign=True),
 }
 
 
@@ -255,7 +242,7 @@ def test_weights_that_have_changed_are_noticed(model, change):
 
 def test_a_new_weight_at_the_address_of_an_old_one_is_noticed():
     # Tensors as large as these are given back to the system at once, and the next one often gets their address.
-    model = make_model(hidden_size=512, num_hidden_layers=1)
+    model = random_model(hidden_size=512, num_hidden_layers=1)
     query = model.encoder.layer[0].attention.self.query
     backend = FusedBackend(model)
     for _ in range(5):
@@ -268,7 +255,7 @@ def test_a_new_weight_at_the_address_of_an_old_one_is_noticed():
 
 def test_an_encoder_made_of_inference_tensors_runs(model):
     with torch.inference_mode():
-        clone = make_model(seed=0)
+        clone = random_model(seed=0)
         ids, mask = random_batch(12, 30)
         assert all(parameter.is_inference() for parameter in clone.parameters())
         assert_same(FusedBackend(clone)(ids, mask, -1), states_of(model, ids, mask), mask)
@@ -329,7 +316,7 @@ def test_a_model_that_is_another_is_not_fused(model, change):
     ids=["v1", "token_dropout", "emb_layer_norm_before", "add_bias_fnn", "is_decoder"],
 )
 def test_another_architecture_is_not_fused(kwargs):
-    assert not can_fuse(make_model(**kwargs))
+    assert not can_fuse(random_model(**kwargs))
 
 
 def test_a_quantized_linear_is_not_fused(model):

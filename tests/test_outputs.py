@@ -30,7 +30,6 @@ from embedding.shards import shard_schema, write_shard
 from tests import forked
 from tests.made_embeddings import embeddings_of
 
-REPOSITORY = Path(__file__).parent.parent
 HIDDEN = 8
 MADE_BY = {
     "model": "user/répo",
@@ -590,7 +589,7 @@ def test_a_process_that_is_stopped_while_writing_leaves_the_old_output_and_no_ot
     write_output(write_shards(tmp_path / "old").paths, output, MADE_BY)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     made = write_shards(tmp_path / "out.shards")
-    process = forked.Forked(["-c", STOP_AFTER_THE_FIRST_ROWS, output, *made.paths], REPOSITORY, environment)
+    process = forked.Forked(["-c", STOP_AFTER_THE_FIRST_ROWS, output, *made.paths], forked.REPOSITORY, environment)
     try:
         process.wait_until(lambda: process.stdout == "written\n")
         scratch = list((tmp_path / "out.shards").glob(f".*.part/out{suffix}"))
@@ -707,7 +706,7 @@ def test_the_other_formats_need_no_package_beyond_requirements_txt(tmp_path, env
         "assert read_made_by(output) == {'a': 1}"
     )
 
-    done = forked.run(["-c", code, tmp_path / f"out{suffix}", *made.paths], REPOSITORY, environment)
+    done = forked.run(["-c", code, tmp_path / f"out{suffix}", *made.paths], forked.REPOSITORY, environment)
 
     assert done.returncode == 0, done.stderr
 

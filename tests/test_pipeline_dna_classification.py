@@ -12,40 +12,22 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from hub_code import (
     DNAClassificationPipeline,
     DNAEmbeddingPipeline,
-    NucleotideTransformerConfig,
     NucleotideTransformerForMaskedLM,
     NucleotideTransformerForSequenceClassification,
     NucleotideTransformerForTokenClassification,
     NucleotideTransformerModel,
 )
-from hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
+from tests.tiny_models import V1, random_model, tokenizer_of, write_checkpoint
 
 LABELS = {0: "Homo sapiens", 1: "Mus musculus", 2: "Escherichia coli"}
-V1 = {"position_embedding_type": "absolute", "max_position_embeddings": 1002, "vocab_size": 4105}
 SEQUENCES = ["ATGGTAGCTACATCATCTNNA", "G", "acguac" * 30, "TTTTTTA" * 9, "ATG RYK"]
 
 
 @pytest.fixture(scope="module", params=[{}, V1], ids=["v2", "v1"])
 def folder(request, tmp_path_factory):
+    labels = {"id2label": LABELS, "label2id": {name: i for i, name in LABELS.items()}}
     folder = tmp_path_factory.mktemp("classifier")
-    torch.manual_seed(0)
-    config = NucleotideTransformerConfig(
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=48,
-        id2label=LABELS,
-        label2id={name: i for i, name in LABELS.items()},
-        **request.param,
-    )
-    model = NucleotideTransformerForSequenceClassification(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    model.save_pretrained(folder)
-    vocabulary = nt_vocabulary(SPECIAL_TOKENS_V1) if request.param else nt_vocabulary()
-    build_tokenizer(vocabulary, config.max_tokens).save_pretrained(folder)
-    return folder
+    return write_checkpoint(folder, NucleotideTransformerForSequenceClassification, **labels, **request.param)
 
 
 def load(folder, **kwargs) -> DNAClassificationPipeline:
@@ -181,16 +163,8 @@ def pipe_of():
     """A function that makes the pipeline of another head."""
 
     def make(**head) -> DNAClassificationPipeline:
-        torch.manual_seed(0)
-        config = NucleotideTransformerConfig(
-            hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48, **head
-        )
-        model = NucleotideTransformerForSequenceClassification(config).eval()
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(torch.randn_like(parameter) * 0.3)
-        tokenizer = build_tokenizer(nt_vocabulary(), config.max_tokens)
-        return DNAClassificationPipeline(model=model, tokenizer=tokenizer, device="cpu")
+        model = random_model(NucleotideTransformerForSequenceClassification, num_hidden_layers=1, **head)
+        return DNAClassificationPipeline(model=model, tokenizer=tokenizer_of(model), device="cpu")
 
     return make
 

@@ -21,43 +21,24 @@ from transformers.utils import logging as logging_of_transformers
 
 from hub_code import (
     DNAEmbeddingPipeline,
-    NucleotideTransformerConfig,
     NucleotideTransformerForMaskedLM,
     NucleotideTransformerModel,
     pipeline_dna_embedding,
 )
 from hub_code.batching_nucleotide_transformer import SequenceError
-from hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
+from tests.tiny_models import LAYERS, V1, write_checkpoint
 
 POOLINGS = ("mean", "mean_without_cls", "cls", "max", "none")
-LAYERS = 3
-V1 = {"position_embedding_type": "absolute", "max_position_embeddings": 1002, "vocab_size": 4105}
-
-
-def write_checkpoint(folder, **kwargs):
-    """A small model whose parameters are all random, and its tokenizer."""
-    torch.manual_seed(0)
-    config = NucleotideTransformerConfig(
-        hidden_size=32, num_hidden_layers=LAYERS, num_attention_heads=4, intermediate_size=48, **kwargs
-    )
-    model = NucleotideTransformerForMaskedLM(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    model.save_pretrained(folder)
-    vocabulary = nt_vocabulary() if config.vocab_size == 4107 else nt_vocabulary(SPECIAL_TOKENS_V1)
-    build_tokenizer(vocabulary, config.max_tokens).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def v2_folder(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("v2"))
+    return write_checkpoint(tmp_path_factory.mktemp("v2"), NucleotideTransformerForMaskedLM)
 
 
 @pytest.fixture(scope="module")
 def v1_folder(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("v1"), **V1)
+    return write_checkpoint(tmp_path_factory.mktemp("v1"), NucleotideTransformerForMaskedLM, **V1)
 
 
 @pytest.fixture(params=["v2", "v1"])

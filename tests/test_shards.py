@@ -3,7 +3,6 @@
 import json
 import resource
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +17,6 @@ from hub_code.pipeline_dna_embedding import Embeddings
 from tests import forked
 from tests.made_embeddings import embeddings_of
 
-REPOSITORY = Path(__file__).parent.parent
 HIDDEN = 8
 FACTS = {"block": 3, "digest": "ab12", "num_replaced": 7, "name": "ï"}
 SOURCE = pa.schema([("id", pa.string()), ("score", pa.float64())])
@@ -250,7 +248,7 @@ for number in range(10**6):
 
 def test_a_process_that_is_killed_leaves_shards_that_are_whole(tmp_path, environment):
     for _ in range(3):
-        process = forked.Forked(["-c", WRITE_FOR_EVER, tmp_path], REPOSITORY, environment)
+        process = forked.Forked(["-c", WRITE_FOR_EVER, tmp_path], forked.REPOSITORY, environment)
         try:
             process.wait_until(lambda: list(tmp_path.glob(".*.part")) and (tmp_path / "block-2.parquet").exists())
         finally:
