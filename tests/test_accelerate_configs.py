@@ -10,6 +10,7 @@ so the test makes up for these lines of accelerate.
 
 import os
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ from hub_code import (
     NucleotideTransformerForSequenceClassification,
     NucleotideTransformerForTokenClassification,
 )
+from tests import forked
 from training.arguments import parse_arguments
 
 REPOSITORY = Path(__file__).parent.parent
@@ -192,22 +194,35 @@ def test_deepspeed_is_told_the_stage_and_the_rest_is_left_to_the_trainer(environ
     assert {config[name] for name in (*of_trainer, "gradient_clipping")} == {"auto"}
 
 
+def by_accelerate(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess:
+    """Two new interpreters that accelerate launch starts by fsdp2.yaml, as a user does."""
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/fsdp2.yaml"]
+    return forked.run([*launcher, *FREE_PORT, "--num_processes", "2", *command], REPOSITORY, environment)
+
+
+def by_its_environment(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess:
+    """Two forked processes with the variables in which accelerate launch passes on what fsdp2.yaml says."""
+    prepared = prepare_multi_gpu_env(launched("fsdp2", *FREE_PORT, "--num_processes", "2"))
+    return forked.run_together(command, REPOSITORY, environment | prepared, 2)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("tuning", ["full", "lora"])
-def test_two_processes_that_share_the_weights_out_end_with_those_of_one(
-    tmp_path, launch, toy_dataset, mlm_run, tuning
+@pytest.mark.parametrize(("tuning", "run_two"), [("full", by_accelerate), ("lora", by_its_environment)])
+def test_two_processes_that_shard_the_weights_end_with_those_of_one(
+    tmp_path, launch, environment, toy_dataset, mlm_run, tuning, run_two
 ):
-    (tmp_path / "fsdp_on_the_cpu.py").write_text(FSDP_ON_THE_CPU)
-    fsdp2 = ("-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/fsdp2.yaml", *FREE_PORT)
-    launchers = {1: (), 2: (*fsdp2, "--num_processes", "2", str(tmp_path / "fsdp_on_the_cpu.py"))}
-    for num_processes, launcher in launchers.items():
-        result = launch(
+    def arguments(num_processes: int) -> list[str]:
+        words = [
             *("--dataset_name", toy_dataset, "--output_dir", tmp_path / str(num_processes), "--tuning", tuning),
             *("--model_name_or_path", mlm_run / "checkpoint", "--learning_rate", "1e-3", "--max_steps", 3),
             *("--per_device_train_batch_size", 16 // num_processes, "--save_steps", 2, "--use_cpu"),
             *("--report_to", "none", "--disable_tqdm", "true"),
-            launcher=launcher,
-        )
+        ]
+        return [str(word) for word in words]
+
+    script = tmp_path / "fsdp_on_the_cpu.py"
+    script.write_text(FSDP_ON_THE_CPU)
+    for result in (launch(*arguments(1)), run_two([str(script), "train.py", *arguments(2)], environment)):
         assert result.returncode == 0, result.stderr
 
     assert list((tmp_path / "2").glob("checkpoint-*/pytorch_model_fsdp.bin"))  # it was FSDP
