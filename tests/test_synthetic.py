@@ -193,9 +193,10 @@ def test_the_posterior_is_that_of_the_slow_reference_for_first_inner_and_last_wi
     usages = [codon_usage()[name] for name in ("Homo sapiens", "Escherichia coli", "Saccharomyces cerevisiae")]
     windows = []
     for index, usage in enumerate(usages):
-        genes = synthetic_genes(usage, 50, 30, np.random.default_rng(index))
-        whole = [cds for cds in genes if len(cds.sequence) % 30 == 0][:1]
-        windows += [cds.sequence[start : start + 30] for cds in whole for start in (0, 30, len(cds.sequence) - 30)]
+        genes = synthetic_genes(usage, 50, 12, np.random.default_rng(index))
+        whole = [cds for cds in genes if len(cds.sequence) % 12 == 0][:1]
+        windows += [cds.sequence[start : start + 12] for cds in whole for start in (0, 12, len(cds.sequence) - 12)]
+    assert len(windows) == 9
     assert any(window[-3:] in STOPS for window in windows)
     expected = [slow_posterior(window, usages) for window in windows]
     assert bayes_optimal_posteriors(windows, usages) == pytest.approx(np.array(expected), abs=1e-12)
@@ -230,5 +231,5 @@ def test_its_accuracy_is_what_its_posteriors_promise_and_any_other_rule_does_wor
 
 
 def test_a_window_that_no_species_can_have_is_an_error():
-    with pytest.raises(ValueError, match=r"window 1 \(GCTTAAGCT\) cannot come from any"):
+    with pytest.raises(ValueError, match=r"window 1 \(GCTTAAGCT\)"):
         bayes_optimal_posteriors(["GCTGCTGCT", "GCTTAAGCT"], list(codon_usage().values()))
