@@ -31,6 +31,7 @@ SCORES = {
 }
 RESULTS = {
     "task": "classification",
+    "measured": True,
     "problem": "single_label_classification",
     "licence": {"license": "cc-by-nc-sa-4.0"},
     "validation": SCORES | {"accuracy": 0.7},
