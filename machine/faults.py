@@ -8,4 +8,4 @@ LONGEST_SHOWN = 200
 
 def first_line(error: Exception) -> str:
     """What an error says, of which torch adds a page, to stand within a sentence."""
-    return str(error).strip().splitlines()[0][:LONGEST_SHOWN]
+    return str(error).strip().partition("\n")[0][:LONGEST_SHOWN]

@@ -42,8 +42,7 @@ def render_report(results: dict[str, Any], folder: Path) -> str:
         ends = " to ".join(map(_number, intervals.get(name, ())))
         table.append((f"  {NAMES.get(name, name.replace('_', ' '))}", _number(measured[name]), ends))
     if results["validation"].get("constant"):
-        told = f"now {training['learning_rate']:g}"
-        table.append((f"  warning: the outputs do not depend on the input; lower --learning_rate ({told})", "", ""))
+        table.append(("  warning: the outputs do not depend on the input; lower --learning_rate", "", ""))
     missing = [name for name, value in (measured.get("recall_per_label") or {}).items() if value is None]
     if missing:
         table.append((f"  no rows of: {', '.join(missing)}", "", ""))

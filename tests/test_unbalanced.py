@@ -1,0 +1,108 @@
+"""Rare classes, rare sites, labels of little spread -> a training that ends, measured by what suits them."""
+
+import json
+import random
+
+import pytest
+
+from tests.runs import metrics
+
+QUICK = ("--from_scratch", "tiny", "--report_to", "none", "--num_train_epochs", "3", "--baselines", "false")
+
+
+def window(rng: random.Random, num_nt: int = 60, gc: float = 0.5) -> str:
+    return "".join(rng.choices("ACGT", [1 - gc, gc, gc, 1 - gc], k=num_nt))
+
+
+def promoters(rng: random.Random) -> list[dict]:
+    """One row in twenty has a TATA box."""
+    rows = [{"sequence": window(rng), "label": "other"} for _ in range(400)]
+    for row in rows[::20]:
+        row |= {"sequence": f"{row['sequence'][:24]}TATAAAAGGCGC{row['sequence'][36:]}", "label": "promoter"}
+    return rows
+
+
+def sites(rng: random.Random) -> list[dict]:
+    """One token in a hundred is a site, and every other row has one."""
+    rows = []
+    for i in range(100):
+        sequence, labels, k = window(rng, 300), ["no"] * 50, rng.randrange(50)
+        if i % 2 == 0:
+            sequence, labels[k] = f"{sequence[: 6 * k]}TATAAA{sequence[6 * k + 6 :]}", "site"
+        rows.append({"sequence": sequence, "label": labels})
+    return rows
+
+
+def gc_contents(rng: random.Random) -> list[dict]:
+    """Numbers within a tenth: a model that begins to learn gives nearly the same for all."""
+    sequences = [window(rng, gc=rng.uniform(0.45, 0.55)) for _ in range(200)]
+    return [{"sequence": each, "label": (each.count("G") + each.count("C")) / 60} for each in sequences]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes rows to a file."""
+
+    def write(rows: list[dict]):
+        (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        return tmp_path / "rows.jsonl"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("made", "flags", "score"),
+    [
+        (promoters, [], "auprc"),
+        (promoters, ["--class_weights", "balanced", "--metric_for_best_model", "auroc"], "auroc"),
+        (sites, ["--task", "token_classification"], "auprc"),
+        (gc_contents, ["--task", "regression"], "spearman"),
+    ],
+)
+def test_training_ends_and_the_scores_of_rare_classes_are_in_metrics_terminal_and_card(
+    tmp_path, run_train, write, made, flags, score
+):
+    file = write(made(random.Random(0)))
+
+    status, out, err = run_train("--train_file", file, "--output_dir", tmp_path / "run", *QUICK, *flags)
+
+    assert status == 0, err
+    measured = metrics(tmp_path / "run")
+    assert measured["training"]["num_train_epochs"] == 3 and measured["validation"]["constant"] is False
+    card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
+    for split in ("validation", "test"):
+        assert f"{measured[split][score]:.4f}" in card
+    assert f"{measured['test'][score]:.3f}" in out and score in out.lower()
+    low, high = measured["test"]["intervals"][score]
+    assert low <= measured["test"][score] <= high
+    if made is promoters:  # both classes are in both splits, or nothing would be defined
+        matrix = measured["test"]["confusion_matrix"]
+        assert [sum(row) for row in matrix] == [38, 2]
+        assert set(measured["test"]["auprc_per_label"]) == {"other", "promoter"}
+        assert (measured["training"]["chosen_by"] == "auroc") is ("auroc" in flags)
+
+
+def test_the_last_layers_of_a_pretrained_model_are_trained_on_unbalanced_classes(tmp_path, run_train, write, mlm_run):
+    """All rows are predicted as the common class, and the outputs still depend on the input."""
+    arguments = ["--train_file", write(promoters(random.Random(0))), "--output_dir", tmp_path / "run", *QUICK[2:]]
+    arguments += ["--model_name_or_path", mlm_run / "checkpoint", "--tuning", "frozen", "--trainable_layers", 1]
+
+    status, _, err = run_train(*arguments)
+
+    assert status == 0, err
+    measured = metrics(tmp_path / "run")["validation"]
+    assert measured["constant"] is False and measured["auroc"] is not None
+    assert all(row[0] == 0 for row in measured["confusion_matrix"]) or all(
+        row[1] == 0 for row in measured["confusion_matrix"]
+    )
+
+
+def test_balanced_weights_change_what_is_predicted(tmp_path, run_train, write):
+    file, recalls = write(promoters(random.Random(0))), {}
+    for name, flags in {"plain": [], "balanced": ["--class_weights", "balanced"]}.items():
+        status, _, err = run_train("--train_file", file, "--output_dir", tmp_path / name, *QUICK, *flags)
+        assert status == 0, err
+        recalls[name] = metrics(tmp_path / name)["validation"]["recall_per_label"]["other"]
+        assert metrics(tmp_path / name)["training"]["class_weights"] == (flags[-1] if flags else None)
+
+    assert recalls["plain"] == 1.0 and recalls["balanced"] < 1.0
