@@ -179,7 +179,10 @@ def test_missing_splits_are_cut_off_train_by_row_and_it_is_said_so(folder):
 
     data = load_sequences(DataArguments(path), "classification")
 
-    assert data.cut_off == {"test": "0.1 of train, by row", "validation": "0.1 of train, by row"}
+    assert data.cut_off == {
+        "test": "0.1 of train, by row, stratified by label",
+        "validation": "0.1 of train, by row, stratified by label",
+    }
     assert {split: len(rows) for split, rows in data.splits.items()} == {"train": 80, "validation": 10, "test": 10}
     assert sorted(sum(sequences_of(data).values(), [])) == sorted(row["sequence"] for row in MANY)
     label_of = {row["sequence"]: row["label"] for row in MANY}
@@ -207,7 +210,10 @@ def test_rows_of_one_group_are_cut_off_together(folder):
 
     data = load_sequences(DataArguments(path, group_column="gene", test_share=0.2), "classification")
 
-    assert data.cut_off == {"test": "0.2 of train, by gene", "validation": "0.1 of train, by gene"}
+    assert data.cut_off == {
+        "test": "0.2 of train, by gene, stratified by label",
+        "validation": "0.1 of train, by gene, stratified by label",
+    }
     gene_of = {row["sequence"]: row["gene"] for row in MANY}
     genes = [{gene_of[sequence] for sequence in rows} for rows in sequences_of(data).values()]
     assert sum(map(len, genes)) == len(set.union(*genes)) == 25
@@ -389,7 +395,10 @@ def test_one_file_is_read_and_cut_into_splits(write, name, text, column):
     data = load_sequences(DataArguments(train_file=[write(name, text)], **arguments), "classification")
 
     assert (data.name, data.config, data.commit, data.build) == (name, None, None, {})
-    assert data.cut_off == {"test": "0.1 of train, by gene", "validation": "0.2 of train, by gene"}
+    assert data.cut_off == {
+        "test": "0.1 of train, by gene, stratified by label",
+        "validation": "0.2 of train, by gene, stratified by label",
+    }
     assert {split: len(rows) for split, rows in data.splits.items()} == {"train": 14, "validation": 4, "test": 2}
     assert data.targets == Targets("single_label_classification", ["bee", "fly"], 2)
     for rows in data.splits.values():

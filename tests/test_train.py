@@ -707,7 +707,8 @@ def test_every_kind_of_label_is_learned_from_a_file_and_loads_again(tmp_path, ru
     assert measured["problem"] == problem and measured["test"][first] > 0.8
     low, high = measured["test"]["intervals"][first]
     assert low <= measured["test"][first] <= high
-    assert measured["dataset"]["cut_off"] == {"test": "0.2 of train, by row", "validation": "0.1 of train, by row"}
+    how = "by row" if problem == "regression" else "by row, stratified by label"
+    assert measured["dataset"]["cut_off"] == {"test": f"0.2 of train, {how}", "validation": f"0.1 of train, {how}"}
     head = {"token_classification": NucleotideTransformerForTokenClassification}
     model, _ = load_checkpoint(
         head.get(problem, NucleotideTransformerForSequenceClassification),

@@ -109,7 +109,10 @@ def load_sequences(
         stream = refuse_repeats(stream, splits)
     cut_off = {}
     if stream is None:
-        splits, cut_off = complete(splits, args.validation_share, args.test_share, args.group_column, CUT_SEED)
+        problem = targets and targets.problem
+        splits, cut_off = complete(
+            splits, args.validation_share, args.test_share, args.group_column, CUT_SEED, problem
+        )
     if not args.allow_repeats:
         check_repeats(splits)
     if stream is None and targets and targets.problem == "single_label_classification":

@@ -8,7 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, IterableDataset
 
+from training.targets import IGNORED
+
 ROLES = ("train", "validation", "test")
+STRATIFIED = ("single_label_classification", "multi_label_classification", "token_classification")
 ROWS_AT_ONCE = 10_000  # 120 MB of sequences of 12,000 nt, as long as the models take
 DIGEST_BYTES = 16  # that two of a thousand million sequences share one by chance: 1e-21
 
@@ -19,13 +22,16 @@ def complete(
     test_share: float = 0.1,
     group_column: str | None = None,
     seed: int = 42,
+    problem: str | None = None,
 ) -> tuple[DatasetDict, dict[str, str]]:
     """
-    Cut a missing validation and test split off train, at random.
+    Cut a missing validation and test split off train, at random, and stratified by label where rows have classes.
 
-    Rows of one group stay on one side; without a group column, rows of one sequence do. The groups are shuffled and
-    those taken that still fit into the share, then the smallest of the others, if that comes closer: the share is met
-    as well as their sizes allow.
+    Rows of one group stay on one side; without a group column, rows of one sequence do. The stratum of a group is the
+    rarest label of its rows, and train keeps at least one group of every label. From the rarest stratum to the most
+    common, what one stratum gives too much or too little is passed to the next: each stratum gives its share, rounded
+    to whole groups, and so do all together. Within a stratum, the groups are shuffled and those taken that still fit,
+    then the smallest of the others, if that comes closer.
 
     Args:
         splits: train and, where they are there, validation and test, which stay as they are; others are left out.
@@ -33,14 +39,16 @@ def complete(
         test_share: How much of the rows of train become test, where that is missing; 0 for none.
         group_column: The column of groups, such as gene or chromosome; default none.
         seed: Seed of the shuffling.
+        problem: What `label` is, see `training.targets`: the splits are stratified for classes of sequences and of
+            tokens; default None, not stratified, as for regression and masked language modelling.
 
     Returns:
         The splits, rows in the order that they had; and how each that is new was made, such as
-        {"test": "0.1 of train, by gene"}.
+        {"test": "0.1 of train, by gene, stratified by label"}.
 
     Raises:
         ValueError: If there is no train, a share is out of range or none is left for train, the group column is not
-            there, a row has no group or no sequence, or there are fewer groups than splits.
+            there, a row has no group or no sequence, or there are too few groups for the splits.
     """
     if "train" not in splits:
         raise ValueError(f"there is no split 'train', only {', '.join(splits)}; the others are cut off it.")
@@ -61,10 +69,19 @@ def complete(
     if shares:
         rows = splits["train"]
         groups = _groups(rows, group_column)
-        parts = _cut(groups, list(shares.values()), group_column or "sequence", np.random.default_rng(seed))
+        row, label = _row_labels(rows, problem)
+        parts = _cut(
+            groups,
+            np.stack([groups[row], label]),
+            np.bincount(label),
+            list(shares.values()),
+            group_column or "sequence",
+            np.random.default_rng(seed),
+        )
         for part, split in enumerate(["train", *shares]):
             complete_splits[split] = rows.select(np.flatnonzero(parts == part))
-    made = {split: f"{share:g} of train, by {group_column or 'row'}" for split, share in shares.items()}
+    how = f"by {group_column or 'row'}" + (", stratified by label" if problem in STRATIFIED else "")
+    made = {split: f"{share:g} of train, {how}" for split, share in shares.items()}
     return DatasetDict({role: complete_splits[role] for role in ROLES if role in complete_splits}), made
 
 
@@ -89,32 +106,119 @@ def _numbered(values: pa.Array) -> np.ndarray:
     return values.dictionary_encode().indices.to_numpy()
 
 
-def _cut(groups: np.ndarray, shares: list[float], grouped_by: str, rng: np.random.Generator) -> np.ndarray:
-    """Which part each row goes to: 0 stays, 1 and so on are the shares."""
+def _row_labels(rows: Dataset, problem: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of a row and a label that it has, each array (pairs,): rows, ids. None where labels are no classes."""
+    if problem not in STRATIFIED:
+        return np.zeros(0, int), np.zeros(0, int)
+    pairs, start = [], 0
+    for batch in rows.select_columns(["label"]).with_format("arrow").iter(ROWS_AT_ONCE):
+        labels = batch["label"].combine_chunks()
+        if problem == "single_label_classification":
+            row, label = np.arange(len(labels)), labels.to_numpy()
+        else:
+            row, values = pc.list_parent_indices(labels).to_numpy(), pc.list_flatten(labels).to_numpy()
+            if problem == "multi_label_classification":
+                has = values.reshape(len(labels), -1) > 0.5  # (rows, labels), as the other
+            else:
+                row, values = row[values != IGNORED], values[values != IGNORED]
+                has = np.zeros((len(labels), values.max(initial=0) + 1), bool)
+                has[row, values] = True
+            row, label = np.nonzero(has)
+        pairs.append((start + row, label))
+        start += len(labels)
+    row, label = map(np.concatenate, zip(*pairs, strict=True))
+    return row, label
+
+
+def _cut(
+    groups: np.ndarray,
+    group_labels: np.ndarray,
+    rows_of_label: np.ndarray,
+    shares: list[float],
+    grouped_by: str,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """
+    Which part each row goes to: 0 stays, 1 and so on are the shares.
+
+    Args:
+        groups: Which group each row is of, (rows,).
+        group_labels: Pairs of a group and a label that it has, (2, pairs).
+        rows_of_label: How many rows have each label, (labels,).
+        shares: Of all rows.
+        grouped_by: What a group is, for an error.
+        rng: What shuffles.
+    """
     sizes = np.bincount(groups)
-    if len(sizes) <= len(shares):
+    shuffled = rng.permutation(len(sizes))
+    stratum, kept = _strata(group_labels, rows_of_label, shuffled)
+    num_free = len(sizes) - max(1, kept.sum())
+    if num_free < len(shares):
         raise ValueError(
             f"split train: its {len(groups)} rows are of {len(sizes)} {grouped_by} groups, too few for "
-            f"{len(shares) + 1} splits; give more rows, or validation and test of your own."
+            f"{len(shares) + 1} splits, of which train keeps a group of every label; give more rows, or files of "
+            "validation and test."
         )
+    by_stratum = shuffled[np.argsort(stratum[shuffled], kind="stable")]
+    strata = np.split(by_stratum, np.cumsum(np.bincount(stratum))[:-1])
+    strata = [groups_of_it for groups_of_it in strata if len(groups_of_it)]
+    strata.sort(key=lambda groups_of_it: sizes[groups_of_it].sum())
     part_of = np.zeros(len(sizes), int)
-    free = rng.permutation(len(sizes)).tolist()
     for part, share in enumerate(shares, start=1):
-        missing = share * len(groups)
-        most = len(free) - (len(shares) - part + 1)  # a group each for the other parts
-        taken = []
-        for group in free:
-            if missing < 1 or len(taken) == most:
-                break
-            if sizes[group] <= missing:
-                taken.append(group)
-                missing -= sizes[group]
-        smallest = min(set(free) - set(taken), key=lambda group: (sizes[group], group))
-        if not taken or (len(taken) < most and sizes[smallest] < 2 * missing):  # closer with it than without it
-            taken.append(smallest)
-        part_of[taken] = part
-        free = [group for group in free if not part_of[group]]
+        num_later = len(shares) - part  # a group each for the other parts
+        left_over = 0.0  # rows that the strata so far gave too few
+        for groups_of_it in strata:
+            unit, wanted = sizes[groups_of_it].min(), round(share * sizes[groups_of_it].sum(), 6)
+            # What many small strata leave over is not taken from the next alone.
+            rounded = np.clip(wanted + left_over, wanted // unit * unit, -(-wanted // unit) * unit)
+            free = groups_of_it[(part_of[groups_of_it] == 0) & ~kept[groups_of_it]]
+            taken = _fill(free.tolist(), sizes, rounded, num_free - num_later)
+            part_of[taken] = part
+            num_free -= len(taken)
+            left_over += wanted - sizes[taken].sum()
+        if not (part_of == part).any():
+            free = np.flatnonzero((part_of == 0) & ~kept)
+            part_of[free[sizes[free].argmin()]] = part
+            num_free -= 1
     return part_of[groups]
+
+
+def _strata(
+    group_labels: np.ndarray, rows_of_label: np.ndarray, shuffled: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    The stratum of each group, the rank of its rarest label, and whether train keeps it as one group of a label.
+
+    Of each label that is the first of the shuffled groups, of those whose rarest label it is, where there are any.
+    """
+    rarity = np.empty(len(rows_of_label), int)
+    rarity[np.argsort(rows_of_label, kind="stable")] = np.arange(len(rows_of_label))
+    group, rank = group_labels[0], rarity[group_labels[1]]
+    stratum = np.full(len(shuffled), len(rows_of_label))  # of groups without a label
+    np.minimum.at(stratum, group, rank)
+    place = np.empty(len(shuffled), int)
+    place[shuffled] = np.arange(len(shuffled))
+    order = np.lexsort((place[group], stratum[group] != rank, rank))
+    _, first = np.unique(rank[order], return_index=True)
+    kept = np.zeros(len(shuffled), bool)
+    kept[group[order][first]] = True
+    return stratum, kept
+
+
+def _fill(groups: list[int], sizes: np.ndarray, missing: float, most: int) -> list[int]:
+    """At most so many groups, in their order, that fit into the missing rows; the smallest, too, if that is closer."""
+    taken, others = [], []
+    for group in groups:
+        if missing >= 1 and len(taken) < most and sizes[group] <= missing:
+            taken.append(group)
+            missing -= sizes[group]
+        else:
+            others.append(group)
+    if others and len(taken) < most:
+        smallest = min(others, key=lambda group: (sizes[group], group))
+        if sizes[smallest] < 2 * missing:  # closer with it than without it
+            taken.append(smallest)
+    return taken
 
 
 def check_repeats(splits: DatasetDict) -> None:
