@@ -22,8 +22,8 @@ def limits_told(folder: Path) -> Iterator[None]:
         yield
     except MemoryError as error:
         raise ValueError(
-            f"Memory is full{f' ({first_line(error)})' if str(error) else ''}. What was saved before is complete, and the "
-            "same command goes on; give --baselines false, or a smaller --per_device_eval_batch_size."
+            f"Memory is full{f' ({first_line(error)})' if str(error) else ''}. What was saved before is complete, and "
+            "the same command goes on; give --baselines false, or a smaller --per_device_eval_batch_size."
         ) from error
     except (OSError, RuntimeError, SafetensorError) as error:
         if _disk_is_full(error):
