@@ -5,6 +5,7 @@ import json
 import pytest
 from transformers import TrainerState, TrainingArguments
 
+from tests.messages import naming
 from training.run_folder import begin, contents, deciding, find_run, read_results, resume_point, state_at, write_text
 
 ARGUMENTS = {"learning_rate": 1e-4, "dataset_name": "data/toy"}
@@ -47,9 +48,9 @@ def test_the_same_run_goes_on_with_what_it_was_begun_with(run):
 def test_another_runs_folder_is_refused_with_every_argument_that_differs(run):
     folder = run(10)
 
-    with pytest.raises(ValueError, match="begun with learning_rate 0.0001, not 0.1; name another --output_dir"):
+    with pytest.raises(ValueError, match=naming("learning_rate 0.0001", "0.1", "--output_dir")):
         find_run(folder, ARGUMENTS | {"learning_rate": 0.1})
-    with pytest.raises(ValueError, match="dataset_name 'data/toy', not None, learning_rate 0.0001, not None"):
+    with pytest.raises(ValueError, match=naming("dataset_name 'data/toy'", "learning_rate 0.0001", "None")):
         find_run(folder, {})
 
 
@@ -57,7 +58,7 @@ def test_another_runs_folder_is_refused_with_every_argument_that_differs(run):
 def test_what_was_saved_without_a_record_is_anothers(tmp_path, name):
     (tmp_path / name).mkdir()
 
-    with pytest.raises(ValueError, match=f"holds {name} of another run, and no run.json"):
+    with pytest.raises(ValueError, match=naming(name, "run.json")):
         find_run(tmp_path, ARGUMENTS)
 
 
@@ -66,7 +67,7 @@ def test_files_of_something_else_are_in_nobodys_way_and_a_file_is_no_folder(tmp_
     (tmp_path / "pretrained").mkdir()
     assert find_run(tmp_path, ARGUMENTS) is None
 
-    with pytest.raises(ValueError, match="notes.txt is a file; name a folder"):
+    with pytest.raises(ValueError, match=naming("notes.txt", "--output_dir")):
         find_run(tmp_path / "notes.txt", ARGUMENTS)
 
 
@@ -74,7 +75,7 @@ def test_a_record_that_was_cut_off_is_none(run):
     folder = run(10)
     (folder / "run.json").write_text('{"arguments": {')
 
-    with pytest.raises(ValueError, match="no run.json"):
+    with pytest.raises(ValueError, match=naming("run.json")):
         find_run(folder, ARGUMENTS)
 
 
@@ -108,7 +109,7 @@ def test_a_checkpoint_that_was_cut_off_while_it_was_written_is_passed_over_and_r
 
     assert resume_point(folder) == folder / "checkpoint-20"
     assert not (folder / "checkpoint-30").exists()
-    assert "checkpoint-30 was cut off" in capsys.readouterr().out
+    assert "checkpoint-30" in capsys.readouterr().out
 
 
 def test_a_copy_under_another_name_is_no_checkpoint_of_the_run_and_is_kept(run):

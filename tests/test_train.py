@@ -23,6 +23,7 @@ from hub_code import (
     NucleotideTransformerForTokenClassification,
     NucleotideTransformerModel,
 )
+from tests.messages import naming
 from tests.runs import SCRATCH, last_state, metrics, same, weights
 from tests.test_other_encoders import MODELS, write
 
@@ -315,7 +316,7 @@ def test_a_batch_that_does_not_fit_ends_in_one_sentence(tmp_path, run_train, toy
         "--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 2
     )
 
-    assert status == 2 and "A batch does not fit into memory" in err and "--per_device_train_batch_size" in err
+    assert status == 2 and "CUDA out of memory" in err and "--per_device_train_batch_size" in err
 
 
 def test_the_batch_is_made_smaller_by_itself_where_asked(tmp_path, run_train, toy_dataset, monkeypatch):
@@ -448,49 +449,48 @@ def published_without(folder: Path, *names: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "facts"),
     [
-        (["--dataset_name", "absent"], "absent"),
-        (["--dataset_name", "user/absent"], "user/absent"),
-        (["--dataset_config_name", "other"], "other"),
-        (["--from_scratch", None, "--model_name_or_path", "runs/absent/checkpoint"], "runs/absent/checkpoint"),
-        (["--from_scratch", None], "InstaDeepAI/nucleotide-transformer-v2-50m-multi-species"),
-        (["--from_scratch", None, "--model_name_or_path", "{gpt}"], "model_type 'gpt2', which is no encoder"),
-        (["--from_scratch", None, "--model_name_or_path", "{no_vocabulary}"], "vocab.txt"),
-        (["--from_scratch", None, "--model_name_or_path", "{no_weights}"], "no weights in safetensors format"),
-        (["--from_scratch", None, "--model_name_or_path", "{bad_vocabulary}"], "vocabulary of 2 tokens"),
-        (["--dataset_name", "{too_long}"], "split train, row 1: the sequence has 2101 tokens"),
-        (["--dataset_name", "{one_class}"], "column 'label' holds 1 label"),
-        (["--dataset_name", "{all_n}"], "the sequence of row 1, 'NNNN', holds no A, C, G or T"),
-        (["--dataset_name", "{protein}"], "the sequence of row 1, 'MKVLAAG', holds 'L', which stands for no base"),
-        (["--dataset_name", "{empty}"], "split validation: the sequence of row 0 is empty"),
-        (["--dataset_name", "{unknown}"], "the label 'yeast' of row 0 is not in train, which has fly, mouse"),
-        (
-            ["--dataset_name", "{repeats}", "--test_share", "0"],
-            "1 of the 1 rows of validation hold a sequence of train",
-        ),
-        (["--label_column", "species"], "there is no column 'species', only sequence, label"),
-        (["--sequence_column", "seq"], "there is no column 'seq', only sequence, label"),
-        (["--task", "regression", "--dataset_name", "{names}"], "--task regression takes numbers"),
-        (["--task", "token_classification"], "takes a list of labels a row"),
-        (["--dataset_name", None, "--train_file", "{csv}", "--group_column", "gene"], "there is no column 'gene'"),
-        (["--dataset_name", None, "--train_file", "{tmp}/absent.csv"], "absent.csv: there is no such file"),
-        (["--streaming", "true", "--dataset_name", "{only_train}"], "there is no split 'validation'"),
-        (["--max_length", "1"], "--max_length 1: this model takes 2 to 2048"),
-        (["--max_length", "2049"], "--max_length 2049"),
-        (["--output_dir", "{file}"], "{file}"),
-        (["--output_dir", "{file}/run"], "{file}"),
-        (["--learning_rate", "-1"], "--learning_rate -1.0"),
-        (["--learning_rate", "nan"], "--learning_rate nan"),
-        (["--per_device_train_batch_size", "0"], "--per_device_train_batch_size 0"),
-        (["--metric_for_best_model", "rmse"], "accuracy, macro_f1, mcc, auroc, auprc, loss"),
-        (["--resume_from_checkpoint", "last"], "the same command goes on"),
-        (["--seeds", "0"], "--seeds 0: give 1 or more"),
-        (["--no_such_flag", "1"], "--no_such_flag"),
+        (["--dataset_name", "absent"], ["absent"]),
+        (["--dataset_name", "user/absent"], ["user/absent"]),
+        (["--dataset_config_name", "other"], ["other"]),
+        (["--from_scratch", None, "--model_name_or_path", "runs/absent/checkpoint"], ["runs/absent/checkpoint"]),
+        (["--from_scratch", None], ["InstaDeepAI/nucleotide-transformer-v2-50m-multi-species"]),
+        (["--from_scratch", None, "--model_name_or_path", "{gpt}"], ["{gpt}", "gpt2"]),
+        (["--from_scratch", None, "--model_name_or_path", "{no_vocabulary}"], ["vocab.txt"]),
+        (["--from_scratch", None, "--model_name_or_path", "{no_weights}"], ["{no_weights}", "safetensors"]),
+        (["--from_scratch", None, "--model_name_or_path", "{bad_vocabulary}"], ["2 tokens"]),
+        (["--dataset_name", "{too_long}"], ["split train", "row 1", "2101"]),
+        (["--dataset_name", "{one_class}"], ["'label'", "1"]),
+        (["--dataset_name", "{all_n}"], ["row 1", "NNNN"]),
+        (["--dataset_name", "{protein}"], ["row 1", "MKVLAAG", "'L'"]),
+        (["--dataset_name", "{empty}"], ["split validation", "row 0"]),
+        (["--dataset_name", "{unknown}"], ["'yeast'", "row 0", "fly, mouse"]),
+        (["--dataset_name", "{repeats}", "--test_share", "0"], ["1 of the 1 rows", "validation", "train"]),
+        (["--label_column", "species"], ["'species'", "sequence, label"]),
+        (["--sequence_column", "seq"], ["'seq'", "sequence, label"]),
+        (["--task", "regression", "--dataset_name", "{names}"], ["--task regression", "numbers"]),
+        (["--task", "token_classification"], ["token_classification", "list"]),
+        (["--dataset_name", None, "--train_file", "{csv}", "--group_column", "gene"], ["'gene'"]),
+        (["--dataset_name", None, "--train_file", "{tmp}/absent.csv"], ["{tmp}/absent.csv"]),
+        (["--streaming", "true", "--dataset_name", "{only_train}"], ["'validation'"]),
+        (["--max_length", "1"], ["--max_length 1", "2 to 2048"]),
+        (["--max_length", "2049"], ["--max_length 2049", "2 to 2048"]),
+        (["--output_dir", "{file}"], ["{file}"]),
+        (["--output_dir", "{file}/run"], ["{file}"]),
+        (["--learning_rate", "-1"], ["--learning_rate -1.0"]),
+        (["--learning_rate", "nan"], ["--learning_rate nan"]),
+        (["--per_device_train_batch_size", "0"], ["--per_device_train_batch_size 0"]),
+        (["--metric_for_best_model", "precision"], ["precision", "accuracy", "macro_f1", "mcc", "auroc", "loss"]),
+        (["--resume_from_checkpoint", "last"], ["--resume_from_checkpoint"]),
+        (["--save_only_model", "true"], ["--save_only_model"]),
+        (["--ignore_data_skip", "true"], ["--ignore_data_skip"]),
+        (["--seeds", "0"], ["--seeds 0"]),
+        (["--no_such_flag", "1"], ["--no_such_flag"]),
     ],
 )
 def test_bad_input_ends_with_status_2_one_sentence_and_leaves_nothing(
-    tmp_path, run_train, toy_dataset, write_dataset, flags, told
+    tmp_path, run_train, toy_dataset, write_dataset, flags, facts
 ):
     two = ClassLabel(names=["fly", "mouse"])
 
@@ -532,8 +532,8 @@ def test_bad_input_ends_with_status_2_one_sentence_and_leaves_nothing(
     )
 
     assert status == 2
-    sentences = [line for line in err.splitlines() if line.startswith("train.py: error: ")]
-    assert len(sentences) == 1 and told.format(**places) in sentences[0]
+    (sentence,) = [line for line in err.splitlines() if line.startswith("train.py: error: ")]
+    assert re.search(naming(*(fact.format(**places) for fact in facts)), sentence), sentence
     assert "Traceback" not in err and "use it" not in out
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -543,7 +543,7 @@ def test_training_that_diverged_is_not_published(tmp_path, run_train, toy_datase
 
     status, _, err = run_train(*arguments, "--learning_rate", "1e30", "--save_strategy", "no")
 
-    assert status == 2 and "The training diverged" in err
+    assert status == 2 and "step 1" in err and "--learning_rate" in err
     assert not (tmp_path / "run" / "checkpoint").exists()
 
 
@@ -564,7 +564,7 @@ def test_numbers_far_from_1_are_noted(tmp_path, run_train, toy_rows):
         *("--task", "regression"),
     )
 
-    assert status == 0 and re.search(r"note: .* a mean of \S+ and a deviation of 7\d+; .*divide by", err), err
+    assert status == 0 and re.search(r"note: .*mean of \S+ .*deviation of 7\d+", err), err
 
 
 # Recipes
