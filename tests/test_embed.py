@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils.logging import enable_progress_bar
 
 import embed
 from embedding import blocks
@@ -71,6 +72,7 @@ def run(capfd, checkpoint):
         return status, *capfd.readouterr()
 
     yield call
+    enable_progress_bar()
     for number, handler in handlers.items():
         signal.signal(number, handler)
 

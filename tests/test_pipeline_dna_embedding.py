@@ -434,6 +434,7 @@ def test_encode_embeds_a_long_sequence_whole_where_the_call_says_no(pipe):
 
 
 def test_encode_shows_a_bar_if_asked(pipe, capfd):
+    logging_of_transformers.enable_progress_bar()
     pipe.encode(["ACGT"] * 30)
     assert capfd.readouterr().err == ""
     pipe.encode(["ACGT"] * 30, show_progress=True)
