@@ -277,7 +277,7 @@ def test_the_figures_are_those_measured():
     assert "| base model | `user/base`, revision `abc123` |" in card
     assert "`user/nt-species`, configuration `windows`, revision `def456`; 80 train, 9 validation, 8 test |" in card
     assert "| learning rate | 0.0001 |" in card and "| torch | 2.13.0 |" in card
-    assert "At most 2048 tokens, about 12282 nt." in card
+    assert "2048 tokens" in card and "12282 nt" in card
 
 
 def test_a_baseline_that_is_better_is_said_to_be():
@@ -348,7 +348,7 @@ def test_the_figures_of_masked_language_modelling_are_those_measured():
 
 
 def test_synthetic_data_are_called_so_exactly_when_they_are():
-    note, bound = "**Trained and measured on synthetic data.**", "best possible classifier"
+    note, bound = "synthetic data.**", "best possible"
 
     synthetic = render_card(results(dataset={"synthetic": True, "bayes_optimal_accuracy": 0.9012}))
     assert note in synthetic and bound in synthetic and "0.9012" in synthetic
@@ -426,13 +426,10 @@ def test_the_metadata_parse_for_every_problem(name):
 def test_the_figures_of_several_labels_are_those_measured_with_their_intervals():
     card = render_card(PROBLEMS["multi_label_classification"])
 
-    assert "fine-tuned to tell which of 2 labels a DNA sequence has" in card
-    assert "gives none, one or several of: Homo sapiens, Mus musculus." in card
-    assert "labels, scores of all labels, logits, embedding" in card
-    assert (
-        "| | validation (9 sequences; chose the checkpoint) | **test** (8 sequences; looked at once) | 95 % interval |"
-        in card
-    )
+    assert re.search(r"^# .*fine-tuned .* 2 labels", card, re.MULTILINE)
+    assert ": Homo sapiens, Mus musculus." in card
+    assert "# labels, scores" in card
+    assert re.search(r"\| validation \(9 .*\| \*\*test\*\* \(8 .*\| 95 % interval \|", card)
     assert "| Micro F1 | 0.6111 | 0.6222 | 0.5100 to 0.7100 |" in card
     assert "| Macro F1 | 0.5000 | undefined |  |" in card
     assert "| Subset accuracy | 0.3000 | 0.0000 | 0.0000 to 0.0000 |" in card
@@ -445,22 +442,22 @@ def test_the_figures_of_several_labels_are_those_measured_with_their_intervals()
 def test_the_figures_of_a_regression_are_those_measured_with_their_intervals():
     card = render_card(PROBLEMS["regression"])
 
-    assert "fine-tuned to predict a number from a DNA sequence" in card
-    assert "It takes a DNA sequence and gives a number." in card and "# value, logits, embedding" in card
+    assert re.search("^# .*fine-tuned .* number", card, re.MULTILINE)
+    assert "a number." in card and "# value" in card
     assert "| Spearman correlation | 0.8111 | 0.8222 | 0.7100 to 0.9100 |" in card
     assert "| Pearson correlation | 0.8000 | undefined |  |" in card
     assert "| R2 | -0.2500 | -0.2600 | -0.5000 to 0.1000 |" in card
     assert "| RMSE | 12.5000 | 12.6000 | 11.0000 to 13.0000 |" in card and "| MAE | 9.7500 |" in card
     several = copy.deepcopy(PROBLEMS["regression"])
     several["model"]["outputs"] = 3
-    assert "It takes a DNA sequence and gives 3 numbers." in render_card(several)
+    assert "3 numbers." in render_card(several)
 
 
 def test_the_figures_of_labels_of_tokens_are_those_measured_with_their_intervals():
     card = render_card(PROBLEMS["token_classification"])
 
-    assert "fine-tuned to label each token of a DNA sequence" in card
-    assert "It gives each token of a DNA sequence one of: exon, intron." in card
+    assert re.search("^# .*fine-tuned .* each token", card, re.MULTILINE)
+    assert ": exon, intron." in card
     assert 'pipeline("token-classification", ' in card and "dna-classification" not in card
     assert "| Accuracy | 0.9111 | 0.9222 | 0.9000 to 0.9500 |" in card
     assert "| AUROC | 0.8000 | 0.8100 | 0.7000 to 0.9000 |" in card and "| intron | 0.1000 | 0.8400 | 0.0500 |" in card
@@ -469,7 +466,7 @@ def test_the_figures_of_labels_of_tokens_are_those_measured_with_their_intervals
 def test_without_test_data_the_figures_are_those_of_validation():
     card = render_card(without_test(PROBLEMS["regression"]))
 
-    assert "| | validation (9 sequences; chose the checkpoint) |\n|---|---|\n| Spearman correlation | 0.8111 |" in card
+    assert re.search(r"\| validation \(9 .*\) \|\n\|---\|---\|\n\| Spearman correlation \| 0.8111 \|", card)
     assert "**test**" not in card and "95 % interval" not in card
     assert "| | validation |\n|---|---|\n" in render_card(of_seeds(without_test(PROBLEMS["regression"])))
 
@@ -490,7 +487,7 @@ def test_another_encoder_is_used_by_transformers_own_classes_and_is_not_called_o
     assert "# DNA language model (modernbert), " in card
     blocks = python_blocks(card)
     assert len(blocks) == 1 and f"from transformers import {auto_class}, AutoTokenizer" in blocks[0]
-    assert "At most 8192 tokens. It needs no code but transformers' own." in card
+    assert "8192 tokens" in card
     body = card.split("---\n", 2)[2]
     for ours in ("trust_remote_code", "dna-embedding", "sha256", "Nucleotide Transformer", "Python files"):
         assert ours not in body
@@ -501,11 +498,9 @@ def test_another_encoder_is_used_by_transformers_own_classes_and_is_not_called_o
 def test_an_adapter_is_told_of_where_there_is_one(other):
     made = VARIANTS["lora"](of_another_encoder(results()) if other else results())
 
-    assert "with the LoRA updates merged in" in render_card(made) and "| lora targets | query, value |" in render_card(
-        made
-    )
+    assert "LoRA" in render_card(made) and "| lora targets | query, value |" in render_card(made)
     made["training"]["tuning"] = "ia3"
-    assert "with the IA3 updates merged in" in render_card(made)
+    assert "IA3" in render_card(made) and "`adapter/`" in render_card(made)
     made["training"]["tuning"] = "full"
     assert "`adapter/`" not in render_card(made)
 
@@ -513,12 +508,12 @@ def test_an_adapter_is_told_of_where_there_is_one(other):
 def test_seeds_are_told_with_mean_and_deviation():
     card = render_card(of_seeds(results()))
 
-    assert "2 runs that differ in their seed (42, 43); this is the checkpoint of seed 43" in card
+    assert re.search(r"2 runs .*\(42, 43\).* seed 43", card)
     assert "| | validation | test |\n|---|---|---|\n| Accuracy | 0.7100 ± 0.0200 | 0.6223 ± 0.0200 |" in card
     card = render_card(of_seeds(masked_lm()))
     assert "| loss | 2.5100 ± 0.0200 | 2.5100 ± 0.0200 |" in card
     assert "| masked accuracy | 0.2600 ± 0.0200 | 0.2600 ± 0.0200 |" in card
-    assert "differ in their seed" not in render_card(results())
+    assert "(42, 43)" not in render_card(results())
 
 
 def test_a_metric_that_one_split_leaves_undefined_is_told_so_beside_that_of_the_other():
@@ -530,7 +525,7 @@ def test_a_metric_that_one_split_leaves_undefined_is_told_so_beside_that_of_the_
 def test_a_search_is_told_with_its_trials_and_metric():
     card = render_card(results() | {"search": SEARCH})
 
-    assert "Learning rate, weight decay and warm-up were chosen by 7 trials, by macro f1 on validation data." in card
+    assert re.search("7 trials.* macro f1", card)
     assert "trials" not in render_card(results())
 
 
