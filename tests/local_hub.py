@@ -268,6 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
     """A connection. A route's method takes the unquoted groups of its pattern, returns a Reply or raises HubError."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer waits 40 ms for the client to acknowledge its header
     server: _Server
 
     def setup(self) -> None:
