@@ -1,6 +1,8 @@
 """Folder or Hub id, NT or another encoder -> model for a task and its tokenizer, without remote code."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
@@ -8,6 +10,7 @@ from typing import Any
 
 import transformers
 from huggingface_hub import HfApi
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import nn
 from transformers import (
@@ -30,6 +33,7 @@ from hub_code import (
 )
 from hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
 from hub_code.tokenization_nucleotide_transformer import build_tokenizer, first_kmer_id, nt_vocabulary
+from machine.faults import first_line
 
 # What is fetched from the Hub: no code, and pickles only where they are asked for.
 TOKENIZER_FILES = ("tokenizer*.json", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json")
@@ -146,9 +150,10 @@ def load_for_task(
         )
     config = config_class.from_pretrained(files.folder, **head_fields)
     tokenizer = _load_native_tokenizer(files, config)
-    model, info = native_classes[config_class].from_pretrained(
-        files.folder, config=config, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True
-    )
+    with _readable(files.name):
+        model, info = native_classes[config_class].from_pretrained(
+            files.folder, config=config, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True
+        )
     faults = {name: "is missing" for name in info["missing_keys"]}
     faults |= {name: f"is {tuple(found)}, not {tuple(shape)}" for name, found, shape in info["mismatched_keys"]}
     encoder = f"{model.base_model_prefix}."
@@ -177,9 +182,10 @@ def load_saved(folder: Path, problem: str) -> PreTrainedModel:
     nt_class, native_classes = HEADS[problem]
     model_type = PreTrainedConfig.get_config_dict(folder)[0].get("model_type")
     model_class = nt_class if model_type in NT_MODEL_TYPES else native_classes[CONFIG_MAPPING[model_type]]
-    model, info = model_class.from_pretrained(
-        folder, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True
-    )
+    with _readable(folder):
+        model, info = model_class.from_pretrained(
+            folder, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True
+        )
     faults = sorted({*info["missing_keys"], *info["unexpected_keys"], *(name for name, *_ in info["mismatched_keys"])})
     if faults:
         raise ValueError(
@@ -251,11 +257,23 @@ def load_checkpoint(
     config = NucleotideTransformerConfig.from_pretrained(files.folder, **config_fields)
     tokenizer = load_tokenizer(files.folder, config)
     # A head of other labels than are asked for is created anew, like one that is not there.
-    model = model_class.from_pretrained(
-        files.folder, config=config, dtype="float32", ignore_mismatched_sizes=bool(config_fields)
-    )
+    with _readable(files.name):
+        model = model_class.from_pretrained(
+            files.folder, config=config, dtype="float32", ignore_mismatched_sizes=bool(config_fields)
+        )
     model.name_or_path = files.published_name  # what peft writes down as the base of an adapter
     return model, tokenizer
+
+
+@contextmanager
+def _readable(name: str | Path) -> Iterator[None]:
+    """Damaged weights are named with their checkpoint."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise ValueError(
+            f"{name}: the weights cannot be read ({first_line(error)}); download or save the checkpoint again."
+        ) from error
 
 
 def load_tokenizer(folder: Path, config: NucleotideTransformerConfig) -> PreTrainedTokenizerFast:

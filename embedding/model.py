@@ -3,13 +3,11 @@
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from checkpoints.loading import CheckpointFiles, find_checkpoint, load_checkpoint
 from embedding.arguments import EmbedArguments, RunArguments
 from embedding.processes import Processes
 from hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, NucleotideTransformerModel
-from machine.faults import first_line
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -34,12 +32,7 @@ def load_pipeline(
     Raises:
         ValueError: If the checkpoint is none of an NT, its weights are damaged, or the settings are out of its range.
     """
-    try:
-        model, tokenizer = load_checkpoint(NucleotideTransformerModel, files)
-    except SafetensorError as error:
-        raise ValueError(
-            f"{files.name}: the weights cannot be read ({first_line(error)}); download or save the checkpoint again."
-        ) from error
+    model, tokenizer = load_checkpoint(NucleotideTransformerModel, files)
     options = {} if run.batch_tokens is None else {"batch_tokens": run.batch_tokens}
     pipeline = DNAEmbeddingPipeline(
         model.to(DTYPES[args.dtype]), tokenizer, backend=run.backend, device=device, **options

@@ -279,3 +279,12 @@ def test_a_head_that_the_checkpoint_lacks_is_made_and_a_warning_names_it(publish
 
     assert "classifier.dense.weight" in "\n".join(warnings_of())
     assert torch.equal(model.esm.embeddings.word_embeddings.weight, weights["esm.embeddings.word_embeddings.weight"])
+
+
+def test_weights_that_were_cut_off_are_named_with_their_checkpoint(published):
+    folder, _ = published()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+    with pytest.raises(ValueError, match=naming(folder, "weights")):
+        load_for_task("masked_lm", find_checkpoint(str(folder)), [], 0)
