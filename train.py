@@ -44,7 +44,7 @@ from training.faults import limits_told
 from training.report import render_report
 from training.results import LIBRARIES, hardware
 from training.run import Interrupted, train_once
-from training.run_folder import CHECKPOINT, contents, deciding, find_run, read_results
+from training.run_folder import CHECKPOINT, contents, deciding, find_run, is_finished, read_results
 from training.search import apply, check_search, search
 from training.seeds import train_seeds
 from training.trainer import use_all_cores
@@ -125,12 +125,12 @@ def run(args: Arguments, command: Sequence[str], api: HfApi) -> dict[str, Any]:
             arguments = identity(args)
             find_run(folder, arguments)
             finished = read_results(folder)
-            if not (finished and finished["measured"]):
+            if not is_finished(finished):
                 stack.enter_context(locked_folder(folder, "train.py"))
                 finished = read_results(folder)  # another process may have ended meanwhile
             state = [arguments, find_run(folder, arguments), finished]
         arguments, found, finished = broadcast_object_list(state if is_first_process() else [None] * 3)
-        if finished and finished["measured"]:
+        if is_finished(finished):
             return finished
         return _run(args, {"arguments": arguments, "environment": environment(args.training, command)}, found, api)
 

@@ -46,7 +46,6 @@ datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0.05
 pytest_plugins = ["tests.hub_fixtures"]
 
 REPOSITORY = Path(__file__).parent.parent
-ACCELERATE = ("-m", "accelerate.commands.launch", "--config_file", "accelerate_config.yaml")
 TOY_LABELS = ["fly", "mouse", "yeast"]
 TOY_ROWS = {"train": 96, "validation": 24, "test": 36}
 TOY_KMERS = 12  # of each label; no two labels share one
@@ -117,17 +116,6 @@ def launch(environment):
         if processes > 1:
             return forked.run_together(command, REPOSITORY, environment, processes, **options)
         return forked.run(command, REPOSITORY, environment, **options)
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def launch_by_accelerate(environment):
-    """A function that runs train.py as the README says, in a fresh interpreter."""
-
-    def run(*arguments: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, *ACCELERATE, "train.py", *map(str, arguments)]
-        return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
 
     return run
 

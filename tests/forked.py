@@ -150,7 +150,8 @@ def _run(
     os.environ.clear()
     os.environ.update(env)
     _move_home(home, env["HF_HOME"], env.get("HF_HUB_OFFLINE") == "1")
-    sys.path[:] = [path for path in sys.path if path and Path(path) != REPOSITORY]
+    # Not that of code that the test's own process has fetched, either.
+    sys.path[:] = [path for path in sys.path if path and Path(path) != REPOSITORY and not path.startswith(home)]
     sys.path[:0] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
     for name in list(sys.modules):
         if name.partition(".")[0] == "tests":

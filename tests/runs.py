@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 # Arguments of a short run of random weights.
-SCRATCH = ("--from_scratch", "tiny", "--learning_rate", "1e-3", "--report_to", "none")
+SCRATCH = ("--from_scratch", "tiny", "--learning_rate", "1e-3", "--report_to", "none", "--baselines", "false")
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -1,6 +1,6 @@
 """Arguments of train.py -> loss and norm of the gradient of each step, of one process or several.
 
-python -m tests.step_losses '[["--dataset_name", …], …]'
+python -m tests.step_losses '[["--dataset_name", …], …]' '[[8, 1]]'
 """
 
 import json
@@ -11,19 +11,25 @@ from training.arguments import Arguments, parse_arguments
 from training.dataset import load_sequences
 from training.trainer import build_trainer
 
+QUIET = ["--use_cpu", "--disable_tqdm", "true", "--report_to", "none", "--logging_steps", "1"]
+QUIET += ["--eval_strategy", "no", "--save_strategy", "no"]
 
-def step_losses(arguments: list[str]) -> list[tuple[float, float]]:
-    quiet = ["--use_cpu", "--disable_tqdm", "true", "--report_to", "none", "--logging_steps", "1"]
-    args = Arguments(
-        *parse_arguments([*map(str, arguments), *quiet, "--eval_strategy", "no", "--save_strategy", "no"])
-    )
-    base = args.model.model_name_or_path
-    data = load_sequences(args.data, args.model.task)
-    trainer, _ = build_trainer(args.model, args.data, args.training, data, base and find_checkpoint(base))
-    trainer.train()
-    return [(each["loss"], each["grad_norm"]) for each in trainer.state.log_history if "grad_norm" in each]
+
+def step_losses(arguments: list[str], divisions: list[tuple[int, int]]) -> list[list[tuple[float, float]]]:
+    """For each division of a step, rows of a batch and accumulated batches: loss and norm of each step."""
+    data, curves = None, []
+    for batch, accumulated in divisions:
+        divided = ["--per_device_train_batch_size", batch, "--gradient_accumulation_steps", accumulated]
+        args = Arguments(*parse_arguments([*map(str, [*arguments, *divided]), *QUIET]))
+        base = args.model.model_name_or_path
+        data = data or load_sequences(args.data, args.model.task)
+        trainer, _ = build_trainer(args.model, args.data, args.training, data, base and find_checkpoint(base))
+        trainer.train()
+        history = trainer.state.log_history
+        curves.append([(each["loss"], each["grad_norm"]) for each in history if "grad_norm" in each])
+    return curves
 
 
 if __name__ == "__main__":
-    curves = [step_losses(arguments) for arguments in json.loads(sys.argv[1])]
-    print("CURVES", json.dumps(curves))
+    cases, divisions = map(json.loads, sys.argv[1:])
+    print("CURVES", json.dumps([step_losses(arguments, divisions) for arguments in cases]))

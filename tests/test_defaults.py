@@ -131,7 +131,7 @@ def test_a_metric_that_is_not_measured_for_these_labels_is_refused_with_those_th
         ([11] * 100, "full", "random"),
         ([10] * 50 + [20] * 50, "full", "group_by_length"),
         ([10] * 50 + [20] * 50, "lora", "group_by_length"),
-        ([10] * 50 + [20] * 50, "frozen", "random"),
+        ([10] * 50 + [20] * 50, "frozen", "group_by_length"),
         ([10] * 50 + [20] * 50, "head", "random"),
         ([100] * 50 + [125] * 50, "full", "random"),  # by the factor, and not more
         ([100] * 50 + [126] * 50, "full", "group_by_length"),

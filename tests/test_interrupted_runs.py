@@ -64,13 +64,13 @@ STRATEGIES = {
     "epoch": [],
     "steps": ["--save_steps", 5],
     "best": ["--save_strategy", "best", "--eval_strategy", "epoch"],
-    "no": ["--save_strategy", "no"],
-    "epoch, logged by epoch": ["--logging_strategy", "epoch"],
+    "no": ["--save_strategy", "no", "--logging_strategy", "epoch"],
     "evaluated by epoch, saved by steps": ["--eval_strategy", "epoch", "--save_strategy", "steps"]
     + ["--load_best_model_at_end", "false"],
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_sigterm_leaves_no_trace_in_the_result(tmp_path, run_train, short, sigterm_at, strategy):
     """In the middle of an epoch, in its last step, and in its first."""
@@ -79,7 +79,7 @@ def test_sigterm_leaves_no_trace_in_the_result(tmp_path, run_train, short, sigte
     assert status == 0, err
     run = tmp_path / "run"
 
-    sigterm_at([5, STEPS_PER_EPOCH, STEPS_PER_EPOCH + 1, STEPS_PER_EPOCH + 7, 2 * STEPS_PER_EPOCH + 3])
+    sigterm_at([5, STEPS_PER_EPOCH, STEPS_PER_EPOCH + 1, 2 * STEPS_PER_EPOCH + 3])
     statuses = []
     while not statuses or statuses[-1] != 0:
         status, out, err = run_train(*arguments, "--output_dir", run)
@@ -87,7 +87,7 @@ def test_sigterm_leaves_no_trace_in_the_result(tmp_path, run_train, short, sigte
         assert len(statuses) < 6
         statuses.append(status)
 
-    assert statuses.count(143) >= 4
+    assert statuses.count(143) >= 3
     assert evaluations(run) == evaluations(tmp_path / "whole")
     assert same(weights(run / "checkpoint"), weights(tmp_path / "whole" / "checkpoint"))
     one, other = metrics(run), metrics(tmp_path / "whole")
@@ -99,11 +99,11 @@ def test_sigterm_leaves_no_trace_in_the_result(tmp_path, run_train, short, sigte
 def test_sigterm_does_not_use_up_the_patience(tmp_path, run_train, short, sigterm_at):
     """Evaluations in the middle of an epoch would be worse than the best, and end the run."""
     arguments = [*short, "--output_dir", tmp_path / "run", "--early_stopping_patience", 1]
-    sigterm_at([2, 4, 6, 8, 10])
+    sigterm_at([2, 4, 6])
 
-    statuses = [run_train(*arguments)[0] for _ in range(6)]
+    statuses = [run_train(*arguments)[0] for _ in range(4)]
 
-    assert statuses == [143] * 5 + [0]
+    assert statuses == [143] * 3 + [0]
     assert [step for step, _ in evaluations(tmp_path / "run")][0] == STEPS_PER_EPOCH
 
 
@@ -205,16 +205,16 @@ TUNINGS = {
 }
 
 
-@pytest.mark.parametrize("tuning", TUNINGS)
-@pytest.mark.parametrize("strategy", ["no", "epoch"])
+@pytest.mark.slow
+@pytest.mark.parametrize(("tuning", "best"), [*((tuning, True) for tuning in TUNINGS), ("frozen", False)])
 def test_checkpoints_hold_every_tensor_under_its_name_and_a_run_goes_on_from_each(
-    tmp_path, run_train, short, mlm_run, tuning, strategy, sigterm_at
+    tmp_path, run_train, short, mlm_run, tuning, best, sigterm_at
 ):
     """Interrupted within the last epoch, and after the last step."""
     base = mlm_run / "checkpoint"
     arguments = [*short[:2], "--model_name_or_path", base, "--learning_rate", "5e-3", "--report_to", "none"]
     arguments += [*short[-4:], "--tuning", tuning, *TUNINGS[tuning]]
-    arguments += ["--load_best_model_at_end", "false"] if strategy == "no" else []
+    arguments += ["--baselines", "false", "--load_best_model_at_end", str(best).lower()]
     whole, run = tmp_path / "whole", tmp_path / "run"
     assert run_train(*arguments, "--output_dir", whole)[0] == 0
 
@@ -320,7 +320,7 @@ def test_the_checkpoint_is_whole_before_anything_is_measured_and_the_same_comman
     tmp_path, run_train, short, mlm_run, tuning, monkeypatch
 ):
     arguments = [*short[:2], "--model_name_or_path", mlm_run / "checkpoint", "--tuning", tuning, "--report_to", "none"]
-    arguments += ["--max_steps", 4, "--save_strategy", "no", "--output_dir"]
+    arguments += ["--baselines", "true", "--max_steps", 4, "--save_strategy", "no", "--output_dir"]
     assert run_train(*arguments, tmp_path / "whole")[0] == 0
     run = tmp_path / "run"
 
@@ -353,9 +353,9 @@ def test_the_checkpoint_is_whole_before_anything_is_measured_and_the_same_comman
 
 
 def test_baselines_can_be_left_out(tmp_path, run_train, short):
-    status, out, err = run_train(*short, "--max_steps", 2, "--baselines", "false", "--output_dir", tmp_path / "run")
+    status, out, err = run_train(*short, "--max_steps", 2, "--output_dir", tmp_path / "run")
 
-    assert status == 0, err
+    assert "--baselines" in short and status == 0, err
     assert metrics(tmp_path / "run")["baselines"] is None and metrics(tmp_path / "run")["test"] is not None
     assert "baseline, test" not in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
 

@@ -68,38 +68,34 @@ def cases(tmp_path_factory, toy_rows, mlm_run):
     return found
 
 
-def divided(arguments: list[str], batch: int, accumulated: int) -> list[str]:
-    return [*arguments, "--per_device_train_batch_size", str(batch), "--gradient_accumulation_steps", str(accumulated)]
-
-
 @pytest.fixture(scope="module")
-def whole(cases) -> dict[str, list]:
-    return {name: step_losses(divided(arguments, 16, 1)) for name, arguments in cases.items()}
+def curves(cases) -> dict[str, list]:
+    """Of each case, of one process: with whole batches, and with accumulated ones."""
+    return {name: step_losses(arguments, [(16, 1), (4, 4)]) for name, arguments in cases.items()}
 
 
-def assert_same_curves(curves: dict[str, list], expected: dict[str, list]) -> None:
-    for name, curve in curves.items():
-        assert len(curve) == STEPS, name
-        for step, step_expected in zip(curve, expected[name], strict=True):
-            assert step == pytest.approx(step_expected, rel=1e-4), name
-
-
-@pytest.mark.slow
-def test_accumulated_steps_change_neither_loss_nor_gradient(cases, whole):
-    assert_same_curves({name: step_losses(divided(arguments, 4, 4)) for name, arguments in cases.items()}, whole)
+def assert_same(curve: list, expected: list, name: str) -> None:
+    assert len(curve) == len(expected) == STEPS, name
+    for step, step_expected in zip(curve, expected, strict=True):
+        assert tuple(step) == pytest.approx(step_expected, rel=1e-4), name
 
 
 @pytest.mark.slow
-def test_two_processes_change_neither_loss_nor_gradient(cases, whole, environment, tmp_path):
-    of_two = [divided(arguments, 8, 1) for arguments in cases.values()]
+def test_accumulated_steps_change_neither_loss_nor_gradient(curves):
+    for name, (whole, accumulated) in curves.items():
+        assert_same(accumulated, whole, name)
 
-    done = forked.run_together(
-        ["-m", "tests.step_losses", json.dumps(of_two)], forked.REPOSITORY, environment, processes=2
-    )
+
+@pytest.mark.slow
+def test_two_processes_change_neither_loss_nor_gradient(cases, curves, environment):
+    command = ["-m", "tests.step_losses", json.dumps(list(cases.values())), "[[8, 1]]"]
+
+    done = forked.run_together(command, forked.REPOSITORY, environment, processes=2)
 
     assert done.returncode == 0, done.stderr
-    curves = json.loads(done.stdout.split("CURVES ")[1].splitlines()[0])
-    assert_same_curves({name: list(map(tuple, curve)) for name, curve in zip(cases, curves, strict=True)}, whole)
+    of_two = json.loads(done.stdout.split("CURVES ")[1].splitlines()[0])
+    for (name, (whole, _)), (shared,) in zip(curves.items(), of_two, strict=True):
+        assert_same(shared, whole, name)
 
 
 def logits_and_labels(problem: str) -> tuple[torch.Tensor, torch.Tensor, torch.nn.Module]:

@@ -135,9 +135,9 @@ def test_others_are_compared_by_the_metric_that_chose_the_checkpoint(results):
 
 
 def test_a_collapsed_model_is_reported(results):
-    assert "collapsed" not in render_report(results, FOLDER)
+    assert "warning: " not in render_report(results, FOLDER)
     results["validation"]["constant"] = True
-    assert "collapsed" in render_report(results, FOLDER)
+    assert "warning: the outputs" in render_report(results, FOLDER)
 
 
 def test_accuracies_of_others_are_not_set_beside_other_problems(results):

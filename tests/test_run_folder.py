@@ -145,8 +145,13 @@ def test_other_contents_of_the_same_files_are_told(tmp_path):
     (tmp_path / "data" / "README.md").write_text("one")
     before = contents([str(tmp_path / "data"), "absent"])
 
-    assert list(before) == [f"content of {tmp_path}/data/a.parquet"]
+    assert list(before) == [f"content of {tmp_path}/data/{name}" for name in ("README.md", "a.parquet")]
     (tmp_path / "data" / "README.md").write_text("two")
+    assert contents([str(tmp_path / "data")]) == before
+    (tmp_path / "data" / "README.md").write_text("---\nconfigs: [{config_name: b, data_files: a.parquet}]\n---\n")
+    assert contents([str(tmp_path / "data")]) != before  # which files make up which split
+    (tmp_path / "data" / "README.md").write_text("two")
+    (tmp_path / "data" / ".hidden").write_text("of the system")
     assert contents([str(tmp_path / "data")]) == before
     for changed in (b"a" * 1_500_000 + b"b" + b"a" * 1_499_999, b"a" * 3_000_001):
         (tmp_path / "data" / "a.parquet").write_bytes(changed)

@@ -28,7 +28,7 @@ from training.card import render_card
 from training.dataset import SequenceData
 from training.learning_curve import draw_learning_curve
 from training.results import Timing, describe, measure_all
-from training.run_folder import CHECKPOINT, begin, read_results, resume_point, state_at
+from training.run_folder import CHECKPOINT, begin, is_finished, read_results, resume_point, state_at
 from training.trainer import build_trainer, training_context, whole_model
 
 LEARNING_CURVE = "learning_curve.png"
@@ -68,7 +68,7 @@ def train_once(
     """
     folder = Path(args.training.output_dir)
     results = broadcast_object_list([read_results(folder)])[0]
-    if results and results["measured"]:
+    if is_finished(results):
         return results
     trainer, tokenised = build_trainer(args.model, args.data, args.training, data, base)
     first = trainer.is_world_process_zero()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import metadata_load
 from transformers import TrainerState
 
 from machine.files import replacing
@@ -85,16 +86,25 @@ def contents(names: Iterable[str]) -> dict[str, str]:
     What tells that files that a run goes on with were changed: of each a digest.
 
     Args:
-        names: Files, and folders, of which all files but texts count.
+        names: Files, and folders, of which all files but hidden ones and texts count; and of README.md the metadata
+            that say which files make up which split, and what their columns are.
     """
     found = {}
     for name in names:
         path = Path(name)
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and file.suffix != ".md":
+            if not file.is_file() or file.name.startswith("."):
+                continue
+            if file.name == "README.md":
+                metadata = metadata_load(file) or {}
+                content = [metadata.get(key) for key in ("configs", "dataset_info")]
+                digest = hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+            elif file.suffix == ".md":
+                continue
+            else:
                 with file.open("rb") as binary:
                     digest = hashlib.file_digest(binary, "sha256").hexdigest()
-                found[f"content of {file}"] = f"sha256 {digest[:DIGITS]}"
+            found[f"content of {file}"] = f"sha256 {digest[:DIGITS]}"
     return found
 
 
@@ -107,6 +117,11 @@ def read_results(folder: Path) -> dict[str, Any] | None:
     if not (checkpoint / "config.json").is_file() or not any(checkpoint.glob("*.safetensors")):
         return None
     return _read(checkpoint / "metrics.json")
+
+
+def is_finished(results: dict[str, Any] | None) -> bool:
+    """Whether these results of `read_results` are all that there will be."""
+    return bool(results and results.get("measured"))
 
 
 def resume_point(folder: Path) -> Path | None:
