@@ -28,13 +28,6 @@ os.environ |= {
     "CUDA_VISIBLE_DEVICES": "",
     "OMP_NUM_THREADS": "1",
 }
-# Models this small lose more by sharing their work than they gain, and pytest-xdist has a worker for each core. Our
-# scripts compute on all cores that they are given, so they are given one.
-if sys.platform == "linux":
-    _cores = sorted(os.sched_getaffinity(0))
-    _worker = int(os.environ.get("PYTEST_XDIST_WORKER", f"gw{os.getpid()}").removeprefix("gw"))
-    os.sched_setaffinity(0, {_cores[_worker % len(_cores)]})
-
 import datasets  # noqa: E402
 from datasets import ClassLabel, Dataset, Features, Value  # noqa: E402
 
@@ -62,6 +55,18 @@ def _toy_rows(count: int, seed: int) -> list[dict]:
         own = kmers[label * TOY_KMERS : (label + 1) * TOY_KMERS]
         rows.append({"sequence": "".join(rng.choices(own, k=10)), "label": label})
     return rows
+
+
+def pytest_configure(config) -> None:
+    """
+    Models this small lose more by sharing their work than they gain, and pytest-xdist has a worker for each core. Our
+    scripts compute on all cores that they are given, so each worker, or a run without workers, is given one.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    starts_workers = "PYTEST_XDIST_WORKER" not in os.environ and config.getoption("numprocesses", None)
+    if sys.platform == "linux" and not starts_workers:
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})
 
 
 @pytest.fixture(scope="session")
