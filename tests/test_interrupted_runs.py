@@ -259,10 +259,24 @@ def spoil_weights(point) -> None:
     save_file({name: tensor for name, tensor in tensors.items() if "layer.1" not in name}, point / "model.safetensors")
 
 
+def widen_weights(point) -> None:
+    tensors = load_file(point / "model.safetensors")
+    tensors["classifier.dense.bias"] = tensors["classifier.dense.bias"].repeat(2)
+    save_file(tensors, point / "model.safetensors")
+
+
+def cut_off(name: str):
+    return lambda point: (point / name).write_bytes((point / name).read_bytes()[:1000])
+
+
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
         (spoil_weights, "layer.1"),
+        (widen_weights, "classifier.dense.bias"),
+        (cut_off("model.safetensors"), "checkpoint-5"),
+        (cut_off("optimizer.pt"), "checkpoint-5"),
+        (cut_off("rng_state.pth"), "checkpoint-5"),
         (lambda point: (point / "optimizer.pt").unlink(), "optimizer.pt"),
         (lambda point: (point / "scheduler.pt").unlink(), "scheduler.pt"),
         (lambda point: (point / "rng_state.pth").unlink(), "rng_state.pth"),

@@ -2,15 +2,19 @@
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from datasets import Dataset
+from safetensors import SafetensorError
 from torch.utils.data import RandomSampler, Sampler
 from transformers import Trainer
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from machine.faults import LONGEST_SHOWN
 from training.tokens import num_tokens
 
 # What peft says of an adapter that does not fit the model, and goes on.
@@ -51,12 +55,8 @@ class SequenceTrainer(Trainer):
         return super()._get_num_items_in_batch(counted, device)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", MISSING_IN_ADAPTER)
-            try:
-                super()._load_from_checkpoint(resume_from_checkpoint, model)
-            except UserWarning as error:
-                raise _unfit(resume_from_checkpoint, str(error)) from error
+        with _fitting(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_best_model(self) -> None:
         point = Path(self.state.best_model_checkpoint)
@@ -65,15 +65,11 @@ class SequenceTrainer(Trainer):
                 f"{point} is missing, the best checkpoint by validation; put it back, or remove all of "
                 f"{point.parent} to train again."
             )
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", MISSING_IN_ADAPTER)
-            try:
-                super()._load_best_model()
-            except UserWarning as error:
-                raise _unfit(point, str(error)) from error
+        with _fitting(point):
+            super()._load_best_model()
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
-        """Raises ValueError for weights that do not fit, of which transformers' own method warns."""
+        """Raises RuntimeError for weights that do not fit, of which transformers' own method warns."""
         state = self.model.state_dict()
         loaded = {tensor.data_ptr() for name, tensor in state.items() if name not in load_result.missing_keys}
         # A tied weight is saved under one of its names.
@@ -81,31 +77,43 @@ class SequenceTrainer(Trainer):
         if missing or load_result.unexpected_keys:
             wrong = [f"{name} is missing" for name in missing]
             wrong += [f"{name} is not of this model" for name in load_result.unexpected_keys]
-            raise _unfit(self.args.output_dir, f"{', '.join(wrong[:3])}{', …' if len(wrong) > 3 else ''}")
+            raise RuntimeError(f"{', '.join(wrong[:3])}{', …' if len(wrong) > 3 else ''}")
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):  # whose files are others
-            _require(checkpoint, "optimizer.pt", "scheduler.pt")
-        super()._load_optimizer_and_scheduler(checkpoint)
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled  # whose files are others
+        with _fitting(checkpoint, *() if sharded else ("optimizer.pt", "scheduler.pt")):
+            super()._load_optimizer_and_scheduler(checkpoint)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint:
-            alone = self.args.world_size == 1
-            _require(checkpoint, "rng_state.pth" if alone else f"rng_state_{self.args.process_index}.pth")
-        super()._load_rng_state(checkpoint)
+        alone = self.args.world_size == 1
+        with _fitting(checkpoint, "rng_state.pth" if alone else f"rng_state_{self.args.process_index}.pth"):
+            super()._load_rng_state(checkpoint)
 
 
-def _require(point: str, *names: str) -> None:
-    missing = [name for name in names if not (Path(point) / name).is_file()]
-    if missing:
+@contextmanager
+def _fitting(point: Path | str | None, *needed: str) -> Iterator[None]:
+    """
+    Within it, a checkpoint is read; what is missing, damaged or of another model is a ValueError that names it.
+
+    Args:
+        point: The checkpoint; None where none is read.
+        needed: Files without which transformers goes on from the beginning of a state.
+    """
+    missing = [name for name in needed if point and not (Path(point) / name).is_file()]
+    try:
+        if missing:
+            raise RuntimeError(f"there is no {', '.join(missing)}")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", MISSING_IN_ADAPTER)
+            yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, SafetensorError, UnpicklingError, EOFError, UserWarning) as error:
+        reason = " ".join(str(error).split())[:LONGEST_SHOWN]
         raise ValueError(
-            f"{point} lacks {', '.join(missing)}, without which the run cannot go on exactly; remove that folder to "
-            "go on from the checkpoint before it."
-        )
-
-
-def _unfit(point: Path | str, reason: str) -> ValueError:
-    return ValueError(f"{point}: the weights do not fit the model ({reason}); they are of another run: remove them.")
+            f"{point}: what was saved there does not fit this run, or is damaged ({reason}); remove that folder to go "
+            "on from the checkpoint before it."
+        ) from error
 
 
 class LengthGroups(Sampler):
