@@ -96,15 +96,21 @@ def test_sigterm_leaves_no_trace_in_the_result(tmp_path, run_train, short, sigte
         assert one["training"][name] == other["training"][name], name
 
 
-def test_sigterm_does_not_use_up_the_patience(tmp_path, run_train, short, sigterm_at):
-    """Evaluations in the middle of an epoch would be worse than the best, and end the run."""
-    arguments = [*short, "--output_dir", tmp_path / "run", "--early_stopping_patience", 1]
-    sigterm_at([2, 4, 6])
+def test_sigterm_does_not_use_up_the_patience(tmp_path, run_train, write_dataset, toy_rows, sigterm_at):
+    """Labels of validation are others than those of train: each evaluation is worse than the one before."""
+    turned = [row | {"label": (row["label"] + 1) % 3} for row in toy_rows["validation"]]
+    data = write_dataset(tmp_path / "data", {"train": toy_rows["train"], "validation": turned})
+    arguments = ["--dataset_name", data, *SCRATCH, "--num_train_epochs", 9, "--per_device_train_batch_size", 8]
+    arguments += ["--early_stopping_patience", 2, "--metric_for_best_model", "loss", "--test_share", 0]
+    assert run_train(*arguments, "--output_dir", tmp_path / "whole")[0] == 0
+    sigterm_at([2, STEPS_PER_EPOCH + 4, STEPS_PER_EPOCH + 6])
 
-    statuses = [run_train(*arguments)[0] for _ in range(4)]
+    statuses = [run_train(*arguments, "--output_dir", tmp_path / "run")[0] for _ in range(4)]
 
     assert statuses == [143] * 3 + [0]
-    assert [step for step, _ in evaluations(tmp_path / "run")][0] == STEPS_PER_EPOCH
+    assert evaluations(tmp_path / "run") == evaluations(tmp_path / "whole")
+    assert metrics(tmp_path / "run")["training"]["steps"] == 3 * STEPS_PER_EPOCH  # and not 9
+    assert metrics(tmp_path / "whole")["training"]["steps"] == 3 * STEPS_PER_EPOCH
 
 
 def test_sigterm_says_in_one_sentence_where_the_run_goes_on(tmp_path, run_train, short, sigterm_at):
