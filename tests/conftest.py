@@ -69,6 +69,11 @@ def pytest_configure(config) -> None:
         os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})
 
 
+def pytest_make_parametrize_id(config, val) -> str | None:
+    """The workers must find the same names, and a gzip file holds the time at which it was compressed."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def toy_rows() -> dict[str, list[dict]]:
     """Rows of three splits, whose labels can be told apart."""
