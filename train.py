@@ -13,6 +13,7 @@ run.json (arguments and environment), log.jsonl and learning_curve.png. OUTPUT_D
 own: the same command goes on from the last of them, and prints the result of a run that is finished.
 """
 
+import os
 import shlex
 import signal
 import sys
@@ -37,7 +38,7 @@ from checkpoints.publishing import check_model, checkpoint_files, push_checkpoin
 from hub_client.downloading import download
 from hub_client.publishing import Target
 from machine.locks import locked_folder
-from machine.processes import is_first_process
+from machine.processes import from_first, is_first_process
 from training.arguments import Arguments, check_processes, hub_target, parse_arguments
 from training.dataset import load_sequences
 from training.faults import limits_told
@@ -110,6 +111,7 @@ def identity(args: Arguments) -> dict[str, Any]:
     found = deciding([asdict(args.model), asdict(args.data), asdict(args.run), args.training.to_dict()])
     found |= contents(files)
     found |= {"processes": args.training.world_size, "mixed precision": args.training.mixed_precision}
+    found |= {name: os.environ.get(name) for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")}
     base = args.model.model_name_or_path
     if base and Path(base).is_dir():  # on the Hub, a commit says it
         files = find_checkpoint(base, args.model.model_revision, args.model.allow_pickle)
@@ -121,17 +123,18 @@ def run(args: Arguments, command: Sequence[str], api: HfApi) -> dict[str, Any]:
     """Load, search if asked to, train with one seed or several: the results; a finished checkpoint is on the disk."""
     folder = Path(args.training.output_dir)
     with ExitStack() as stack:
-        if is_first_process():
+
+        def look() -> list[Any]:
             arguments = identity(args)
-            find_run(folder, arguments)
-            finished = read_results(folder)
-            if not is_finished(finished):
-                stack.enter_context(locked_folder(folder, "train.py"))
-                finished = read_results(folder)  # another process may have ended meanwhile
-            state = [arguments, find_run(folder, arguments), finished]
-        arguments, found, finished = broadcast_object_list(state if is_first_process() else [None] * 3)
-        if is_finished(finished):
-            return finished
+            found = find_run(folder, arguments)
+            if is_finished(read_results(folder)):
+                return [arguments, found, read_results(folder)]
+            stack.enter_context(locked_folder(folder, "train.py"))
+            return [arguments, find_run(folder, arguments), read_results(folder)]  # another may have ended meanwhile
+
+        arguments, found, results = from_first(look)
+        if is_finished(results):
+            return results
         return _run(args, {"arguments": arguments, "environment": environment(args.training, command)}, found, api)
 
 

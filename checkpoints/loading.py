@@ -156,6 +156,7 @@ def load_for_task(
         )
     faults = {name: "is missing" for name in info["missing_keys"]}
     faults |= {name: f"is {tuple(found)}, not {tuple(shape)}" for name, found, shape in info["mismatched_keys"]}
+    faults |= {name: "is left over" for name in info["unexpected_keys"]}
     encoder = f"{model.base_model_prefix}."
     # BERT's pooler is a part of the head, though it lies in the encoder.
     faults = [f"{name} {faults[name]}" for name in sorted(faults) if name.startswith(encoder) and "pooler" not in name]

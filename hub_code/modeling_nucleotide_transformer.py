@@ -1,5 +1,7 @@
 """Token ids -> Nucleotide Transformer (native ESM, with NT-v2's gated feed-forward) -> hidden states, logits."""
 
+import re
+
 import torch
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutputWithCrossAttentions
@@ -98,8 +100,8 @@ class NucleotideTransformerPreTrainedModel(EsmPreTrainedModel):
         the checkpoint lacks is created, and transformers' load report, a warning, names its tensors.
 
         Raises:
-            ValueError: If a tensor of the encoder is missing, or if one has another shape than the configuration
-                says (one of the task head: unless `ignore_mismatched_sizes=True`).
+            ValueError: If a tensor of the encoder is missing or left over, or if one has another shape than the
+                configuration says (one of the task head: unless `ignore_mismatched_sizes=True`).
         """
         wants_info = kwargs.pop("output_loading_info", False)
         # transformers' own error on shapes says only "see the report above": collect them, and name them below.
@@ -116,6 +118,14 @@ class NucleotideTransformerPreTrainedModel(EsmPreTrainedModel):
             raise ValueError(
                 f"{pretrained_model_name_or_path}: the checkpoint lacks {len(missing)} tensors of the encoder: "
                 f"{', '.join(missing)}. Give a complete checkpoint of this configuration."
+            )
+        unexpected = sorted(
+            name for name in info["unexpected_keys"] if re.match(r"(esm\.)?(embeddings|encoder)\.", name)
+        )
+        if unexpected:
+            raise ValueError(
+                f"{pretrained_model_name_or_path}: the checkpoint has {len(unexpected)} tensors of the encoder that "
+                f"config.json does not say, such as {unexpected[0]}. Give the config.json that belongs to these weights."
             )
         misshapen = sorted(
             f"{name} is {tuple(found)}, not {tuple(expected)}"

@@ -27,6 +27,7 @@ def take_lock(path: Path) -> BinaryIO | None:
         return None
     except OSError:
         pass  # a file system without locks
+    os.register_at_fork(after_in_child=file.close)  # or a worker that outlives this process would hold the lock
     return file
 
 

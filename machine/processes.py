@@ -2,13 +2,32 @@
 
 import os
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
+from accelerate.utils import broadcast_object_list
+
+Result = TypeVar("Result")
 
 
 def is_first_process() -> bool:
     """Whether this is the first of the launched processes, also before they have joined."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def from_first(compute: Callable[[], Result]) -> Result:
+    """What the first process computes, in all processes; so is a ValueError or an OSError that it ends with."""
+    result, failure = None, None
+    if is_first_process():
+        try:
+            result = compute()
+        except (ValueError, OSError) as error:
+            failure = error
+    result, message = broadcast_object_list([result, failure and str(failure)])
+    if message is not None:
+        raise failure or ValueError(message)
+    return result
 
 
 def num_launched() -> int:

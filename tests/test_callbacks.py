@@ -49,7 +49,7 @@ def test_it_stops_when_transformers_own_callback_does(values, patience, greater)
         state.best_metric = best  # as the Trainer keeps it, of the evaluations before
         controls = TrainerControl(), TrainerControl()
         theirs.on_evaluate(args, state, controls[0], metrics={"eval_accuracy": values[i]})
-        ours.on_evaluate(args, state, controls[1])
+        ours.on_evaluate(args, state, controls[1], metrics={"eval_accuracy": values[i]})
         stopped.append((controls[0].should_training_stop, controls[1].should_training_stop))
         if best is None or (values[i] > best if greater else values[i] < best):
             best = values[i]
@@ -76,6 +76,15 @@ def test_the_signals_handler_is_as_before_after_the_training():
     assert callback.received and signal.getsignal(signal.SIGTERM) == before
 
 
+def test_undefined_metrics_count_for_no_patience_and_are_null_in_the_log(tmp_path):
+    entries = [{"eval_accuracy": value} for value in (math.nan, 0.1, 0.2, 0.3)]
+    assert not StopEarly(2, "eval_accuracy", True).is_reached(state_of(*entries))
+
+    LogToFile(tmp_path).on_log(ARGS, state_of(*entries), None)
+    first = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0], parse_constant=pytest.fail)
+    assert first["eval_accuracy"] is None
+
+
 @pytest.mark.parametrize(
     ("eval_strategy", "save_strategy", "epoch", "saves", "stops"),
     [
@@ -85,6 +94,7 @@ def test_the_signals_handler_is_as_before_after_the_training():
         ("epoch", "best", 2.0, False, False),  # it would be saved only if it was the best
         ("steps", "steps", 2.0, True, True),
         ("no", "epoch", 2.0, True, True),
+        ("epoch", "steps", 2.0, False, False),
     ],
 )
 def test_sigterm_saves_where_no_evaluation_is_due_that_the_checkpoint_would_lack(

@@ -413,8 +413,9 @@ def test_a_later_checkpoint_leaves_nothing_of_an_earlier_one_on_the_hub(publishe
         (lambda folder: (folder / "model.safetensors").unlink(), "weights"),
         (lambda folder: (folder / "config.json").unlink(), "config.json"),
         (lambda folder: (folder / "README.md").write_text("---\nlicense: CC BY\n---\n"), '"license"'),
+        (lambda folder: (folder / "metrics.json").write_text('{"measured": false}'), "evaluated"),
     ],
-    ids=["no folder", "no weights", "no config", "invalid card"],
+    ids=["no folder", "no weights", "no config", "invalid card", "not evaluated"],
 )
 def test_a_folder_that_is_no_finished_checkpoint_is_not_published(published, run, tmp_path, spoil, fact):
     checkpoint = tmp_path / "run" / "checkpoint"

@@ -104,6 +104,16 @@ def test_all_is_as_before_after_an_error_too(trainer):
     assert "forward" not in vars(made.model.base_model)
 
 
+def test_batches_of_like_length_are_of_sequences_and_not_of_features(tmp_path, run_train, toy_dataset, mlm_run):
+    status, _, err = run_train(
+        *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", "--report_to", "none", "--max_steps", 2),
+        *("--model_name_or_path", mlm_run / "checkpoint", "--tuning", "head"),
+        *("--train_sampling_strategy", "group_by_length"),
+    )
+
+    assert status == 0, err
+
+
 def test_a_run_learns_the_same_with_and_without(tmp_path, run_train, toy_dataset, mlm_run, monkeypatch):
     curves = {}
     for run in ("with", "without"):

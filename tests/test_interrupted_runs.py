@@ -64,6 +64,7 @@ STRATEGIES = {
     "epoch": [],
     "steps": ["--save_steps", 5],
     "best": ["--save_strategy", "best", "--eval_strategy", "epoch"],
+    "best by steps": ["--save_strategy", "best", "--eval_strategy", "steps", "--eval_steps", 5],
     "no": ["--save_strategy", "no", "--logging_strategy", "epoch"],
     "evaluated by epoch, saved by steps": ["--eval_strategy", "epoch", "--save_strategy", "steps"]
     + ["--load_best_model_at_end", "false"],
@@ -96,12 +97,17 @@ def test_sigterm_leaves_no_trace_in_the_result(tmp_path, run_train, short, sigte
         assert one["training"][name] == other["training"][name], name
 
 
-def test_sigterm_does_not_use_up_the_patience(tmp_path, run_train, write_dataset, toy_rows, sigterm_at):
-    """Labels of validation are others than those of train: each evaluation is worse than the one before."""
+@pytest.fixture
+def worsening(tmp_path, write_dataset, toy_rows):
+    """Arguments of a run of which each evaluation is worse than the one before: validation has other labels."""
     turned = [row | {"label": (row["label"] + 1) % 3} for row in toy_rows["validation"]]
     data = write_dataset(tmp_path / "data", {"train": toy_rows["train"], "validation": turned})
-    arguments = ["--dataset_name", data, *SCRATCH, "--num_train_epochs", 9, "--per_device_train_batch_size", 8]
-    arguments += ["--early_stopping_patience", 2, "--metric_for_best_model", "loss", "--test_share", 0]
+    arguments = ["--dataset_name", data, *SCRATCH, "--per_device_train_batch_size", 8, "--test_share", 0]
+    return [*arguments, "--metric_for_best_model", "loss"]
+
+
+def test_sigterm_does_not_use_up_the_patience(tmp_path, run_train, worsening, sigterm_at):
+    arguments = [*worsening, "--num_train_epochs", 9, "--early_stopping_patience", 2]
     assert run_train(*arguments, "--output_dir", tmp_path / "whole")[0] == 0
     sigterm_at([2, STEPS_PER_EPOCH + 4, STEPS_PER_EPOCH + 6])
 
@@ -318,6 +324,29 @@ def test_a_best_checkpoint_that_is_missing_is_an_error(tmp_path, run_train, shor
     assert status == 2 and "checkpoint-1" in err
 
 
+def test_a_best_checkpoint_without_its_weights_is_an_error(tmp_path, run_train, worsening, sigterm_at):
+    arguments = [*worsening, "--num_train_epochs", 3, "--output_dir", tmp_path / "run"]
+    sigterm_at([STEPS_PER_EPOCH + 3])
+    assert run_train(*arguments)[0] == 143
+    (tmp_path / "run" / f"checkpoint-{STEPS_PER_EPOCH}" / "model.safetensors").unlink()
+
+    status, _, err = run_train(*arguments)
+
+    assert status == 2 and f"checkpoint-{STEPS_PER_EPOCH}" in err and not (tmp_path / "run" / "checkpoint").exists()
+
+
+def test_several_seeds_go_on_from_within_the_first(tmp_path, run_train, short, sigterm_at):
+    arguments = [*short, "--max_steps", 4, "--seeds", 2, "--output_dir"]
+    assert run_train(*arguments, tmp_path / "whole")[0] == 0
+    sigterm_at([2])
+    assert run_train(*arguments, tmp_path / "run")[0] == 143
+
+    status, _, err = run_train(*arguments, tmp_path / "run")
+
+    assert status == 0, err
+    assert metrics(tmp_path / "run")["seeds"] == metrics(tmp_path / "whole")["seeds"]
+
+
 def test_a_run_goes_on_in_a_folder_that_was_moved(tmp_path, run_train, short, sigterm_at):
     """With the best checkpoint so far among those that are kept, and loaded at the end."""
     arguments = [*short, "--metric_for_best_model", "loss", "--learning_rate", "1e-2", "--save_total_limit", 1]
@@ -488,7 +517,7 @@ def test_going_on_with_another_number_of_processes_is_an_error(tmp_path, launch,
     two = launch(*arguments, "--use_cpu", "--disable_tqdm", "true", processes=2)
 
     assert two.returncode == 2 and "processes 1, not 2" in two.stderr
-    assert two.stderr.count("train.py: error: ") == 1
+    assert two.stderr.count("train.py: error: ") == 1 and "Traceback" not in two.stderr
     assert sorted((tmp_path / "run").rglob("*")) == before
 
 

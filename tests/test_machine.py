@@ -1,13 +1,16 @@
-"""Files replaced as a whole, and a process's share of the cores."""
+"""Files replaced as a whole, locks, and a process's share of the cores."""
 
 import os
+import signal
 import sys
+import time
 
 import pytest
 import torch
 
 from machine.faults import LONGEST_SHOWN, first_line
 from machine.files import replacing
+from machine.locks import locked_folder, take_lock
 from machine.processes import is_first_process, num_launched, share_cores
 
 
@@ -62,3 +65,33 @@ def test_what_a_launcher_says_is_known_before_the_processes_join(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert not is_first_process() and num_launched() == 4
+
+
+def test_a_worker_that_outlives_its_process_holds_no_lock(tmp_path):
+    lock = take_lock(tmp_path / "lock")
+    assert take_lock(tmp_path / "lock") is None
+    reading, writing = os.pipe()
+    worker = os.fork()
+    if worker == 0:
+        os.write(writing, b"begun")
+        time.sleep(60)
+        os._exit(0)
+    os.read(reading, 5)
+    lock.close()  # as when this process is killed
+
+    again = take_lock(tmp_path / "lock")
+
+    os.kill(worker, signal.SIGKILL)
+    os.waitpid(worker, 0)
+    assert again is not None
+
+
+def test_a_locked_folder_is_removed_with_its_parents_if_nothing_was_put_into_it(tmp_path):
+    with locked_folder(tmp_path / "a" / "b", "train.py"), pytest.raises(ValueError, match="train.py"):
+        with locked_folder(tmp_path / "a" / "b", "train.py"):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+    with locked_folder(tmp_path / "a" / "b", "train.py"):
+        (tmp_path / "a" / "b" / "kept").touch()
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["kept"]

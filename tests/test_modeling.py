@@ -488,6 +488,14 @@ def test_a_missing_tensor_of_the_encoder_is_an_error_that_names_it(tmp_path, cls
     assert "1 tensor" in str(error.value)
 
 
+@pytest.mark.parametrize("cls", [NucleotideTransformerModel, *HEADS.values()])
+def test_layers_that_the_configuration_does_not_say_are_an_error_that_names_one(tmp_path, cls):
+    fewer = V2 | {"num_hidden_layers": V2["num_hidden_layers"] - 1}
+    folder = write_folder(tmp_path / "broken", fewer, random_weights(V2))
+    with pytest.raises(ValueError, match=rf"encoder\.layer\.{V2['num_hidden_layers'] - 1}\."):
+        cls.from_pretrained(folder)
+
+
 def test_missing_learned_positions_of_v1_are_an_error_that_names_them(tmp_path):
     weights = random_weights(V1)
     del weights["esm.embeddings.position_embeddings.weight"]

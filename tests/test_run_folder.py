@@ -85,6 +85,7 @@ def test_where_a_run_is_and_what_it_shows_keeps_and_publishes_does_not_decide_of
         return deciding([{"dataset_name": "a"}, args])
 
     shown = {"logging_steps": 7, "disable_tqdm": True, "save_total_limit": 9, "hub_model_id": "u/x", "run_name": "x"}
+    shown |= {"per_device_eval_batch_size": 1}  # as the error of a full memory advises
     assert arguments(**shown) == arguments() == json.loads(json.dumps(arguments()))
     assert arguments()["dataset_name"] == "a"
     for given in ({"learning_rate": 1e-3}, {"seed": 7}, {"max_steps": 3}, {"per_device_train_batch_size": 3}):
@@ -151,7 +152,8 @@ def test_other_contents_of_the_same_files_are_told(tmp_path):
     (tmp_path / "data" / "README.md").write_text("---\nconfigs: [{config_name: b, data_files: a.parquet}]\n---\n")
     assert contents([str(tmp_path / "data")]) != before  # which files make up which split
     (tmp_path / "data" / "README.md").write_text("two")
-    (tmp_path / "data" / ".hidden").write_text("of the system")
+    (tmp_path / "data" / ".git").mkdir()
+    (tmp_path / "data" / ".git" / "FETCH_HEAD").write_text("of git")
     assert contents([str(tmp_path / "data")]) == before
     for changed in (b"a" * 1_500_000 + b"b" + b"a" * 1_499_999, b"a" * 3_000_001):
         (tmp_path / "data" / "a.parquet").write_bytes(changed)

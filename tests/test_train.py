@@ -15,6 +15,7 @@ from datasets import ClassLabel, Features, Value
 from safetensors.torch import save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+import training.search
 from checkpoints.loading import find_checkpoint, load_checkpoint
 from checkpoints.publishing import THIS_CHECKPOINT
 from hub_code import (
@@ -417,10 +418,26 @@ def test_the_search_chooses_by_validation_and_the_run_takes_what_it_chose(tmp_pa
     assert measured["training"]["learning_rate"] == chosen["learning_rate"]
     assert "2 trials" in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
 
-    (tmp_path / "run" / "search.json").unlink()  # interrupted in the search: what is known is not tried again
-    shutil.rmtree(tmp_path / "run" / "checkpoint")
-    status, _, err = run_train(*arguments)
-    assert status == 0 and metrics(tmp_path / "run")["search"]["trials"] == trials
+
+def test_an_interrupted_search_tries_what_an_undisturbed_one_does(tmp_path, run_train, toy_dataset, monkeypatch):
+    pytest.importorskip("optuna", reason="an extra: requirements-extra.txt")
+    arguments = ["--dataset_name", toy_dataset, *SCRATCH, "--hyperparameter_search", 2, "--max_steps", 2]
+    assert run_train(*arguments, "--output_dir", tmp_path / "whole")[0] == 0
+    made, build = [], training.search.build_model
+
+    def interrupted(*given):
+        made.append(given)
+        if len(made) == 2:  # in the second trial
+            raise KeyboardInterrupt
+        return build(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.search, "build_model", interrupted)
+        assert run_train(*arguments, "--output_dir", tmp_path / "run")[0] == 130
+    status, _, err = run_train(*arguments, "--output_dir", tmp_path / "run")
+
+    assert status == 0, err
+    assert metrics(tmp_path / "run")["search"] == metrics(tmp_path / "whole")["search"]
 
 
 def test_a_search_without_optuna_says_what_to_install(tmp_path, run_train, toy_dataset, monkeypatch):

@@ -97,6 +97,18 @@ def test_the_last_layers_of_a_pretrained_model_are_trained_on_unbalanced_classes
     )
 
 
+def test_a_metric_that_validation_leaves_undefined_cannot_choose(tmp_path, run_train, write):
+    rows = promoters(random.Random(0))
+    (tmp_path / "validation.jsonl").write_text(json.dumps({"sequence": "ACGT" * 15, "label": "other"}))
+
+    status, _, err = run_train(
+        *("--train_file", write(rows), "--validation_file", tmp_path / "validation.jsonl", *QUICK),
+        *("--output_dir", tmp_path / "run", "--metric_for_best_model", "auroc"),
+    )
+
+    assert status == 2 and "auroc" in err and "validation" in err and "Traceback" not in err
+
+
 def test_balanced_weights_change_what_is_predicted(tmp_path, run_train, write):
     file, recalls = write(promoters(random.Random(0))), {}
     for name, flags in {"plain": [], "balanced": ["--class_weights", "balanced"]}.items():

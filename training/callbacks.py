@@ -42,12 +42,17 @@ class StopEarly(TrainerCallback):
         self.metric = metric
         self.greater_is_better = greater_is_better
 
-    def on_evaluate(self, args, state, control, **kwargs):
+    def on_evaluate(self, args, state, control, metrics: dict[str, float], **kwargs):
+        if self.metric in ("eval_auroc", "eval_auprc") and math.isnan(metrics[self.metric]):
+            raise ValueError(
+                f"--metric_for_best_model {self.metric.removeprefix('eval_')} is undefined on validation, whose rows "
+                "are all of one class; give another metric, or other validation data."
+            )
         if self.is_reached(state):
             control.should_training_stop = True
 
     def is_reached(self, state: TrainerState) -> bool:
-        values = [entry[self.metric] for entry in state.log_history if self.metric in entry]
+        values = [entry[self.metric] for entry in state.log_history if math.isfinite(entry.get(self.metric, math.nan))]
         if not values or not self.patience:
             return False
         best = max(values) if self.greater_is_better else min(values)
@@ -68,13 +73,14 @@ class SaveOnSignal(TrainerCallback):
         self._before = None
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self._before = signal.signal(signal.SIGTERM, self._receive)
+        if self._before is None:  # it begins again with a smaller batch
+            self._before = signal.signal(signal.SIGTERM, self._receive)
 
     def on_train_end(self, args, state, control, **kwargs):
         self.restore()
 
     def restore(self) -> None:
-        """Restore the signal's handler of before the training."""
+        """Restore the handler that the signal had before the training."""
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
             self._before = None
@@ -86,13 +92,14 @@ class SaveOnSignal(TrainerCallback):
             self.received = bool(received.item())
         if not self.received or state.global_step >= state.max_steps:
             return
-        self._within_epoch = state.epoch % 1 > 0
-        evaluates, saves = (each == "epoch" for each in (args.eval_strategy, args.save_strategy))
-        if self._within_epoch or not evaluates:
+        ends_epoch = state.epoch % 1 == 0
+        evaluates = control.should_evaluate or (ends_epoch and args.eval_strategy == "epoch")
+        if evaluates and ends_epoch and args.eval_strategy == args.save_strategy == "epoch":
+            control.should_training_stop = True  # saved after the evaluation that ends this epoch
+        elif not evaluates or args.save_strategy == args.eval_strategy == "steps":
             control.should_save = control.should_training_stop = True
-        elif saves:  # after the evaluation that ends this epoch
-            control.should_training_stop = True
-        # Else only the best is saved, after that evaluation: stop at the end of the next step.
+            self._within_epoch = not ends_epoch
+        # Else what is saved depends on the evaluation, or would lack it: stop at the end of the next step.
 
     def on_epoch_end(self, args, state, control, **kwargs):
         if self._within_epoch:
@@ -119,8 +126,14 @@ class LogToFile(TrainerCallback):
     def on_log(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
             # As a whole: a resumed run goes on from a checkpoint, behind which more may have been logged.
-            lines = [json.dumps(entry) + "\n" for entry in state.log_history]
+            entries = [{name: _json(value) for name, value in entry.items()} for entry in state.log_history]
+            lines = [json.dumps(entry) + "\n" for entry in entries]
             write_text(self.path, "".join(lines))
+
+
+def _json(value: Any) -> Any:
+    """JSON has no NaN, which an undefined metric is."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class NewMasksEachEpoch(TrainerCallback):

@@ -61,7 +61,7 @@ def render_card(results: dict[str, Any]) -> str:
     The card of a checkpoint.
 
     Args:
-        results: What `training.results.collect_results` measured.
+        results: `training.results.describe` with `measure_all`.
 
     Returns:
         Markdown with the Hub's metadata in front; the checkpoint is called `THIS_CHECKPOINT` in it.

@@ -26,7 +26,7 @@ def render_report(results: dict[str, Any], folder: Path) -> str:
     Metrics of the test split with 95 % intervals, baselines below them, what the training took, and what to do next.
 
     Args:
-        results: What `training.results.collect_results` measured.
+        results: `training.results.describe` with `measure_all`.
         folder: The checkpoint's folder.
 
     Returns:

@@ -50,7 +50,7 @@ HYPERPARAMETERS = (
 class Timing:
     """
     Args:
-        seconds: What this process spent on training, evaluations and activations of frozen layers included.
+        seconds: What this process spent on training, evaluations and features of the frozen encoder included.
         resumed_at: At which step it took up an interrupted run; None for a whole run.
     """
 
@@ -158,7 +158,7 @@ def _measure(
     output = trainer.predict(tokenised[split], metric_key_prefix=split)
     outputs, labels = output.predictions, output.label_ids
     metrics = measure(problem, outputs, labels, data.label_names)
-    if split == "test":
+    if split == "test" and trainer.is_world_process_zero():
         metrics["intervals"] = bootstrap_intervals(problem, outputs, labels, data.label_names)
     return {"loss": output.metrics[f"{split}_loss"], **metrics}
 

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, Trainer, TrainerState
 
 from checkpoints.loading import CheckpointFiles, load_saved
 from checkpoints.saving import save_checkpoint, write_results
+from machine.processes import from_first
 from training import tuning
 from training.arguments import Arguments
 from training.callbacks import (
@@ -112,7 +113,8 @@ def _train_and_save(
     timing = Timing(time.perf_counter() - started, state and state.global_step)
     results = describe(trainer, args.model, args.data, data, tokenised, base, timing) | extra
     model = whole_model(trainer, args, data, base)
-    if first:
+
+    def save() -> None:
         if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
             raise DivergenceError("The training diverged: its weights are not finite; give a smaller --learning_rate.")
         metric, best_step = args.training.metric_for_best_model, trainer.state.best_global_step
@@ -120,12 +122,15 @@ def _train_and_save(
         saved = save_checkpoint(folder / CHECKPOINT, model, trainer.processing_class, results, render_card(results))
         if model is trainer.accelerator.unwrap_model(trainer.model) and saved is not model:
             _measure_with(trainer, saved)  # an adapter was merged in place
+
+    from_first(save)
     return results
 
 
 def _measure_with(trainer: Trainer, model: PreTrainedModel) -> None:
     """Evaluate another model than the one that the trainer was made with."""
     trainer.accelerator.free_memory()  # or it would take the other for prepared
+    trainer.is_deepspeed_enabled = trainer.is_fsdp_enabled = False  # the model is whole
     trainer.model = trainer.model_wrapped = model.to(trainer.args.device)
 
 

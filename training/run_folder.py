@@ -20,7 +20,7 @@ DIGITS = 16  # of a digest: 64 bits, and two files are alike by chance once in 1
 SAVED = r"checkpoint(-\d+)?|seed-\d+|search\.(json|db)"
 # Arguments that may be others when a run goes on: where it is, what is shown, kept and published, and the machine's.
 NOT_DECIDING = (
-    "output_dir|baselines|logging_.*|log_level.*|log_on_each_node|report_to|run_name|project|trackio_.*|disable_tqdm|push_.*|hub_.*"
+    "output_dir|baselines|per_device_eval_batch_size|eval_accumulation_steps|logging_.*|log_level.*|log_on_each_node|report_to|run_name|project|trackio_.*|disable_tqdm|push_.*|hub_.*"
     "|save_total_limit|dataloader_(num_workers|pin_memory|prefetch_factor|persistent_workers)|use_cpu|local_rank|ddp_.*"
 )
 
@@ -83,17 +83,18 @@ def deciding(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 def contents(names: Iterable[str]) -> dict[str, str]:
     """
-    What tells that files that a run goes on with were changed: of each a digest.
+    Digests of a run's data, by which changed files are recognised.
 
     Args:
-        names: Files, and folders, of which all files but hidden ones and texts count; and of README.md the metadata
-            that say which files make up which split, and what their columns are.
+        names: Files and folders. Of a folder, hidden files and texts do not count, but the metadata of README.md that
+            define splits and columns do.
     """
     found = {}
     for name in names:
         path = Path(name)
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if not file.is_file() or file.name.startswith("."):
+            inside = file.relative_to(path).parts if path.is_dir() else ()
+            if not file.is_file() or any(part.startswith(".") for part in inside):
                 continue
             if file.name == "README.md":
                 metadata = metadata_load(file) or {}

@@ -76,14 +76,16 @@ def search(
 
         kept = {"storage": f"sqlite:///{folder.resolve() / DATABASE}", "study_name": "search"}
         study = optuna.create_study(**kept, load_if_exists=True, direction=_direction(training))
-        missing = args.run.hyperparameter_search - sum(trial.state.is_finished() for trial in study.trials)
-        kept |= {"load_if_exists": True, "sampler": optuna.samplers.TPESampler(seed=training.seed)}
-    missing = broadcast_object_list([missing if training.should_save else None])[0]
-    if missing > 0:
+        num_done = sum(trial.state.is_finished() for trial in study.trials)
+        kept["load_if_exists"] = True
+    num_done = broadcast_object_list([num_done if training.should_save else None])[0]
+    for number in range(num_done, args.run.hyperparameter_search):
+        if training.should_save:  # a seed for each trial, so that an interrupted search draws what another would
+            kept["sampler"] = optuna.samplers.TPESampler(seed=training.seed + number)
         trainer.hyperparameter_search(
             hp_space=space,
             compute_objective=lambda metrics: metrics[f"eval_{metric}"],
-            n_trials=missing,
+            n_trials=1,
             direction=_direction(training),
             backend="optuna",
             **(kept if training.should_save else {}),

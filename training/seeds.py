@@ -16,7 +16,7 @@ from training.card import render_card
 from training.dataset import SequenceData
 from training.defaults import settle_for_problem
 from training.run import train_once
-from training.run_folder import CHECKPOINT, begin, read_results
+from training.run_folder import CHECKPOINT, RECORD, begin, read_results
 
 
 def train_seeds(
@@ -39,15 +39,20 @@ def train_seeds(
     folder = Path(args.training.output_dir)
     seeds = [args.training.seed + i for i in range(args.run.seeds)]
     runs = []
+    if args.training.should_save:
+        begin(folder, record)  # first, or the folders of seeds would be another run's
     for seed in seeds:
         training = copy.copy(args.training)  # the Trainer's settings of one seed do not reach the next
         training.seed, training.output_dir = seed, str(folder / f"seed-{seed}")
         if training.should_save:
             print(f"seed {seed}")
         of_seed = record | {"arguments": record["arguments"] | {"seed": seed, "seeds": 1}}
-        runs.append(train_once(replace(args, training=training), data, base, of_seed, extra))
-        if training.should_save:
-            begin(folder, record)
+        try:
+            runs.append(train_once(replace(args, training=training), data, base, of_seed, extra))
+        except ValueError:
+            if not any(folder.glob("seed-*")):  # nothing was begun
+                (folder / RECORD).unlink(missing_ok=True)
+            raise
     finished = read_results(folder)
     if finished is not None:
         return finished

@@ -28,7 +28,8 @@ class SequenceTrainer(Trainer):
     A checkpoint from which the run cannot go on exactly is an error: transformers logs that weights, the state of the
     optimizer or of the generators are missing, and goes on without them.
 
-    Every step of an epoch has the same number of rows; the few that are left over, others in each epoch, are left out.
+    Every step of an epoch has the same number of rows; rows that do not fill a step are dropped, which ones varies by
+    epoch.
     transformers' own last step is short with one process, and filled up with rows of the first step with several; its
     `dataloader_drop_last` would leave rows out of evaluations, too. A training split that is smaller than one step
     stays as it is. Batches of like length come in an order that a resumed run finds again.
@@ -65,8 +66,10 @@ class SequenceTrainer(Trainer):
                 f"{point} is missing, the best checkpoint by validation; put it back, or remove all of "
                 f"{point.parent} to train again."
             )
-        with _fitting(point):
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             super()._load_best_model()
+        else:  # transformers' own goes on with the last weights where those of the best are missing
+            self._load_from_checkpoint(str(point))
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         """Raises RuntimeError for weights that do not fit, of which transformers' own method warns."""
@@ -144,5 +147,7 @@ class LengthGroups(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        order = get_length_grouped_indices(self.lengths, self.rows_per_step, generator=generator)
-        return iter(order[: len(self)])
+        kept = torch.randperm(len(self.lengths), generator=generator)[: len(self)].tolist()
+        lengths = [self.lengths[row] for row in kept]
+        order = get_length_grouped_indices(lengths, self.rows_per_step, generator=generator)
+        return iter([kept[place] for place in order])

@@ -127,6 +127,7 @@ def whole_model(
 def training_context(trainer: Trainer, args: ModelArguments) -> AbstractContextManager:
     """Within which the training happens: where the head alone is trained, on features that are computed once."""
     alone = trainer.args.world_size == 1 and not isinstance(trainer.train_dataset, IterableDataset)
+    alone &= trainer.args.train_sampling_strategy == "random"  # features have no length
     if args.tuning == "head" and alone and has_fixed_features(trainer.model):
         return features_computed_once(trainer)
     return nullcontext()
