@@ -176,6 +176,7 @@ def quieten() -> None:
     """No bar for each file that is read or written (the training keeps its own), nor peft's doubt of a base model."""
     disable_progress_bar()
     warnings.filterwarnings("ignore", message="Could not find a config file", module="peft")
+    warnings.filterwarnings("ignore", message="A single label was found", module="sklearn")  # as of rare classes
 
 
 def stopped(number: int, frame: object) -> NoReturn:
@@ -220,7 +221,7 @@ def main(arguments: Sequence[str] | None = None, api: HfApi | None = None) -> No
     except (ValueError, OSError, DatasetsError) as error:
         fail(error)
     except KeyboardInterrupt:
-        fail("interrupted; the same command goes on from the last checkpoint.", status=130)
+        fail("interrupted; the same command goes on from what was saved.", status=130)
     except Interrupted as stop:
         fail(f"{stop}; the same command goes on from there.", status=128 + signal.SIGTERM)
     if is_first_process():

@@ -9,7 +9,7 @@ DIGEST_BYTES = 8
 
 def checkpoint_digest(files: CheckpointFiles) -> str:
     """
-    What tells one checkpoint from another, whatever its folder is called and wherever it lies.
+    An identity of a checkpoint's content, which does not depend on the name and place of its folder.
 
     Args:
         files: What `checkpoints.loading.find_checkpoint` found.

@@ -125,7 +125,7 @@ class NucleotideTransformerPreTrainedModel(EsmPreTrainedModel):
         if unexpected:
             raise ValueError(
                 f"{pretrained_model_name_or_path}: the checkpoint has {len(unexpected)} tensors of the encoder that "
-                f"config.json does not say, such as {unexpected[0]}. Give the config.json that belongs to these weights."
+                f"config.json does not say, such as {unexpected[0]}. Give the config.json of these weights."
             )
         misshapen = sorted(
             f"{name} is {tuple(found)}, not {tuple(expected)}"

@@ -176,6 +176,7 @@ def test_a_folder_as_recipe_is_named(tmp_path, capsys):
         ([*REQUIRED, "--tuning", "frozen", "--trainable_layers", "0"], ["--trainable_layers", "1", "--tuning head"]),
         ([*REQUIRED, "--tuning", "lora", "--lora_r", "0"], ["--lora_r", "1"]),
         ([*REQUIRED, "--num_train_epochs", "0"], ["--num_train_epochs 0.0"]),
+        ([*REQUIRED, "--max_steps", "0"], ["--max_steps 0"]),
         ([*REQUIRED, "--report_to", "wandb"], ["--report_to wandb"]),
         ([*REQUIRED, "--tuning", "lora", "--lora_dropout", "1"], ["--lora_dropout", "0", "1"]),
         (["--validation_file", "x.csv", "--output_dir", "x"], ["--dataset_name", "--train_file"]),

@@ -271,8 +271,8 @@ def test_the_figures_are_those_measured():
     assert "| 3-mer counts | 0.5112 | 0.5235 | 0.4346 | 0.7123 | 0.3123 |" in card
     assert re.search("best of the baselines by Accuracy .* in-frame codons: 0.5889", card)
     assert "on 80 training sequences" in card
-    assert "| Homo sapiens | 0.1250 | 0.7500 | 0.2500 |" in card
-    assert "| Mus musculus | undefined | undefined | undefined |" in card
+    assert re.search(r"\| Homo sapiens \| \d+ \| 0.1250 \| 0.7500 \| 0.2500 \|", card)
+    assert "| Mus musculus | 0 | undefined | undefined | undefined |" in card
     assert "| parameters | 1,234,567, of which 4,321 trained |" in card
     assert "| base model | `user/base`, revision `abc123` |" in card
     assert "`user/nt-species`, configuration `windows`, revision `def456`; 80 train, 9 validation, 8 test |" in card
@@ -460,7 +460,9 @@ def test_the_figures_of_labels_of_tokens_are_those_measured_with_their_intervals
     assert ": exon, intron." in card
     assert 'pipeline("token-classification", ' in card and "dna-classification" not in card
     assert "| Accuracy | 0.9111 | 0.9222 | 0.9000 to 0.9500 |" in card
-    assert "| AUROC | 0.8000 | 0.8100 | 0.7000 to 0.9000 |" in card and "| intron | 0.1000 | 0.8400 | 0.0500 |" in card
+    assert "| AUROC | 0.8000 | 0.8100 | 0.7000 to 0.9000 |" in card and re.search(
+        r"\| intron \| \d+ \| 0.1000 \| 0.8400 \| 0.0500 \|", card
+    )
 
 
 def test_without_test_data_the_figures_are_those_of_validation():
@@ -550,7 +552,7 @@ def test_a_label_with_a_bar_in_its_name_does_not_break_the_table():
     scores = {f"{name}_per_label": {"a|b": 0.25} for name in ("recall", "auroc", "auprc")}
     card = render_card(results(test=scores | {"confusion_matrix": [[8]]}))
 
-    assert "| a\\|b | 0.2500 | 0.2500 | 0.2500 |" in card
+    assert re.search(r"\| a\\\|b \| \d+ \| 0.2500 \| 0.2500 \| 0.2500 \|", card)
 
 
 def test_the_code_files_are_listed_with_their_sha256():

@@ -279,6 +279,8 @@ def _settle(values: dict[str, Any]) -> None:
         raise ValueError(f"--learning_rate {values['learning_rate']}: give a number above 0, as 1e-4.")
     if values["num_train_epochs"] <= 0 and values["max_steps"] < 1:
         raise ValueError(f"--num_train_epochs {values['num_train_epochs']}: give a number above 0, or --max_steps.")
+    if values["max_steps"] == 0:
+        raise ValueError("--max_steps 0: give a number above 0, or leave it out.")
     if values["report_to"] in ("tensorboard", "wandb") and find_spec(values["report_to"]) is None:
         raise ValueError(
             "--report_to {0} needs the package of that name: pip install {0}.".format(values["report_to"])

@@ -17,6 +17,7 @@ from training.run_folder import begin, write_text
 from training.trainer import build_model, build_trainer
 
 RECORD, DATABASE = "search.json", "search.db"
+DONE = "done"  # in the database: how many trials came to their end
 # The learning rate is drawn from a tenth of the default to ten times it, evenly by its logarithm.
 LEARNING_RATE_FACTOR = 10
 WEIGHT_DECAY = (0.0, 0.1)
@@ -76,7 +77,7 @@ def search(
 
         kept = {"storage": f"sqlite:///{folder.resolve() / DATABASE}", "study_name": "search"}
         study = optuna.create_study(**kept, load_if_exists=True, direction=_direction(training))
-        num_done = sum(trial.state.is_finished() for trial in study.trials)
+        num_done = study.user_attrs.get(DONE, 0)  # Optuna takes an interrupted trial for a failed one
         kept["load_if_exists"] = True
     num_done = broadcast_object_list([num_done if training.should_save else None])[0]
     for number in range(num_done, args.run.hyperparameter_search):
@@ -90,6 +91,8 @@ def search(
             backend="optuna",
             **(kept if training.should_save else {}),
         )
+        if training.should_save:
+            study.set_user_attr(DONE, number + 1)
     if training.should_save:
         trials = [
             {**trial.params, metric: trial.value}

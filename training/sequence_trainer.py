@@ -32,7 +32,7 @@ class SequenceTrainer(Trainer):
     epoch.
     transformers' own last step is short with one process, and filled up with rows of the first step with several; its
     `dataloader_drop_last` would leave rows out of evaluations, too. A training split that is smaller than one step
-    stays as it is. Batches of like length come in an order that a resumed run finds again.
+    stays as it is. The order of batches of like length is the same in a resumed run.
     """
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
