@@ -119,14 +119,6 @@ class NucleotideTransformerPreTrainedModel(EsmPreTrainedModel):
                 f"{pretrained_model_name_or_path}: the checkpoint lacks {len(missing)} tensors of the encoder: "
                 f"{', '.join(missing)}. Give a complete checkpoint of this configuration."
             )
-        unexpected = sorted(
-            name for name in info["unexpected_keys"] if re.match(r"(esm\.)?(embeddings|encoder)\.", name)
-        )
-        if unexpected:
-            raise ValueError(
-                f"{pretrained_model_name_or_path}: the checkpoint has {len(unexpected)} tensors of the encoder that "
-                f"config.json does not say, such as {unexpected[0]}. Give the config.json of these weights."
-            )
         misshapen = sorted(
             f"{name} is {tuple(found)}, not {tuple(expected)}"
             for name, found, expected in info["mismatched_keys"]
@@ -137,6 +129,14 @@ class NucleotideTransformerPreTrainedModel(EsmPreTrainedModel):
                 f"{pretrained_model_name_or_path}: tensors do not have the shape that config.json says: "
                 f"{'; '.join(misshapen)}. Give the config.json that belongs to these weights, or, for a task head "
                 "of another size, ignore_mismatched_sizes=True."
+            )
+        unexpected = sorted(
+            name for name in info["unexpected_keys"] if re.match(r"(esm\.)?(embeddings|encoder)\.", name)
+        )
+        if unexpected:
+            raise ValueError(
+                f"{pretrained_model_name_or_path}: the checkpoint has {len(unexpected)} tensors of the encoder that "
+                f"config.json does not say, such as {unexpected[0]}. Give the config.json of these weights."
             )
         return (model, info) if wants_info else model
 
