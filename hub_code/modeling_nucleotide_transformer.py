@@ -130,13 +130,11 @@ class NucleotideTransformerPreTrainedModel(EsmPreTrainedModel):
                 f"{'; '.join(misshapen)}. Give the config.json that belongs to these weights, or, for a task head "
                 "of another size, ignore_mismatched_sizes=True."
             )
-        unexpected = sorted(
-            name for name in info["unexpected_keys"] if re.match(r"(esm\.)?(embeddings|encoder)\.", name)
-        )
-        if unexpected:
+        left_over = sorted(name for name in info["unexpected_keys"] if re.match(r"(esm\.)?encoder\.layer\.", name))
+        if left_over:
             raise ValueError(
-                f"{pretrained_model_name_or_path}: the checkpoint has {len(unexpected)} tensors of the encoder that "
-                f"config.json does not say, such as {unexpected[0]}. Give the config.json of these weights."
+                f"{pretrained_model_name_or_path}: {len(left_over)} tensors of the encoder have no place in the model "
+                f"that config.json describes, such as {left_over[0]}. Give the config.json of these weights."
             )
         return (model, info) if wants_info else model
 
