@@ -29,9 +29,9 @@ def short(toy_dataset):
 
 @pytest.fixture(scope="module")
 def steady(toy_dataset):
-    """Arguments of a run of 20 steps that saves every five."""
+    """Arguments of a run of 40 steps that saves every five."""
     return [
-        *("--dataset_name", toy_dataset, *SCRATCH, "--max_steps", 20, "--save_steps", 5),
+        *("--dataset_name", toy_dataset, *SCRATCH, "--max_steps", 40, "--save_steps", 5),
         *("--early_stopping_patience", 0, "--per_device_train_batch_size", 8, "--use_cpu", "--disable_tqdm", "true"),
     ]
 
@@ -161,7 +161,7 @@ def test_a_killed_run_goes_on_to_bitwise_the_same_weights(tmp_path, killed, laun
 
     assert again.returncode == 0, again.stderr
     assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
-    assert metrics(run)["test"] == metrics(uninterrupted)["test"] and metrics(run)["training"]["steps"] == 20
+    assert metrics(run)["test"] == metrics(uninterrupted)["test"] and metrics(run)["training"]["steps"] == 40
     assert evaluations(run) == evaluations(uninterrupted)
 
 
@@ -171,7 +171,7 @@ def test_masked_batches_of_like_length_go_on_where_they_were_too(tmp_path, kille
     rng = random.Random(0)
     rows = [{"sequence": row["sequence"] * rng.randint(1, 5), "label": row["label"]} for row in toy_rows["train"]]
     data = write_dataset(tmp_path / "data", {"train": rows, "validation": toy_rows["validation"]})
-    arguments = ["--dataset_name", data, *SCRATCH, "--task", "mlm", "--test_share", 0, "--max_steps", 20]
+    arguments = ["--dataset_name", data, *SCRATCH, "--task", "mlm", "--test_share", 0, "--max_steps", 40]
     arguments += ["--save_steps", 4, "--per_device_train_batch_size", 8, "--disable_tqdm", "true", "--use_cpu"]
 
     killed(tmp_path / "killed", *arguments)
@@ -301,7 +301,7 @@ def test_a_state_that_does_not_fit_is_an_error(tmp_path, run_train, steady, unin
         shutil.rmtree(point)
     (point,) = points(run)
     state = json.loads((point / "trainer_state.json").read_text())
-    assert state["global_step"] < 20
+    assert state["global_step"] < 40
     spoil(point)
 
     status, _, err = run_train(*steady, "--output_dir", run)
@@ -539,4 +539,4 @@ def test_a_second_start_of_the_same_command_is_refused_and_the_first_goes_on(
     done = first.finish()
     assert done.returncode == 0, done.stderr
     assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
-    assert last_state(run)["global_step"] == 20 and not (run / ".lock").exists()
+    assert last_state(run)["global_step"] == 40 and not (run / ".lock").exists()
