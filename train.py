@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from datasets.exceptions import DatasetsError
 from huggingface_hub import HfApi
 from transformers import TrainingArguments
@@ -87,10 +86,9 @@ def resolved(
     Args:
         commits: Those that an interrupted run began with.
     """
-    commit = [revision]
-    if name and not Path(name).is_dir() and is_first_process():
-        commit = [commits.get(kind) or download(name, kind, revision, ("README.md",), api=api)[1]]
-    return broadcast_object_list(commit)[0]
+    if not name or Path(name).is_dir():
+        return revision
+    return from_first(lambda: commits.get(kind) or download(name, kind, revision, ("README.md",), api=api)[1])
 
 
 def environment(args: TrainingArguments, arguments: Sequence[str]) -> dict[str, Any]:

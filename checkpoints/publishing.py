@@ -75,7 +75,7 @@ def checkpoint_files(folder: Path) -> dict[str, Path]:
     missing += [] if any(path.startswith("model") and path.endswith(".safetensors") for path in files) else ["weights"]
     if missing:
         raise ValueError(f"{folder} is no finished checkpoint: there is no {', '.join(missing)} in it.")
-    if json.loads(files["metrics.json"].read_text(encoding="utf-8")).get("measured") is False:
+    if json.loads(files[METRICS].read_text(encoding="utf-8")).get("measured") is False:
         raise ValueError(f"{folder} is not evaluated yet; the command that trained it does so when it is given again.")
     return files
 

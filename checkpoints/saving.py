@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 import hub_code
 from hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
-from machine.files import replacing
+from machine.files import write_text
 
 HUB_CODE = Path(hub_code.__file__).parent
 
@@ -73,5 +73,4 @@ def save_checkpoint(
 def write_results(folder: Path, metrics: dict[str, Any], card: str) -> None:
     """Put other metrics and another card into a checkpoint; metrics.json last, each replaced as a whole."""
     for name, text in (("README.md", card), ("metrics.json", json.dumps(metrics, indent=2) + "\n")):
-        with replacing(folder / name) as scratch:
-            scratch.write_text(text, encoding="utf-8")
+        write_text(folder / name, text)

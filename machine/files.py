@@ -20,3 +20,9 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Under a temporary name, then moved: a kill leaves the old file or the new one."""
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")

@@ -17,7 +17,7 @@ def is_first_process() -> bool:
 
 
 def from_first(compute: Callable[[], Result]) -> Result:
-    """What the first process computes, in all processes; so is a ValueError or an OSError that it ends with."""
+    """Compute in the first process alone and give all processes the result, or its ValueError or OSError."""
     result, failure = None, None
     if is_first_process():
         try:

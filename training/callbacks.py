@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerState
 
+from machine.files import write_text
 from training.collators import MaskingCollator
-from training.run_folder import write_text
 
 
 class DivergenceError(ValueError):

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import broadcast_object_list
 from datasets import Dataset, DatasetDict, IterableDataset
 from transformers import PreTrainedModel, Trainer, TrainerState
 
@@ -68,7 +67,7 @@ def train_once(
         Interrupted: If SIGTERM came.
     """
     folder = Path(args.training.output_dir)
-    results = broadcast_object_list([read_results(folder)])[0]
+    results = from_first(lambda: read_results(folder))
     if is_finished(results):
         return results
     trainer, tokenised = build_trainer(args.model, args.data, args.training, data, base)
@@ -104,7 +103,7 @@ def _train_and_save(
         print("parameters: {:,} trained, {:,} in all".format(*tuning.count_parameters(trainer.model)))
         _warn_of_units(tokenised["train"], data)
     # The first process removes what was cut off, before the others look.
-    point = broadcast_object_list([resume_point(folder) if first else None])[0]
+    point = from_first(lambda: resume_point(folder))
     state = state_at(point) if point else None  # now, for the checkpoint is removed when there are later ones
     if point and first:
         print(f"going on from {point}")

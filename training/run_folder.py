@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import metadata_load
 from transformers import TrainerState
 
-from machine.files import replacing
+from machine.files import write_text
 
 CHECKPOINT = "checkpoint"  # the finished one; the Trainer's own, to resume from, are `checkpoint-STEP` beside it
 RECORD = "run.json"  # what the run was begun with
@@ -148,12 +148,6 @@ def state_at(point: Path) -> TrainerState:
     if state.best_model_checkpoint:
         state.best_model_checkpoint = str(point.parent / Path(state.best_model_checkpoint).name)
     return state
-
-
-def write_text(path: Path, text: str) -> None:
-    """Under a temporary name, then moved: a kill leaves the old file or the new one."""
-    with replacing(path) as scratch:
-        scratch.write_text(text, encoding="utf-8")
 
 
 def _read(path: Path) -> Any:

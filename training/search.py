@@ -11,9 +11,10 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from checkpoints.loading import CheckpointFiles
+from machine.files import write_text
 from training.arguments import Arguments
 from training.dataset import SequenceData
-from training.run_folder import begin, write_text
+from training.run_folder import begin
 from training.trainer import build_model, build_trainer
 
 RECORD, DATABASE = "search.json", "search.db"

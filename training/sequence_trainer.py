@@ -25,8 +25,8 @@ class SequenceTrainer(Trainer):
     """
     transformers' Trainer, whose steps are the same however many processes share them, and in a resumed run.
 
-    A checkpoint from which the run cannot go on exactly is an error: transformers logs that weights, the state of the
-    optimizer or of the generators are missing, and goes on without them.
+    A checkpoint from which the run cannot resume exactly is an error: where weights or the state of the optimizer or
+    of the random generators are missing, transformers only logs a warning.
 
     Every step of an epoch has the same number of rows; rows that do not fill a step are dropped, which ones varies by
     epoch.
