@@ -21,12 +21,12 @@ from typing import NoReturn
 
 from transformers.utils.logging import disable_progress_bar
 
-from embedding.arguments import parse_arguments
-from embedding.reading import InputError
-from embedding.run import check, embed
-from embedding.shards_folder import ShardsFolder
-from embedding.threads import READING
-from machine.processes import is_first_process, num_launched
+from dnahub.inference.arguments import parse_arguments
+from dnahub.inference.reading import InputError
+from dnahub.inference.run import check, embed
+from dnahub.inference.shards_folder import ShardsFolder
+from dnahub.inference.threads import READING
+from dnahub.machine.processes import is_first_process, num_launched
 
 ERROR = 2
 SECONDS_OF_THE_FIRST = 10  # to tell, before another process does

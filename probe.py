@@ -24,16 +24,16 @@ from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from transformers import HfArgumentParser, pipeline
 
-from machine.files import replacing
-from probing.baselines import baseline_features
-from probing.intervals import METHOD, wilson_interval
-from probing.linear_probe import fit_linear_probe
-from probing.plots import draw_confusion_matrix, draw_points
-from probing.projection import project
-from training.arguments import DataArguments
-from training.dataset import SequenceData, load_sequences
+from dnahub.machine.files import replacing
+from dnahub.reports.kmers import baseline_features
+from dnahub.reports.linear_probe import fit_linear_probe
+from dnahub.reports.plots import draw_confusion_matrix, draw_points
+from dnahub.reports.projection import project
+from dnahub.reports.wilson import METHOD, wilson_interval
+from dnahub.training.arguments import DataArguments
+from dnahub.training.dataset import SequenceData, load_sequences
 
-METRIC_MODULE = Path(__file__).parent / "metrics" / "species_classification"
+METRIC_MODULE = Path(__file__).parent / "dnahub" / "metrics" / "classification"
 SPLITS = ("train", "validation", "test")
 
 # What a UMAP still shows as points; exact neighbours of more take long. The default budget's test split is all drawn.

@@ -31,23 +31,23 @@ from huggingface_hub import HfApi
 from transformers import TrainingArguments
 from transformers.utils.logging import disable_progress_bar
 
-from checkpoints.identity import checkpoint_digest
-from checkpoints.loading import find_checkpoint
-from checkpoints.publishing import check_model, checkpoint_files, push_checkpoint
-from hub_client.downloading import download
-from hub_client.publishing import Target
-from machine.locks import locked_folder
-from machine.processes import from_first, is_first_process
-from training.arguments import Arguments, check_processes, hub_target, parse_arguments
-from training.dataset import load_sequences
-from training.faults import limits_told
-from training.report import render_report
-from training.results import LIBRARIES, hardware
-from training.run import Interrupted, train_once
-from training.run_folder import CHECKPOINT, contents, deciding, find_run, is_finished, read_results
-from training.search import apply, check_search, search
-from training.seeds import train_seeds
-from training.trainer import use_all_cores
+from dnahub.checkpoints.identity import checkpoint_digest
+from dnahub.checkpoints.loading import find_checkpoint
+from dnahub.checkpoints.publishing import check_model, checkpoint_files, push_checkpoint
+from dnahub.hub.downloading import download
+from dnahub.hub.publishing import Target
+from dnahub.machine.locks import locked_folder
+from dnahub.machine.processes import from_first, is_first_process
+from dnahub.reports.report import render_report
+from dnahub.training.arguments import Arguments, check_processes, hub_target, parse_arguments
+from dnahub.training.dataset import load_sequences
+from dnahub.training.faults import limits_told
+from dnahub.training.results import LIBRARIES, hardware
+from dnahub.training.run import Interrupted, train_once
+from dnahub.training.run_folder import CHECKPOINT, contents, deciding, find_run, is_finished, read_results
+from dnahub.training.search import apply, check_search, search
+from dnahub.training.seeds import train_seeds
+from dnahub.training.trainer import use_all_cores
 
 
 def fail(error: Exception | str, status: int = 2) -> NoReturn:

@@ -17,16 +17,16 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import dnahub.training.trainer  # noqa: E402
 import train  # noqa: E402
-import training.trainer  # noqa: E402
 from dataset_builder.__main__ import main as build  # noqa: E402
-from hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM  # noqa: E402
-from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary  # noqa: E402
+from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM  # noqa: E402
+from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary  # noqa: E402
 
 
 def main() -> None:
     epochs = sys.argv[1] if len(sys.argv) > 1 else "10"
-    once = training.trainer.features_computed_once
+    once = dnahub.training.trainer.features_computed_once
     seconds = {}
     with tempfile.TemporaryDirectory() as folder_name:
         folder = Path(folder_name)
@@ -37,7 +37,7 @@ def main() -> None:
         NucleotideTransformerForMaskedLM(config).save_pretrained(folder / "base")
         build_tokenizer(nt_vocabulary(), config.max_tokens).save_pretrained(folder / "base")
         for name, context in {"once": once, "in every epoch": lambda _: nullcontext()}.items():
-            training.trainer.features_computed_once = context
+            dnahub.training.trainer.features_computed_once = context
             flags = ["--dataset_name", folder / "data", "--model_name_or_path", folder / "base", "--tuning", "head"]
             flags += ["--num_train_epochs", epochs, "--per_device_train_batch_size", 64, "--output_dir", folder / name]
             flags += ["--save_strategy", "no", "--eval_strategy", "no", "--baselines", "false", "--use_cpu"]

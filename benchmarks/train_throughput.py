@@ -24,13 +24,13 @@ from transformers import PrinterCallback, TrainerCallback
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from hub_code import NucleotideTransformerConfig, NucleotideTransformerForSequenceClassification  # noqa: E402
-from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary  # noqa: E402
-from machine.processes import share_cores  # noqa: E402
-from training.arguments import parse_arguments  # noqa: E402
-from training.collators import LabelCollator  # noqa: E402
-from training.tokens import num_tokens, tokenize  # noqa: E402
-from training.trainer import SequenceTrainer  # noqa: E402
+from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForSequenceClassification  # noqa: E402
+from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary  # noqa: E402
+from dnahub.machine.processes import share_cores  # noqa: E402
+from dnahub.tasks.collators import LabelCollator  # noqa: E402
+from dnahub.training.arguments import parse_arguments  # noqa: E402
+from dnahub.training.tokens import num_tokens, tokenize  # noqa: E402
+from dnahub.training.trainer import SequenceTrainer  # noqa: E402
 
 CLASSES = 6
 WINDOW_NT, BATCH, STEPS = 60, 64, 6  # steps are those timed in a repetition, after one to warm up

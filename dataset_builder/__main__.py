@@ -26,8 +26,8 @@ from dataset_builder.nt_species import WINDOWS_PER_SPECIES, NtSpeciesConfig
 from dataset_builder.publishing import check_data_set, push_folder, read_folder
 from dataset_builder.sources import ENSEMBL, SYNTHETIC
 from dataset_builder.windows import SPLITS, STRETCH_NT
-from hub_client.faults import HubError
-from hub_client.publishing import Target
+from dnahub.hub.faults import HubError
+from dnahub.hub.publishing import Target
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[dict[str, Any], Target | None, bool]:

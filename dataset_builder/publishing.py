@@ -9,9 +9,9 @@ from huggingface_hub import HfApi, RepoCard
 
 from dataset_builder.card import render_card
 from dataset_builder.layout import DEFAULT, belongs_to, build_file, find_build_files, is_build_file, read_record
-from hub_client.downloading import download
-from hub_client.faults import HubError, retrying
-from hub_client.publishing import Publication, Target, check_target, publish
+from dnahub.hub.downloading import download
+from dnahub.hub.faults import HubError, retrying
+from dnahub.hub.publishing import Publication, Target, check_target, publish
 
 RECORDS = ("build.json", "*/build.json")
 
@@ -37,7 +37,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
 
 def check_data_set(target: Target, config_name: str, source: str, license: str | None, api: HfApi) -> Target:
     """
-    See that one may publish there, as `hub_client.publishing.check_target`, and that what shall be published fits.
+    See that one may publish there, as `dnahub.hub.publishing.check_target`, and that what shall be published fits.
 
     Args:
         target: The repository's name may be without user.

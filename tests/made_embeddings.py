@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hub_code.pipeline_dna_embedding import Embeddings
+from dnahub.hub_code.pipeline_dna_embedding import Embeddings
 
 
 def embeddings_of(

@@ -6,10 +6,10 @@ python -m tests.step_losses '[["--dataset_name", …], …]' '[[8, 1]]'
 import json
 import sys
 
-from checkpoints.loading import find_checkpoint
-from training.arguments import Arguments, parse_arguments
-from training.dataset import load_sequences
-from training.trainer import build_trainer
+from dnahub.checkpoints.loading import find_checkpoint
+from dnahub.training.arguments import Arguments, parse_arguments
+from dnahub.training.dataset import load_sequences
+from dnahub.training.trainer import build_trainer
 
 QUIET = ["--use_cpu", "--disable_tqdm", "true", "--report_to", "none", "--logging_steps", "1"]
 QUIET += ["--eval_strategy", "no", "--save_strategy", "no"]

@@ -23,11 +23,11 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils.logging import enable_progress_bar
 
 import embed
-from embedding import blocks
-from embedding.outputs import read_made_by
-from embedding.shards_folder import ShardsFolder
-from hub_code import DNAEmbeddingPipeline, NucleotideTransformerForMaskedLM
-from sequence_files import SequenceReader, batching
+from dnahub.hub_code import DNAEmbeddingPipeline, NucleotideTransformerForMaskedLM
+from dnahub.inference import blocks
+from dnahub.inference.outputs import read_made_by
+from dnahub.inference.shards_folder import ShardsFolder
+from dnahub.sequences import SequenceReader, batching
 from tests import forked
 from tests.tiny_models import write_checkpoint
 

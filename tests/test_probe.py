@@ -11,10 +11,10 @@ from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 from transformers import pipeline
 
 import probe
-from checkpoints.saving import save_checkpoint
-from hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
-from hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
-from probing.linear_probe import fit_linear_probe
+from dnahub.checkpoints.saving import save_checkpoint
+from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
+from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
+from dnahub.reports.linear_probe import fit_linear_probe
 
 SPECIES = ["Homo sapiens", "Escherichia coli"]
 WINDOWS = {"train": 60, "validation": 20, "test": 40}

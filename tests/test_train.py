@@ -15,18 +15,18 @@ from datasets import ClassLabel, Features, Value
 from safetensors.torch import save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-import training.search
-from checkpoints.loading import find_checkpoint, load_checkpoint
-from checkpoints.publishing import THIS_CHECKPOINT
-from hub_code import (
+import dnahub.training.search
+from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
+from dnahub.checkpoints.publishing import THIS_CHECKPOINT
+from dnahub.hub_code import (
     DNAEmbeddingPipeline,
     NucleotideTransformerForSequenceClassification,
     NucleotideTransformerForTokenClassification,
     NucleotideTransformerModel,
 )
+from tests.checkpoints.test_other_encoders import MODELS, write
 from tests.messages import naming
 from tests.runs import SCRATCH, last_state, metrics, same, weights
-from tests.test_other_encoders import MODELS, write
 
 REPOSITORY = Path(__file__).parent.parent
 FRESH_PROCESS = """
@@ -41,7 +41,7 @@ from transformers import (
 
 classifier, masked, sequence = sys.argv[1:]
 try:
-    import hub_code
+    import dnahub.hub_code
 except ImportError:
     pass
 else:
@@ -423,7 +423,7 @@ def test_an_interrupted_search_tries_what_an_undisturbed_one_does(tmp_path, run_
     pytest.importorskip("optuna", reason="an extra: requirements-extra.txt")
     arguments = ["--dataset_name", toy_dataset, *SCRATCH, "--hyperparameter_search", 2, "--max_steps", 2]
     assert run_train(*arguments, "--output_dir", tmp_path / "whole")[0] == 0
-    made, build = [], training.search.build_model
+    made, build = [], dnahub.training.search.build_model
 
     def interrupted(*given):
         made.append(given)
@@ -432,7 +432,7 @@ def test_an_interrupted_search_tries_what_an_undisturbed_one_does(tmp_path, run_
         return build(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.search, "build_model", interrupted)
+        patch.setattr(dnahub.training.search, "build_model", interrupted)
         assert run_train(*arguments, "--output_dir", tmp_path / "run")[0] == 130
     status, _, err = run_train(*arguments, "--output_dir", tmp_path / "run")
 
@@ -441,7 +441,7 @@ def test_an_interrupted_search_tries_what_an_undisturbed_one_does(tmp_path, run_
 
 
 def test_a_search_without_optuna_says_what_to_install(tmp_path, run_train, toy_dataset, monkeypatch):
-    monkeypatch.setattr("training.search.find_spec", lambda name: None)
+    monkeypatch.setattr("dnahub.training.search.find_spec", lambda name: None)
     status, _, err = run_train(
         *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH, "--hyperparameter_search", 3)
     )

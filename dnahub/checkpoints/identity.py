@@ -1,0 +1,31 @@
+"""Checkpoint files -> a digest of all that decides what the model computes."""
+
+import hashlib
+
+from dnahub.checkpoints.loading import FILES, PICKLES, CheckpointFiles
+
+DIGEST_BYTES = 8
+
+
+def checkpoint_digest(files: CheckpointFiles) -> str:
+    """
+    An identity of a checkpoint's content, which does not depend on the name and place of its folder.
+
+    Args:
+        files: What `dnahub.checkpoints.loading.find_checkpoint` found.
+
+    Returns:
+        Of a repository on the Hub its commit, 40 hexadecimal digits; of a folder a digest, 16 hexadecimal digits, of
+        the names and contents of its configuration, tokenizer files and weights (each shard, and their index). The
+        card does not count, nor do pickles next to weights in safetensors format, which are not loaded.
+    """
+    if files.commit:
+        return files.commit
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    patterns = FILES if any(files.folder.glob("*.safetensors")) else (*FILES, *PICKLES)
+    paths = {path for pattern in patterns for path in files.folder.glob(pattern) if path.suffix != ".md"}
+    for path in sorted(paths):
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, hashlib.blake2b)
+        digest.update(path.name.encode() + b"\0" + content.digest())
+    return digest.hexdigest()

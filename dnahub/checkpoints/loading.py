@@ -1,0 +1,404 @@
+"""Folder or Hub id, NT or another encoder -> model for a task and its tokenizer, without remote code."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
+from typing import Any
+
+import transformers
+from huggingface_hub import HfApi
+from safetensors import SafetensorError
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from dnahub.hub.downloading import download
+from dnahub.hub_code import (
+    NucleotideTransformerConfig,
+    NucleotideTransformerForMaskedLM,
+    NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerForTokenClassification,
+)
+from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
+from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, first_kmer_id, nt_vocabulary
+from dnahub.machine.faults import first_line
+
+# What is fetched from the Hub: no code, and pickles only where they are asked for.
+TOKENIZER_FILES = ("tokenizer*.json", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json")
+FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES, "README.md")
+PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+IGNORED = ("*/*",)
+
+NT_MODEL_TYPES = ("esm", NucleotideTransformerConfig.model_type)  # as published, and ours
+# Of each problem, our class, and transformers' own by the type of the configuration.
+SEQUENCE_HEADS = (NucleotideTransformerForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING)
+HEADS = {
+    "single_label_classification": SEQUENCE_HEADS,
+    "multi_label_classification": SEQUENCE_HEADS,
+    "regression": SEQUENCE_HEADS,
+    "token_classification": (NucleotideTransformerForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
+    "masked_lm": (NucleotideTransformerForMaskedLM, MODEL_FOR_MASKED_LM_MAPPING),
+}
+
+# Steps of a normaliser as tokenizer.json has them; `tokenizers` has none for upper case.
+ANY_CASE = [
+    {"type": "Replace", "pattern": pattern, "content": content}
+    for pattern, content in [
+        ({"Regex": r"[\s\x1c-\x1f]+"}, ""),
+        *(({"String": letter}, letter.upper()) for letter in ascii_lowercase),
+    ]
+]
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """
+    Args:
+        name: A folder or a Hub id, as it was given.
+        folder: Where the files are.
+        commit: Which commit on the Hub they are of; None for a folder.
+    """
+
+    name: str
+    folder: Path
+    commit: str | None
+
+    @property
+    def published_name(self) -> str:
+        """The Hub id, or the name of the folder; where that lies is nobody's business."""
+        return self.name if self.commit else self.folder.resolve().name
+
+
+def find_checkpoint(
+    name_or_path: str, revision: str | None = None, allow_pickle: bool = False, api: HfApi | None = None
+) -> CheckpointFiles:
+    """
+    The files of a checkpoint: those of a folder, or, from the Hub, what loading takes, in the cache.
+
+    Args:
+        name_or_path: A folder, or a repository on the Hub.
+        revision: Branch, tag or commit on the Hub; default its main branch.
+        allow_pickle: Whether weights in pickle format will do, where there are no others.
+        api: Who asks, and which Hub; default the user of the environment.
+
+    Raises:
+        ValueError: If there are no weights in safetensors format and pickles are not allowed, or a revision is given
+            for a folder.
+        HubError: If the Hub has no such repository or revision, or does not answer.
+    """
+    folder, commit = Path(name_or_path), None
+    if not folder.is_dir():
+        folder, commit = download(name_or_path, "model", revision, FILES, IGNORED, api)
+    elif revision is not None:
+        raise ValueError(f"{name_or_path} is a folder; a revision ({revision}) is of a repository on the Hub.")
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{name_or_path} is no checkpoint: there is no config.json in it.")
+    if not any(folder.glob("*.safetensors")):
+        if not allow_pickle:
+            raise ValueError(
+                f"{name_or_path} has no weights in safetensors format. Those in pickle format (pytorch_model.bin) can "
+                "hold code that runs when they are loaded; if you trust whoever made them, give --allow_pickle."
+            )
+        if commit:
+            folder, _ = download(name_or_path, "model", commit, (*FILES, *PICKLES), IGNORED, api)
+    return CheckpointFiles(name_or_path, folder, commit)
+
+
+def load_for_task(
+    problem: str, files: CheckpointFiles, label_names: list[str], num_outputs: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """
+    A model with the head of a problem, and its tokenizer: an NT by our own classes, another encoder by transformers'.
+
+    Args:
+        problem: A key of `HEADS`. A head that the checkpoint lacks, or that is of another size, is created.
+        files: What `find_checkpoint` found.
+        label_names: The labels in the order of their ids; empty for regression and masked language modelling.
+        num_outputs: For regression, how many numbers the model gives.
+
+    Returns:
+        The model in float32 and evaluation mode, and the tokenizer, which reads lower case as upper case and drops
+        white space, as the saved one will.
+
+    Raises:
+        ValueError: If the folder holds no encoder, one that needs code of its own, or files that do not belong
+            together.
+        OSError: If a file is missing.
+    """
+    nt_class, native_classes = HEADS[problem]
+    head_fields = _head_fields(problem, label_names, num_outputs)
+    config_dict, _ = PreTrainedConfig.get_config_dict(files.folder)
+    if config_dict.get("model_type") in NT_MODEL_TYPES:
+        return load_checkpoint(nt_class, files, **head_fields)
+    config_class = _native_config_class(files.name, config_dict)
+    if config_class not in native_classes:
+        raise ValueError(
+            f"{files.name}: transformers has no {problem} for the model type {config_class.model_type!r}; give another"
+            " model or task."
+        )
+    config = config_class.from_pretrained(files.folder, **head_fields)
+    tokenizer = _load_native_tokenizer(files, config)
+    with _readable(files.name):
+        model, info = native_classes[config_class].from_pretrained(
+            files.folder, config=config, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    faults = {name: "is missing" for name in info["missing_keys"]}
+    faults |= {name: f"is {tuple(found)}, not {tuple(shape)}" for name, found, shape in info["mismatched_keys"]}
+    faults |= {name: "is left over" for name in info["unexpected_keys"]}
+    encoder = f"{model.base_model_prefix}."
+    # BERT's pooler is a part of the head, though it lies in the encoder.
+    faults = [f"{name} {faults[name]}" for name in sorted(faults) if name.startswith(encoder) and "pooler" not in name]
+    if faults:
+        raise ValueError(
+            f"{files.name}: {len(faults)} tensors of the encoder are not as config.json says, the first of them "
+            f"{faults[0]}; give a checkpoint whose files belong together."
+        )
+    model.name_or_path = files.published_name
+    return model, tokenizer
+
+
+def load_saved(folder: Path, problem: str) -> PreTrainedModel:
+    """
+    The model of a checkpoint of ours with the head of its problem, in float32.
+
+    Args:
+        folder: What `dnahub.checkpoints.saving.save_checkpoint` wrote.
+        problem: A key of `HEADS`, that of the run.
+
+    Raises:
+        ValueError: If a tensor is missing, of another shape, or not of this model.
+    """
+    nt_class, native_classes = HEADS[problem]
+    model_type = PreTrainedConfig.get_config_dict(folder)[0].get("model_type")
+    model_class = nt_class if model_type in NT_MODEL_TYPES else native_classes[CONFIG_MAPPING[model_type]]
+    with _readable(folder):
+        model, info = model_class.from_pretrained(
+            folder, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    faults = sorted({*info["missing_keys"], *info["unexpected_keys"], *(name for name, *_ in info["mismatched_keys"])})
+    if faults:
+        raise ValueError(
+            f"{folder}: {len(faults)} tensors are not as config.json says, the first of them {faults[0]}; remove that "
+            "folder, and the same command makes it again."
+        )
+    return model
+
+
+def build_from_scratch(
+    preset: str, problem: str, label_names: list[str], num_outputs: int
+) -> tuple[NucleotideTransformerPreTrainedModel, PreTrainedTokenizerFast]:
+    """
+    An NT with random weights and the head of a problem, and its tokenizer; arguments as for `load_for_task`.
+
+    Raises:
+        ValueError: If there is no such preset.
+    """
+    config = NucleotideTransformerConfig.from_preset(preset, **_head_fields(problem, label_names, num_outputs))
+    return HEADS[problem][0](config), build_tokenizer(nt_vocabulary(), config.max_tokens)
+
+
+def max_tokens(model: PreTrainedModel) -> int:
+    """
+    The longest input that a model of `load_for_task` takes, special tokens included; also with an adapter around it.
+
+    Raises:
+        ValueError: If its configuration does not say.
+    """
+    if isinstance(model.config, NucleotideTransformerConfig):
+        return model.config.max_tokens
+    try:
+        num_positions = model.config.max_position_embeddings
+    except AttributeError as error:
+        raise ValueError(
+            f"The configuration of the model type {model.config.model_type!r} has no max_position_embeddings; give "
+            "an encoder that says how many tokens it takes."
+        ) from error
+    # RoBERTa and its kin count positions from after the padding index on.
+    padding = [
+        module.padding_idx
+        for name, module in model.named_modules()
+        if name.endswith(".position_embeddings")
+        and isinstance(module, nn.Embedding)
+        and module.padding_idx is not None
+    ]
+    return num_positions - padding[0] - 1 if padding else num_positions
+
+
+def load_checkpoint(
+    model_class: type[NucleotideTransformerPreTrainedModel], files: CheckpointFiles, **config_fields
+) -> tuple[NucleotideTransformerPreTrainedModel, PreTrainedTokenizerFast]:
+    """
+    A model with its tokenizer, by our own classes: what code the checkpoint brings along is not run.
+
+    Args:
+        model_class: The model with the head that is wanted; a head that the checkpoint lacks is created.
+        files: What `find_checkpoint` found.
+        config_fields: Fields of the configuration to set, as `num_labels`.
+
+    Returns:
+        The model in float32 and evaluation mode, and the tokenizer.
+
+    Raises:
+        ValueError: If the folder holds another kind of model, lacks encoder weights, or has another vocabulary than
+            its configuration says.
+        OSError: If a file is missing.
+    """
+    config = NucleotideTransformerConfig.from_pretrained(files.folder, **config_fields)
+    tokenizer = load_tokenizer(files.folder, config)
+    # A head of other labels than are asked for is created anew, like one that is not there.
+    with _readable(files.name):
+        model = model_class.from_pretrained(
+            files.folder, config=config, dtype="float32", ignore_mismatched_sizes=bool(config_fields)
+        )
+    model.name_or_path = files.published_name  # what peft writes down as the base of an adapter
+    return model, tokenizer
+
+
+@contextmanager
+def _readable(name: str | Path) -> Iterator[None]:
+    """Damaged weights are named with their checkpoint."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise ValueError(
+            f"{name}: the weights cannot be read ({first_line(error)}); download or save the checkpoint again."
+        ) from error
+
+
+def load_tokenizer(folder: Path, config: NucleotideTransformerConfig) -> PreTrainedTokenizerFast:
+    """
+    The tokenizer of a checkpoint: its tokenizer.json, or, in the published layout, made from its vocab.txt.
+
+    Raises:
+        ValueError: If the vocabulary is not that of a 6-mer NT, or of another size than the configuration says.
+        OSError: If the checkpoint has neither file.
+    """
+    try:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    except (OSError, ValueError):  # which of the two depends on what else lies there
+        vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").split()
+        tokenizer = build_tokenizer(vocabulary, config.max_tokens)
+    if not tokenizer.get_vocab().keys() >= set(nt_vocabulary(special_tokens=())):
+        raise ValueError(
+            f"{folder}: config.json says that it is a Nucleotide Transformer or another ESM, but the tokenizer's "
+            f"{len(tokenizer)} tokens are not 6-mers; give a Nucleotide Transformer (an ESM of proteins is none)."
+        )
+    try:
+        first_kmer_id(tokenizer)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
+    if len(tokenizer) != config.vocab_size:
+        raise ValueError(
+            f"{folder}: the tokenizer has {len(tokenizer)} tokens, but config.json says vocab_size "
+            f"{config.vocab_size}; give a checkpoint whose files belong together."
+        )
+    return tokenizer
+
+
+def _head_fields(problem: str, label_names: list[str], num_outputs: int) -> dict[str, Any]:
+    """The fields of a configuration that say what the head is for."""
+    if problem == "masked_lm":
+        return {}
+    # The names that transformers gives to outputs without any; else those of the checkpoint's old head would stay.
+    names = [f"LABEL_{i}" for i in range(num_outputs)] if problem == "regression" else label_names
+    return {
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: i for i, name in enumerate(names)},
+        "problem_type": None if problem == "token_classification" else problem,
+    }
+
+
+def _native_config_class(name: str, config_dict: dict[str, Any]) -> type[PreTrainedConfig]:
+    """
+    Raises:
+        ValueError: If the model is of a type that transformers has no encoder for, or brings code of its own.
+    """
+    model_type = config_dict.get("model_type")
+    if model_type not in CONFIG_MAPPING:
+        raise ValueError(
+            f"{name}: config.json says model_type {model_type!r}, which transformers {transformers.__version__} does "
+            "not know; code that a checkpoint brings along is not run: give a Nucleotide Transformer or an encoder "
+            "that transformers has itself, such as a ModernBERT."
+        )
+    # DNABERT-2, for one, says 'bert' and is none: its weights would be computed with by other rules than its own.
+    if any(auto_class.startswith("AutoModel") for auto_class in (config_dict.get("auto_map") or {})):
+        raise ValueError(
+            f"{name}: config.json says that the model needs code of its own (auto_map), and code that a checkpoint "
+            f"brings along is not run; if it is just what transformers calls {model_type!r}, take auto_map out."
+        )
+    config_class = CONFIG_MAPPING[model_type]
+    if config_class not in MODEL_FOR_MASKED_LM_MAPPING or config_class.is_encoder_decoder:
+        raise ValueError(
+            f"{name}: config.json says model_type {model_type!r}, which is no encoder: transformers has no masked "
+            "language model of one stack for it; give an encoder, such as a Nucleotide Transformer or a ModernBERT."
+        )
+    return config_class
+
+
+def _load_native_tokenizer(files: CheckpointFiles, config: PreTrainedConfig) -> PreTrainedTokenizerFast:
+    """
+    Raises:
+        ValueError: If there is none that transformers loads by itself, it does not fit the model, does not know DNA,
+            or cannot pad.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(files.folder, config=config, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{files.name}: there is no tokenizer that transformers loads without code of the checkpoint's own; "
+            "give a folder with a tokenizer.json."
+        ) from error
+    if not tokenizer.is_fast:
+        raise ValueError(f"{files.name}: its {type(tokenizer).__name__} is a slow one; save it with a tokenizer.json.")
+    if len(tokenizer) > config.vocab_size:
+        raise ValueError(
+            f"{files.name}: the tokenizer has {len(tokenizer)} tokens, but config.json says vocab_size "
+            f"{config.vocab_size}; give a checkpoint whose files belong together."
+        )
+    # transformers makes a tokenizer without vocabulary where there are no files of it; others want k-mers apart.
+    if set(tokenizer("ACGT" * 15, add_special_tokens=False).input_ids) <= {tokenizer.unk_token_id}:
+        raise ValueError(
+            f"{files.name}: the tokenizer has no token for DNA such as ACGTACGT; give a model of DNA whose tokenizer "
+            "takes sequences as they are, with its tokenizer.json."
+        )
+    if tokenizer.pad_token is None:
+        raise ValueError(f"{files.name}: the tokenizer has no pad_token; name one in its tokenizer_config.json.")
+    return _reading_any_case(tokenizer)
+
+
+def _reading_any_case(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """
+    The same tokenizer, preceded by what an NT's does as well: upper case, and no white space.
+
+    Its own normaliser follows, so the lower-casing of an uncased BERT wins. The result is of the general class, which
+    loads all of tokenizer.json; BertTokenizer and others rebuild their normaliser on loading (transformers 5.23).
+    """
+    rules, own = json.loads(tokenizer.backend_tokenizer.to_str()), tokenizer.backend_tokenizer.normalizer
+    if own is None:
+        rules["normalizer"] = {"type": "Sequence", "normalizers": ANY_CASE}
+    elif own.normalize_str(f"{ascii_lowercase} \n") != own.normalize_str(ascii_uppercase):
+        rules["normalizer"] = {"type": "Sequence", "normalizers": [*ANY_CASE, rules["normalizer"]]}
+    for token in rules["added_tokens"]:
+        token["normalized"] &= not token["special"]  # or <mask> would be called <MASK>
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(rules)),
+        **tokenizer.special_tokens_map,
+        extra_special_tokens=tokenizer.extra_special_tokens,
+        model_max_length=tokenizer.model_max_length,
+        model_input_names=tokenizer.model_input_names,
+        padding_side=tokenizer.padding_side,
+        truncation_side=tokenizer.truncation_side,
+        clean_up_tokenization_spaces=tokenizer.clean_up_tokenization_spaces,
+    )

@@ -1,0 +1,75 @@
+"""Model, tokenizer, metrics, card -> a complete checkpoint folder, moved into place when it is whole."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
+from dnahub.machine.files import write_text
+
+HUB_CODE = Path(__file__).parent.parent / "hub_code"
+
+
+def travelling_files() -> list[Path]:
+    """The files of `hub_code/` that lie beside the weights of every NT checkpoint, by name."""
+    return sorted(path for path in HUB_CODE.glob("*.py") if path.name != "__init__.py")
+
+
+def save_checkpoint(
+    folder: Path,
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerFast,
+    metrics: dict[str, Any],
+    card: str,
+) -> PreTrainedModel:
+    """
+    Write a checkpoint that every Auto class and, for an NT, both pipelines load; nothing in it is a pickle.
+
+    LoRA weights are merged into the model (in place), which then lies at the root, for `pipeline()` would load the
+    bare base model where it finds an adapter there; the adapter itself lies under `adapter/`.
+
+    Args:
+        folder: Where the checkpoint shall be; replaced, if there is one, only when the new one is whole.
+        model: A model of `hub_code`, whose code goes along, or of transformers; or LoRA around one.
+        tokenizer: Its tokenizer.
+        metrics: What was measured and with what, for metrics.json.
+        card: The text of README.md.
+
+    Returns:
+        The model that was saved: with the updates of an adapter merged, if there is one.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        whole = Path(scratch) / folder.name
+        if isinstance(model, PeftModel):
+            model.save_pretrained(whole / "adapter", save_embedding_layers=False)  # or it looks for the base model
+            (whole / "adapter" / "README.md").unlink(missing_ok=True)  # peft's template; ours is at the root
+            model = model.merge_and_unload()
+        model.save_pretrained(whole)
+        tokenizer.save_pretrained(whole)
+        if isinstance(model, NucleotideTransformerPreTrainedModel):
+            for path in travelling_files():
+                shutil.copyfile(path, whole / path.name)
+        (whole / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        (whole / "README.md").write_text(card, encoding="utf-8")
+        replaced = Path(scratch) / "replaced"
+        if folder.exists():
+            folder.rename(replaced)
+        try:
+            whole.rename(folder)
+        except BaseException:
+            if replaced.exists():
+                replaced.rename(folder)
+            raise
+    return model
+
+
+def write_results(folder: Path, metrics: dict[str, Any], card: str) -> None:
+    """Put other metrics and another card into a checkpoint; metrics.json last, each replaced as a whole."""
+    for name, text in (("README.md", card), ("metrics.json", json.dumps(metrics, indent=2) + "\n")):
+        write_text(folder / name, text)

@@ -1,0 +1,156 @@
+"""Command line, and a YAML recipe under it -> dataclasses, before anything heavy is imported."""
+
+import argparse
+import dataclasses
+import sys
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One sentence instead of pages of usage."""
+        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help lists the arguments)\n")
+
+
+def parse(
+    program: str,
+    description: str,
+    classes: Sequence[type],
+    argv: Sequence[str] | None = None,
+    recipe: bool = False,
+    **defaults: Any,
+) -> tuple[Any, ...]:
+    """
+    Read the command line.
+
+    A field of a dataclass is a flag of its name, its class a group of the help, titled by the first line of the
+    docstring. The type of a field says what the flag takes: str, int, float, bool (`--flag`, `--flag false`), Literal,
+    list of these (several values), each or None. `metadata={"help": ...}` explains it.
+
+    Args:
+        program: Name of the script, as in `embed.py`.
+        description: Docstring of the script, shown on top of the help.
+        classes: The dataclasses, in the order of the help.
+        argv: Arguments without the program's name; default those of the command line.
+        recipe: Whether the first argument may be a YAML file of `flag: value`, which flags override.
+        defaults: Values of fields that were not given, instead of those of the classes.
+
+    Returns:
+        An instance of each class.
+
+    Raises:
+        SystemExit: With status 2 after one sentence, for an unknown flag or a value that it does not take.
+        ValueError: From the `__post_init__` of a class.
+    """
+    parser = _Parser(
+        prog=program, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    if recipe:
+        parser.add_argument("recipe", nargs="?", help="YAML file of `flag: value`; flags override it.")
+    flags: dict[str, argparse.Action] = {}
+    for each in classes:
+        group = parser.add_argument_group((each.__doc__ or each.__name__).strip().partition("\n")[0].rstrip("."))
+        hints = get_type_hints(each)
+        for field in dataclasses.fields(each):
+            flags[field.name] = _add(group, field, hints[field.name], defaults)
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if recipe:
+        path = parser.parse_known_args(argv)[0].recipe
+        if path:
+            # In front of what is given: the last value of a flag counts.
+            argv = [*_recipe_flags(Path(path), flags, parser), *(each for each in argv if each != path)]
+    values = vars(parser.parse_args(argv))
+    required = [name for name, action in flags.items() if values[name] is dataclasses.MISSING]
+    if required:
+        parser.error(f"--{required[0]} is required")
+    return tuple(each(**{field.name: values[field.name] for field in dataclasses.fields(each)}) for each in classes)
+
+
+def _add(group: Any, field: dataclasses.Field, hint: Any, defaults: dict[str, Any]) -> argparse.Action:
+    default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    default = defaults.get(field.name, default)
+    kind, several = _kind(hint)
+    options: dict[str, Any] = {"default": default, "help": field.metadata.get("help", "").replace("%", "%%")}
+    if kind is bool:
+        options |= {"type": _truth, "nargs": "?", "const": True, "metavar": "BOOL"}
+    elif get_origin(kind) is Literal:
+        options |= {"choices": get_args(kind), "type": type(get_args(kind)[0])}
+    else:
+        options |= {"type": kind, "metavar": {int: "N", float: "X"}.get(kind, field.name.upper())}
+    if several:
+        options["nargs"] = "+"
+    if default is dataclasses.MISSING:
+        options["help"] = f"(required) {options['help']}"
+    elif default not in (None, [], False):
+        options["help"] += f" (default: {default})".replace("%", "%%")
+    return group.add_argument(f"--{field.name}", **options)
+
+
+def _kind(hint: Any) -> tuple[Any, bool]:
+    """The type of one value, and whether a flag takes several."""
+    if get_origin(hint) in (Union, types.UnionType):
+        (hint,) = (each for each in get_args(hint) if each is not type(None))
+    if get_origin(hint) is list:
+        return get_args(hint)[0], True
+    return hint, False
+
+
+def _truth(text: str) -> bool:
+    if text.lower() in TRUE:
+        return True
+    if text.lower() in FALSE:
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML without its surprises: values stay as written, and a key may stand only once."""
+
+
+def _no_duplicates(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node)
+        if key in found:
+            raise yaml.constructor.ConstructorError(None, None, f"{key} is given twice", key_node.start_mark)
+        found[key] = loader.construct_object(value_node, deep=True)
+    return found
+
+
+_Strict.add_constructor("tag:yaml.org,2002:map", _no_duplicates)
+for _kind_of_scalar in ("int", "float", "bool", "timestamp"):  # 010 would be 8, no would be false: argparse reads text
+    _Strict.add_constructor(f"tag:yaml.org,2002:{_kind_of_scalar}", yaml.SafeLoader.construct_yaml_str)
+
+
+def _recipe_flags(path: Path, flags: dict[str, argparse.Action], parser: _Parser) -> list[str]:
+    """A recipe as flags, so that argparse checks both alike."""
+
+    def fault(message: str) -> NoReturn:
+        parser.error(f"recipe {path}: {message}")
+
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), _Strict)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        fault(" ".join(str(error).split()))
+    if not isinstance(found, dict):
+        fault("write one `flag: value` a line")
+    unknown = [str(key) for key in found if key not in flags]
+    if unknown:
+        fault(f"there is no argument {', '.join(unknown)}")
+    given: list[str] = []
+    for name, value in found.items():
+        if value is None:
+            fault(f"{name} has no value; write one, with quotes where it begins with # or ~, or leave the line out")
+        if isinstance(value, list) != (flags[name].nargs == "+"):
+            fault(f"{name} takes {'a list' if flags[name].nargs == '+' else 'one value'}")
+        if isinstance(value, dict):
+            fault(f"{name} takes one value")
+        given += [f"--{name}", *value] if isinstance(value, list) else [f"--{name}={value}"]
+    return given

@@ -1,0 +1,83 @@
+"""A script's main function -> its exit status: one sentence for each error, the same in every script."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+ERROR, INTERRUPTED, TERMINATED = 2, 130, 143
+
+
+class Stopped(Exception):
+    """The script was asked to stop and has saved what it had; the message says where."""
+
+
+class Terminated(BaseException):
+    """SIGTERM came; as KeyboardInterrupt, not an error that a library may swallow."""
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of the launched processes, also before they have joined."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def run(program: str, main: Callable[[], object], goes_on: str = "") -> None:
+    """
+    Run a script; after an error or a signal, end the process with one sentence and its status: see `outcome`.
+
+    Args:
+        program: Name of the script, as in `embed.py`.
+        main: What the script does.
+        goes_on: What an interrupted user can do next, as "the same command goes on from what was saved".
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    status, message = outcome(main, goes_on)
+    if not status:
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):  # a second one, as to the launcher's whole group, changes nothing
+        signal.signal(number, signal.SIG_IGN)
+    if is_first_process():
+        print(f"{program}: {message}", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: a thread may be stuck reading standard input, or another process waiting for this one.
+    os._exit(status)
+
+
+def outcome(main: Callable[[], object], goes_on: str = "") -> tuple[int, str]:
+    """
+    Call a script's main function.
+
+    Returns:
+        Exit status and one sentence. 0: done, no sentence. 2: bad input or surroundings. 130: Ctrl-C. 143: SIGTERM.
+
+    Raises:
+        Exception: Any other error is a fault of the program and keeps its traceback.
+    """
+    then = goes_on and f"; {goes_on}"
+    try:
+        main()
+    except Stopped as stop:
+        return TERMINATED, f"{stop}{then}"
+    except KeyboardInterrupt:
+        return INTERRUPTED, f"interrupted{then}"
+    except Terminated:
+        return TERMINATED, f"stopped by SIGTERM{then}"
+    except Exception as error:
+        if not is_for_the_user(error):
+            raise
+        return ERROR, f"error: {' '.join(str(error).split())}"
+    return 0, ""
+
+
+def is_for_the_user(error: BaseException) -> bool:
+    """Whether the message of an error says what the user can do, so that a traceback would only hide it."""
+    # By name: the library that raises it takes seconds to import, and was imported if it raised.
+    of_datasets = any(each.__module__ == "datasets.exceptions" for each in type(error).__mro__)
+    return of_datasets or isinstance(error, (ValueError, OSError, ImportError))
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)
+    raise Terminated

@@ -1,0 +1,76 @@
+"""The Trainer's log -> learning curve as PNG."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from dnahub.machine.files import replacing
+from dnahub.reports.plots import COLOURS, DPI
+
+TRAINING, VALIDATION, BEST = COLOURS[0], COLOURS[1], COLOURS[2]
+MARKED = 40  # evaluations; more are drawn as a line without a mark each
+
+
+def draw_learning_curve(log_history: list[dict[str, Any]], metric: str, best_step: int | None, path: Path) -> None:
+    """
+    Draw training and validation loss by step, and beside them the metric that chose the best checkpoint.
+
+    Args:
+        log_history: The Trainer's `state.log_history`; without evaluations the training loss is drawn alone.
+        metric: The metric that chose, with `eval_` in front or without; for the loss there is one panel.
+        best_step: The step of the best checkpoint, which is marked; `None` if none was chosen.
+        path: The PNG; replaced, if there is one, only when the new one is whole.
+    """
+    metric = metric.removeprefix("eval_")
+    training, validation = _by_step(log_history, "loss"), _by_step(log_history, "eval_loss")
+    scores = _by_step(log_history, f"eval_{metric}") if metric != "loss" else {}
+    figure = Figure(figsize=(10.4 if scores else 6.4, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 2 if scores else 1, squeeze=False)[0]
+    if training:
+        dot = "o" if len(training) == 1 else None  # which is no line yet
+        panels[0].plot(*_points(training), color=TRAINING, linewidth=1.2, alpha=0.8, marker=dot, label="training")
+    _draw_evaluations(panels[0], validation, best_step)
+    panels[0].set_ylabel("Loss")
+    if scores:
+        _draw_evaluations(panels[1], scores, best_step)
+        panels[1].set_ylabel(f"Validation {metric.replace('_', ' ')}")
+    for axes in panels:
+        axes.set_xlabel("Step")
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.grid(color="0.9")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        if axes.lines:
+            axes.legend(framealpha=0.9, edgecolor="none")  # white, lest the lines run through the text
+        else:
+            axes.text(0.5, 0.5, "no loss was logged", transform=axes.transAxes, ha="center", va="center")
+    with replacing(path) as scratch:
+        figure.savefig(scratch, format="png", dpi=DPI)
+
+
+def _draw_evaluations(axes: Axes, values: dict[int, float], best_step: int | None) -> None:
+    if values:
+        dot = "o" if len(values) <= MARKED else None
+        axes.plot(*_points(values), color=VALIDATION, linewidth=1.6, marker=dot, markersize=4, label="validation")
+    if best_step in values:
+        axes.axvline(best_step, color=BEST, linewidth=1, linestyle="--", zorder=1.5)
+        label = f"best checkpoint: {values[best_step]:.4g} at step {best_step:,}"
+        axes.plot(best_step, values[best_step], color=BEST, marker="*", markersize=13, linestyle="", label=label)
+
+
+def _by_step(log_history: list[dict[str, Any]], name: str) -> dict[int, float]:
+    """What was logged last at each step, in order; a loss that is no number leaves a gap."""
+    logged = {entry["step"]: entry[name] for entry in log_history if name in entry}
+    return {step: value if math.isfinite(value) else math.nan for step, value in sorted(logged.items())}
+
+
+def _points(values: dict[int, float]) -> tuple[list[int], list[float]]:
+    return list(values), list(values.values())

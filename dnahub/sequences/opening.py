@@ -1,0 +1,219 @@
+"""Path or standard input -> a stream of its bytes, decompressed."""
+
+import codecs
+import io
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from xopen import xopen
+
+from dnahub.sequences.checks import SequenceFileError, one_line
+
+STANDARD_INPUT = "-"
+# How each kind of compressed file begins.
+MAGICS = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst", b"\xfd7zXZ\x00": "xz"}
+COMPRESSIONS = {".gz": "gz", ".bgz": "gz", ".bz2": "bz2", ".zst": "zst", ".xz": "xz"}
+KINDS = {"gz": "gzip", "bz2": "bzip2", "zst": "zstd", "xz": "xz"}
+BUFFER_BYTES = 1 << 18
+# What is asked of a decompressor in one go: where the file is broken, what was asked for last is lost.
+DECOMPRESSED_BYTES = 1 << 13
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class UnreadableError(Exception):
+    """Why the bytes of a file come to an end, without its place."""
+
+
+class InputFile:
+    """
+    One input: looked at when it is made, opened once, when `open` is first called.
+
+    It is opened again after `close` only.
+
+    Args:
+        path: A file; "-" is standard input.
+
+    Attributes:
+        name: What it is called in messages.
+        size: Bytes on disk, None for standard input and pipes.
+        is_compressed: Whether it is a compressed file; not known of standard input and pipes.
+        bytes_read: Bytes read so far, compressed as they are.
+
+    Raises:
+        SequenceFileError: If it is not there, may not be read, is empty, or is not compressed as its name says.
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+        self.name = "standard input" if path == STANDARD_INPUT else path
+        self.size: int | None = None
+        self.bytes_read = 0
+        self.is_compressed = False
+        self._stream: io.BufferedReader | None = None
+        self._stat = None if path == STANDARD_INPUT else self._look()
+        if self.is_regular:
+            self.size = self._stat.st_size
+            if not self.size:
+                raise SequenceFileError(f"{path}: the file is empty; give one with sequences.")
+            with self._open_raw() as file:
+                self.is_compressed = self._compression(file.read(max(map(len, MAGICS)))) is not None
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it can be opened again, and at any place: no standard input, no pipe."""
+        return self._stat is not None and stat.S_ISREG(self._stat.st_mode)
+
+    @property
+    def suffix(self) -> str:
+        """The suffix that says the format, in lower case, without that of a compression."""
+        path = Path(self.path)
+        return Path(path.stem if path.suffix.lower() in COMPRESSIONS else path.name).suffix.lower()
+
+    @property
+    def identity(self) -> tuple[int, int] | str:
+        """What two paths of one file have in common."""
+        return (self._stat.st_dev, self._stat.st_ino) if self._stat else STANDARD_INPUT
+
+    def open(self) -> io.BufferedReader:
+        """
+        The decompressed bytes; read, it raises `UnreadableError` where the file is truncated, corrupt or not UTF-8.
+
+        Raises:
+            SequenceFileError: If it may not be read, or is not compressed as its name says.
+            UnreadableError: If its first bytes cannot be decompressed.
+        """
+        if self._stream:
+            return self._stream
+        self.bytes_read = 0
+        file = io.BufferedReader(_Counted(self._open_raw(), self), BUFFER_BYTES)
+        compression = self._compression(file.peek())
+        if compression:
+            file = xopen(file, "rb", threads=0, format=compression)
+        stream = io.BufferedReader(_Guarded(file, compression), BUFFER_BYTES)
+        if stream.peek(len(BYTE_ORDER_MARK)).startswith(BYTE_ORDER_MARK):
+            stream.read(len(BYTE_ORDER_MARK))
+        self._stream = stream
+        return stream
+
+    def close(self) -> None:
+        if self._stream:
+            self._stream.close()
+        self._stream = None
+
+    def check_unchanged(self) -> None:
+        """
+        Raises:
+            SequenceFileError: If size or time of the file are not what they were when it was first looked at.
+        """
+        if not self.is_regular:
+            return
+        now = self._look()
+        if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
+            raise SequenceFileError(
+                f"{self.path}: the file was changed while it was read; run again when it is complete."
+            )
+
+    def _look(self) -> os.stat_result:
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError as error:
+            raise SequenceFileError(f"{self.path}: there is no such file; check its name.") from error
+        except OSError as error:
+            raise SequenceFileError(f"{self.path}: it cannot be looked at ({error.strerror}).") from error
+        if stat.S_ISDIR(found.st_mode):
+            raise SequenceFileError(
+                f"{self.path}: it is a folder; name the files in it, or give a data set as --dataset_name."
+            )
+        return found
+
+    def _open_raw(self) -> io.FileIO:
+        if self.path == STANDARD_INPUT:
+            return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+        try:
+            return open(self.path, "rb", buffering=0)
+        except PermissionError as error:
+            raise SequenceFileError(f"{self.path}: it may not be read; ask for permission to read it.") from error
+        except OSError as error:
+            raise SequenceFileError(f"{self.path}: it cannot be opened ({error.strerror}).") from error
+
+    def _compression(self, head: bytes) -> str | None:
+        found = next((kind for magic, kind in MAGICS.items() if head.startswith(magic)), None)
+        suffix = Path(self.path).suffix.lower()
+        named = COMPRESSIONS.get(suffix)
+        if named and found != named:
+            raise SequenceFileError(
+                f"{self.path}: the name ends in {suffix} but this is no {KINDS[named]} file; compress or rename it."
+            )
+        return found
+
+
+class _Counted(io.RawIOBase):
+    """Counts what is read of a file."""
+
+    def __init__(self, file: io.FileIO, counter: InputFile):
+        self._file = file
+        self._counter = counter
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        count = self._file.readinto(buffer)
+        self._counter.bytes_read += count
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _Guarded(io.RawIOBase):
+    """
+    Makes one sentence of whatever a decompressor says, and of bytes that are no UTF-8.
+
+    All that stands before the fault is given first, so that a reader knows how far it came.
+    """
+
+    def __init__(self, file: BinaryIO, compression: str | None):
+        self._file = file
+        self._compression = compression
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._fault: UnicodeDecodeError | None = None
+        self._line = 1
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        block = b"" if self._fault else self._read(len(buffer))
+        if not block.isascii() or (self._decoder.getstate()[0] and not self._fault):
+            try:
+                self._decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                carried = len(error.object) - len(block)  # of a letter that began in the block before
+                block = block[: max(error.start - carried, 0)]
+                self._fault = error
+        if self._fault and not block:
+            byte = self._fault.object[self._fault.start]
+            raise UnreadableError(
+                f"not UTF-8 text ({byte:#04x} in line {self._line}); save the file as ASCII or UTF-8"
+            ) from self._fault
+        self._line += block.count(b"\n")
+        buffer[: len(block)] = block
+        return len(block)
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._file.read1(min(size, DECOMPRESSED_BYTES) if self._compression else size)
+        except EOFError as error:
+            raise UnreadableError(f"the .{self._compression} file ends too early; fetch it again") from error
+        except Exception as error:  # each decompressor has its own; those of the disk are OSError
+            what = f"the .{self._compression} file is corrupt" if self._compression else "it cannot be read"
+            raise UnreadableError(f"{what} ({one_line(error)}); fetch it again") from error
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -1,0 +1,225 @@
+"""Trained model -> what was measured, on what, and with what: the content of metrics.json."""
+
+import os
+import platform
+import resource
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, DatasetDict, IterableDataset
+from transformers import Trainer
+
+from dnahub.checkpoints.loading import CheckpointFiles, max_tokens
+from dnahub.reports.baselines import measure_baselines
+from dnahub.reports.card import inherited_licence
+from dnahub.reports.intervals import bootstrap_intervals
+from dnahub.tasks.collators import MaskingCollator
+from dnahub.tasks.evaluation import measure
+from dnahub.training.arguments import DataArguments, ModelArguments
+from dnahub.training.dataset import SequenceData
+from dnahub.training.tokens import num_tokens
+from dnahub.training.tuning import count_parameters
+
+# What says more of a tuning.
+OF_TUNING = {
+    "frozen": ("trainable_layers",),
+    "lora": ("lora_r", "lora_alpha", "lora_dropout", "lora_targets"),
+}
+LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "peft")
+HYPERPARAMETERS = (
+    "learning_rate",
+    "lr_scheduler_type",
+    "train_sampling_strategy",
+    "warmup_steps",
+    "weight_decay",
+    "num_train_epochs",
+    "max_steps",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "bf16",
+    "fp16",
+    "seed",
+)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """
+    Args:
+        seconds: What this process spent on training, evaluations and features of the frozen encoder included.
+        resumed_at: At which step it took up an interrupted run; None for a whole run.
+    """
+
+    seconds: float
+    resumed_at: int | None
+
+
+def describe(
+    trainer: Trainer,
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    data: SequenceData,
+    tokenised: DatasetDict,
+    base: CheckpointFiles | None,
+    timing: Timing,
+) -> dict[str, Any]:
+    """
+    What is known of a trained model before anything is measured; to be called by all processes.
+
+    Returns:
+        A dictionary that `json.dumps` takes, with the sections `model`, `dataset` and `training`; `validation`,
+        `test` and `baselines` are `None`, and `measured` is `False`. Names in it are Hub ids, with the commit as
+        revision, or those of folders, without their places.
+    """
+    args, state = trainer.args, trainer.state
+    trained, total = count_parameters(trainer.model)
+    seconds = round(timing.seconds, 1)
+    return {
+        "task": model_args.task,
+        "problem": data.targets.problem if data.targets else "masked_lm",
+        "licence": inherited_licence(base),
+        "measured": False,
+        "validation": None,
+        "test": None,
+        "baselines": None,
+        "model": {
+            "base": base and base.published_name,
+            "revision": base and base.commit,
+            "from_scratch": model_args.from_scratch,
+            "hidden_size": trainer.model.config.hidden_size,
+            "max_tokens": max_tokens(trainer.model),
+            "type": trainer.model.config.model_type,
+            "parameters": total,
+            "parameters_trained": trained,
+            "label_names": data.label_names,
+            "outputs": data.targets and data.targets.num_outputs,
+        },
+        "dataset": {
+            "name": data.name,
+            "config": data.config,
+            "revision": data.commit,
+            "synthetic": data.build.get("synthetic"),
+            "bayes_optimal_accuracy": data.build.get("bayes_optimal_accuracy"),
+            "rows": {split: len(rows) for split, rows in data.splits.items() if not _is_stream(rows)},
+            "cut_off": data.cut_off,
+        },
+        "training": {
+            "tuning": model_args.tuning,
+            **{name: _plain(vars(model_args)[name]) for name in OF_TUNING.get(model_args.tuning, ())},
+            **{name: _plain(args.to_dict()[name]) for name in HYPERPARAMETERS},
+            "class_weights": data_args.class_weights,
+            "max_length": data_args.max_length,
+            "sequences_cut": _num_cut(tokenised, data_args.max_length),
+            "steps": state.global_step,
+            "best_step": state.best_global_step,
+            "chosen_by": args.metric_for_best_model if state.best_global_step else None,
+            "resumed_at_step": timing.resumed_at,
+            "seconds_since_then" if timing.resumed_at else "seconds": seconds,
+            "tokens_per_second": _tokens_per_second(trainer, tokenised, timing),
+            "peak_memory_mib": _peak_memory_mib(),
+            "processes": args.world_size,
+            "hardware": hardware(),
+            "versions": {name: version(name) for name in LIBRARIES},
+        },
+    }
+
+
+def measure_all(trainer: Trainer, data: SequenceData, tokenised: DatasetDict, baselines: bool) -> dict[str, Any]:
+    """
+    Measure the trainer's model on validation and, once, on test data; to be called by all processes.
+
+    Args:
+        baselines: Whether to measure k-mer baselines, too: for labels of sequences and a test split.
+
+    Returns:
+        The sections `validation`, `test` (`None` without such a split) and `baselines` (by the first process), with
+        `measured` `True`.
+    """
+    problem = data.targets.problem if data.targets else "masked_lm"
+    wanted = baselines and _has_baselines(trainer, data)
+    return {
+        "measured": True,
+        **{split: _measure(trainer, tokenised, split, problem, data) for split in ("validation", "test")},
+        "baselines": measure_baselines(data.splits, data.targets) if wanted else None,
+    }
+
+
+def _measure(
+    trainer: Trainer, tokenised: DatasetDict, split: str, problem: str, data: SequenceData
+) -> dict[str, Any] | None:
+    if split not in tokenised:
+        return None
+    if problem == "masked_lm":
+        return _measure_masked_lm(trainer, tokenised, split)
+    output = trainer.predict(tokenised[split], metric_key_prefix=split)
+    outputs, labels = output.predictions, output.label_ids
+    metrics = measure(problem, outputs, labels, data.label_names)
+    if split == "test" and trainer.is_world_process_zero():
+        metrics["intervals"] = bootstrap_intervals(problem, outputs, labels, data.label_names)
+    return {"loss": output.metrics[f"{split}_loss"], **metrics}
+
+
+def _has_baselines(trainer: Trainer, data: SequenceData) -> bool:
+    if data.targets is None or data.targets.problem == "token_classification":
+        return False
+    return "test" in data.splits and not _is_stream(data.splits["train"]) and trainer.is_world_process_zero()
+
+
+def _is_stream(rows: Dataset | IterableDataset) -> bool:
+    return isinstance(rows, IterableDataset)
+
+
+def _measure_masked_lm(trainer: Trainer, tokenised: DatasetDict, split: str) -> dict[str, Any]:
+    masking = MaskingCollator(trainer.processing_class, seed=trainer.args.seed)
+    metrics = trainer.evaluate(masking.mask_once(tokenised[split]), metric_key_prefix=split)
+    loss = metrics[f"{split}_loss"]
+    return {
+        "loss": loss,
+        "perplexity": float(torch.tensor(loss, dtype=torch.float64).exp()),
+        "masked_accuracy": metrics[f"{split}_masked_accuracy"],
+    }
+
+
+def _num_cut(tokenised: DatasetDict, max_length: int | None) -> int | None:
+    """How many sequences of all splits lost their end."""
+    if max_length is None:
+        return None
+    return sum(int((num_tokens(rows) > max_length).sum()) for rows in tokenised.values() if not _is_stream(rows))
+
+
+def _tokens_per_second(trainer: Trainer, tokenised: DatasetDict, timing: Timing) -> int | None:
+    """Of training, by the mean length of a row, padding not counted; the time is that of all, evaluations included."""
+    if _is_stream(tokenised["train"]):
+        return None
+    args = trainer.args
+    rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+    steps = trainer.state.global_step - (timing.resumed_at or 0)
+    if not steps:
+        return None
+    kept = np.minimum(num_tokens(tokenised["train"]), max_tokens(trainer.model))
+    return round(steps * rows * float(kept.mean()) / max(timing.seconds, 1e-3))
+
+
+def _peak_memory_mib() -> int:
+    """Of this process: of the GPU, where there is one, else of main memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() // 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere: getrusage(2)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value) if not isinstance(value, (int, float, bool, str, type(None))) else value
+
+
+def hardware() -> str:
+    """Name of the GPU, or the kind of CPU and how many cores it has."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"

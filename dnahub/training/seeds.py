@@ -1,0 +1,91 @@
+"""Runs of several seeds -> mean and deviation, and the best of them as the result."""
+
+import copy
+import json
+import shutil
+import statistics
+import tempfile
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from dnahub.checkpoints.loading import CheckpointFiles
+from dnahub.reports.card import render_card
+from dnahub.training.arguments import Arguments
+from dnahub.training.dataset import SequenceData
+from dnahub.training.defaults import settle_for_problem
+from dnahub.training.run import train_once
+from dnahub.training.run_folder import CHECKPOINT, RECORD, begin, read_results
+
+
+def train_seeds(
+    args: Arguments,
+    data: SequenceData,
+    base: CheckpointFiles | None,
+    record: dict[str, Any],
+    extra: dict[str, Any],
+) -> dict[str, Any]:
+    """
+    Train once for each of `--seeds`, in OUTPUT_DIR/seed-SEED/; the best by validation becomes OUTPUT_DIR/checkpoint/.
+
+    Returns:
+        The results of the best, with the section `seeds`: their numbers, and of each metric of validation and test
+        mean, sample standard deviation and single values.
+
+    Raises:
+        As `train_once`.
+    """
+    folder = Path(args.training.output_dir)
+    seeds = [args.training.seed + i for i in range(args.run.seeds)]
+    runs = []
+    if args.training.should_save:
+        begin(folder, record)  # first, or the folders of seeds would be another run's
+    for seed in seeds:
+        training = copy.copy(args.training)  # the Trainer's settings of one seed do not reach the next
+        training.seed, training.output_dir = seed, str(folder / f"seed-{seed}")
+        if training.should_save:
+            print(f"seed {seed}")
+        of_seed = record | {"arguments": record["arguments"] | {"seed": seed, "seeds": 1}}
+        try:
+            runs.append(train_once(replace(args, training=training), data, base, of_seed, extra))
+        except ValueError:
+            if not any(folder.glob("seed-*")):  # nothing was begun
+                (folder / RECORD).unlink(missing_ok=True)
+            raise
+    finished = read_results(folder)
+    if finished is not None:
+        return finished
+    settle_for_problem(args.training, runs[0]["problem"])  # runs that were finished before settled nothing
+    metric, sign = args.training.metric_for_best_model, 1 if args.training.greater_is_better else -1
+    values = [run["validation"][metric] for run in runs]
+    # One that is undefined is never the best.
+    best = max(range(len(runs)), key=lambda i: -inf if values[i] is None else sign * values[i])
+    results = runs[best] | {"seeds": {"seeds": seeds, "chosen": seeds[best], **_spread(runs)}}
+    if args.training.should_save:
+        _adopt(folder / f"seed-{seeds[best]}" / CHECKPOINT, folder / CHECKPOINT, results)
+    return results
+
+
+def _spread(runs: list[dict]) -> dict[str, Any]:
+    spread = {}
+    for split in ("validation", "test"):
+        if runs[0][split] is None:
+            continue
+        names = [name for name, value in runs[0][split].items() if isinstance(value, float)]
+        columns = {name: [run[split][name] for run in runs] for name in names}
+        spread[split] = {
+            name: {"mean": statistics.fmean(values), "deviation": statistics.stdev(values), "values": values}
+            for name, values in columns.items()
+            if None not in values
+        }
+    return spread
+
+
+def _adopt(checkpoint: Path, target: Path, results: dict[str, Any]) -> None:
+    """The same checkpoint, with results and card of all seeds."""
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+        whole = shutil.copytree(checkpoint, Path(scratch) / target.name)
+        (whole / "metrics.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        (whole / "README.md").write_text(render_card(results), encoding="utf-8")
+        whole.rename(target)

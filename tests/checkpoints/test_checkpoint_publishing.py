@@ -1,0 +1,500 @@
+"""train.py --push_to_hub, and what others make of the checkpoint, over HTTP, by the real clients."""
+
+import json
+import re
+import shlex
+import shutil
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard, constants
+from safetensors.torch import load_file
+
+import dataset_builder.__main__
+import train
+from dnahub.checkpoints.publishing import check_model, push_checkpoint
+from dnahub.hub.faults import HubError
+from dnahub.hub.publishing import Target
+from tests.hub_fixtures import REPOSITORY, HubBench
+from tests.local_hub import CUT
+
+QUICK = ["--use_cpu", "--report_to", "none", "--disable_tqdm", "true", "--max_steps", "3", "--save_steps", "3"]
+SEQUENCES = ["ATGGTAGCTACATCATCT", "ACGTNNacgu", "TTTTTTA"]
+CODE = [
+    "backends_nucleotide_transformer.py",
+    "batching_nucleotide_transformer.py",
+    "configuration_nucleotide_transformer.py",
+    "encoding_nucleotide_transformer.py",
+    "fused_nucleotide_transformer.py",
+    "modeling_nucleotide_transformer.py",
+    "pipeline_dna_classification.py",
+    "pipeline_dna_embedding.py",
+    "tokenization_nucleotide_transformer.py",
+]
+FILES = [
+    "README.md",
+    "config.json",
+    "metrics.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    *CODE,
+]
+
+
+def finished(process):
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process
+
+
+def refusal(process) -> str:
+    """The one sentence of a program that ended with status 2."""
+    assert process.returncode == 2 and "Traceback" not in process.stderr, process.stderr
+    (line,) = [line for line in process.stderr.splitlines() if line.startswith("train.py: error: ")]
+    return line
+
+
+@dataclass
+class Published:
+    """A Hub with a data set, a pre-trained model, a classifier and one made by LoRA, all private, all from the Hub."""
+
+    hub: HubBench
+    data_commit: str
+    base_commit: str
+    runs: Path
+
+    def python(self, code, *arguments, **options):
+        return self.hub.python(code, *arguments, token=self.hub.user, **options)
+
+    def upload(self, repo_id: str, path: str, kind: str = "model") -> None:
+        """Somebody adds an empty file."""
+        self.hub.api(self.hub.user).upload_file(
+            path_or_fileobj=b"", path_in_repo=path, repo_id=repo_id, repo_type=kind
+        )
+
+    def latest(self, repo_id: str, kind: str = "models") -> str:
+        return self.hub.server.repository(kind, repo_id).history()[0]["id"]
+
+
+@pytest.fixture(scope="module")
+def published(module_hub, tmp_path_factory) -> Published:
+    hub, runs = module_hub, tmp_path_factory.mktemp("runs")
+    api = hub.api(hub.user)
+    flags = ["--source", "synthetic", "--train_per_species=20", "--validation_per_species=5", "--test_per_species=10"]
+    flags += ["--output_dir", str(runs / "data"), "--push_to_hub", "user/nt-species", "--private"]
+    assert dataset_builder.__main__.main(flags, api) == 0
+    for name, arguments in {
+        "pretrained": ["--from_scratch", "tiny", "--task", "mlm"],
+        "clf": ["--model_name_or_path", "user/nt-pretrained", "--tuning", "full"],
+        "lora": ["--model_name_or_path", "user/nt-pretrained", "--tuning", "lora", "--model_revision", "main"],
+    }.items():
+        push = ["--push_to_hub", "--hub_model_id", f"nt-{name}", "--hub_private_repo", "true"]
+        data = ["--dataset_name", "user/nt-species", "--output_dir", str(runs / name)]
+        train.main([*arguments, *data, *push, *QUICK], api)
+    published = Published(hub, "", "", runs)
+    published.data_commit = published.latest("user/nt-species", "datasets")
+    published.base_commit = published.latest("user/nt-pretrained")
+    return published
+
+
+@pytest.fixture
+def run(call, published):
+    """A function that runs train.py in this process, by default as "user"."""
+
+    def run(*arguments, token: str | None = published.hub.user):
+        return call(train.main, *arguments, api=published.hub.api(token))
+
+    return run
+
+
+def card_of(published, name: str) -> ModelCard:
+    return ModelCard(published.hub.server.read("models", f"user/{name}", "README.md").decode())
+
+
+def test_all_of_a_checkpoint_is_on_the_hub_in_one_commit(published):
+    for name, adapter in {"nt-pretrained": [], "nt-clf": [], "nt-lora": ["adapter_config.json"]}.items():
+        repository = published.hub.server.repository("models", f"user/{name}")
+        adapter = [f"adapter/{file}" for file in [*adapter, "adapter_model.safetensors"] if adapter]
+        assert sorted(repository.files()) == sorted([".gitattributes", *FILES, *adapter])
+        assert len(repository.history()) == 2 and repository.private
+        config = json.loads(published.hub.server.read("models", f"user/{name}", "config.json"))
+        assert set(config["custom_pipelines"]) == {"dna-embedding", "dna-classification"}
+        assert {"AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForSequenceClassification"} <= set(
+            config["auto_map"]
+        )
+        for file in CODE:
+            local = (REPOSITORY / "hub_code" / file).read_bytes()
+            assert published.hub.server.read("models", f"user/{name}", file) == local
+
+
+VECTORS = """
+    import json, sys
+    from transformers import pipeline
+
+    sequences, *names = sys.argv[1:]
+    vectors = {}
+    for name in names:
+        embed = pipeline("dna-embedding", model=name, trust_remote_code=True)
+        vectors[name] = [vector.tolist() for vector in embed(json.loads(sequences))]
+    print(json.dumps(vectors))
+"""
+
+
+def test_the_pipeline_gives_the_same_vectors_as_before_the_push(published):
+    folders = {f"user/nt-{name}": str(published.runs / name / "checkpoint") for name in ("pretrained", "clf", "lora")}
+    published.hub.server.log.clear()
+    vectors = json.loads(published.python(VECTORS, json.dumps(SEQUENCES), *folders, *folders.values()))
+    assert published.hub.server.requests("GET /objects/"), "the weights came over HTTP"
+    for name, folder in folders.items():
+        assert published.hub.server.requests(f"HEAD /{name}/resolve/.*/pipeline_dna_embedding.py")
+        assert np.shape(vectors[name]) == (3, 128) and vectors[name] == vectors[folder]
+
+
+def test_auto_classes_and_text_classification_load_it_elsewhere(published):
+    printed = published.python(
+        """
+        import json, sys
+        import torch
+        from transformers import (
+            AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, pipeline)
+
+        name, sequences = "user/nt-clf", json.loads(sys.argv[1])
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=True)
+        batch = tokenizer(sequences, padding=True, return_tensors="pt")
+        found = {"ids": tokenizer("ATGGTAGCTACATCATCT").input_ids}
+        with torch.no_grad():
+            encoder = AutoModel.from_pretrained(name, trust_remote_code=True)
+            hidden = encoder(**batch).last_hidden_state
+            mask = batch["attention_mask"][..., None]
+            found["mean"] = ((hidden * mask).sum(1) / mask.sum(1)).tolist()
+            classifier = AutoModelForSequenceClassification.from_pretrained(name, trust_remote_code=True)
+            found["logits"] = classifier(**batch).logits.tolist()
+            masked = AutoModelForMaskedLM.from_pretrained("user/nt-pretrained", trust_remote_code=True)
+            found["masked"] = list(masked(**batch).logits.shape)
+        found["text"] = pipeline("text-classification", model=name, trust_remote_code=True)(sequences)
+        found["dna"] = [
+            {key: value for key, value in each.items() if key in ("label", "score")}
+            for each in pipeline("dna-classification", model=name, trust_remote_code=True)(sequences)]
+        found["vectors"] = [
+            vector.tolist() for vector in pipeline("dna-embedding", model=name, trust_remote_code=True)(sequences)]
+        print(json.dumps(found))
+        """,
+        json.dumps(SEQUENCES),
+    )
+    found = json.loads(printed)
+    assert found["ids"] == [3, 506, 3662, 1567]
+    assert found["masked"] == [3, 11, 4107]
+    np.testing.assert_allclose(found["mean"], found["vectors"], atol=1e-5)
+    for text, dna, logits in zip(found["text"], found["dna"], found["logits"], strict=True):
+        shares = np.exp(logits) / np.exp(logits).sum()
+        assert text["label"] == dna["label"]
+        assert text["score"] == pytest.approx(dna["score"], abs=1e-5) == pytest.approx(shares.max(), abs=1e-5)
+
+
+def test_an_adapter_works_with_peft_on_the_base_model_it_names(published):
+    config = json.loads(published.hub.server.read("models", "user/nt-lora", "adapter/adapter_config.json"))
+    assert (config["base_model_name_or_path"], config["revision"]) == ("user/nt-pretrained", published.base_commit)
+    printed = published.python(
+        """
+        import torch
+        from peft import PeftConfig, PeftModel
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        wanted = PeftConfig.from_pretrained("user/nt-lora", subfolder="adapter")
+        remote = {"trust_remote_code": True}
+        base = AutoModelForSequenceClassification.from_pretrained(
+            wanted.base_model_name_or_path, revision=wanted.revision, num_labels=6, **remote)
+        adapted = PeftModel.from_pretrained(base, "user/nt-lora", subfolder="adapter").eval()
+        merged = AutoModelForSequenceClassification.from_pretrained("user/nt-lora", **remote)
+        tokenizer = AutoTokenizer.from_pretrained("user/nt-lora", **remote)
+        batch = tokenizer(["ATGGTAGCTACATCATCT", "ACGTAC"], padding=True, return_tensors="pt")
+        with torch.no_grad():
+            print((adapted(**batch).logits - merged(**batch).logits).abs().max().item())
+        """
+    )
+    assert float(printed) < 1e-5
+
+
+def test_the_card_has_what_the_hub_reads_and_everything_that_was_measured(published):
+    info = published.hub.api(published.hub.user).model_info("user/nt-clf")
+    data = info.card_data
+    metrics = json.loads(published.hub.server.read("models", "user/nt-clf", "metrics.json"))
+    assert (info.pipeline_tag, info.library_name) == ("text-classification", "transformers")
+    assert (data.datasets, data.base_model) == (["user/nt-species"], "user/nt-pretrained")
+    assert data.license == "apache-2.0" and data.eval_results[0].dataset_revision == published.data_commit
+    values = {each.metric_type: each.metric_value for each in data.eval_results}
+    assert values == {
+        name: round(metrics["test"][name], 4) for name in ("accuracy", "macro_f1", "mcc", "auroc", "auprc")
+    }
+    assert (metrics["dataset"]["name"], metrics["dataset"]["revision"]) == ("user/nt-species", published.data_commit)
+    assert (metrics["model"]["base"], metrics["model"]["revision"]) == ("user/nt-pretrained", published.base_commit)
+    assert metrics["dataset"]["synthetic"] is True and metrics["dataset"]["bayes_optimal_accuracy"] > 0.3
+
+    text = card_of(published, "nt-clf").text
+    for fact in ("user/nt-pretrained", published.base_commit, "user/nt-species", published.data_commit):
+        assert f"`{fact}`" in text
+    for baseline, scores in metrics["baselines"].items():
+        assert [line for line in text.splitlines() if baseline in line and f"{scores['accuracy']:.4f}" in line]
+    for fact in ("| hardware | CPU", "| seconds | ", "| learning rate | ", '`revision="COMMIT"`', "| torch | "):
+        assert fact in text
+    content = card_of(published, "nt-clf").content
+    assert "PATH_OF_THIS_FOLDER" not in content and str(published.runs) not in content
+    for name in ("nt-pretrained", "nt-clf", "nt-lora"):
+        for path in published.hub.server.repository("models", f"user/{name}").files():
+            assert str(published.runs).encode() not in published.hub.server.read("models", f"user/{name}", path)
+
+
+@pytest.mark.parametrize("name", ["nt-clf", "nt-pretrained"])
+def test_the_code_of_the_card_runs_elsewhere(published, name):
+    blocks = re.findall(r"```python\n(.*?)```", card_of(published, name).text, re.DOTALL)
+    assert len(blocks) == (3 if name == "nt-clf" else 2)
+    published.python("\n".join(blocks) + "\nassert len(vectors) == 2 and vector.shape == (128,)")
+
+
+def test_a_pinned_revision_is_what_runs_after_a_later_push(published, run):
+    hub = published.hub
+    push = ["--push_only", "--hub_model_id", "user/nt-pinned", "--output_dir"]
+    finished(run(*push, published.runs / "clf"))
+    commit = published.latest("user/nt-pinned")
+    later = hub.folder / "later"
+    shutil.copytree(published.runs / "clf" / "checkpoint", later / "checkpoint")
+    code = later / "checkpoint" / "pipeline_dna_embedding.py"
+    code.write_text(code.read_text() + "\nraise SystemExit('the later code ran')\n")
+    finished(run(*push, later))
+
+    pinned = VECTORS.replace("trust_remote_code=True", f'trust_remote_code=True, revision="{commit}"')
+    (vectors,) = json.loads(published.python(pinned, '["ACGT"]', "user/nt-pinned")).values()
+    assert np.shape(vectors) == (1, 128)
+    process = hub.run("-c", textwrap.dedent(VECTORS), '["ACGT"]', "user/nt-pinned", token=hub.user)
+    assert "the later code ran" in process.stderr
+
+
+def test_training_runs_no_code_of_a_checkpoint_and_takes_no_pickle_unless_asked(published, run, tmp_path):
+    """A base model on the Hub whose code would leave a trace, and one with its weights as a pickle."""
+    hub, api, trace = published.hub, published.hub.api(published.hub.user), tmp_path / "ran"
+    for name, pickled in (("malice", False), ("pickled", True)):
+        folder = tmp_path / name
+        shutil.copytree(published.runs / "pretrained" / "checkpoint", folder)
+        for path in folder.glob("*.py"):
+            path.write_text(f"open({str(trace)!r}, 'w').close()\n" + path.read_text())
+        if pickled:
+            torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+            (folder / "model.safetensors").unlink()
+        api.create_repo(f"user/{name}")
+        api.upload_folder(repo_id=f"user/{name}", folder_path=folder)
+
+    hub.server.log.clear()
+    base = [*QUICK, "--dataset_name", "user/nt-species", "--model_name_or_path"]
+    finished(run(*base, "user/malice", "--output_dir", tmp_path / "run"))
+    assert hub.server.requests("GET /objects/") and not hub.server.requests(".*/user/malice/resolve/.*[.]py")
+    assert "user/malice" in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
+    sentence = refusal(run(*base, "user/pickled", "--output_dir", tmp_path / "run2"))
+    assert "user/pickled" in sentence and "safetensors" in sentence and "--allow_pickle" in sentence
+    assert not hub.server.requests(".*pytorch_model.bin")
+    finished(run(*base, "user/pickled", "--allow_pickle", "--output_dir", tmp_path / "run3"))
+    assert not trace.exists()
+
+
+def test_training_takes_the_revisions_that_are_asked_for(published, run, tmp_path):
+    published.upload("user/nt-species", "x.txt", "dataset")
+    newest = published.latest("user/nt-species", "datasets")
+    assert newest != published.data_commit
+    base = [*QUICK, "--dataset_name", "user/nt-species", "--model_name_or_path", "user/nt-pretrained"]
+    base += ["--tuning", "head", "--dataset_revision", published.data_commit, "--model_revision"]
+    sentence = refusal(run(*base, published.base_commit[:7], "--output_dir", tmp_path / "a"))
+    assert "user/nt-pretrained" in sentence and "branch, tag or commit" in sentence
+    finished(run(*base, published.base_commit, "--output_dir", tmp_path / "b"))
+    metrics = json.loads((tmp_path / "b" / "checkpoint" / "metrics.json").read_text())
+    assert metrics["dataset"]["revision"] == published.data_commit != newest
+    assert metrics["model"]["revision"] == published.base_commit
+
+
+LOADS = {
+    "data": "GET /api/datasets/user/nt-species/revision/main",
+    "tree": "GET /api/(datasets|models)/user/nt-(species|pretrained)/tree/.*",
+    "Parquet": "HEAD /datasets/user/nt-species/resolve/.*parquet",
+    "model": "GET /api/models/user/nt-pretrained/revision/main",
+    "file": "(HEAD|GET) /user/nt-pretrained/resolve/.*",
+    "bytes": "GET /objects/.*",
+}
+
+
+@pytest.mark.parametrize("status", [503, CUT])
+def test_loading_goes_on_after_two_faults_of_every_call(published, run, tmp_path, slept, status):
+    server = published.hub.server
+    published.upload("user/nt-species", f"{status}.txt", "dataset")  # `datasets` has prepared the others
+    for name in ("datasets--user--nt-species", "models--user--nt-pretrained"):
+        shutil.rmtree(Path(constants.HF_HUB_CACHE) / name)  # or 503 means that what is in the cache is taken
+    server.log.clear()
+    for pattern in LOADS.values():
+        server.fail(pattern, status, times=2)
+    flags = ["--dataset_name", "user/nt-species", "--model_name_or_path", "user/nt-pretrained"]
+    try:
+        finished(run(*flags, *QUICK, "--output_dir", tmp_path / "run"))
+    finally:
+        server.stop_failing()
+    for pattern in LOADS.values():
+        assert status in {request.status for request in server.requests(pattern)}, pattern
+
+
+def test_a_hub_that_stays_out_of_order_is_one_sentence(published, run, tmp_path, slept):
+    published.hub.server.fail("GET /api/datasets/user/nt-out-of-order.*", 503, times=10_000)
+    flags = ["--dataset_name", "user/nt-out-of-order", "--from_scratch", "tiny", "--output_dir", tmp_path / "run"]
+    sentence = refusal(run(*flags, *QUICK))
+    published.hub.server.stop_failing()
+    assert "user/nt-out-of-order" in sentence and "503" in sentence and "6 times" in sentence
+
+
+@pytest.mark.parametrize(
+    ("token", "flags", "facts"),
+    [
+        (None, ["user/x"], ["user/x", "HF_TOKEN"]),
+        ("hf_UserMayRead", ["user/x"], ["user/x", "only read"]),
+        ("hf_UserMayWrite", ["reader/x"], ["reader/x", "logged in as user"]),
+        ("hf_UserMayWrite", ["user/x..y"], ["user/x..y"]),
+        ("hf_UserMayWrite", ["user/malign"], ["user/malign", "thesis.txt"]),
+        ("hf_UserMayWrite", ["user/x", "--hub_token", "hf_x"], ["--hub_token"]),
+        ("hf_UserMayWrite", ["user/x", "--hub_strategy", "every_save"], ["--hub_strategy"]),
+    ],
+)
+def test_what_would_be_refused_at_the_end_is_said_before_the_training(published, run, tmp_path, token, flags, facts):
+    if "user/malign" in flags:
+        published.hub.api(published.hub.user).create_repo("user/malign")
+        published.upload("user/malign", "thesis.txt")
+    base = ["--dataset_name", "user/nt-species", "--from_scratch", "tiny", "--output_dir", tmp_path / "run"]
+    sentence = refusal(run(*base, *QUICK, "--push_to_hub", "--hub_model_id", *flags, token=token))
+    for fact in facts:
+        assert fact in sentence
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_push_that_fails_loses_nothing_and_is_made_up_for_without_training(published, run, tmp_path, slept):
+    server = published.hub.server
+    flags = ["--dataset_name", "user/nt-species", "--from_scratch", "tiny", "--output_dir", tmp_path / "run"]
+    push = ["--push_to_hub", "--hub_model_id", "user/nt-late", "--hub_private_repo", "true"]
+    try:
+        server.fail("POST /api/models/user/nt-late/commit/.*", 503, times=1000)
+        process = run(*flags, *push, *QUICK)
+    finally:
+        server.stop_failing()
+    sentence, checkpoint = refusal(process), tmp_path / "run" / "checkpoint"
+    assert str(checkpoint) in sentence and slept == [1, 1, 2, 4, 8]
+    assert list(server.repository("models", "user/nt-late").files()) == [".gitattributes"]
+    weights = (checkpoint / "model.safetensors").read_bytes()
+
+    command = shlex.split(sentence.split("python train.py ")[1])
+    server.fail("POST /api/models/user/nt-late/commit/.*", CUT, times=1)
+    done = finished(run(*command))
+    assert server.read("models", "user/nt-late", "model.safetensors") == weights
+    assert done.stdout.splitlines()[-2:] == [
+        f"published: {server.url}/user/nt-late",
+        f"commit: {published.latest('user/nt-late')}",
+    ]
+    assert "unchanged" in finished(run(*command)).stdout
+    assert len(server.repository("models", "user/nt-late").history()) == 2
+
+
+def test_a_later_checkpoint_leaves_nothing_of_an_earlier_one_on_the_hub(published, run):
+    for name in ("lora", "clf"):
+        finished(run("--push_only", "--output_dir", published.runs / name, "--hub_model_id", "user/nt-again"))
+        here = sorted(published.hub.server.repository("models", "user/nt-again").files())
+        assert any(path.startswith("adapter/") for path in here) == (name == "lora")
+    assert here == sorted([".gitattributes", *FILES])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fact"),
+    [
+        (lambda folder: shutil.rmtree(folder), "--output_dir"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "weights"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json"),
+        (lambda folder: (folder / "README.md").write_text("---\nlicense: CC BY\n---\n"), '"license"'),
+        (lambda folder: (folder / "metrics.json").write_text('{"measured": false}'), "evaluated"),
+    ],
+    ids=["no folder", "no weights", "no config", "invalid card", "not evaluated"],
+)
+def test_a_folder_that_is_no_finished_checkpoint_is_not_published(published, run, tmp_path, spoil, fact):
+    checkpoint = tmp_path / "run" / "checkpoint"
+    shutil.copytree(published.runs / "clf" / "checkpoint", checkpoint)
+    spoil(checkpoint)
+    push = ["--push_only", "--output_dir", tmp_path / "run", "--hub_model_id", "user/nt-spoilt"]
+    sentence = refusal(run(*push))
+    assert str(checkpoint) in sentence and fact in sentence
+    assert not published.hub.server.requests("POST /api/models/user/nt-spoilt/commit/")
+
+
+def test_other_files_in_a_checkpoint_are_not_published_and_what_others_added_stays(published, run, tmp_path):
+    server, checkpoint = published.hub.server, tmp_path / "run" / "checkpoint"
+    shutil.copytree(published.runs / "clf" / "checkpoint", checkpoint)
+    for name in ("optimizer.pt", "notes.txt", "__pycache__/x.pyc", ".hidden"):
+        (checkpoint / name).parent.mkdir(exist_ok=True)
+        (checkpoint / name).write_bytes(b"x")
+    push = ["--push_only", "--output_dir", tmp_path / "run", "--hub_model_id", "user/nt-beside"]
+    finished(run(*push))
+    assert sorted(server.repository("models", "user/nt-beside").files()) == sorted([".gitattributes", *FILES])
+
+    published.upload("user/nt-beside", "handler.py")
+    (checkpoint / "metrics.json").write_text("{}")
+    finished(run(*push))
+    assert "handler.py" in server.repository("models", "user/nt-beside").files()
+
+
+def test_a_repository_that_became_public_meanwhile_is_not_published_into(published):
+    """Hours lie between the check and the push."""
+    api = published.hub.api(published.hub.user)
+    target = check_model(Target("user/nt-meanwhile", "model", private=True), api)
+    api.create_repo("user/nt-meanwhile")
+    with pytest.raises(HubError, match="user/nt-meanwhile .*public"):
+        push_checkpoint(published.runs / "clf" / "checkpoint", target, api)
+    assert list(published.hub.server.repository("models", "user/nt-meanwhile").files()) == [".gitattributes"]
+
+
+@pytest.mark.parametrize("branch", ["refs/pr/1", "my branch", "0123456789abcdef0123456789abcdef01234567", "a..b/"])
+def test_what_is_no_name_for_a_branch_is_refused(published, run, branch):
+    push = ["--push_only", "--output_dir", published.runs / "clf", "--hub_model_id", "user/x", "--hub_revision"]
+    sentence = refusal(run(*push, branch))
+    assert repr(branch) in sentence and "branch" in sentence
+
+
+LOAD = """
+    import sys
+    from dnahub.training.arguments import DataArguments
+    from dnahub.training.dataset import load_sequences
+
+    for commit in sys.argv[1:]:
+        try:
+            data = load_sequences(DataArguments(dataset_name="user/nt-moving"), "classification", commit)
+            print(data.commit, len(data.splits["train"]))
+        except ValueError as error:
+            print(error)
+"""
+
+
+def test_another_commit_than_the_one_asked_for_is_never_taken_from_the_cache(published, call, tmp_path):
+    """Without the Hub, `load_dataset` alone would give the newest one that it has."""
+    hub = published.hub
+    flags = ["--source", "synthetic", "--test_per_species=5", "--validation_per_species=5", "--output_dir"]
+    for rows in (10, 15):
+        out = [tmp_path / f"d{rows}", f"--train_per_species={rows}", "--push_to_hub", "user/nt-moving"]
+        finished(call(dataset_builder.__main__.main, *flags, *out, api=hub.api(hub.user)))
+    newest, older = [commit["id"] for commit in hub.server.repository("datasets", "user/nt-moving").history()][:2]
+    options = {"ours": True, "home": tmp_path / "home"}
+    online = published.python(LOAD, older, newest, **options)
+    assert online.splitlines() == [f"{older} 60", f"{newest} 90"]
+    newest_offline, older_offline = published.python(
+        LOAD, newest, older, env={"HF_HUB_OFFLINE": "1"}, **options
+    ).splitlines()
+    assert newest_offline == f"{newest} 90"
+    assert older_offline == f"{older} 60" or "another commit" in older_offline
+
+
+def test_no_token_stands_in_any_file(published):
+    secret = published.hub.user.encode()
+    for root in (published.runs, published.hub.folder):
+        for path in root.rglob("*"):
+            if path.is_file() and path.suffix not in (".so", ".pyc"):
+                assert secret not in path.read_bytes(), path

@@ -1,0 +1,290 @@
+"""Checkpoint folders, as published and ours -> model and tokenizer, compared with the weights that were written."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint, load_for_task
+from dnahub.hub_code import (
+    NucleotideTransformerConfig,
+    NucleotideTransformerForMaskedLM,
+    NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerModel,
+)
+from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
+from dnahub.hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
+from tests.messages import naming
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+# What https://huggingface.co/InstaDeepAI/nucleotide-transformer-v2-50m-multi-species and v1's human-ref say.
+PUBLISHED = {
+    "v2": {
+        **SMALL,
+        "model_type": "esm",
+        "add_bias_fnn": False,
+        "auto_map": {"AutoConfig": "esm_config.EsmConfig", "AutoModelForMaskedLM": "modeling_esm.EsmForMaskedLM"},
+        "position_embedding_type": "rotary",
+        "max_position_embeddings": 2050,
+        "vocab_size": 4107,
+    },
+    "v1": {
+        **SMALL,
+        "model_type": "esm",
+        "position_embedding_type": "absolute",
+        "max_position_embeddings": 1002,
+        "vocab_size": 4105,
+    },
+}
+VOCABULARY = {"v2": nt_vocabulary(), "v1": nt_vocabulary(SPECIAL_TOKENS_V1)}
+SEQUENCE = "ATGGTAGCTACATCATCTNNAC"
+IDS_V2 = [3, 506, 3662, 1567, 4106, 4106, 4102, 4104]
+
+
+@pytest.fixture(params=["v2", "v1"])
+def version(request):
+    return request.param
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A function that writes a folder as InstaDeep's lie on the Hub; gives the folder and the tensors in it."""
+
+    def write(version="v2", file_name="model.safetensors", vocabulary=None):
+        torch.manual_seed(0)
+        folder = tmp_path / "published"
+        folder.mkdir()
+        config = PUBLISHED[version]
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "vocab.txt").write_text("\n".join(vocabulary or VOCABULARY[version]))
+        fields = {key: value for key, value in config.items() if key not in ("model_type", "auto_map")}
+        weights = NucleotideTransformerForMaskedLM(NucleotideTransformerConfig(**fields)).state_dict()
+        weights = {name: torch.randn_like(tensor) * 0.1 for name, tensor in weights.items()}
+        extra = {"esm.encoder.layer.0.attention.self.rotary_embeddings.inv_freq": torch.rand(4)}
+        everything = weights | (extra if version == "v2" else {})
+        if file_name.endswith("safetensors"):
+            save_file(everything, folder / file_name, metadata={"format": "pt"})
+        else:
+            torch.save(everything, folder / file_name)
+        return folder, weights
+
+    return write
+
+
+@pytest.fixture
+def warnings_of(caplog):
+    """A function that lists the warnings that transformers gave."""
+    transformers_logging.enable_propagation()
+    caplog.set_level(logging.WARNING)
+    yield lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    transformers_logging.disable_propagation()
+
+
+@pytest.mark.parametrize("file_name", ["model.safetensors", "pytorch_model.bin"])
+def test_the_published_layout_loads_as_it_is(published, warnings_of, version, file_name):
+    folder, weights = published(version, file_name)
+
+    files = find_checkpoint(str(folder), allow_pickle=file_name.endswith(".bin"))
+    model, tokenizer = load_checkpoint(NucleotideTransformerForMaskedLM, files)
+
+    assert warnings_of() == []
+    assert {name: tensor.dtype for name, tensor in model.state_dict().items()} == dict.fromkeys(weights, torch.float32)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+    assert not model.training
+    ids = IDS_V2 if version == "v2" else [3, *(i - 2 for i in IDS_V2[1:])]
+    assert tokenizer(SEQUENCE).input_ids == ids
+    assert tokenizer.model_max_length == {"v2": 2048, "v1": 1000}[version]
+    assert {name for name in tokenizer("ACGT")} == {"input_ids", "attention_mask"}
+
+
+def test_weights_in_half_precision_are_loaded_as_float32(published):
+    folder, weights = published()
+    save_file(
+        {name: tensor.half() for name, tensor in weights.items()}, folder / "model.safetensors", {"format": "pt"}
+    )
+
+    model, _ = load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
+
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_a_vocabulary_of_another_size_than_the_configuration_says_is_refused(published):
+    folder, _ = published("v2", vocabulary=VOCABULARY["v1"])
+
+    with pytest.raises(ValueError, match=naming("config.json", 4105, 4107)):
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
+
+
+def test_a_vocabulary_that_is_not_that_of_6_mers_is_refused(published):
+    vocabulary = VOCABULARY["v2"]
+    folder, _ = published("v2", vocabulary=[*vocabulary[:6], vocabulary[7], vocabulary[6], *vocabulary[8:]])
+
+    with pytest.raises(ValueError, match=naming(4107, "6-mer")):
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
+
+
+def test_a_tokenizer_whose_6_mers_are_in_another_order_is_refused(published):
+    # Ids are computed from the letters, which would pass over what such a file says.
+    folder, _ = published("v2")
+    vocabulary = VOCABULARY["v2"]
+    swapped = [*vocabulary[:6], vocabulary[7], vocabulary[6], *vocabulary[8:]]
+    other = Tokenizer(WordLevel({token: i for i, token in enumerate(swapped)}, unk_token="<unk>"))
+    PreTrainedTokenizerFast(tokenizer_object=other, unk_token="<unk>").save_pretrained(folder)
+
+    with pytest.raises(ValueError, match=naming(folder, "6-mers", "order")):
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
+
+
+@pytest.mark.parametrize("file_name", ["vocab.txt", "tokenizer.json"])
+def test_another_esm_such_as_one_of_proteins_is_refused(published, file_name):
+    amino_acids = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
+    folder, _ = published()
+    (folder / "vocab.txt").unlink()
+    if file_name == "vocab.txt":
+        (folder / file_name).write_text("\n".join(amino_acids))
+    else:
+        proteins = Tokenizer(WordLevel({token: i for i, token in enumerate(amino_acids)}, unk_token="<unk>"))
+        PreTrainedTokenizerFast(tokenizer_object=proteins).save_pretrained(folder)
+
+    with pytest.raises(ValueError, match="33 tokens.*6-mer"):
+        load_for_task("single_label_classification", find_checkpoint(str(folder)), ["x", "y"], 2)
+
+
+@pytest.mark.parametrize("problem", ["token_classification", "regression", "masked_lm"])
+def test_a_published_nt_gets_the_head_of_the_problem_by_our_class(published, version, problem):
+    folder, weights = published(version)
+
+    model, tokenizer = load_for_task(problem, find_checkpoint(str(folder)), ["x"] * 2, 2)
+
+    assert isinstance(model, NucleotideTransformerPreTrainedModel)
+    assert all(torch.equal(model.state_dict()[name], weights[name]) for name in weights if name.startswith("esm."))
+    logits = model(**tokenizer([SEQUENCE], return_tensors="pt")).logits
+    outputs = len(tokenizer) if problem == "masked_lm" else 2
+    assert logits.shape == ((1, outputs) if problem == "regression" else (1, 8, outputs))
+
+
+def test_a_folder_without_vocabulary_is_refused_by_its_name(published):
+    folder, _ = published()
+    (folder / "vocab.txt").unlink()
+
+    with pytest.raises(OSError, match=naming(folder, "vocab.txt")):
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
+
+
+@pytest.mark.parametrize("name", ["runs/absent/checkpoint", "absent", "user/absent"])
+def test_a_model_that_is_neither_a_folder_nor_on_the_hub_is_named(hub, name):
+    with pytest.raises(ValueError, match=naming(name, "folder", "Hub")):
+        find_checkpoint(name, api=hub.api())
+
+
+def test_a_folder_without_configuration_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=naming(tmp_path, "config.json")):
+        find_checkpoint(str(tmp_path))
+
+
+def test_a_revision_of_a_folder_is_refused(published):
+    folder, _ = published()
+    with pytest.raises(ValueError, match=naming(folder, "main")):
+        find_checkpoint(str(folder), "main")
+
+
+def test_weights_in_pickle_format_are_refused_unless_asked_for(published):
+    folder, _ = published(file_name="pytorch_model.bin")
+    with pytest.raises(ValueError, match=naming(folder, "safetensors", "--allow_pickle")):
+        find_checkpoint(str(folder))
+
+
+def test_a_pickle_that_would_run_code_does_not_though_it_was_asked_for(published, tmp_path):
+    folder, _ = published(file_name="pytorch_model.bin")
+
+    class Malice:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"esm.embeddings.word_embeddings.weight": Malice()}, folder / "pytorch_model.bin")
+    with pytest.raises(Exception, match="[Ww]eights"):
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder), allow_pickle=True))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_without_weights_is_refused(published):
+    folder, _ = published()
+    (folder / "model.safetensors").unlink()
+
+    with pytest.raises(OSError, match=naming(folder)):
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder), allow_pickle=True))
+
+
+def test_another_kind_of_model_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    save_file({}, tmp_path / "model.safetensors")
+
+    with pytest.raises(ValueError, match="model_type 'bert'"):
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(tmp_path)))
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    """Our own layout, with a head of three classes."""
+    torch.manual_seed(0)
+    config = NucleotideTransformerConfig(**SMALL, id2label={0: "a", 1: "b", 2: "c"})
+    model = NucleotideTransformerForSequenceClassification(config)
+    model.save_pretrained(tmp_path / "ours")
+    build_tokenizer(nt_vocabulary(), config.max_tokens).save_pretrained(tmp_path / "ours")
+    return tmp_path / "ours", model.state_dict()
+
+
+def labels(*names):
+    return {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+
+
+def test_a_head_of_as_many_labels_is_kept(classifier, warnings_of):
+    folder, weights = classifier
+
+    model, _ = load_checkpoint(
+        NucleotideTransformerForSequenceClassification, find_checkpoint(str(folder)), **labels("a", "b", "c")
+    )
+
+    assert warnings_of() == []
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_head_of_other_labels_is_made_anew_and_a_warning_names_it(classifier, warnings_of):
+    folder, weights = classifier
+
+    model, _ = load_checkpoint(
+        NucleotideTransformerForSequenceClassification, find_checkpoint(str(folder)), **labels("x", "y")
+    )
+
+    assert model.classifier.out_proj.weight.shape == (2, 16)
+    assert model.config.id2label == {0: "x", 1: "y"}
+    assert "classifier.out_proj.weight" in "\n".join(warnings_of())
+    encoder = {name for name in weights if name.startswith("esm.")}
+    assert encoder and all(torch.equal(model.state_dict()[name], weights[name]) for name in encoder)
+
+
+def test_a_head_that_the_checkpoint_lacks_is_made_and_a_warning_names_it(published, warnings_of):
+    folder, weights = published()
+
+    model, _ = load_checkpoint(
+        NucleotideTransformerForSequenceClassification, find_checkpoint(str(folder)), **labels("x", "y")
+    )
+
+    assert "classifier.dense.weight" in "\n".join(warnings_of())
+    assert torch.equal(model.esm.embeddings.word_embeddings.weight, weights["esm.embeddings.word_embeddings.weight"])
+
+
+def test_weights_that_were_cut_off_are_named_with_their_checkpoint(published):
+    folder, _ = published()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+    with pytest.raises(ValueError, match=naming(folder, "weights")):
+        load_for_task("masked_lm", find_checkpoint(str(folder)), [], 0)

@@ -1,0 +1,434 @@
+"""Encoders of transformers' own, with their tokenizers -> loaded, trained, tuned and saved by the same functions."""
+
+import json
+
+import pytest
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file, save_file
+from tokenizers import Regex, Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split, WhitespaceSplit
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    FunnelConfig,
+    FunnelForMaskedLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LongformerConfig,
+    LongformerForMaskedLM,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    Trainer,
+    TrainingArguments,
+)
+
+from dnahub.checkpoints.loading import build_from_scratch, find_checkpoint, load_for_task, max_tokens
+from dnahub.checkpoints.saving import save_checkpoint
+from dnahub.tasks.collators import LabelCollator, MaskingCollator
+from dnahub.training.arguments import ModelArguments
+from dnahub.training.features import has_fixed_features
+from dnahub.training.tuning import add_ia3, add_lora, count_parameters, freeze, prepare
+from tests.messages import naming
+
+KMERS = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT"]
+PAD, UNK, CLS, SEP, MASK = range(5)
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *KMERS]
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+IDS = {"vocab_size": len(VOCABULARY), "pad_token_id": PAD, "max_position_embeddings": 64}
+ENDS = {"cls_token_id": CLS, "bos_token_id": CLS, "sep_token_id": SEP, "eos_token_id": SEP}
+MODELS = {
+    "modernbert": lambda: ModernBertForMaskedLM(ModernBertConfig(**SIZES, **IDS, **ENDS)),
+    "bert": lambda: BertForMaskedLM(BertConfig(**SIZES, **IDS, hidden_dropout_prob=0)),
+}
+LABELS = ["a", "b", "c"]
+# Of each problem: names of labels, outputs, labels of two rows (of three 3-mers and of two), Auto class.
+PROBLEMS = {
+    "single_label_classification": (LABELS, 3, [2, 0], AutoModelForSequenceClassification),
+    "multi_label_classification": (LABELS, 3, [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]], AutoModelForSequenceClassification),
+    "regression": ([], 2, [[0.5, -1.0], [2.0, 0.0]], AutoModelForSequenceClassification),
+    "token_classification": (LABELS, 3, [[0, 2, 1], [1, 1]], AutoModelForTokenClassification),
+    "masked_lm": ([], 0, [None, None], AutoModelForMaskedLM),
+}
+SEQUENCES = ["ACGTACNNN", "TTTAAA"]
+MASKING_SEED = 14
+
+
+def tokenizer_of_3_mers(**special) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(WordLevel({token: i for i, token in enumerate(VOCABULARY)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Split(Regex(".{1,3}"), "isolated")
+    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "mask_token": "[MASK]", "cls_token": "[CLS]"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **(names | {"sep_token": "[SEP]"} | special))
+
+
+def write(folder, model, tokenizer=None):
+    model.save_pretrained(folder)
+    (tokenizer or tokenizer_of_3_mers()).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def folder(request, tmp_path_factory):
+    """A masked language model of another family, as its makers would publish it."""
+    torch.manual_seed(0)
+    return write(tmp_path_factory.mktemp(request.param) / request.param, MODELS[request.param]())
+
+
+def load(folder, problem="single_label_classification"):
+    torch.manual_seed(1)
+    return load_for_task(problem, find_checkpoint(str(folder)), *PROBLEMS[problem][:2])
+
+
+def rows_of(tokenizer, problem) -> Dataset:
+    return Dataset.from_list(
+        [
+            {"input_ids": tokenizer(sequence).input_ids} | ({} if label is None else {"label": label})
+            for sequence, label in zip(SEQUENCES, PROBLEMS[problem][2], strict=True)
+        ]
+    )
+
+
+def collator_of(tokenizer, problem):
+    # Of the 3-mers of each of SEQUENCES, this seed masks one.
+    return (
+        MaskingCollator(tokenizer, seed=MASKING_SEED) if problem == "masked_lm" else LabelCollator(tokenizer, problem)
+    )
+
+
+def trained(model) -> set[str]:
+    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_it_loads_for_every_problem_trains_a_step_and_is_saved_for_the_auto_classes(tmp_path, folder, problem):
+    names, num_outputs, _, auto_class = PROBLEMS[problem]
+    published = load_file(folder / "model.safetensors")
+
+    model, tokenizer = load(folder, problem)
+
+    assert type(model) is type(auto_class.from_pretrained(folder)) and not model.training
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    encoder = {name for name in published if name.startswith(f"{model.base_model_prefix}.")}
+    assert len(encoder) > 10 and all(torch.equal(model.state_dict()[name], published[name]) for name in encoder)
+    if problem != "masked_lm":
+        assert model.classifier.weight.shape == (num_outputs, SIZES["hidden_size"])
+        assert list(model.config.id2label.values()) == (names or ["LABEL_0", "LABEL_1"])
+        assert model.config.problem_type == (None if problem == "token_classification" else problem)
+
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    args = TrainingArguments(
+        str(tmp_path), max_steps=1, use_cpu=True, report_to="none", remove_unused_columns=False, disable_tqdm=True
+    )
+    rows, collator = rows_of(tokenizer, problem), collator_of(tokenizer, problem)
+    trainer = Trainer(model, args, train_dataset=rows, data_collator=collator, processing_class=tokenizer)
+    assert trainer.train().training_loss > 0
+    assert any(not torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+    save_checkpoint(tmp_path / "checkpoint", model, tokenizer, {"a": 1}, "the card")
+
+    files = {
+        "README.md",
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    assert {path.name for path in (tmp_path / "checkpoint").rglob("*")} == files
+    config = json.loads((tmp_path / "checkpoint" / "config.json").read_text())
+    assert not config.keys() & {"auto_map", "custom_pipelines"}
+    again = auto_class.from_pretrained(tmp_path / "checkpoint")
+    batch = AutoTokenizer.from_pretrained(tmp_path / "checkpoint")(SEQUENCES, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        assert torch.equal(again(**batch).logits, model.eval()(**batch).logits)
+
+
+def test_the_loss_is_that_of_the_problem(folder):
+    by_hand = {
+        "single_label_classification": torch.nn.functional.cross_entropy,
+        "multi_label_classification": torch.nn.functional.binary_cross_entropy_with_logits,
+        "regression": torch.nn.functional.mse_loss,
+        "token_classification": lambda logits, labels: torch.nn.functional.cross_entropy(
+            logits[labels >= 0], labels[labels >= 0]
+        ),
+    }
+    for problem, loss in by_hand.items():
+        model, tokenizer = load(folder, problem)
+        batch = LabelCollator(tokenizer, problem)(list(rows_of(tokenizer, problem)))
+        with torch.no_grad():
+            output = model(**batch)
+        torch.testing.assert_close(output.loss, loss(output.logits, batch["labels"]))
+
+
+def test_a_head_of_as_many_labels_is_kept_and_one_of_another_number_made_anew(tmp_path, folder):
+    model, tokenizer = load(folder)
+    write(tmp_path / "three", model, tokenizer)
+
+    again, _ = load(tmp_path / "three")
+    two, _ = load_for_task("single_label_classification", find_checkpoint(str(tmp_path / "three")), ["x", "y"], 2)
+
+    assert torch.equal(again.classifier.weight, model.classifier.weight)
+    assert two.classifier.weight.shape[0] == 2 and two.config.label2id == {"x": 0, "y": 1}
+
+
+def test_labels_of_tokens_stand_at_those_of_the_sequence_also_where_it_was_cut():
+    tokenizer = tokenizer_of_3_mers()
+    rows = [{"input_ids": tokenizer("ACGNNNTTT").input_ids, "label": [2, 0, 1]}]  # NNN is [UNK], and has a label
+    rows += [{"input_ids": tokenizer("ACGACG").input_ids, "label": [1, -100]}]
+    rows += [{"input_ids": tokenizer("ACGNNNTTT").input_ids[:3], "label": [2, 0, 1]}]
+    batch = LabelCollator(tokenizer, "token_classification")(rows)
+
+    assert batch["input_ids"][1].tolist() == [CLS, 5 + KMERS.index("ACG"), 5 + KMERS.index("ACG"), SEP, PAD]
+    assert batch["attention_mask"][1].tolist() == [1, 1, 1, 1, 0]
+    assert batch["labels"].tolist() == [
+        [-100, 2, 0, 1, -100],
+        [-100, 1, -100, -100, -100],
+        [-100, 2, 0, -100, -100],
+    ]
+
+
+def test_masking_draws_neither_what_the_tokenizer_adds_nor_unknown_ones():
+    tokenizer = tokenizer_of_3_mers()
+    rows = [{"input_ids": tokenizer("ACGTNN" * 40 + "A" * i).input_ids} for i in range(0, 90, 3)]
+    torch.manual_seed(0)
+    batch = MaskingCollator(tokenizer, seed=0)(rows)
+    whole = torch.nn.utils.rnn.pad_sequence([torch.tensor(row["input_ids"]) for row in rows], True, PAD)
+
+    drawn = batch["labels"] != -100
+    assert 100 < drawn.sum() and torch.equal(batch["labels"][drawn], whole[drawn])
+    assert (batch["labels"][drawn] > MASK).all() and torch.equal(batch["input_ids"][~drawn], whole[~drawn])
+    put_in = batch["input_ids"][drawn]
+    assert ((put_in == MASK) | (put_in > MASK)).all() and (put_in == MASK).any() and (put_in > MASK).any()
+
+
+def test_masking_by_a_tokenizer_without_mask_token_is_refused():
+    with pytest.raises(ValueError, match=naming("mask token", "--task mlm")):
+        MaskingCollator(tokenizer_of_3_mers(mask_token=None), seed=0)
+
+
+def test_frozen_trains_the_last_layer_what_comes_after_it_and_the_head(folder):
+    model, _ = load(folder)
+    assert prepare(model, ModelArguments(tuning="frozen", trainable_layers=1)) is model
+
+    wanted = {"model.layers.1.", "model.final_norm.", "head.", "classifier."}
+    if type(model).__name__.startswith("Bert"):
+        wanted = {"bert.encoder.layer.1.", "bert.pooler.", "classifier."}
+    assert trained(model) == {name for name, _ in model.named_parameters() if name.startswith(tuple(wanted))}
+    assert all(any(name.startswith(each) for name in trained(model)) for each in wanted)
+    assert not has_fixed_features(model)
+    with pytest.raises(ValueError, match=naming("--trainable_layers 2", "2 layers")):
+        freeze(model, 2)
+
+
+def test_head_trains_the_head_alone(folder):
+    model, _ = load(folder)
+    freeze(model, 0)
+    assert {name.split(".weight")[0].split(".bias")[0] for name in trained(model)} == (
+        {"bert.pooler.dense", "classifier"}
+        if type(model).__name__.startswith("Bert")
+        else {"head.dense", "head.norm", "classifier"}
+    )
+
+
+@pytest.mark.parametrize("problem", ["single_label_classification", "token_classification", "masked_lm"])
+def test_lora_trains_its_targets_and_a_new_head_and_is_saved_merged(tmp_path, folder, problem):
+    model, tokenizer = load(folder, problem)
+    is_bert = type(model).__name__.startswith("Bert")
+    hidden, inner, rank, layers = SIZES["hidden_size"], SIZES["intermediate_size"], 4, SIZES["num_hidden_layers"]
+    # BERT: queries and values; ModernBERT, which has none of that name: Wqkv, Wo, Wi (two halves) and Wo.
+    shapes = [(hidden, hidden)] * 2
+    if not is_bert:
+        shapes = [(hidden, 3 * hidden), (hidden, hidden), (hidden, 2 * inner), (inner, hidden)]
+    head = {
+        name for name in trained(model) if not name.startswith(f"{model.base_model_prefix}.") or ".pooler." in name
+    }
+    size = sum(model.get_parameter(name).numel() for name in head) if problem != "masked_lm" else 0
+    batch = tokenizer(SEQUENCES, padding=True, return_tensors="pt")
+
+    tuned = add_lora(model, r=rank).eval()
+
+    assert count_parameters(tuned)[0] == layers * rank * sum(map(sum, shapes)) + size
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+        expected = tuned(**batch).logits
+    save_checkpoint(tmp_path / "checkpoint", tuned, tokenizer, {}, "")
+    assert (
+        not list((tmp_path / "checkpoint").rglob("*.py"))
+        and not (tmp_path / "checkpoint/adapter_config.json").exists()
+    )
+    assert (tmp_path / "checkpoint/adapter/adapter_model.safetensors").is_file()
+    merged = PROBLEMS[problem][3].from_pretrained(tmp_path / "checkpoint")
+    with torch.no_grad():
+        torch.testing.assert_close(merged(**batch).logits, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_lora_target_that_is_not_there_is_refused_with_those_that_are(tmp_path):
+    model, _ = load(write(tmp_path, MODELS["modernbert"]()))
+    with pytest.raises(ValueError, match=naming("--lora_targets query", "attn.Wo", "attn.Wqkv", "mlp.Wi", "mlp.Wo")):
+        add_lora(model, targets=["query"])
+    assert count_parameters(add_lora(model, r=1, targets=["mlp.Wo"]))[0] > 0
+
+
+def test_ia3_is_refused(folder):
+    with pytest.raises(ValueError, match="--tuning ia3.*Bert"):
+        add_ia3(load(folder)[0])
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (MODELS["modernbert"], 64),
+        (MODELS["bert"], 64),
+        (lambda: RobertaForMaskedLM(RobertaConfig(**SIZES, **IDS)), 63),  # pad 0: positions begin at 1
+        (lambda: RobertaForMaskedLM(RobertaConfig(**SIZES, **(IDS | {"pad_token_id": 4}))), 59),
+        (
+            lambda: LongformerForMaskedLM(
+                LongformerConfig(**SIZES, **(IDS | {"pad_token_id": 1}), attention_window=8, bos_token_id=2)
+            ),
+            62,
+        ),
+        (lambda: DistilBertForMaskedLM(DistilBertConfig(dim=32, n_layers=1, n_heads=2, hidden_dim=48, **IDS)), 64),
+    ],
+    ids=["modernbert", "bert", "roberta", "roberta, pad 4", "longformer", "distilbert"],
+)
+def test_max_tokens_is_the_longest_input_that_the_model_takes(make, expected):
+    model = make().eval()
+    assert max_tokens(model) == expected
+    longest = torch.full((1, expected), 7)
+    with torch.no_grad():
+        model(longest)
+        if "Modern" not in type(model).__name__ and "Longformer" not in type(model).__name__:  # these go on, or pad
+            with pytest.raises((IndexError, RuntimeError)):
+                model(torch.full((1, expected + 1), 7))
+
+
+def test_a_configuration_that_does_not_say_how_many_tokens_it_takes_is_named():
+    model = FunnelForMaskedLM(FunnelConfig(block_sizes=[1], d_model=16, n_head=2, d_head=8, d_inner=16, vocab_size=69))
+    with pytest.raises(ValueError, match=naming("funnel", "max_position_embeddings")):
+        max_tokens(model)
+
+
+def test_max_tokens_of_an_nt_is_its_own_with_an_adapter_too():
+    model, tokenizer = build_from_scratch("tiny", "single_label_classification", LABELS, 3)
+    assert max_tokens(model) == tokenizer.model_max_length == 2048 == max_tokens(add_lora(model))
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_an_nt_from_scratch_has_the_head_of_the_problem(problem):
+    names, num_outputs, _, auto_class = PROBLEMS[problem]
+    model, tokenizer = build_from_scratch("tiny", problem, names, num_outputs)
+
+    assert type(model).__name__ == f"NucleotideTransformer{auto_class.__name__.removeprefix('AutoModel')}"
+    output = model(**tokenizer(["ACGTAC"], return_tensors="pt")).logits
+    tokens = [2] if problem in ("token_classification", "masked_lm") else []
+    assert output.shape == (1, *tokens, num_outputs or 4107)
+    if problem not in ("token_classification", "masked_lm"):
+        assert model.config.problem_type == problem
+
+
+CONFIGS = {
+    "unknown": ({"model_type": "hyena_dna"}, ["hyena_dna", "transformers"]),
+    "silent": ({"architectures": ["X"]}, ["None", "transformers"]),
+    "remote": (
+        {"model_type": "bert", "auto_map": {"AutoConfig": "c.C", "AutoModelForMaskedLM": "m.M"}},
+        ["auto_map", "bert"],
+    ),
+    "seq2seq": ({"model_type": "bart"}, ["bart", "encoder"]),
+    "causal": ({"model_type": "llama"}, ["llama", "encoder"]),
+}
+
+
+@pytest.mark.parametrize("problem", ["masked_lm", "single_label_classification"])
+@pytest.mark.parametrize("case", CONFIGS)
+def test_a_folder_without_an_encoder_of_transformers_own_is_refused_in_a_sentence(tmp_path, case, problem):
+    config, told = CONFIGS[case]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_file({}, tmp_path / "model.safetensors")
+
+    with pytest.raises(ValueError, match=naming(tmp_path, *told)) as error:
+        load(tmp_path, problem)
+    assert "\n" not in str(error.value)
+
+
+def test_a_causal_model_with_a_classification_head_is_refused(tmp_path):
+    write(tmp_path, GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=69, n_positions=8)))
+    with pytest.raises(ValueError, match=naming("gpt2", "encoder")):
+        load(tmp_path)
+
+
+def test_a_problem_that_transformers_has_no_head_for_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "perceiver"}')
+    save_file({}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=naming("token_classification", "perceiver")):
+        load(tmp_path, "token_classification")
+
+
+def test_weights_that_are_missing_or_of_another_shape_are_named(tmp_path, folder):
+    files = write(tmp_path / "incomplete", load(folder)[0])
+    weights = load_file(files / "model.safetensors")
+    name = next(name for name in sorted(weights) if "layer" in name)
+    save_file(
+        {key: value for key, value in weights.items() if key != name}, files / "model.safetensors", {"format": "pt"}
+    )
+    with pytest.raises(ValueError, match=naming(files, 1, name)):
+        load(files)
+    save_file(weights | {name: torch.zeros(7)}, files / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=naming(files, name, "(7,)")):
+        load(files)
+
+
+def test_a_tokenizer_that_is_too_large_or_cannot_pad_is_refused(tmp_path):
+    model = MODELS["bert"]()
+    files = write(tmp_path, model, tokenizer_of_3_mers(pad_token=None))
+    with pytest.raises(ValueError, match=naming(files, "pad_token")):
+        load(files)
+    write(files, model, tokenizer_of_3_mers(extra_special_tokens=["[X]"]))
+    with pytest.raises(ValueError, match=naming(files, "config.json", 70, 69)):
+        load(files)
+
+
+def test_a_tokenizer_that_does_not_know_dna_is_refused(tmp_path):
+    # As DNABERT's, which wants "ACG CGT"; and where there are no files, transformers makes one that knows nothing.
+    files = write(tmp_path, MODELS["bert"]())
+    words = tokenizer_of_3_mers()
+    words.backend_tokenizer.pre_tokenizer = WhitespaceSplit()
+    words.save_pretrained(files)
+    with pytest.raises(ValueError, match=naming(files, "tokenizer", "DNA")):
+        load(files)
+    for path in files.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(ValueError, match=naming(files, "tokenizer", "DNA")):
+        load(files)
+
+
+def test_a_tokenizer_in_python_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "perceiver"}')
+    save_file({}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=naming(tmp_path, "PerceiverTokenizer", "tokenizer.json")):
+        load(tmp_path, "masked_lm")
+
+
+def test_code_that_a_tokenizer_brings_along_is_not_run(tmp_path):
+    files = write(tmp_path, MODELS["bert"]())
+    settings = json.loads((files / "tokenizer_config.json").read_text())
+    settings |= {"tokenizer_class": "OwnTokenizer", "auto_map": {"AutoTokenizer": ["own.OwnTokenizer", None]}}
+    (files / "tokenizer_config.json").write_text(json.dumps(settings))
+    (files / "tokenizer.json").unlink()
+    (files / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(ValueError, match=naming(files, "tokenizer.json")):
+        load(files)
+    assert not (tmp_path / "ran").exists()

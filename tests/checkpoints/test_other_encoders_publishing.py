@@ -1,0 +1,268 @@
+"""train.py on encoders of transformers' own -> repositories on the Hub that load elsewhere, without our code."""
+
+import json
+import random
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import ClassLabel, Features, List, Value
+from huggingface_hub import ModelCard
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import TemplateProcessing
+from tokenizers.trainers import BpeTrainer
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+)
+
+import train
+from dnahub.checkpoints.publishing import checkpoint_files
+from tests.checkpoints.test_other_encoders import KMERS, MODELS, VOCABULARY, tokenizer_of_3_mers, write
+from tests.conftest import TOY_LABELS
+
+SPECIAL = VOCABULARY[:5]
+NAMES = dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], SPECIAL, strict=True))
+QUICK = ["--use_cpu", "--report_to", "none", "--disable_tqdm", "true", "--max_steps", "2", "--learning_rate", "1e-2"]
+FILES = ["README.md", "config.json", "metrics.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+ADAPTER = ["adapter/adapter_config.json", "adapter/adapter_model.safetensors"]
+# Of each repository: base model, Auto class, flags.
+CASES = {
+    "bert": ("bert", AutoModelForSequenceClassification, []),
+    "modernbert": ("modernbert", AutoModelForSequenceClassification, []),
+    "bert-lora": ("bert", AutoModelForSequenceClassification, ["--tuning", "lora"]),
+    "modernbert-mlm": ("modernbert", AutoModelForMaskedLM, ["--task", "mlm"]),
+    "bert-tokens": (
+        "3-mers",
+        AutoModelForTokenClassification,
+        ["--task", "token_classification", "--label_column", "kmers"],
+    ),
+}
+SEQUENCES = ["ACGTTTGACCA", "acgtttgacca", "ACGtttNNgaCCA", "GATTACA" * 8]
+
+
+def soft_masked(sequence: str, seed: int) -> str:
+    rng = random.Random(seed)
+    return "".join(letter.lower() if rng.random() < 0.5 else letter for letter in sequence)
+
+
+def vocabulary_of_bert(folder: Path) -> None:
+    """A base model as BERT's are: its class makes the tokenizer from vocab.txt."""
+    pieces = [*"ACGTN", *(f"##{letter}" for letter in "ACGTN"), *KMERS[:27], *(f"##{kmer}" for kmer in KMERS[-27:])]
+    (folder / "vocab.txt").write_text("\n".join(SPECIAL + pieces))
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": False}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "tokenizer.json").unlink()
+
+
+def byte_level_bpe(sequences: list[str]) -> PreTrainedTokenizerFast:
+    backend = Tokenizer(BPE())
+    backend.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    backend.train_from_iterator(
+        sequences, BpeTrainer(vocab_size=len(VOCABULARY), special_tokens=SPECIAL, show_progress=False)
+    )
+    backend.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **NAMES)
+
+
+@dataclass
+class Published:
+    hub: object
+    bases: Path
+    runs: Path
+
+    def push(self, run: Path, repo_id: str) -> None:
+        """train.py --push_only."""
+        flags = ["--push_only", "--output_dir", str(run), "--hub_model_id", repo_id]
+        train.main(flags, api=self.hub.api(self.hub.user))
+
+    def files(self, name: str) -> list[str]:
+        return sorted(set(self.hub.server.repository("models", f"user/{name}").files()) - {".gitattributes"})
+
+
+@pytest.fixture(scope="module")
+def published(module_hub, tmp_path_factory, write_dataset, toy_rows) -> Published:
+    """Each of `CASES`, trained and pushed by one command, on soft-masked DNA."""
+    folder = tmp_path_factory.mktemp("other-encoders")
+    torch.manual_seed(0)
+    for name in ("bert", "modernbert"):
+        write(folder / name, MODELS[name]())
+    write(folder / "3-mers", MODELS["bert"](), tokenizer_of_3_mers())
+    vocabulary_of_bert(folder / "bert")
+    byte_level_bpe([row["sequence"] for row in toy_rows["train"]]).save_pretrained(folder / "modernbert")
+    rows = {
+        split: [
+            row | {"sequence": soft_masked(row["sequence"], i), "kmers": [row["label"]] * (len(row["sequence"]) // 3)}
+            for i, row in enumerate(of)
+        ]
+        for split, of in toy_rows.items()
+    }
+    label = ClassLabel(names=TOY_LABELS)
+    write_dataset(folder / "data", rows, Features({"sequence": Value("string"), "label": label, "kmers": List(label)}))
+    for name, (base, _, flags) in CASES.items():
+        train.main(
+            [
+                *("--dataset_name", str(folder / "data"), "--model_name_or_path", str(folder / base), *flags),
+                *("--output_dir", str(folder / "runs" / name), "--push_to_hub", "--hub_model_id", f"user/{name}"),
+                *QUICK,
+            ],
+            api=module_hub.api(module_hub.user),
+        )
+    return Published(module_hub, folder, folder / "runs")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_repository_holds_the_whole_checkpoint_and_no_second_push_changes_it(published, name, capfd):
+    folder = published.runs / name / "checkpoint"
+    here = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    assert published.files(name) == here == sorted(FILES + ADAPTER * (name == "bert-lora"))
+    history = published.hub.server.repository("models", f"user/{name}").history()
+    assert len(history) == 2
+
+    published.push(published.runs / name, f"user/{name}")
+    assert f"commit: {history[0]['id']}" in capfd.readouterr().out
+    assert published.hub.server.repository("models", f"user/{name}").history() == history
+
+
+ELSEWHERE = """
+    import json, sys
+    import torch
+    from peft import PeftModel
+    from transformers import (
+        AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer,
+        pipeline)
+
+    try:
+        import dnahub.checkpoints
+    except ImportError:
+        pass
+    else:
+        sys.exit("the package is importable here")
+    sequences, bases = json.loads(sys.argv[1]), sys.argv[2]
+    classes = {
+        "modernbert-mlm": ("fill-mask", AutoModelForMaskedLM),
+        "bert-tokens": ("token-classification", AutoModelForTokenClassification)}
+    found = {}
+    for name in json.loads(sys.argv[3]):
+        task, auto_class = classes.get(name, ("text-classification", AutoModelForSequenceClassification))
+        tokenizer = AutoTokenizer.from_pretrained(f"user/{name}")
+        model = auto_class.from_pretrained(f"user/{name}").eval()
+        use = pipeline(task, model=f"user/{name}")
+        if task == "fill-mask":
+            sequences_of = [sequence + tokenizer.mask_token for sequence in sequences]
+        else:
+            sequences_of = sequences
+        batch = tokenizer(sequences, padding=True, return_tensors="pt")
+        found[name] = {"ids": tokenizer(sequences).input_ids, "used": use(sequences_of)}
+        with torch.no_grad():
+            found[name]["logits"] = model(**batch).logits.tolist()
+            if name == "bert-lora":
+                base = AutoModelForSequenceClassification.from_pretrained(f"{bases}/bert", num_labels=3)
+                adapted = PeftModel.from_pretrained(base, f"user/{name}", subfolder="adapter").eval()
+                found[name]["adapted"] = adapted(**batch).logits.tolist()
+    print(json.dumps(found, default=float))
+"""
+
+
+@pytest.fixture(scope="module")
+def elsewhere(published) -> dict[str, dict]:
+    """What a process without this repository makes of each repository."""
+    arguments = [json.dumps(SEQUENCES), published.bases, json.dumps(list(CASES))]
+    return json.loads(published.hub.python(ELSEWHERE, *arguments).splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_elsewhere_it_gives_soft_masked_dna_the_ids_and_logits_of_training(published, elsewhere, name):
+    found = elsewhere[name]
+    base = AutoTokenizer.from_pretrained(published.bases / CASES[name][0])
+    assert found["ids"] == base([sequence.upper() for sequence in SEQUENCES]).input_ids
+    assert found["ids"][0] == found["ids"][1] != base(SEQUENCES[1]).input_ids
+
+    model = CASES[name][1].from_pretrained(published.runs / name / "checkpoint").eval()
+    batch = base.pad({"input_ids": found["ids"]}, return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**batch).logits
+    np.testing.assert_allclose(found["logits"], logits, atol=1e-5)
+    if "adapted" in found:
+        np.testing.assert_allclose(found["adapted"], logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["bert", "modernbert", "bert-lora"])
+def test_text_classification_elsewhere_gives_the_softmax_of_the_logits(elsewhere, name):
+    for used, logits in zip(elsewhere[name]["used"], torch.tensor(elsewhere[name]["logits"]), strict=True):
+        score, label = logits.softmax(0).max(0)
+        assert used["label"] == TOY_LABELS[label] and used["score"] == pytest.approx(score.item(), abs=1e-5)
+
+
+def test_fill_mask_and_token_classification_work_elsewhere(elsewhere):
+    assert all(len(each) == 5 and each[0]["score"] > 0 for each in elsewhere["modernbert-mlm"]["used"])
+    labelled = elsewhere["bert-tokens"]["used"][3]
+    assert len(labelled) == 19 and {each["entity"] for each in labelled} <= set(TOY_LABELS)
+    assert [each["start"] for each in labelled] == list(range(0, 56, 3))
+
+
+def test_the_code_of_the_card_runs_elsewhere(published):
+    card = ModelCard(published.hub.server.read("models", "user/bert", "README.md").decode())
+    (block,) = re.findall(r"```python\n(.*?)```", card.text, re.DOTALL)
+    published.hub.python(block + "\nassert logits.shape == (1, 3)")
+
+
+def test_another_checkpoint_in_the_same_repository_leaves_nothing_of_the_one_before(published):
+    for name in ("bert-lora", "bert"):
+        published.push(published.runs / name, "user/again")
+        assert published.files("again") == sorted(FILES + ADAPTER * (name == "bert-lora"))
+
+
+STRANGERS = {
+    "no metrics": {},
+    "their own metrics": {"metrics.json": b'{"accuracy": 0.9, "problem": "none of ours"}'},
+    "a list": {"metrics.json": b"[1, 2]"},
+    "no JSON": {"metrics.json": b"{"},
+    "our code": {"pipeline_dna_embedding.py": b""},
+}
+
+
+@pytest.mark.parametrize("case", STRANGERS)
+def test_a_repository_of_another_model_is_refused_and_stays(published, capfd, case):
+    name = f"user/stranger-{case.replace(' ', '-')}"
+    api = published.hub.api(published.hub.user)
+    api.create_repo(name)
+    files = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": b"x"} | STRANGERS[case]
+    for path, content in files.items():
+        api.upload_file(repo_id=name, path_or_fileobj=content, path_in_repo=path)
+    before = published.hub.server.repository("models", name).history()
+
+    with pytest.raises(SystemExit) as stop:
+        published.push(published.runs / "bert", name)
+
+    assert stop.value.code == 2 and name in capfd.readouterr().err
+    assert published.hub.server.repository("models", name).history() == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_checkpoint_without_one_of_its_files_is_not_published(published, tmp_path, capfd, name):
+    shutil.copytree(published.runs / "bert" / "checkpoint", tmp_path / "checkpoint")
+    (tmp_path / "checkpoint" / name).unlink()
+    with pytest.raises(SystemExit) as stop:
+        published.push(tmp_path, "user/spoilt")
+    said = capfd.readouterr().err
+    assert stop.value.code == 2 and ("weights" if name == "model.safetensors" else name) in said
+    assert not published.hub.api(published.hub.user).repo_exists("user/spoilt")
+
+
+def test_an_nt_needs_its_code_as_well(tmp_path):
+    for name in FILES:
+        (tmp_path / name).write_text('{"model_type": "nucleotide_transformer"}')
+    with pytest.raises(ValueError, match=r"pipeline_dna_embedding\.py"):
+        checkpoint_files(tmp_path)
+    (tmp_path / "pipeline_dna_embedding.py").touch()
+    assert set(checkpoint_files(tmp_path)) == {*FILES, "pipeline_dna_embedding.py"}

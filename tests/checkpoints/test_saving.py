@@ -1,0 +1,179 @@
+"""Model, tokenizer, metrics, card -> checkpoint folder: what is in it, what is not, and what a failure leaves."""
+
+import copy
+import json
+import pickletools
+
+import pytest
+import torch
+from peft import PeftModel
+
+import dnahub.checkpoints.saving
+from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
+from dnahub.checkpoints.saving import save_checkpoint
+from dnahub.hub_code import (
+    NucleotideTransformerConfig,
+    NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerModel,
+)
+from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
+from dnahub.training.tuning import add_lora
+
+FILES = {
+    "README.md",
+    "backends_nucleotide_transformer.py",
+    "batching_nucleotide_transformer.py",
+    "config.json",
+    "configuration_nucleotide_transformer.py",
+    "encoding_nucleotide_transformer.py",
+    "fused_nucleotide_transformer.py",
+    "metrics.json",
+    "model.safetensors",
+    "modeling_nucleotide_transformer.py",
+    "pipeline_dna_classification.py",
+    "pipeline_dna_embedding.py",
+    "tokenization_nucleotide_transformer.py",
+    "tokenizer.json",
+    "tokenizer_config.json",
+}
+ADAPTER_FILES = {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
+
+
+def is_pickle(content: bytes) -> bool:
+    if content.startswith(b"PK\x03\x04"):  # torch.save's zip of pickles
+        return True
+    try:
+        list(pickletools.genops(content))
+    except Exception:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer(nt_vocabulary(), 2048)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    config = NucleotideTransformerConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, num_labels=3
+    )
+    return NucleotideTransformerForSequenceClassification(config).eval()
+
+
+@pytest.fixture
+def batch(tokenizer):
+    return tokenizer(["ACGTAC" * 9, "ACGTNN", "TTTTTTTA"], padding=True, return_tensors="pt")
+
+
+def files_in(folder) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_folder_holds_these_files_and_no_others(tmp_path, model, tokenizer):
+    save_checkpoint(tmp_path / "new" / "checkpoint", model, tokenizer, {"a": [1, None]}, "the card é")
+
+    folder = tmp_path / "new" / "checkpoint"
+    assert files_in(tmp_path / "new") == {f"checkpoint/{name}" for name in FILES}
+    assert (folder / "README.md").read_text(encoding="utf-8") == "the card é"
+    assert json.loads((folder / "metrics.json").read_text()) == {"a": [1, None]}
+
+
+def test_nothing_in_the_folder_is_a_pickle(tmp_path, model, tokenizer):
+    torch.save(model.state_dict(), tmp_path / "pickle.bin")
+    assert is_pickle((tmp_path / "pickle.bin").read_bytes())  # the search finds one
+    save_checkpoint(tmp_path / "checkpoint", add_lora(model), tokenizer, {}, "")
+
+    assert files_in(tmp_path / "checkpoint") == FILES | ADAPTER_FILES
+    for path in (tmp_path / "checkpoint").rglob("*"):
+        assert path.is_dir() or not is_pickle(path.read_bytes()), path
+
+
+def test_lora_weights_are_merged_at_the_root_and_the_adapter_works_on_the_base_model(
+    tmp_path, model, tokenizer, batch
+):
+    base = copy.deepcopy(model)
+    tuned = add_lora(model, r=4, alpha=32).eval()
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+        expected = tuned(**batch).logits
+        assert (expected - base(**batch).logits).abs().max() > 1e-2  # else the comparison below would say little
+
+    save_checkpoint(tmp_path / "checkpoint", tuned, tokenizer, {}, "")
+
+    merged, _ = load_checkpoint(
+        NucleotideTransformerForSequenceClassification, find_checkpoint(str(tmp_path / "checkpoint"))
+    )
+    adapted = PeftModel.from_pretrained(base, tmp_path / "checkpoint" / "adapter").eval()
+    with torch.no_grad():
+        assert (merged(**batch).logits - expected).abs().max() <= 1e-6
+        assert (adapted(**batch).logits - expected).abs().max() <= 1e-6
+
+
+def test_an_older_checkpoint_is_replaced_by_the_whole_new_one(tmp_path, model, tokenizer):
+    folder = tmp_path / "checkpoint"
+    save_checkpoint(folder, model, tokenizer, {"run": 1}, "")
+    (folder / "left.txt").write_text("of the old one")
+
+    save_checkpoint(folder, model, tokenizer, {"run": 2}, "")
+
+    assert files_in(folder) == FILES
+    assert json.loads((folder / "metrics.json").read_text()) == {"run": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize("failing", ["shutil.copyfile", "json.dumps"])
+def test_a_failure_in_the_middle_leaves_the_old_checkpoint_as_it_was_and_nothing_beside_it(
+    tmp_path, model, tokenizer, monkeypatch, failing
+):
+    folder = tmp_path / "checkpoint"
+    save_checkpoint(folder, model, tokenizer, {"run": 1}, "old")
+    before = {name: (folder / name).read_bytes() for name in files_in(folder)}
+
+    def fail(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    module, function = failing.split(".")
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(dnahub.checkpoints.saving, module), function, fail)
+        with pytest.raises(OSError, match="No space left"):
+            save_checkpoint(folder, model, tokenizer, {"run": 2}, "new")
+
+    assert {name: (folder / name).read_bytes() for name in files_in(folder)} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_a_failure_while_the_new_checkpoint_is_moved_into_place_puts_the_old_one_back(
+    tmp_path, model, tokenizer, monkeypatch
+):
+    folder = tmp_path / "checkpoint"
+    save_checkpoint(folder, model, tokenizer, {"run": 1}, "old")
+    rename = type(folder).rename
+
+    def fail_into_place(path, target):
+        if target == folder and path.name == folder.name:
+            raise OSError("Device or resource busy")
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(folder), "rename", fail_into_place)
+        with pytest.raises(OSError, match="busy"):
+            save_checkpoint(folder, model, tokenizer, {"run": 2}, "new")
+
+    assert (folder / "README.md").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_the_encoder_alone_loads_from_a_checkpoint_with_a_head(tmp_path, model, tokenizer, batch):
+    save_checkpoint(tmp_path / "checkpoint", model, tokenizer, {}, "")
+
+    encoder, loaded = load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(tmp_path / "checkpoint")))
+
+    with torch.no_grad():
+        expected = model.esm(**batch).last_hidden_state
+        assert torch.equal(encoder(**batch).last_hidden_state, expected)
+    assert loaded(["ACGTNN"]).input_ids == tokenizer(["ACGTNN"]).input_ids

@@ -1,0 +1,245 @@
+"""FASTA text -> genes, or an error that names file and record."""
+
+import gzip
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from dataset_builder.cds import (
+    IN_FRAME_STOP,
+    NO_START,
+    NO_STOP,
+    NOT_MULTIPLE_OF_THREE,
+    SKIP_REASONS,
+    TOO_SHORT,
+    gene_and_transcript,
+    read_genes,
+    read_records,
+    skip_reason,
+)
+from dataset_builder.species import BACTERIAL_STARTS, EUKARYOTIC_STARTS, SPECIES, STOPS
+from dnahub.sequences import SequenceFileError
+
+GENE = "ATG" + "GCTAAACCC" * 4 + "TAA"
+
+
+def write(folder: Path, text: str | bytes, name: str = "genes.fa") -> Path:
+    path = folder / name
+    data = text.encode("utf-8") if isinstance(text, str) else text
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+def genes_of(path: Path, min_length_nt: int = 30):
+    return read_genes(path, EUKARYOTIC_STARTS, min_length_nt)
+
+
+@pytest.mark.parametrize("name", ["genes.fa", "genes.fa.gz", "no_suffix", "an odd *name?#1.fa.gz"])
+def test_a_file_is_read_whether_gzip_or_plain_whatever_its_name(tmp_path, name):
+    folder = tmp_path / "a [folder]"
+    folder.mkdir()
+    found = genes_of(write(folder, f">g1 t1\n{GENE[:20]}\n{GENE[20:]}\n>g2 t2\r\n{GENE}\r\n", name))
+    assert [tuple(cds) for cds in found.genes] == [("g1", "t1", GENE), ("g2", "t2", GENE)]
+    assert found.records == 2
+
+
+def test_gzip_without_the_suffix_is_told_by_its_first_bytes_as_in_the_download_cache(tmp_path):
+    path = tmp_path / "0a1b2c"
+    path.write_bytes(gzip.compress(f">g t\n{GENE}\n".encode()))
+    assert [cds.gene for cds in genes_of(path).genes] == ["g"]
+
+
+def test_soft_masked_letters_are_upper_cased_and_u_is_t(tmp_path):
+    found = genes_of(write(tmp_path, f">g t\n{GENE.lower().replace('t', 'u')}\n"))
+    assert found.genes[0].sequence == GENE
+
+
+@pytest.mark.parametrize(
+    ("record_id", "description", "expected"),
+    [
+        (
+            "ENST00000631435.1",
+            "cds chromosome:GRCh38:7:1:12:1 gene:ENSG00000282253.1 description:a gene:like text",
+            ("ENSG00000282253.1", "ENST00000631435.1"),
+        ),
+        ("AT3G46440", "AT3G46440.1 source=X", ("AT3G46440", "AT3G46440.1")),
+        ("YLL050C", "source=X", ("YLL050C", "YLL050C")),
+        ("YLL050C", "", ("YLL050C", "YLL050C")),
+        ("g", "gene: t", ("g", "gene:")),
+    ],
+)
+def test_headers_give_gene_and_transcript(record_id, description, expected):
+    assert gene_and_transcript(record_id, description) == expected
+
+
+def test_the_longest_valid_cds_of_a_gene_is_kept_whatever_the_order_of_the_file(tmp_path):
+    longer = "ATG" + "GCT" * 30 + "TGA"
+    records = [
+        f">g t3\n{GENE}\n",
+        f">g t2\n{longer}\n",
+        f">g t1\n{longer.replace('GCT', 'GCA')}\n",  # as long as t2: the smaller transcript id wins
+        f">g t0\n{'ATG' + 'GCT' * 90}\n",  # longest, but without a stop codon
+        f">h u1\n{GENE}\n",
+        f">h u1\n{GENE.replace('CCC', 'CCG')}\n",  # the id of the record before
+    ]
+    expected = None
+    for seed in range(5):
+        random.Random(seed).shuffle(records)
+        found = genes_of(write(tmp_path, "".join(records)))
+        expected = expected or found
+        assert found == expected
+    assert [cds.transcript for cds in expected.genes] == ["t1", "u1"]
+    assert expected.genes[1].sequence == GENE
+    assert expected.repeated_ids == 1
+    assert expected.skipped[NO_STOP] == 1
+
+
+@pytest.mark.parametrize(
+    ("sequence", "reason"),
+    [
+        (GENE + "A", NOT_MULTIPLE_OF_THREE),
+        ("GTG" + GENE[3:], NO_START),
+        ("NTG" + GENE[3:], NO_START),
+        (GENE[:-3] + "TAN", NO_STOP),
+        (GENE[:-3] + "TAG" + "GCT" + "TAA", IN_FRAME_STOP),
+        ("ATGTAA" + GENE[3:], IN_FRAME_STOP),
+        ("ATGGCTTAA", TOO_SHORT),
+        ("ATG", NO_STOP),
+        ("ATG" + "CTAACC" * 6 + "TAA", None),  # its other stops are out of frame: C TAA CC
+        (GENE.replace("GCT", "NNN"), None),
+    ],
+)
+def test_what_is_no_cds_is_skipped_with_its_reason(sequence, reason):
+    assert skip_reason(sequence, EUKARYOTIC_STARTS, 30) == reason
+
+
+def test_skipped_records_are_counted_by_reason(tmp_path):
+    text = f">a\n{GENE}\n>b\n{GENE}A\n>c\nCTG{GENE[3:]}\n>d\n{GENE}GCT\n>e\nATGTGA{GENE}\n>f\nATGTAA\n>g\n{GENE}C\n"
+    found = genes_of(write(tmp_path, text))
+    assert found.skipped == {NOT_MULTIPLE_OF_THREE: 2, NO_START: 1, NO_STOP: 1, IN_FRAME_STOP: 1, TOO_SHORT: 1}
+    assert (found.records, [cds.gene for cds in found.genes]) == (7, ["a"])
+
+
+def test_escherichia_coli_may_begin_with_the_starts_of_code_11():
+    coli = next(species for species in SPECIES if species.scientific_name == "Escherichia coli")
+    assert coli.starts == BACTERIAL_STARTS == {"TTG", "CTG", "ATT", "ATC", "ATA", "ATG", "GTG"}
+    assert all(species.starts == {"ATG"} for species in SPECIES if species is not coli)
+    for start in BACTERIAL_STARTS:
+        assert skip_reason(start + GENE[3:], coli.starts, 30) is None
+        assert (skip_reason(start + GENE[3:], EUKARYOTIC_STARTS, 30) is None) == (start == "ATG")
+
+
+def slow_skip_reason(sequence, starts, min_length_nt):
+    codons = [sequence[i : i + 3] for i in range(0, len(sequence), 3)]
+    if len(codons[-1]) != 3:
+        return NOT_MULTIPLE_OF_THREE
+    if codons[0] not in starts:
+        return NO_START
+    if codons[-1] not in STOPS:
+        return NO_STOP
+    if any(codon in STOPS for codon in codons[:-1]):
+        return IN_FRAME_STOP
+    return TOO_SHORT if len(sequence) < min_length_nt else None
+
+
+def test_the_fast_check_agrees_with_a_slow_one_on_random_sequences():
+    draw = random.Random(0)
+    seen = set()
+    for _ in range(5000):
+        middle = "".join(draw.choices("ACGTN", weights=[4, 4, 4, 4, 1], k=draw.randrange(0, 60)))
+        sequence = draw.choice(["ATG", "GTG", ""]) + middle + draw.choice(["TAA", "TAG", "TGA", "GCT"])
+        reason = skip_reason(sequence, EUKARYOTIC_STARTS, 30)
+        assert reason == slow_skip_reason(sequence, EUKARYOTIC_STARTS, 30), sequence
+        seen.add(reason)
+    assert seen == {*SKIP_REASONS, None}
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", ["empty"]),
+        ("\n \n", ["white"]),
+        (f"ACGT\n>g\n{GENE}\n", ["line 1", "'ACGT'"]),
+        (f"\n\ufeff>g\n{GENE}\n", ["line 2"]),
+        (f">a\n{GENE}\n>b empty\n>c\n{GENE}\n", ["record 2 (b)", "sequence"]),
+        (f">a\n{GENE}\n>last\n", ["record 2 (last)", "sequence"]),
+        (f">a\n{GENE}\n> \n{GENE}\n", ["record 2", " id"]),
+        (f">a\n{GENE}\n>b\nACGTJ\n", ["record 2 (b)", "'J'", "position 4", "ABCDGHKMNRSTUVWY"]),
+        (f">a\n{GENE}\n>b\nAC-GT\n", ["record 2 (b)", "'-'", "position 2"]),
+        (f">a\n{GENE}\n>b\nACÄGT\n", ["record 2 (b)", "'Ä'"]),
+        (f">a\n{GENE}A\n", ["1 record", NOT_MULTIPLE_OF_THREE]),
+    ],
+)
+def test_a_file_that_is_not_fasta_of_cds_is_an_error_with_path_and_record(tmp_path, text, parts):
+    path = write(tmp_path, text)
+    with pytest.raises(SequenceFileError) as caught:
+        genes_of(path)
+    for part in [str(path), *parts]:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a[1].fa.gz", "a::b.fa.gz", "a\\b.fa.gz"])
+def test_a_path_is_read_as_it_is_whatever_marks_are_in_it(tmp_path, name):
+    path = write(tmp_path, f">g t\n{GENE}\n", name)
+    assert [gene.sequence for gene in genes_of(path).genes] == [GENE]
+
+
+def test_text_that_is_not_utf8_is_an_error_with_the_line(tmp_path):
+    path = write(tmp_path, f">a\n{GENE}\n>b\n".encode() + b"ACG\xff\n")
+    with pytest.raises(SequenceFileError, match=r"record 2 \(b\), line 4.*UTF-8") as caught:
+        genes_of(path)
+    assert str(path) in str(caught.value)
+
+
+def broken_gzip_files(folder: Path):
+    draw = random.Random(1)
+    text = "".join(f">g{i} t{i}\nATG{''.join(draw.choices('ACG', k=300))}TAA\n" for i in range(200))
+    data = gzip.compress(text.encode())
+    flipped = bytearray(data)
+    flipped[-6] ^= 0xFF  # in the CRC
+    garbled = bytearray(data)
+    garbled[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
+    files = {
+        "truncated": data[: len(data) // 2],
+        "cut in the head": data[:8],
+        "cut in the checksum": data[:-4],
+        "wrong checksum": bytes(flipped),
+        "garbled": bytes(garbled),
+        "plain text": text.encode(),
+        "nothing": b"",
+    }
+    for name, content in files.items():
+        path = folder / f"{name}.fa.gz"
+        path.write_bytes(content)
+        yield path
+
+
+def test_a_broken_gz_file_is_an_error_that_says_how_far_it_can_be_read(tmp_path):
+    for path in broken_gzip_files(tmp_path):
+        with pytest.raises(SequenceFileError) as caught:
+            genes_of(path)
+        assert str(path) in str(caught.value)
+        if path.name.startswith(("truncated", "wrong")):
+            number = int(str(caught.value).partition("record ")[2].split()[0])
+            assert f"record {number} (g{number - 1}), line " in str(caught.value)
+
+
+def test_records_come_in_order_across_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr("dnahub.sequences.batching.BATCH_RECORDS", 7)
+    path = write(tmp_path, "".join(f">g{i} t{i}\n{GENE}\n" for i in range(50)))
+    records = list(read_records(path))
+    assert [record["id"] for record in records] == [f"g{i}" for i in range(50)]
+    assert [record["description"] for record in records] == [f"t{i}" for i in range(50)]
+
+
+@pytest.mark.real_data
+def test_every_record_of_the_real_files_is_a_valid_cds():
+    folder = os.environ.get("NT_CDS_DIR")
+    if not folder:
+        pytest.skip("NT_CDS_DIR is not set")
+    for species in SPECIES:
+        (path,) = Path(folder).glob(f"{species.prefix}*.fa.gz")
+        found = read_genes(path, species.starts, 60)
+        assert len(found.genes) == found.records > 0

@@ -1,0 +1,283 @@
+"""The files that travel with a checkpoint -> used in fresh processes that know nothing of this repository."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dnahub.hub_code import (
+    DNAClassificationPipeline,
+    DNAEmbeddingPipeline,
+    NucleotideTransformerConfig,
+    NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerForTokenClassification,
+)
+from dnahub.hub_code.configuration_nucleotide_transformer import AUTO_MAP, CUSTOM_PIPELINES
+from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
+from tests import forked
+
+HUB_CODE = Path(__file__).parents[2] / "dnahub" / "hub_code"
+FILES = sorted(path for path in HUB_CODE.glob("*.py") if path.name != "__init__.py")
+SEQUENCES = ["ATGGTAGCTACATCATCTNNA", "G", "acguac" * 30, "ATG RYK"]
+LABELS = ["Homo sapiens", "Mus musculus", "Escherichia coli"]
+# What every machine that can load a checkpoint has.
+ALLOWED = sys.stdlib_module_names | {"torch", "numpy", "transformers", "tokenizers", "huggingface_hub"}
+OPTIONAL = {"openvino"}  # inside `try`, where transformers does not ask for it
+
+
+def imports(path: Path) -> list[tuple[ast.stmt, str, int]]:
+    """(statement, module, level) of every import in a file, also of those inside functions."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [(node, alias.name, 0) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node, node.module or "", node.level))
+    return found
+
+
+def test_the_folder_is_flat_and_holds_the_files_that_config_json_names():
+    assert [path.name for path in HUB_CODE.iterdir() if path.is_dir() and path.name != "__pycache__"] == []
+    named = {reference.partition(".")[0] for reference in AUTO_MAP.values()}
+    named |= {entry["impl"].partition(".")[0] for entry in CUSTOM_PIPELINES.values()}
+    assert named <= {path.stem for path in FILES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_only_siblings_and_what_every_machine_has_is_imported(path):
+    found = imports(path)
+    assert found
+    blocks = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Try)]
+    tried = {line.lineno for block in blocks for line in block.body}
+    for node, module, level in found:
+        if level:
+            # `from .name import X`: the only form that transformers finds, and copies.
+            assert level == 1 and module and "." not in module, ast.unparse(node)
+            assert (HUB_CODE / f"{module}.py").is_file(), ast.unparse(node)
+            assert module != "__init__" and all(alias.name != "*" for alias in node.names), ast.unparse(node)
+        else:
+            package = module.partition(".")[0]
+            assert package in ALLOWED or package in OPTIONAL and node.lineno in tried, ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_other_line_looks_like_an_import(path):
+    # transformers.dynamic_module_utils searches the text with these patterns, docstrings and comments included.
+    text = path.read_text()
+    lines = {line for node, _, _ in imports(path) for line in range(node.lineno, node.end_lineno + 1)}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if number not in lines:
+            assert not re.match(r"\s*(import\s+\S+|from\s+\S+\s+import)", line), f"{path.name}:{number}: {line}"
+    stated = {module for _, module, level in imports(path) if level}
+    assert set(re.findall(r"^\s*from\s+\.(\S+)\s+import", text, flags=re.MULTILINE)) == stated
+
+
+def write_checkpoint(folder: Path, model_class, **fields) -> Path:
+    """A folder as train.py leaves it: weights, config, tokenizer, and all our files."""
+    torch.manual_seed(0)
+    config = NucleotideTransformerConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        id2label=dict(enumerate(LABELS)),
+        label2id={name: i for i, name in enumerate(LABELS)},
+        **fields,
+    )
+    model = model_class(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    model.save_pretrained(folder)
+    build_tokenizer(nt_vocabulary(), config.max_tokens).save_pretrained(folder)
+    for path in FILES:
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), NucleotideTransformerForSequenceClassification)
+
+
+@pytest.fixture(scope="module")
+def expected(checkpoint):
+    """What this process makes of the checkpoint, by the classes of this repository."""
+    model = NucleotideTransformerForSequenceClassification.from_pretrained(checkpoint)
+    tokenizer = build_tokenizer(nt_vocabulary(), 2048)
+    classify = DNAClassificationPipeline(model=model, tokenizer=tokenizer, device="cpu")
+    embed = DNAEmbeddingPipeline(model=model, tokenizer=tokenizer, device="cpu")
+    with torch.no_grad():
+        ids = tokenizer(SEQUENCES[0], return_tensors="pt")
+        results = classify(SEQUENCES)
+        return {
+            "states": model.esm(**ids).last_hidden_state.numpy(),
+            "logits": model(**ids).logits.numpy(),
+            "embeddings": np.array(embed(SEQUENCES)),
+            "layer 1": np.array(embed(SEQUENCES, layer=1, pooling="max")),
+            "class logits": np.array([result["logits"] for result in results]),
+            "class embeddings": np.array([result["embedding"] for result in results]),
+            "labels": np.array([result["label"] for result in results]),
+        }
+
+
+# Runs where this repository is not; its arguments are (checkpoint, sequences as JSON, file for the results).
+USE = """
+import importlib.util, json, sys
+import numpy as np, torch, transformers
+from transformers import AutoConfig, AutoTokenizer, pipeline
+
+checkpoint, sequences, output = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+assert importlib.util.find_spec("hub_code") is None
+results = {}
+assert type(AutoConfig.from_pretrained(checkpoint, trust_remote_code=True)).__name__ == "NucleotideTransformerConfig"
+tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=True)
+ids = tokenizer(sequences[0], return_tensors="pt")
+for head in ("", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification"):
+    cls = getattr(transformers, f"AutoModel{head}")
+    model = cls.from_pretrained(checkpoint, trust_remote_code=True)
+    assert type(model).__name__ == "NucleotideTransformer" + (head or "Model"), type(model)
+    assert type(model).__module__.startswith("transformers_modules."), type(model)
+    with torch.no_grad():
+        results[f"states{head}"] = model.base_model(**ids).last_hidden_state.numpy()
+        if head == "ForSequenceClassification":
+            results["logits"] = model(**ids).logits.numpy()
+if len(sys.argv) > 4:
+    cls = transformers.AutoModelForSequenceClassification
+    cls.from_pretrained(checkpoint, trust_remote_code=True).save_pretrained(sys.argv[4])
+    tokenizer.save_pretrained(sys.argv[4])
+"""
+PIPELINES = """
+embed = pipeline("dna-embedding", model=checkpoint, trust_remote_code=True, device="cpu")
+assert type(embed).__module__.startswith("transformers_modules."), type(embed)
+results["embeddings"] = np.array(embed(sequences, batch_size=3))
+results["layer 1"] = np.array(embed(sequences, layer=1, pooling="max"))
+assert embed.num_replaced == 6
+classify = pipeline("dna-classification", model=checkpoint, trust_remote_code=True, device="cpu")
+# transformers loads model and pipeline from two copies of the folder, each with its own classes.
+assert embed.backend == classify.backend == "fused"
+classified = classify(sequences, batch_size=3)
+results["class logits"] = np.array([result["logits"] for result in classified])
+results["class embeddings"] = np.array([result["embedding"] for result in classified])
+results["labels"] = np.array([result["label"] for result in classified])
+plain = pipeline("text-classification", model=checkpoint, trust_remote_code=True, device="cpu")
+results["plain labels"] = np.array([result["label"] for result in plain(sequences)])
+if len(sys.argv) > 5:
+    classify.save_pretrained(sys.argv[5])
+"""
+SAVE = 'np.savez(output, **results)\nprint("all of it")\n'
+
+
+def run_elsewhere(folder: Path, script: str, *arguments, fresh: bool = False) -> None:
+    """
+    Run a script in a new process: own working folder, own cache, nothing of ours on the path, nobody to answer.
+
+    Args:
+        fresh: Whether in a new interpreter, which has not imported transformers either.
+    """
+    folder.mkdir()
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
+    environment |= {"HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = ["-I", "-c", script, *map(str, arguments)]
+    if fresh:
+        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": 120}
+        done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, **options)
+    else:
+        done = forked.run(command, folder, environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("all of it\n")
+
+
+def assert_equal(results, expected, names) -> None:
+    for name in names:
+        if expected[name].dtype.kind == "U":
+            assert results[name].tolist() == expected[name].tolist(), name
+        else:
+            np.testing.assert_allclose(results[name], expected[name], rtol=0, atol=1e-5, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(checkpoint, tmp_path_factory):
+    """The first generation, used in a process of its own, which also writes the second."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    paths = folder / "results.npz", folder / "model_saved_again", folder / "pipeline_saved_again"
+    script = USE + PIPELINES + SAVE
+    run_elsewhere(folder / "work", script, checkpoint, json.dumps(SEQUENCES), *paths, fresh=True)
+    return np.load(paths[0]), paths[1], paths[2]
+
+
+def test_a_checkpoint_serves_a_process_without_our_package(elsewhere, expected):
+    results, _, _ = elsewhere
+    assert_equal(results, expected, expected.keys())
+    for head in ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification"):
+        np.testing.assert_allclose(results[f"states{head}"], expected["states"], rtol=0, atol=1e-5, err_msg=head)
+    assert results["plain labels"].tolist() == expected["labels"].tolist()
+    assert len(set(expected["labels"])) > 1
+
+
+def test_a_model_loaded_by_remote_code_and_saved_again_serves_every_auto_class(elsewhere, expected, tmp_path):
+    _, again, _ = elsewhere
+    assert json.loads((again / "config.json").read_text())["auto_map"] == AUTO_MAP
+    # save_pretrained takes the model's files along; those of the pipelines only a pipeline's save_pretrained takes.
+    run_elsewhere(tmp_path / "work", USE + SAVE, again, json.dumps(SEQUENCES), tmp_path / "results.npz")
+    assert_equal(np.load(tmp_path / "results.npz"), expected, ["states", "logits"])
+
+
+def test_a_pipeline_loaded_by_remote_code_and_saved_again_serves_both_pipelines(elsewhere, expected, tmp_path):
+    _, _, again = elsewhere
+    config = json.loads((again / "config.json").read_text())
+    assert config["custom_pipelines"].keys() == CUSTOM_PIPELINES.keys()
+    run_elsewhere(tmp_path / "work", USE + PIPELINES + SAVE, again, json.dumps(SEQUENCES), tmp_path / "results.npz")
+    assert_equal(np.load(tmp_path / "results.npz"), expected, expected.keys())
+
+
+# Its arguments are (checkpoint of tokens, checkpoint of several labels, sequence, file for the results).
+OTHER_HEADS = """
+import json, sys
+from transformers import pipeline
+
+of_tokens, of_several, sequence, output = sys.argv[1:]
+given = {"trust_remote_code": True, "device": "cpu"}
+results = [
+    pipeline("token-classification", model=of_tokens, ignore_labels=[], **given)([sequence]),
+    pipeline("text-classification", model=of_several, top_k=None, **given)([sequence]),
+    pipeline("dna-classification", model=of_several, **given)([sequence]),
+]
+json.dump(results, open(output, "w"), default=lambda array: array.tolist())
+print("all of it")
+"""
+
+
+def test_labels_of_tokens_and_several_labels_come_out_of_the_usual_pipelines(tmp_path):
+    folders = [
+        write_checkpoint(tmp_path / "tokens", NucleotideTransformerForTokenClassification),
+        write_checkpoint(
+            tmp_path / "several",
+            NucleotideTransformerForSequenceClassification,
+            problem_type="multi_label_classification",
+        ),
+    ]
+    sequence = "ATG gtagcu\nACATCATCTN"  # white space and lower case: offsets are those of the text as it was given
+    run_elsewhere(tmp_path / "work", OTHER_HEADS, *folders, sequence, tmp_path / "results.json")
+    [tokens], [several], [dna] = json.loads((tmp_path / "results.json").read_text())
+
+    ids = build_tokenizer(nt_vocabulary(), 2048)("ATGGTAGCTACATCATCTN", return_tensors="pt")
+    with torch.no_grad():
+        logits = NucleotideTransformerForTokenClassification.from_pretrained(folders[0])(**ids).logits[0, 1:]
+        sigmoid = NucleotideTransformerForSequenceClassification.from_pretrained(folders[1])(**ids).logits[0].sigmoid()
+    assert [sequence[each["start"] : each["end"]] for each in tokens] == ["ATG gta", "gcu\nACA", "TCATCT", "N"]
+    assert [each["word"] for each in tokens] == ["ATGGTA", "GCTACA", "TCATCT", "N"]
+    assert [each["entity"] for each in tokens] == [LABELS[i] for i in logits.argmax(dim=-1)]
+    assert [each["score"] for each in tokens] == pytest.approx(logits.softmax(-1).amax(-1).tolist(), abs=1e-5)
+    expected = dict(zip(LABELS, sigmoid.tolist(), strict=True))
+    assert {each["label"]: each["score"] for each in several} == pytest.approx(expected, abs=1e-5)
+    assert dna["scores"] == pytest.approx(expected, abs=1e-5)
+    assert dna["labels"] == [name for name, score in expected.items() if score >= 0.5]

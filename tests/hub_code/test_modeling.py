@@ -1,0 +1,747 @@
+"""NucleotideTransformer models -> compared with a forward pass of our own, and with folders in the published layout.
+
+The reference below is float64 numpy, written from the papers, one sequence at a time and without padding:
+ESM-2 (Lin et al. 2023, https://doi.org/10.1126/science.ade2574), rotary positions (arXiv:2104.09864), SwiGLU
+(arXiv:2002.05202) and the Nucleotide Transformer (https://doi.org/10.1038/s41592-024-02523-z).
+"""
+
+import json
+import logging
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+from transformers import BertConfig
+from transformers.utils import logging as transformers_logging
+
+from dnahub.hub_code import (
+    NucleotideTransformerConfig,
+    NucleotideTransformerForMaskedLM,
+    NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerForTokenClassification,
+    NucleotideTransformerModel,
+)
+from tests.messages import naming
+
+PAD, MASK, CLS, N = 1, 2, 3, 4106  # ids of NT-v2; N is 4104 in v1
+NUM_LABELS = 5
+
+# As published, in a small size: https://huggingface.co/InstaDeepAI/nucleotide-transformer-v2-50m-multi-species
+V2 = {
+    "add_bias_fnn": False,
+    "architectures": ["EsmForMaskedLM"],
+    "attention_probs_dropout_prob": 0.0,
+    "auto_map": {
+        "AutoConfig": "esm_config.EsmConfig",
+        "AutoModelForMaskedLM": "modeling_esm.EsmForMaskedLM",
+        "AutoModelForSequenceClassification": "modeling_esm.EsmForSequenceClassification",
+        "AutoModelForTokenClassification": "modeling_esm.EsmForTokenClassification",
+    },
+    "emb_layer_norm_before": False,
+    "esmfold_config": None,
+    "hidden_dropout_prob": 0.0,
+    "hidden_size": 32,
+    "initializer_range": 0.02,
+    "intermediate_size": 48,
+    "is_folding_model": False,
+    "layer_norm_eps": 1e-12,
+    "mask_token_id": 2,
+    "max_position_embeddings": 2050,
+    "model_type": "esm",
+    "num_attention_heads": 4,
+    "num_hidden_layers": 3,
+    "pad_token_id": 1,
+    "position_embedding_type": "rotary",
+    "tie_word_embeddings": False,
+    "token_dropout": False,
+    "torch_dtype": "float32",
+    "transformers_version": "4.32.0.dev0",
+    "use_cache": False,
+    "vocab_list": None,
+    "vocab_size": 4107,
+}
+# https://huggingface.co/InstaDeepAI/nucleotide-transformer-500m-human-ref, which says nothing of the feed-forward
+V1 = {key: value for key, value in V2.items() if key not in ("add_bias_fnn", "auto_map")} | {
+    "max_position_embeddings": 1002,
+    "position_embedding_type": "absolute",
+    "transformers_version": "4.26.0.dev0",
+    "vocab_size": 4105,
+}
+PUBLISHED = {"v2": V2, "v1": V1}
+
+
+def random_weights(config: dict, seed: int = 0) -> dict[str, np.ndarray]:
+    """Float32 tensors under the published names; no bias is 0 and no layer norm is 1."""
+    rng = np.random.default_rng(seed)
+    hidden, inner, vocabulary = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
+    heads, layers = config["num_attention_heads"], config["num_hidden_layers"]
+    gated = config.get("add_bias_fnn") is False
+    weights = {}
+
+    def linear(name: str, rows: int, columns: int, bias: bool = True) -> None:
+        weights[f"{name}.weight"] = rng.normal(0, 1.2 / math.sqrt(columns), (rows, columns))
+        if bias:
+            weights[f"{name}.bias"] = rng.normal(0, 0.3, rows)
+
+    def layer_norm(name: str) -> None:
+        weights[f"{name}.weight"] = rng.normal(1, 0.3, hidden)
+        weights[f"{name}.bias"] = rng.normal(0, 0.3, hidden)
+
+    weights["esm.embeddings.word_embeddings.weight"] = rng.normal(0, 1, (vocabulary, hidden))
+    weights["esm.embeddings.position_embeddings.weight"] = rng.normal(
+        0, 1, (config["max_position_embeddings"], hidden)
+    )
+    if config["emb_layer_norm_before"]:
+        layer_norm("esm.embeddings.layer_norm")
+    for i in range(layers):
+        layer = f"esm.encoder.layer.{i}"
+        for name in ("query", "key", "value"):
+            linear(f"{layer}.attention.self.{name}", hidden, hidden)
+        linear(f"{layer}.attention.output.dense", hidden, hidden)
+        layer_norm(f"{layer}.attention.LayerNorm")
+        linear(f"{layer}.intermediate.dense", 2 * inner if gated else inner, hidden, bias=not gated)
+        linear(f"{layer}.output.dense", hidden, inner, bias=not gated)
+        layer_norm(f"{layer}.LayerNorm")
+        if config["position_embedding_type"] == "rotary":
+            # Noise: a model that took the frequencies from the file would differ from the reference.
+            weights[f"{layer}.attention.self.rotary_embeddings.inv_freq"] = rng.random(hidden // heads // 2)
+    layer_norm("esm.encoder.emb_layer_norm_after")
+    linear("esm.contact_head.regression", 1, layers * heads)
+    linear("lm_head.dense", hidden, hidden)
+    layer_norm("lm_head.layer_norm")
+    linear("lm_head.decoder", vocabulary, hidden, bias=False)
+    weights["lm_head.bias"] = rng.normal(0, 0.3, vocabulary)
+    return {name: tensor.astype(np.float32) for name, tensor in weights.items()}
+
+
+def write_folder(folder, config: dict, weights: dict[str, np.ndarray], file_name: str = "model.safetensors"):
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    if file_name.endswith(".safetensors"):
+        save_file(weights, folder / file_name, metadata={"format": "pt"})
+    else:
+        # Files of that age also hold the positions' numbers, then a persistent buffer.
+        tensors = {name: torch.from_numpy(tensor) for name, tensor in weights.items()}
+        tensors["esm.embeddings.position_ids"] = torch.arange(config["max_position_embeddings"])[None]
+        torch.save(tensors, folder / file_name)
+    return folder
+
+
+class Reference:
+    """The forward pass in float64 numpy, for one sequence of token ids without padding."""
+
+    def __init__(self, config: dict, weights: dict[str, np.ndarray]):
+        self.config = config
+        self.weights = {name: tensor.astype(np.float64) for name, tensor in weights.items()}
+
+    def linear(self, name, x):
+        y = x @ self.weights[f"{name}.weight"].T
+        return y + self.weights[f"{name}.bias"] if f"{name}.bias" in self.weights else y
+
+    def layer_norm(self, name, x):
+        centred = x - x.mean(-1, keepdims=True)
+        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + self.config["layer_norm_eps"])
+        return scaled * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+
+    @staticmethod
+    def gelu(x):
+        return 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+    @staticmethod
+    def rotate(x):
+        """Rotary positions: features i and i + d/2 are a pair, turned by position * 10000^(-2i/d)."""
+        tokens, dim = x.shape
+        half = dim // 2
+        angle = np.arange(tokens)[:, None] * 10000.0 ** (-2 * np.arange(half) / dim)  # (tokens, dim / 2)
+        first, second = x[:, :half], x[:, half:]
+        return np.concatenate(
+            [first * np.cos(angle) - second * np.sin(angle), second * np.cos(angle) + first * np.sin(angle)], axis=1
+        )
+
+    def attention(self, layer, x):
+        dim = self.config["hidden_size"] // self.config["num_attention_heads"]
+        query, key, value = (self.linear(f"{layer}.attention.self.{n}", x) for n in ("query", "key", "value"))
+        heads = []
+        for h in range(self.config["num_attention_heads"]):
+            columns = slice(h * dim, (h + 1) * dim)
+            q, k = query[:, columns] * dim**-0.5, key[:, columns]
+            if self.config["position_embedding_type"] == "rotary":
+                q, k = self.rotate(q), self.rotate(k)
+            scores = q @ k.T  # (tokens, tokens)
+            scores = np.exp(scores - scores.max(-1, keepdims=True))
+            heads.append(scores / scores.sum(-1, keepdims=True) @ value[:, columns])
+        return self.linear(f"{layer}.attention.output.dense", np.concatenate(heads, axis=1))
+
+    def feed_forward(self, layer, x):
+        y = self.linear(f"{layer}.intermediate.dense", x)
+        if self.config.get("add_bias_fnn") is False:
+            gate, value = np.split(y, 2, axis=-1)
+            return self.linear(f"{layer}.output.dense", gate / (1 + np.exp(-gate)) * value)
+        return self.linear(f"{layer}.output.dense", self.gelu(y))
+
+    def hidden_states(self, ids) -> list[np.ndarray]:
+        """The embeddings and every layer's output, each (tokens, hidden); the last after the final layer norm."""
+        ids = np.asarray(ids)
+        x = self.weights["esm.embeddings.word_embeddings.weight"][ids]
+        if self.config["token_dropout"]:
+            # ESM-2: mask tokens are zeros, and the rest is scaled to 12 % masked, the share in training (0.15 * 0.8).
+            x = x * (ids != MASK)[:, None] * (1 - 0.15 * 0.8) / (1 - np.mean(ids == MASK))
+        if self.config["position_embedding_type"] == "absolute":
+            x = x + self.weights["esm.embeddings.position_embeddings.weight"][PAD + 1 + np.arange(len(ids))]
+        if self.config["emb_layer_norm_before"]:
+            x = self.layer_norm("esm.embeddings.layer_norm", x)
+        states = [x]
+        for i in range(self.config["num_hidden_layers"]):
+            layer = f"esm.encoder.layer.{i}"
+            x = x + self.attention(layer, self.layer_norm(f"{layer}.attention.LayerNorm", x))
+            x = x + self.feed_forward(layer, self.layer_norm(f"{layer}.LayerNorm", x))
+            states.append(x)
+        states[-1] = self.layer_norm("esm.encoder.emb_layer_norm_after", x)
+        return states
+
+    def masked_lm(self, x):
+        y = self.layer_norm("lm_head.layer_norm", self.gelu(self.linear("lm_head.dense", x)))
+        return y @ self.weights["lm_head.decoder.weight"].T + self.weights["lm_head.bias"]
+
+
+def random_ids(num_tokens: int, seed: int, vocabulary: int = 4107) -> list[int]:
+    """`<cls>` and 6-mers, with runs of N, single letters and mask tokens among them."""
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(6, 4102, num_tokens)
+    ids[rng.random(num_tokens) < 0.15] = MASK
+    ids[rng.random(num_tokens) < 0.15] = vocabulary - 1  # N
+    ids[-1] = vocabulary - 3  # C, left over at the end
+    ids[0] = CLS
+    return ids.tolist()
+
+
+def padded(sequences: list[list[int]]) -> dict[str, torch.Tensor]:
+    width = max(map(len, sequences))
+    return {
+        "input_ids": torch.tensor([s + [PAD] * (width - len(s)) for s in sequences]),
+        "attention_mask": torch.tensor([[1] * len(s) + [0] * (width - len(s)) for s in sequences]),
+    }
+
+
+@pytest.fixture(params=["v2", "v1"])
+def published(request, tmp_path):
+    """(config, weights, folder) in the published layout."""
+    config = PUBLISHED[request.param]
+    weights = random_weights(config)
+    return config, weights, write_folder(tmp_path / "published", config, weights)
+
+
+@pytest.fixture
+def complaints(monkeypatch):
+    """What transformers logs at WARNING or above, and Python's warnings; progress bars off, questions are failures."""
+    records = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: records.append(record.getMessage())
+    logger = logging.getLogger("transformers")
+    monkeypatch.setattr("builtins.input", lambda *args: pytest.fail("asked on stdin whether to run remote code"))
+    transformers_logging.disable_progress_bar()
+    logger.addHandler(handler)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield records
+        records.extend(str(warning.message) for warning in caught)
+    logger.removeHandler(handler)
+    transformers_logging.enable_progress_bar()
+
+
+def tiny(cls, kind: str = "v2", seed: int = 0, **kwargs):
+    torch.manual_seed(seed)
+    config = {key: value for key, value in PUBLISHED[kind].items() if key not in ("model_type", "auto_map")}
+    model = cls(NucleotideTransformerConfig(**config, num_labels=NUM_LABELS, **kwargs)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    return model
+
+
+HEADS = {
+    "masked LM": NucleotideTransformerForMaskedLM,
+    "sequence classification": NucleotideTransformerForSequenceClassification,
+    "token classification": NucleotideTransformerForTokenClassification,
+}
+
+
+# --- the forward pass
+
+
+LENGTHS = (23, 2, 41, 40)  # one of `<cls>` and a letter, one without padding, one with a single padding token
+
+
+def compare_with_reference(model, reference, tolerance: float) -> None:
+    sequences = [random_ids(n, seed=n, vocabulary=reference.config["vocab_size"]) for n in LENGTHS]
+    with torch.no_grad():
+        out = model(**padded(sequences), output_hidden_states=True)
+    assert len(out.hidden_states) == reference.config["num_hidden_layers"] + 1
+    for row, ids in enumerate(sequences):
+        expected = reference.hidden_states(ids)
+        for layer, states in enumerate(out.hidden_states):
+            got = states[row, : len(ids)].double().numpy()
+            np.testing.assert_allclose(got, expected[layer], rtol=0, atol=tolerance, err_msg=f"layer {layer}")
+        got = out.logits[row, : len(ids)].double().numpy()
+        np.testing.assert_allclose(got, reference.masked_lm(expected[-1]), rtol=0, atol=tolerance, err_msg="logits")
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_every_layer_and_the_logits_equal_the_reference_in_float64(published, attention):
+    config, weights, folder = published
+    model = NucleotideTransformerForMaskedLM.from_pretrained(folder, attn_implementation=attention).double()
+    # Not to 1e-12: native ESM turns queries and keys in float32 whatever the model's precision.
+    compare_with_reference(model, Reference(config, weights), tolerance=1e-5)
+
+
+def test_every_layer_and_the_logits_equal_the_reference_in_float32(published):
+    config, weights, folder = published
+    # Values reach about 10, where float32 has steps of 1e-6, and 3 layers add up some tens of them; measured: 7e-6.
+    compare_with_reference(
+        NucleotideTransformerForMaskedLM.from_pretrained(folder), Reference(config, weights), tolerance=3e-5
+    )
+
+
+def test_bfloat16_stays_close_to_the_reference(published):
+    config, weights, folder = published
+    model = NucleotideTransformerForMaskedLM.from_pretrained(folder, dtype=torch.bfloat16)
+    reference = Reference(config, weights)
+    ids = random_ids(41, seed=1, vocabulary=config["vocab_size"])
+    with torch.no_grad():
+        out = model(torch.tensor([ids]), output_hidden_states=True)
+    # A rounding to 8 bits is off by up to 0.4 %; about ten of them follow one another in each of the 3 layers, at
+    # random: 0.2 % * sqrt(30) = 1.1 %. Measured: 1.0 %.
+    for got, expected in zip(out.hidden_states, reference.hidden_states(ids), strict=True):
+        error = got[0].double().numpy() - expected
+        assert np.sqrt((error**2).mean()) < 0.02 * np.sqrt((expected**2).mean())
+    assert out.logits.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"token_dropout": True}, {"emb_layer_norm_before": True}, {"add_bias_fnn": False}],
+    ids=["token dropout", "layer norm before", "gated without rotary positions"],
+)
+def test_the_switches_of_published_v1_configurations_equal_the_reference(tmp_path, change):
+    config = V1 | change
+    weights = random_weights(config)
+    model = NucleotideTransformerForMaskedLM.from_pretrained(write_folder(tmp_path / "x", config, weights)).double()
+    compare_with_reference(model, Reference(config, weights), tolerance=1e-5)
+
+
+def test_the_classification_head_reads_the_cls_token(published):
+    config, weights, folder = published
+    model = NucleotideTransformerForSequenceClassification.from_pretrained(folder, num_labels=NUM_LABELS).double()
+    torch.manual_seed(0)
+    head = model.classifier
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter)
+    dense, bias, out, out_bias = (
+        t.detach().numpy() for t in (head.dense.weight, head.dense.bias, head.out_proj.weight, head.out_proj.bias)
+    )
+    sequences = [random_ids(n, seed=n, vocabulary=config["vocab_size"]) for n in LENGTHS]
+    with torch.no_grad():
+        logits = model(**padded(sequences)).logits.numpy()
+    assert logits.shape == (len(LENGTHS), NUM_LABELS)
+    for row, ids in enumerate(sequences):
+        cls = Reference(config, weights).hidden_states(ids)[-1][0]
+        np.testing.assert_allclose(logits[row], np.tanh(cls @ dense.T + bias) @ out.T + out_bias, rtol=0, atol=1e-4)
+
+
+def test_the_token_classification_head_is_linear_on_every_token(published):
+    config, weights, folder = published
+    model = NucleotideTransformerForTokenClassification.from_pretrained(folder, num_labels=NUM_LABELS).double()
+    torch.manual_seed(0)
+    for parameter in model.classifier.parameters():
+        torch.nn.init.normal_(parameter)
+    weight, bias = model.classifier.weight.detach().numpy(), model.classifier.bias.detach().numpy()
+    sequences = [random_ids(n, seed=n, vocabulary=config["vocab_size"]) for n in LENGTHS]
+    with torch.no_grad():
+        logits = model(**padded(sequences)).logits.numpy()
+    for row, ids in enumerate(sequences):
+        expected = Reference(config, weights).hidden_states(ids)[-1] @ weight.T + bias
+        np.testing.assert_allclose(logits[row, : len(ids)], expected, rtol=0, atol=1e-4)
+
+
+def test_the_encoder_alone_gives_the_last_hidden_state(published):
+    config, weights, folder = published
+    ids = random_ids(30, seed=3, vocabulary=config["vocab_size"])
+    with torch.no_grad():
+        out = NucleotideTransformerModel.from_pretrained(folder).double()(torch.tensor([ids]))
+    expected = Reference(config, weights).hidden_states(ids)[-1]
+    np.testing.assert_allclose(out.last_hidden_state[0].numpy(), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["v2", "v1"])
+def test_eager_and_sdpa_agree(kind):
+    inputs = padded([random_ids(n, seed=n, vocabulary=4105) for n in LENGTHS])
+    logits = {}
+    for attention in ("eager", "sdpa"):
+        model = tiny(NucleotideTransformerForMaskedLM, kind)
+        model.set_attn_implementation(attention)
+        assert model.esm.config._attn_implementation == attention
+        with torch.no_grad():
+            logits[attention] = model(**inputs).logits[inputs["attention_mask"].bool()]
+    torch.testing.assert_close(logits["eager"], logits["sdpa"], rtol=1e-5, atol=1e-4)
+
+
+# --- training
+
+
+def loss_of(model, seed: int = 0) -> torch.Tensor:
+    inputs = padded([random_ids(n, seed=n, vocabulary=4105) for n in (20, 12)])
+    torch.manual_seed(seed)
+    if isinstance(model, NucleotideTransformerForSequenceClassification):
+        labels = torch.tensor([1, 4])
+    elif isinstance(model, NucleotideTransformerForTokenClassification):
+        labels = torch.randint(NUM_LABELS, inputs["input_ids"].shape)
+    else:
+        labels = inputs["input_ids"]
+    return model(**inputs, labels=labels).loss
+
+
+@pytest.mark.parametrize("kind", ["v2", "v1"])
+@pytest.mark.parametrize("cls", HEADS.values(), ids=HEADS)
+def test_the_loss_reaches_every_parameter(cls, kind):
+    model = tiny(cls, kind).train()
+    loss_of(model).backward()
+    without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert without == []
+    # A key's bias adds the same number to all scores of a query, which softmax ignores, unless it is rotated.
+    untouched = [
+        name
+        for name, parameter in model.named_parameters()
+        if not parameter.grad.any() and not (kind == "v1" and name.endswith("key.bias"))
+    ]
+    assert untouched == []
+
+
+@pytest.mark.parametrize("cls", HEADS.values(), ids=HEADS)
+def test_gradient_checkpointing_computes_twice_and_changes_nothing(cls):
+    results = {}
+    for checkpointing in (False, True):
+        model = tiny(cls).train()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        runs = []
+        model.esm.encoder.layer[0].intermediate.register_forward_hook(lambda *_, runs=runs: runs.append(1))
+        loss = loss_of(model)
+        loss.backward()
+        assert len(runs) == (2 if checkpointing else 1)
+        results[checkpointing] = loss, {name: p.grad for name, p in model.named_parameters()}
+    torch.testing.assert_close(results[True], results[False], rtol=1e-6, atol=1e-7)
+
+
+# --- loading folders in the published layout
+
+
+@pytest.mark.parametrize("file_name", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("kind", ["v2", "v1"])
+def test_a_published_folder_loads_without_a_word(tmp_path, complaints, capfd, kind, file_name):
+    config = PUBLISHED[kind]
+    weights = random_weights(config)
+    folder = write_folder(tmp_path / "published", config, weights, file_name)
+    capfd.readouterr()
+    model, info = NucleotideTransformerForMaskedLM.from_pretrained(folder, output_loading_info=True)
+    assert complaints == []
+    assert capfd.readouterr().err == ""
+    assert {name: list(found) for name, found in info.items() if found} == {}
+    # Every tensor of the model is the file's.
+    for name, tensor in model.state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), weights[name], err_msg=name)
+    ids = random_ids(25, seed=2, vocabulary=config["vocab_size"])
+    reference = Reference(config, weights)
+    with torch.no_grad():
+        logits = model.double()(torch.tensor([ids])).logits[0].numpy()
+    np.testing.assert_allclose(logits, reference.masked_lm(reference.hidden_states(ids)[-1]), rtol=0, atol=1e-5)
+    assert model.config.model_type == "nucleotide_transformer"
+
+
+def test_the_encoder_of_a_published_folder_loads_without_a_word(published, complaints):
+    config, weights, folder = published
+    model = NucleotideTransformerModel.from_pretrained(folder)
+    assert complaints == []
+    for name, tensor in model.state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), weights[f"esm.{name}"], err_msg=name)
+
+
+@pytest.mark.parametrize("cls", [NucleotideTransformerModel, *HEADS.values()])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "esm.embeddings.word_embeddings.weight",
+        "esm.encoder.layer.1.intermediate.dense.weight",
+        "esm.encoder.layer.2.attention.self.key.bias",
+        "esm.encoder.emb_layer_norm_after.bias",
+    ],
+)
+def test_a_missing_tensor_of_the_encoder_is_an_error_that_names_it(tmp_path, cls, name):
+    weights = random_weights(V2)
+    del weights[name]
+    folder = write_folder(tmp_path / "broken", V2, weights)
+    with pytest.raises(ValueError, match=name.removeprefix("esm.").replace(".", r"\.")) as error:
+        cls.from_pretrained(folder)
+    assert str(folder) in str(error.value)
+    assert "1 tensor" in str(error.value)
+
+
+@pytest.mark.parametrize("cls", [NucleotideTransformerModel, *HEADS.values()])
+def test_layers_that_the_configuration_does_not_say_are_an_error_that_names_one(tmp_path, cls):
+    fewer = V2 | {"num_hidden_layers": V2["num_hidden_layers"] - 1}
+    folder = write_folder(tmp_path / "broken", fewer, random_weights(V2))
+    with pytest.raises(ValueError, match=rf"encoder\.layer\.{V2['num_hidden_layers'] - 1}\."):
+        cls.from_pretrained(folder)
+
+
+def test_missing_learned_positions_of_v1_are_an_error_that_names_them(tmp_path):
+    weights = random_weights(V1)
+    del weights["esm.embeddings.position_embeddings.weight"]
+    with pytest.raises(ValueError, match=r"position_embeddings\.weight"):
+        NucleotideTransformerForMaskedLM.from_pretrained(write_folder(tmp_path / "broken", V1, weights))
+
+
+@pytest.mark.parametrize("ignore", [False, True])
+@pytest.mark.parametrize("cls", [NucleotideTransformerModel, *HEADS.values()])
+def test_a_misshapen_tensor_of_the_encoder_is_an_error_with_both_shapes(tmp_path, cls, ignore):
+    weights = random_weights(V2)
+    weights["esm.encoder.layer.1.intermediate.dense.weight"] = np.zeros((48, 32), np.float32)  # as in native ESM
+    folder = write_folder(tmp_path / "broken", V2, weights)
+    with pytest.raises(ValueError, match=r"encoder\.layer\.1\.intermediate\.dense\.weight") as error:
+        cls.from_pretrained(folder, ignore_mismatched_sizes=ignore)
+    assert "(48, 32)" in str(error.value)
+    assert "(96, 32)" in str(error.value)
+
+
+def test_weights_of_v1_do_not_pass_for_v2(tmp_path):
+    folder = write_folder(tmp_path / "mixed", V2 | {"vocab_size": 4105}, random_weights(V1))
+    with pytest.raises(ValueError, match=naming("intermediate.dense.weight", "(48, 32)", "(96, 32)")):
+        NucleotideTransformerForMaskedLM.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("cls", [HEADS["sequence classification"], HEADS["token classification"]])
+def test_a_missing_task_head_is_created_and_a_warning_names_it(published, complaints, cls):
+    _, weights, folder = published
+    model, info = cls.from_pretrained(folder, num_labels=NUM_LABELS, output_loading_info=True)
+    head = {name for name in model.state_dict() if name.startswith("classifier.")}
+    assert head and set(info["missing_keys"]) == head
+    assert model.config.num_labels == NUM_LABELS
+    report = "\n".join(complaints)
+    for name in head:
+        # The report folds several tensors of one module: classifier.dense.{weight, bias}.
+        assert name.rpartition(".")[0] in report
+        assert torch.isfinite(model.state_dict()[name]).all()
+    assert all(model.state_dict()[name].any() for name in head if name.endswith("weight"))
+    for name, tensor in model.state_dict().items():
+        if name not in head:
+            np.testing.assert_array_equal(tensor.numpy(), weights[name], err_msg=name)
+
+
+def test_a_missing_masked_lm_head_is_created_and_a_warning_names_it(tmp_path, complaints):
+    weights = {name: t for name, t in random_weights(V2).items() if not name.startswith("lm_head")}
+    model = NucleotideTransformerForMaskedLM.from_pretrained(write_folder(tmp_path / "headless", V2, weights))
+    report = "\n".join(complaints)
+    assert "lm_head.decoder.weight" in report
+    assert "lm_head.dense" in report
+    assert model.lm_head.decoder.weight.std() > 0.01
+
+
+@pytest.fixture
+def classifier_folder(tmp_path):
+    tiny(NucleotideTransformerForSequenceClassification).save_pretrained(tmp_path / "classifier")
+    return tmp_path / "classifier"
+
+
+def test_a_task_head_of_another_size_is_an_error_with_both_shapes(classifier_folder):
+    with pytest.raises(ValueError, match=naming("classifier.out_proj.weight", "(5, 32)", "(7, 32)")) as error:
+        NucleotideTransformerForSequenceClassification.from_pretrained(classifier_folder, num_labels=7)
+    assert "ignore_mismatched_sizes" in str(error.value)
+
+
+def test_a_task_head_of_another_size_is_new_if_asked_for(classifier_folder):
+    model = NucleotideTransformerForSequenceClassification.from_pretrained(
+        classifier_folder, num_labels=7, ignore_mismatched_sizes=True
+    )
+    stored = load_file(classifier_folder / "model.safetensors")
+    assert model.classifier.out_proj.weight.shape == (7, 32)
+    assert model.classifier.out_proj.weight.any()
+    for name, tensor in model.state_dict().items():
+        if not name.startswith("classifier.out_proj"):
+            np.testing.assert_array_equal(tensor.numpy(), stored[name], err_msg=name)
+
+
+def test_another_kind_of_model_is_an_error_that_says_so(tmp_path):
+    BertConfig(hidden_size=32).save_pretrained(tmp_path)
+    for cls in (NucleotideTransformerModel, NucleotideTransformerForMaskedLM):
+        with pytest.raises(ValueError, match="model_type 'bert'") as error:
+            cls.from_pretrained(tmp_path)
+        assert str(tmp_path) in str(error.value)
+
+
+def test_a_folder_without_weights_is_an_error(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(V2))
+    with pytest.raises(OSError, match="model.safetensors"):
+        NucleotideTransformerModel.from_pretrained(tmp_path)
+
+
+# --- the ends of the positions
+
+
+def test_v1_takes_1000_tokens_and_no_more():
+    model = tiny(NucleotideTransformerForMaskedLM, "v1")
+    with torch.no_grad():
+        assert model(torch.tensor([random_ids(1000, 0, 4105)])).logits.shape == (1, 1000, 4105)
+        with pytest.raises(ValueError, match=naming(1001, 1000)):
+            model(torch.tensor([random_ids(1001, 0, 4105)]))
+        with pytest.raises(ValueError, match=naming(1001, 1000)):
+            model(inputs_embeds=torch.zeros(1, 1001, 32))
+
+
+@pytest.mark.parametrize("kind", ["v2", "v1"])
+def test_no_input_at_all_is_the_error_of_native_esm(kind):
+    with pytest.raises(ValueError, match=naming("input_ids", "inputs_embeds")):
+        tiny(NucleotideTransformerModel, kind)()
+
+
+def test_v2_reads_its_longest_input_as_the_reference_does(tmp_path):
+    config = V2 | {"num_hidden_layers": 1}
+    weights = random_weights(config)
+    model = NucleotideTransformerForMaskedLM.from_pretrained(write_folder(tmp_path / "x", config, weights))
+    ids = random_ids(2048, seed=0)
+    with torch.no_grad():
+        got = model.esm(torch.tensor([ids])).last_hidden_state[0].numpy()
+    # Angles reach 2,047 radians, where float32 has steps of 1.2e-4: a feature is off by that at most. Measured: 2e-5.
+    np.testing.assert_allclose(got, Reference(config, weights).hidden_states(ids)[-1], rtol=0, atol=1.2e-4)
+
+
+# --- stopping early
+
+
+def run_up_to(model, layer: int, **inputs):
+    return model(**inputs, layer=layer)
+
+
+@pytest.mark.parametrize("layer", range(-4, 4))
+@pytest.mark.parametrize("kind", ["v2", "v1"])
+def test_stopping_early_gives_that_hidden_state_and_runs_no_deeper_layer(kind, layer):
+    model = tiny(NucleotideTransformerModel, kind)
+    inputs = padded([random_ids(n, seed=n, vocabulary=4105) for n in LENGTHS])
+    with torch.no_grad():
+        expected = model(**inputs, output_hidden_states=True).hidden_states[layer]
+    runs = []
+    for i, module in enumerate(model.encoder.layer, start=1):
+        module.register_forward_hook(lambda *_, i=i: runs.append(i))
+    with torch.no_grad():
+        got = run_up_to(model, layer, **inputs).last_hidden_state
+    assert torch.equal(got, expected)
+    assert runs == list(range(1, layer % 4 + 1))
+
+
+def test_stopping_early_leaves_the_model_whole():
+    model = tiny(NucleotideTransformerModel)
+    inputs = padded([random_ids(9, seed=0)])
+    names = [name for name, _ in model.named_modules()]
+    parameters = {name: parameter.data_ptr() for name, parameter in model.named_parameters()}
+    with torch.no_grad():
+        before = model(**inputs).last_hidden_state
+        run_up_to(model, 1, **inputs)
+        after = model(**inputs).last_hidden_state
+    assert torch.equal(before, after)
+    assert [name for name, _ in model.named_modules()] == names
+    assert {name: parameter.data_ptr() for name, parameter in model.named_parameters()} == parameters
+
+
+def test_hidden_states_are_whole_after_a_run_that_stopped_early_recorded_its_own():
+    # transformers records hidden states by hooks, put on the layers at the first request: once, or all come twice.
+    model = tiny(NucleotideTransformerModel)
+    inputs = padded([random_ids(9, seed=0)])
+    with torch.no_grad():
+        for _ in range(2):
+            assert len(run_up_to(model, 1, **inputs, output_hidden_states=True).hidden_states) == 2
+        states = model(**inputs, output_hidden_states=True).hidden_states
+        assert len(states) == 4
+        assert torch.equal(states[1], run_up_to(model, 1, **inputs).last_hidden_state)
+
+
+@pytest.mark.parametrize("layer", [4, -5, 100])
+def test_a_layer_that_the_model_lacks_is_an_error(layer):
+    with pytest.raises(ValueError, match=naming(layer, 3)):
+        run_up_to(tiny(NucleotideTransformerModel), layer, **padded([[CLS]]))
+
+
+# --- precision, saving
+
+
+def exact_frequencies(dim: int) -> torch.Tensor:
+    return torch.tensor([10000.0 ** (-2 * i / dim) for i in range(dim // 2)], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("how", ["dtype=", ".to()", ".half()", "there and back"])
+def test_rotary_frequencies_stay_exact_in_half_precision(tmp_path, how):
+    folder = write_folder(tmp_path / "x", V2, random_weights(V2))
+    if how == "dtype=":
+        model = NucleotideTransformerModel.from_pretrained(folder, dtype=torch.bfloat16)
+    else:
+        model = NucleotideTransformerModel.from_pretrained(folder)
+        model = model.half() if how == ".half()" else model.to(torch.bfloat16)
+        if how == "there and back":
+            model = model.float()
+    inv_freq = model.rotary_embeddings.inv_freq
+    assert inv_freq.dtype == torch.float32
+    torch.testing.assert_close(inv_freq.double(), exact_frequencies(8), rtol=1e-6, atol=0)
+    assert model.embeddings.word_embeddings.weight.dtype == (
+        torch.float32 if how == "there and back" else torch.float16 if how == ".half()" else torch.bfloat16
+    )
+
+
+def test_bfloat16_agrees_with_float32_at_the_end_of_a_long_input(tmp_path):
+    folder = write_folder(tmp_path / "x", V2, random_weights(V2))
+    ids = torch.tensor([random_ids(2048, seed=4)])
+    with torch.no_grad():
+        exact = NucleotideTransformerModel.from_pretrained(folder)(ids).last_hidden_state[0]
+        for model in (
+            NucleotideTransformerModel.from_pretrained(folder, dtype=torch.bfloat16),
+            NucleotideTransformerModel.from_pretrained(folder).to(torch.bfloat16),
+        ):
+            rough = model(ids).last_hidden_state[0].float()
+            similarity = torch.nn.functional.cosine_similarity(rough, exact, dim=-1)  # (tokens,)
+            # Measured: 0.9997; with the frequencies rounded to bfloat16, 0.9973.
+            assert similarity[1024:].min() > 0.999
+
+
+@pytest.mark.parametrize("cls", [NucleotideTransformerModel, *HEADS.values()])
+@pytest.mark.parametrize("kind", ["v2", "v1"])
+def test_saving_and_loading_is_bitwise_exact(tmp_path, complaints, cls, kind):
+    model = tiny(cls, kind)
+    model.save_pretrained(tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert stored.keys() == dict(model.named_parameters()).keys()
+    assert not [name for name in stored if "inv_freq" in name or "contact_head" in name or "pooler" in name]
+    again, info = cls.from_pretrained(tmp_path, output_loading_info=True)
+    assert complaints == []
+    assert not any(info.values())
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+    inputs = padded([random_ids(n, seed=n, vocabulary=4105) for n in LENGTHS])
+    with torch.no_grad():
+        assert torch.equal(again(**inputs)[0], model(**inputs)[0])
+
+
+def test_a_head_takes_its_encoder_from_a_saved_encoder(tmp_path):
+    encoder = tiny(NucleotideTransformerModel)
+    encoder.save_pretrained(tmp_path)
+    model = NucleotideTransformerForMaskedLM.from_pretrained(tmp_path)
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(model.esm.state_dict()[name], tensor), name
+
+
+def test_published_weights_survive_our_own_format(published, tmp_path):
+    _, weights, folder = published
+    NucleotideTransformerForMaskedLM.from_pretrained(folder).save_pretrained(tmp_path / "ours")
+    stored = load_file(tmp_path / "ours" / "model.safetensors")
+    lost = {name for name in weights if name not in stored}
+    assert all("inv_freq" in n or "contact_head" in n or "position_embeddings" in n for n in lost)
+    for name, tensor in stored.items():
+        np.testing.assert_array_equal(tensor, weights[name], err_msg=name)

@@ -1,0 +1,246 @@
+"""pipeline("dna-classification") -> compared with the model's logits and with dna-embedding's vectors."""
+
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+from dnahub.hub_code import (
+    DNAClassificationPipeline,
+    DNAEmbeddingPipeline,
+    NucleotideTransformerForMaskedLM,
+    NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerForTokenClassification,
+    NucleotideTransformerModel,
+)
+from tests.tiny_models import V1, random_model, tokenizer_of, write_checkpoint
+
+LABELS = {0: "Homo sapiens", 1: "Mus musculus", 2: "Escherichia coli"}
+SEQUENCES = ["ATGGTAGCTACATCATCTNNA", "G", "acguac" * 30, "TTTTTTA" * 9, "ATG RYK"]
+
+
+@pytest.fixture(scope="module", params=[{}, V1], ids=["v2", "v1"])
+def folder(request, tmp_path_factory):
+    labels = {"id2label": LABELS, "label2id": {name: i for i, name in LABELS.items()}}
+    folder = tmp_path_factory.mktemp("classifier")
+    return write_checkpoint(folder, NucleotideTransformerForSequenceClassification, **labels, **request.param)
+
+
+def load(folder, **kwargs) -> DNAClassificationPipeline:
+    return DNAClassificationPipeline(
+        model=NucleotideTransformerForSequenceClassification.from_pretrained(folder),
+        tokenizer=AutoTokenizer.from_pretrained(folder),
+        task="dna-classification",
+        device="cpu",
+        **kwargs,
+    )
+
+
+@pytest.fixture
+def pipe(folder):
+    return load(folder)
+
+
+@cache
+def plain_classes(folder):
+    return AutoTokenizer.from_pretrained(folder), AutoModelForSequenceClassification.from_pretrained(folder)
+
+
+def logits_by_hand(folder, sequence: str) -> list[float]:
+    tokenizer, model = plain_classes(folder)
+    with torch.no_grad():
+        return model(**tokenizer(sequence, return_tensors="pt")).logits[0].tolist()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_logits_scores_and_label_are_those_of_the_model(folder, pipe, batch_size):
+    results = pipe(SEQUENCES, batch_size=batch_size)
+    seen = set()
+    for sequence, result in zip(SEQUENCES, results, strict=True):
+        assert list(result) == ["label", "score", "scores", "logits", "embedding"]
+        logits = logits_by_hand(folder, sequence)
+        assert result["logits"].dtype == np.float32
+        np.testing.assert_allclose(result["logits"], logits, rtol=0, atol=1e-5)
+        exponentials = [math.exp(logit) for logit in logits]
+        for i, name in LABELS.items():
+            assert result["scores"][name] == pytest.approx(exponentials[i] / sum(exponentials), abs=1e-5)
+        assert list(result["scores"]) == list(LABELS.values())
+        assert sum(result["scores"].values()) == pytest.approx(1, abs=1e-6)
+        assert result["label"] == LABELS[logits.index(max(logits))]
+        assert result["score"] == max(result["scores"].values())
+        assert type(result["score"]) is float
+        seen.add(result["label"])
+    assert len(seen) > 1  # one label for all would prove little
+
+
+@pytest.mark.parametrize("pooling", ["mean", "mean_without_cls", "cls", "max", "none"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_embedding_is_that_of_dna_embedding(folder, pipe, pooling, normalize):
+    embed = DNAEmbeddingPipeline(
+        model=NucleotideTransformerModel.from_pretrained(folder),
+        tokenizer=AutoTokenizer.from_pretrained(folder),
+        device="cpu",
+    )
+    expected = [embed(sequence, pooling=pooling, normalize=normalize) for sequence in SEQUENCES]
+    results = pipe(SEQUENCES, pooling=pooling, normalize=normalize, batch_size=3)
+    for result, vector in zip(results, expected, strict=True):
+        assert result["embedding"].shape == vector.shape
+        assert result["embedding"].dtype == np.float32
+        np.testing.assert_allclose(result["embedding"], vector, rtol=0, atol=1e-5)
+
+
+def test_the_encoder_runs_once_a_batch(folder):
+    pipe = load(folder, backend="torch")  # the model's own forward, which calls hooks
+    runs = []
+    pipe.model.esm.encoder.layer[0].register_forward_hook(lambda _, inputs, __: runs.append(len(inputs[0])))
+    pipe(["AAAC", "AAAG", "AAAT", "AACA", "AACC", "AAAC"], batch_size=3)
+    assert runs == [3, 2]  # the last is like the first
+
+
+def test_max_length_cuts_for_both(folder, pipe):
+    result = pipe("ATGGTAGCTACATCATCT" * 2000, max_length=3)
+    np.testing.assert_allclose(result["logits"], logits_by_hand(folder, "ATGGTAGCTACA"), rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(result["embedding"], pipe("ATGGTAGCTACA")["embedding"])
+    with pytest.raises(ValueError, match="max_length"):
+        pipe("ATGGTAGCTACATCATCT" * 2000)
+
+
+def test_a_string_a_list_a_generator_and_a_column(pipe):
+    expected = [result["logits"] for result in pipe(SEQUENCES)]
+    assert type(pipe(SEQUENCES[0])) is dict
+    assert pipe([]) == []
+    column = Dataset.from_dict({"sequence": SEQUENCES})["sequence"]
+    for given in ((sequence for sequence in SEQUENCES), column):
+        results = pipe(given, batch_size=2)
+        assert not isinstance(results, list)
+        for result, logits in zip(results, expected, strict=True):
+            np.testing.assert_allclose(result["logits"], logits, rtol=0, atol=1e-5)
+
+
+def test_unknown_letters_are_counted_once_each(pipe):
+    pipe(["RYK", "ACGT", "A-"], batch_size=2)
+    assert pipe.num_replaced == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layer": 1}, "layer"),
+        ({"layer": -1}, "layer"),
+        ({"pooling": "average"}, "'average'"),
+        ({"max_length": 0}, "max_length 0"),
+        ({"top_k": 2}, "'top_k'.*pooling, max_length, normalize"),
+    ],
+    ids=str,
+)
+def test_a_bad_argument_is_an_error_at_construction_and_at_the_call(pipe, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pipe("ACGT", **arguments)
+    with pytest.raises(ValueError, match=message):
+        DNAClassificationPipeline(model=pipe.model, tokenizer=pipe.tokenizer, device="cpu", **arguments)
+
+
+def test_the_registered_task_loads_the_class(folder, pipe):
+    by_task = pipeline("dna-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu")
+    assert type(by_task) is DNAClassificationPipeline
+    np.testing.assert_array_equal(by_task("ACGTACGT")["logits"], pipe("ACGTACGT")["logits"])
+
+
+def test_text_classification_gives_the_same_label_and_score(folder, pipe):
+    plain = pipeline("text-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu")
+    for sequence in SEQUENCES:
+        expected, result = plain([sequence]), pipe(sequence)
+        assert result["label"] == expected[0]["label"]
+        assert result["score"] == pytest.approx(expected[0]["score"], abs=1e-6)
+
+
+@pytest.fixture
+def pipe_of():
+    """A function that makes the pipeline of another head."""
+
+    def make(**head) -> DNAClassificationPipeline:
+        model = random_model(NucleotideTransformerForSequenceClassification, num_hidden_layers=1, **head)
+        return DNAClassificationPipeline(model=model, tokenizer=tokenizer_of(model), device="cpu")
+
+    return make
+
+
+def logits_of(pipe, sequence: str) -> list[float]:
+    with torch.no_grad():
+        return pipe.model(**pipe.tokenizer(sequence, return_tensors="pt")).logits[0].tolist()
+
+
+@pytest.mark.parametrize("names", [LABELS, {0: "promoter"}], ids=["three labels", "one label"])
+def test_of_several_labels_each_has_a_probability_of_its_own(pipe_of, names):
+    pipe = pipe_of(
+        id2label=names, label2id={n: i for i, n in names.items()}, problem_type="multi_label_classification"
+    )
+    numbers = set()
+    for sequence, result in zip(SEQUENCES, pipe(SEQUENCES, batch_size=2), strict=True):
+        assert list(result) == ["label", "score", "labels", "scores", "logits", "embedding"]
+        logits = logits_of(pipe, sequence)
+        np.testing.assert_allclose(result["logits"], logits, rtol=0, atol=1e-5)
+        expected = {name: 1 / (1 + math.exp(-logits[i])) for i, name in names.items()}
+        assert result["scores"] == pytest.approx(expected, abs=1e-5)
+        assert result["labels"] == [names[i] for i, logit in enumerate(logits) if logit >= 0]
+        assert result["label"] == max(expected, key=expected.get)
+        assert result["score"] == max(result["scores"].values()) and type(result["score"]) is float
+        numbers.add(len(result["labels"]))
+    assert len(numbers) > 1 and 0 in numbers  # as many for each, or some for all, would prove little
+
+
+def test_text_classification_gives_the_same_scores_of_several_labels(pipe_of):
+    pipe = pipe_of(id2label=LABELS, problem_type="multi_label_classification")
+    plain = pipeline("text-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu", top_k=None)
+    for sequence in SEQUENCES:
+        expected = {each["label"]: each["score"] for each in plain([sequence])[0]}
+        assert pipe(sequence)["scores"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("head", [{"num_labels": 1}, {"num_labels": 1, "problem_type": "regression"}], ids=str)
+def test_regression_of_one_number_gives_a_float(pipe_of, head):
+    pipe = pipe_of(**head)
+    plain = pipeline("text-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu")
+    for sequence, result in zip(SEQUENCES, pipe(SEQUENCES, batch_size=3), strict=True):
+        assert list(result) == ["value", "embedding"]
+        assert type(result["value"]) is float
+        assert result["value"] == pytest.approx(logits_of(pipe, sequence)[0], abs=1e-5)
+        if head.get("problem_type"):
+            assert result["value"] == pytest.approx(plain([sequence])[0]["score"], abs=1e-5)
+        assert result["embedding"].shape == (32,)
+
+
+def test_regression_of_several_numbers_gives_an_array(pipe_of):
+    pipe = pipe_of(num_labels=3, problem_type="regression")
+    for sequence, result in zip(SEQUENCES, pipe(SEQUENCES, batch_size=3), strict=True):
+        assert list(result) == ["value", "embedding"]
+        assert result["value"].dtype == np.float32
+        np.testing.assert_allclose(result["value"], logits_of(pipe, sequence), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [NucleotideTransformerModel, NucleotideTransformerForMaskedLM, NucleotideTransformerForTokenClassification],
+    ids=lambda cls: cls.__name__,
+)
+def test_a_model_without_a_head_for_sequences_is_refused(pipe, cls):
+    with pytest.raises(ValueError, match=cls.__name__):
+        DNAClassificationPipeline(model=cls(pipe.model.config), tokenizer=pipe.tokenizer, device="cpu")
+
+
+def test_encode_gives_the_embeddings_alone(pipe):
+    vectors = pipe.encode(SEQUENCES)
+    np.testing.assert_array_equal(vectors, [result["embedding"] for result in pipe(SEQUENCES)])
+    assert pipe.encode("ACGT").shape == (32,)
+
+
+def test_a_head_that_gives_nan_is_an_error(folder):
+    pipe = load(folder)
+    with torch.no_grad():
+        next(pipe.model.classifier.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="NaN.*logits"):
+        pipe("ATGGTAGCTACA")

@@ -1,0 +1,1046 @@
+"""pipeline("dna-embedding") -> compared with the model card's recipe, and with slow, obvious poolings."""
+
+import logging
+import multiprocessing
+import pickle
+import random
+import sys
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoModel, AutoTokenizer, pipeline
+from transformers.pipelines.pt_utils import KeyDataset
+from transformers.utils import logging as logging_of_transformers
+
+from dnahub.hub_code import (
+    DNAEmbeddingPipeline,
+    NucleotideTransformerForMaskedLM,
+    NucleotideTransformerModel,
+    pipeline_dna_embedding,
+)
+from dnahub.hub_code.batching_nucleotide_transformer import SequenceError
+from tests.tiny_models import LAYERS, V1, write_checkpoint
+
+POOLINGS = ("mean", "mean_without_cls", "cls", "max", "none")
+
+
+@pytest.fixture(scope="module")
+def v2_folder(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("v2"), NucleotideTransformerForMaskedLM)
+
+
+@pytest.fixture(scope="module")
+def v1_folder(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("v1"), NucleotideTransformerForMaskedLM, **V1)
+
+
+@pytest.fixture(params=["v2", "v1"])
+def folder(request):
+    return request.getfixturevalue(f"{request.param}_folder")
+
+
+def load(folder, **kwargs) -> DNAEmbeddingPipeline:
+    model = NucleotideTransformerModel.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return DNAEmbeddingPipeline(model=model, tokenizer=tokenizer, task="dna-embedding", device="cpu", **kwargs)
+
+
+@pytest.fixture
+def pipe(v2_folder):
+    return load(v2_folder)
+
+
+def sequences_of_mixed_length(count: int = 11, seed: int = 0) -> list[str]:
+    rng = random.Random(seed)
+    sequences = ["".join(rng.choices("ACGTN", weights=(9, 9, 9, 9, 1), k=rng.randrange(1, 400))) for _ in range(count)]
+    return [*sequences, "A", "ACGTAC", "N"]
+
+
+@cache
+def plain_classes(folder):
+    return AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
+
+
+@cache
+def states_by_hand(folder, sequence: str) -> list[np.ndarray]:
+    """Every layer's hidden states of one sequence alone, (tokens, hidden), through the plain Auto classes."""
+    tokenizer, model = plain_classes(folder)
+    with torch.no_grad():
+        out = model(**tokenizer(sequence, return_tensors="pt"), output_hidden_states=True)
+    return [states[0].double().numpy() for states in out.hidden_states]
+
+
+def slow_pool(states: np.ndarray, pooling: str) -> np.ndarray:
+    """One token after another; `states` (tokens, hidden) holds no padding."""
+    tokens = list(states)
+    if pooling == "none":
+        return states
+    if pooling == "cls":
+        return tokens[0]
+    if pooling == "max":
+        return np.array([max(token[i] for token in tokens) for i in range(len(tokens[0]))])
+    if pooling == "mean_without_cls":
+        tokens = tokens[1:]
+    return sum(tokens) / len(tokens)
+
+
+def assert_same(got, expected, tolerance: float = 1e-5) -> None:
+    assert len(got) == len(expected)
+    for a, b in zip(got, expected, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+# --- the vector
+
+
+def test_the_vector_is_that_of_the_model_cards_recipe(folder):
+    sequences = sequences_of_mixed_length()
+    # https://huggingface.co/InstaDeepAI/nucleotide-transformer-v2-50m-multi-species, "How to use"
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
+    ids = tokenizer(sequences, return_tensors="pt", padding="max_length", max_length=400).input_ids
+    attention_mask = ids != tokenizer.pad_token_id
+    with torch.no_grad():
+        states = model(ids, attention_mask=attention_mask, output_hidden_states=True)["hidden_states"][-1]
+    mask = attention_mask.unsqueeze(-1)
+    expected = (mask * states).sum(axis=-2) / mask.sum(axis=1)
+    assert_same(load(folder)(sequences, batch_size=4), expected.numpy())
+
+
+def test_the_vector_is_float32_and_as_wide_as_the_model(pipe):
+    vector = pipe("ATGGTAGCTACATCATCT")
+    assert type(vector) is np.ndarray
+    assert (vector.shape, vector.dtype) == ((32,), np.float32)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_the_vector_does_not_depend_on_the_batch_or_the_order(folder, pooling):
+    pipe = load(folder, pooling=pooling)
+    sequences = sequences_of_mixed_length()
+    alone = [pipe(sequence) for sequence in sequences]
+    assert np.ptp([vector.mean() for vector in alone]) > 0.01  # they do differ from each other
+    for batch_size in (2, 5, 64):
+        assert_same(pipe(sequences, batch_size=batch_size), alone)
+    order = random.Random(1).sample(range(len(sequences)), len(sequences))
+    shuffled = pipe([sequences[i] for i in order], batch_size=7)
+    assert_same(shuffled, [alone[i] for i in order])
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2, 3, -1, -2, -4])
+def test_every_pooling_of_every_layer_equals_the_slow_one(folder, layer):
+    pipe = load(folder, layer=layer)
+    sequences = ["ATGGTAGCTACATCATCTNNA", "G", "ACGTAC" * 20]
+    for pooling in POOLINGS:
+        expected = [slow_pool(states_by_hand(folder, sequence)[layer], pooling) for sequence in sequences]
+        assert_same(pipe(sequences, pooling=pooling, batch_size=3), expected)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_normalize_scales_to_length_1(v2_folder, pipe, pooling):
+    sequences = ["ATGGTAGCTACATCATCTNNA", "G"]
+    vectors = pipe(sequences, pooling=pooling, normalize=True, batch_size=2)
+    expected = [slow_pool(states_by_hand(v2_folder, sequence)[-1], pooling) for sequence in sequences]
+    assert_same(vectors, [vector / np.sqrt((vector**2).sum(-1, keepdims=True)) for vector in expected])
+
+
+def test_only_the_layers_needed_are_run(v2_folder):
+    pipe = load(v2_folder, backend="torch")  # the model's own forward, which calls hooks
+    runs = []
+    for i, module in enumerate(pipe.model.encoder.layer, start=1):
+        module.register_forward_hook(lambda *_, i=i: runs.append(i))
+    for layer, expected in ((0, []), (1, [1]), (-3, [1]), (2, [1, 2]), (-1, [1, 2, 3])):
+        pipe("ACGT", layer=layer)
+        assert runs == expected
+        runs.clear()
+
+
+def test_arguments_of_the_call_go_before_those_of_the_construction(v2_folder):
+    pipe = load(v2_folder, pooling="cls", layer=1, max_length=3, normalize=True)
+    sequence = "ATGGTAGCTACATCATCT"
+    states = states_by_hand(v2_folder, sequence[:12])[1]
+    assert_same([pipe(sequence)], [states[0] / np.linalg.norm(states[0])])
+    assert_same([pipe(sequence, pooling="mean", normalize=False)], [states.mean(0)])
+    expected = states_by_hand(v2_folder, sequence)[-1][0]
+    assert_same([pipe(sequence, layer=-1, max_length=None, normalize=False)], [expected])
+    assert_same([pipe(sequence)], [states[0] / np.linalg.norm(states[0])])  # the call changed nothing for good
+
+
+def test_max_length_is_in_tokens_with_cls(v2_folder, pipe):
+    assert_same([pipe("ATGGTAGCTACATCATCT", max_length=2)], [states_by_hand(v2_folder, "ATGGTA")[-1].mean(0)])
+    assert_same([pipe("ATGGTA", max_length=2048)], [pipe("ATGGTA")], tolerance=0)
+
+
+# --- what it takes
+
+
+def test_every_kind_of_input_gives_the_same_vectors_in_the_same_order(pipe):
+    sequences = sequences_of_mixed_length(8)
+    expected = [pipe(sequence) for sequence in sequences]
+    dataset = Dataset.from_dict({"sequence": sequences})
+    inputs = {
+        "list": sequences,
+        "tuple": tuple(sequences),
+        "generator": (sequence for sequence in sequences),
+        "iterator": iter(sequences),
+        "array": np.array(sequences),
+        "column": dataset["sequence"],
+        "streamed column": dataset.to_iterable_dataset()["sequence"],
+        "KeyDataset": KeyDataset(dataset, "sequence"),
+    }
+    for name, given in inputs.items():
+        result = pipe(given, batch_size=3)
+        assert isinstance(result, list) == (name in ("list", "tuple")), name
+        assert_same(list(result), expected)
+
+
+def test_nothing_in_nothing_out(pipe):
+    assert pipe([]) == pipe(()) == []
+    assert list(pipe(sequence for sequence in [])) == list(pipe(iter([]))) == []
+    assert list(pipe(np.array([], dtype=str))) == []
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_generator_is_read_one_batch_ahead_at_most(pipe, batch_size):
+    taken = []
+
+    def sequences():
+        for i in range(1000):
+            taken.append(i)
+            yield "ACGT"[i % 4 :] or "A"
+
+    vectors = pipe(sequences(), batch_size=batch_size)
+    assert len(taken) <= 1  # transformers looks at the first one
+    for given in range(1, 10):
+        next(vectors) if given > 1 else next(iter(vectors))
+        assert given <= len(taken) <= given + batch_size
+
+
+@pytest.mark.parametrize("text", ["atggtagct", "AUGGUAGCU", "auggUAgct", " ATG GTA\tGCT\r\n", "A T G\nG T A\nG C T"])
+def test_case_u_and_white_space_do_not_matter(pipe, text):
+    np.testing.assert_array_equal(pipe(text), pipe("ATGGTAGCT"))
+    assert pipe.num_replaced == 0
+
+
+@pytest.fixture
+def logged():
+    records = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: records.append(record.getMessage())
+    # Not under "transformers.": the logger is that of the pipeline's own module.
+    logger = logging.getLogger(DNAEmbeddingPipeline.__module__)
+    logger.addHandler(handler)
+    yield records
+    logger.removeHandler(handler)
+
+
+def test_unknown_letters_are_read_as_n_counted_and_warned_of_once(pipe, logged):
+    np.testing.assert_array_equal(pipe("ATGNGTANN"), pipe("ATGNGTANN".lower()))
+    assert (pipe.num_replaced, logged) == (0, [])
+    np.testing.assert_array_equal(pipe("ATGRGTA-*"), pipe("ATGNGTANN"))
+    assert pipe.num_replaced == 3
+    assert len(logged) == 1 and "3 " in logged[0]
+    list(pipe(["ACGT", "ryk", "W"], batch_size=2))
+    assert pipe.num_replaced == 7
+    assert len(logged) == 1
+
+
+@pytest.mark.parametrize("text", ["A<unk>T", "ATG<cls>", "<mask>", "A<pad>T"])
+def test_the_names_of_special_tokens_are_letters_like_any_other(pipe, text):
+    plain = "".join(c.upper() if c in "ACGTacgt" else "T" if c in "Uu" else "N" for c in text)
+    np.testing.assert_array_equal(pipe(text), pipe(plain))
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t"])
+def test_an_empty_sequence_is_an_error(pipe, text):
+    for given in (text, ["ACGT", text], (sequence for sequence in ["ACGT", text])):
+        with pytest.raises(ValueError, match="empty sequence"):
+            list(pipe(given))
+
+
+@pytest.mark.parametrize("separator", "\x1c\x1d\x1e\x1f")
+def test_what_python_calls_white_space_is_white_space(pipe, separator):
+    np.testing.assert_array_equal(pipe(f"ATG{separator}GTA"), pipe("ATGGTA"))
+
+
+@pytest.mark.parametrize("given", [None, 3, 1.5, b"ACGT", {"sequence": "ACGT"}])
+def test_what_is_no_sequence_is_an_error_that_names_its_type(pipe, given):
+    with pytest.raises(ValueError, match=type(given).__name__):
+        pipe(given)
+    with pytest.raises(ValueError, match=type(given).__name__):
+        pipe(["ACGT", given])
+
+
+def test_a_list_of_lists_is_an_error(pipe):
+    with pytest.raises(ValueError, match="list"):
+        pipe([["ACGT"], ["ACGT"]])
+
+
+# --- length
+
+
+def test_v2_takes_12282_nt_and_not_a_token_more(pipe, v2_folder):
+    longest = "".join(random.Random(0).choices("ACGT", k=12_282))
+    assert_same([pipe(longest)], [states_by_hand(v2_folder, longest)[-1].mean(0)])
+    with pytest.raises(ValueError, match=r"12283 .*2049 tokens.* 2048.*max_length"):
+        pipe(longest + "A")
+
+
+def test_v1_takes_5994_nt_and_not_a_token_more(v1_folder):
+    pipe = load(v1_folder)
+    longest = "".join(random.Random(0).choices("ACGT", k=5994))
+    assert_same([pipe(longest)], [states_by_hand(v1_folder, longest)[-1].mean(0)])
+    with pytest.raises(ValueError, match=r"1001 tokens.* 1000.*max_length"):
+        pipe(longest + "A")
+
+
+def test_30000_nt_are_an_error_unless_max_length_is_given(pipe):
+    sequence = "".join(random.Random(0).choices("ACGT", k=30_000))
+    with pytest.raises(ValueError, match="30000 .*max_length"):
+        pipe(sequence)
+    with pytest.raises(ValueError, match="max_length"):
+        pipe(["ACGT", sequence], batch_size=2)
+    assert_same([pipe(sequence, max_length=2048)], [pipe(sequence[:12_282])], tolerance=0)
+    assert_same([pipe(sequence, max_length=100)], [pipe(sequence[: 6 * 99])], tolerance=0)
+
+
+# --- bad arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pooling": "average"}, r"'average'.*mean, mean_without_cls, cls, max, none"),
+        ({"pooling": None}, "None.*mean"),
+        ({"layer": 4}, "layer 4.* 3 layers"),
+        ({"layer": -5}, "layer -5"),
+        ({"layer": "last"}, "'last'"),
+        ({"layer": 1.0}, r"1\.0"),
+        ({"layer": None}, "None"),
+        ({"max_length": 1}, "max_length 1.* 2 to 2048"),
+        ({"max_length": 2049}, "max_length 2049.* 2 to 2048"),
+        ({"max_length": "512"}, "'512'"),
+        ({"max_length": 100.5}, r"100\.5"),
+        ({"normalize": "no"}, "'no'"),
+        ({"poolin": "mean"}, "'poolin'.*pooling, layer, max_length, normalize"),
+        ({"truncation": True}, "'truncation'"),
+        ({"long": "mode"}, r"long 'mode'.*mean, windows, truncate, error"),
+        ({"reverse_complement": 1}, "reverse_complement 1"),
+        ({"window_nt": 0}, "window_nt 0"),
+        ({"window_nt": 60.0}, r"window_nt 60\.0"),
+        ({"stride_nt": -6}, "stride_nt -6"),
+        ({"stride_nt": True}, "stride_nt True"),
+    ],
+    ids=str,
+)
+def test_a_bad_argument_is_an_error_at_construction_and_at_the_call(v2_folder, pipe, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pipe("ACGTACGTACGT", **arguments)
+    with pytest.raises(ValueError, match=message):
+        load(v2_folder, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"window_nt": 60}, "window_nt.*long 'error'"),
+        ({"stride_nt": 60, "long": "truncate"}, "window_nt.*long 'truncate'"),
+        ({"window_nt": 60, "max_length": 20}, "window_nt.*long 'truncate'"),
+        ({"window_nt": 115, "max_length": 20, "long": "mean"}, "window_nt 115.*20 tokens.*114 nt"),
+        ({"window_nt": 12_283, "long": "windows"}, "window_nt 12283.*2048 tokens.*12282 nt"),
+        ({"window_nt": 60, "stride_nt": 61, "long": "mean"}, "stride_nt 61.* 60 nt"),
+        ({"max_length": 3, "stride_nt": 13, "long": "mean"}, "stride_nt 13.* 12 nt"),
+        ({"pooling": "none", "long": "mean"}, "long 'mean'.*pooling 'none'"),
+        ({"pooling": "none", "reverse_complement": True}, "reverse_complement.*pooling 'none'"),
+    ],
+    ids=str,
+)
+def test_arguments_that_contradict_each_other_are_an_error(v2_folder, pipe, arguments, message):
+    # Some may come with the construction and some with the call, so that the call is what checks them together.
+    for call in (pipe, load(v2_folder, **arguments)):
+        with pytest.raises(ValueError, match=message):
+            call("ACGT", **arguments)
+    with pytest.raises(ValueError, match=message):
+        pipe.plan(["ACGT"], **arguments)
+    if "long" in arguments:
+        with pytest.raises(ValueError, match=message):
+            pipe.encode(["ACGT"], **arguments)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, "4", True])
+def test_a_batch_size_that_is_none_is_an_error(pipe, batch_size):
+    for each in (pipe, pipe.encode, pipe.plan):
+        with pytest.raises(ValueError, match=f"batch_size {batch_size!r}"):
+            each(["ACGT"], batch_size=batch_size)
+
+
+def test_the_error_of_a_sequence_says_which_of_all_that_were_given(pipe, monkeypatch):
+    monkeypatch.setattr(pipeline_dna_embedding, "BUFFER_SEQUENCES", 3)
+    sequences = ["ACGT"] * 7 + [""] + ["ACGT"]
+    for call in (pipe, pipe.encode, lambda given: list(pipe(iter(given))), lambda given: list(pipe(np.array(given)))):
+        with pytest.raises(SequenceError, match="empty sequence") as error:
+            call(sequences)
+        assert error.value.index == 7
+
+
+# --- encode
+
+
+def test_encode_gives_one_array_in_the_order_of_the_sequences(v2_folder, pipe):
+    sequences = sequences_of_mixed_length()
+    vectors = pipe.encode(sequences)
+    assert type(vectors) is np.ndarray
+    assert (vectors.shape, vectors.dtype) == ((len(sequences), 32), np.float32)
+    assert_same(vectors, [states_by_hand(v2_folder, sequence)[-1].mean(0) for sequence in sequences])
+    for given in (tuple(sequences), np.array(sequences), Dataset.from_dict({"sequence": sequences})["sequence"]):
+        np.testing.assert_allclose(pipe.encode(given), vectors, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(pipe.encode(sequences, batch_size=2), vectors, rtol=0, atol=1e-5)
+
+
+def test_encode_of_one_string_is_one_vector_and_of_nothing_an_array_without_rows(pipe):
+    assert_same([pipe.encode("ATGGTA")], [pipe("ATGGTA")], tolerance=0)
+    assert pipe.encode("ATGGTA").shape == (32,)
+    empty = pipe.encode([])
+    assert (empty.shape, empty.dtype) == ((0, 32), np.float32)
+    assert pipe.encode([], pooling="none") == pipe.encode([], long="windows") == []
+
+
+def test_encode_takes_the_arguments_of_the_call_and_of_the_construction(v2_folder, pipe):
+    sequences = sequences_of_mixed_length(5)
+    arguments = {"pooling": "max", "layer": 1, "normalize": True, "reverse_complement": True}
+    expected = pipe(sequences, **arguments)
+    assert_same(pipe.encode(sequences, **arguments), expected)
+    assert_same(load(v2_folder, **arguments).encode(sequences), expected)
+    tokens = pipe.encode(sequences, pooling="none")
+    assert isinstance(tokens, list)
+    assert_same(tokens, pipe(sequences, pooling="none"))
+
+
+def test_encode_embeds_a_long_sequence_whole_where_the_call_says_no(pipe):
+    sequence = "".join(random.Random(0).choices("ACGT", k=12_288))
+    with pytest.raises(ValueError, match="12288 "):
+        pipe(sequence)
+    assert_same([pipe.encode(sequence)], [pipe(sequence, long="mean")], tolerance=0)
+    for arguments in ({"long": "error"}, {"pooling": "none"}):
+        with pytest.raises(SequenceError, match="12288 "):
+            pipe.encode(["A", sequence], **arguments)
+    assert_same([pipe.encode(sequence, max_length=9)], [pipe(sequence, max_length=9, long="mean")], tolerance=0)
+
+
+def test_encode_shows_a_bar_if_asked(pipe, capfd):
+    logging_of_transformers.enable_progress_bar()
+    pipe.encode(["ACGT"] * 30)
+    assert capfd.readouterr().err == ""
+    pipe.encode(["ACGT"] * 30, show_progress=True)
+    assert "30/30" in (shown := capfd.readouterr().err) and "sequences" in shown
+
+
+# --- long sequences
+
+
+def windows_by_hand(sequence: str, window_nt: int, stride_nt: int) -> list[str]:
+    windows, start = [], 0
+    while True:
+        windows.append(sequence[start : start + window_nt])
+        if start + window_nt >= len(sequence):
+            return windows
+        start += stride_nt
+
+
+LONG_SEQUENCES = [
+    "".join(random.Random(i).choices("ACGT", k=num_nt)) for i, num_nt in enumerate((200, 61, 131, 60, 5))
+]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "mean_without_cls", "cls", "max"])
+@pytest.mark.parametrize(("window_nt", "stride_nt"), [(60, 24), (60, 60), (37, 11), (4, 4)])
+def test_long_sequences_are_the_mean_of_their_windows_weighted_by_their_tokens(
+    v2_folder, pipe, pooling, window_nt, stride_nt
+):
+    expected, every = [], []
+    for sequence in LONG_SEQUENCES:
+        states = [states_by_hand(v2_folder, text)[-1] for text in windows_by_hand(sequence, window_nt, stride_nt)]
+        every.append(np.array([slow_pool(tokens, pooling) for tokens in states]))
+        weights = [len(tokens) for tokens in states]
+        expected.append(sum(w * vector for w, vector in zip(weights, every[-1], strict=True)) / sum(weights))
+    arguments = {"pooling": pooling, "window_nt": window_nt, "stride_nt": stride_nt}
+    assert_same(pipe(LONG_SEQUENCES, long="mean", **arguments), expected)
+    assert_same(pipe.encode(LONG_SEQUENCES, **arguments), expected)
+    assert_same(pipe(LONG_SEQUENCES, long="windows", **arguments), every)
+    assert_same([pipe(LONG_SEQUENCES[0], long="windows", **arguments)], every[:1])
+    # Whatever is normalised is so after the mean, and each window where these are kept.
+    units = [vector / np.linalg.norm(vector) for vector in expected]
+    assert_same(pipe(LONG_SEQUENCES, long="mean", normalize=True, **arguments), units)
+    units = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in every]
+    assert_same(pipe.encode(LONG_SEQUENCES, long="windows", normalize=True, **arguments), units)
+
+
+def test_windows_of_tokens_are_lists_of_arrays(v2_folder, pipe):
+    arguments = {"pooling": "none", "long": "windows", "window_nt": 60, "stride_nt": 30}
+    for got in (pipe(LONG_SEQUENCES, **arguments), pipe.encode(LONG_SEQUENCES, **arguments)):
+        for windows, sequence in zip(got, LONG_SEQUENCES, strict=True):
+            assert_same(windows, [states_by_hand(v2_folder, text)[-1] for text in windows_by_hand(sequence, 60, 30)])
+
+
+def test_without_a_window_one_is_what_max_length_reaches_and_they_overlap_by_a_quarter(v2_folder, pipe):
+    sequence = LONG_SEQUENCES[0]
+    expected = [states_by_hand(v2_folder, text)[-1].mean(0) for text in windows_by_hand(sequence, 78, 54)]
+    assert_same([pipe(sequence, max_length=14, long="windows")], [np.array(expected)])
+    long = "".join(random.Random(0).choices("ACGT", k=13_000))
+    plan = pipe.plan([long], long="mean")
+    assert list(zip(plan.pieces.start, plan.pieces.end, strict=True)) == [(0, 12_282), (9210, 13_000)]
+
+
+def test_truncating_is_embedding_the_beginning(v2_folder, pipe):
+    sequences = [*LONG_SEQUENCES, "ACGT" + "N" * 70]
+    prefixes = [sequence[:42] for sequence in LONG_SEQUENCES] + ["ACGT" + "N" * 3]
+    expected = pipe(prefixes)
+    assert_same(pipe(sequences, max_length=8), expected)
+    assert_same(
+        pipe(sequences, max_length=8, long="truncate", reverse_complement=True),
+        pipe(prefixes, reverse_complement=True),
+    )
+    assert pipe.compute(pipe.plan(sequences, max_length=8)).num_truncated == 5
+
+
+def test_a_stretch_of_n_beyond_the_positions_is_embedded_in_pieces(v2_folder, pipe):
+    sequence = "ACGTAC" * 2 + "N" * 40
+    expected = [states_by_hand(v2_folder, text)[-1] for text in ("ACGTAC" * 2 + "N" * 17, "N" * 19, "N" * 14)]
+    assert_same(
+        [pipe(sequence, max_length=20, long="mean")],
+        [sum(len(states) * states.mean(0) for states in expected) / sum(map(len, expected))],
+    )
+    with pytest.raises(SequenceError, match="52 .*43 tokens.* 20 tokens"):
+        pipe(sequence, max_length=20, long="error")
+
+
+# --- both strands
+
+PARTNER = {"A": "T", "C": "G", "G": "C", "T": "A", "N": "N"}
+
+
+@pytest.mark.parametrize("pooling", ["mean", "mean_without_cls", "cls", "max"])
+def test_both_strands_are_their_mean(folder, pooling):
+    pipe = load(folder)
+    sequences = [*sequences_of_mixed_length(5), "GAATTC"]
+    expected = []
+    for sequence in sequences:
+        other = "".join(PARTNER[letter] for letter in reversed(sequence))
+        both = [slow_pool(states_by_hand(folder, strand)[2], pooling) for strand in (sequence, other)]
+        expected.append((both[0] + both[1]) / 2)
+    got = pipe(sequences, pooling=pooling, layer=2, reverse_complement=True)
+    assert_same(got, expected)
+    others = ["".join(PARTNER[letter] for letter in reversed(sequence)) for sequence in sequences]
+    assert_same(pipe(others, pooling=pooling, layer=2, reverse_complement=True), got, tolerance=1e-6)
+    units = [vector / np.linalg.norm(vector) for vector in expected]
+    assert_same(pipe(sequences, pooling=pooling, layer=2, reverse_complement=True, normalize=True), units)
+
+
+@pytest.mark.parametrize("text", ["auggUAgctNn", "ATG GTR\nGCT\u2003A", "ATGGTAGC\0T"])
+def test_the_other_strand_of_any_text_is_that_of_its_letters(pipe, text):
+    letters = [c.upper().replace("U", "T") if c in "ACGTUNacgtun" else "N" for c in text if not c.isspace()]
+    assert_same([pipe(text, reverse_complement=True)], [pipe("".join(letters), reverse_complement=True)], tolerance=0)
+
+
+def test_windows_of_both_strands_are_the_same_windows(v2_folder, pipe):
+    sequence = LONG_SEQUENCES[0]
+    expected = []
+    for text in windows_by_hand(sequence, 60, 24):
+        strands = text, "".join(PARTNER[letter] for letter in reversed(text))
+        expected.append(sum(states_by_hand(v2_folder, strand)[-1].mean(0) for strand in strands) / 2)
+    arguments = {"window_nt": 60, "stride_nt": 24, "reverse_complement": True}
+    assert_same([pipe(sequence, long="windows", **arguments)], [np.array(expected)])
+
+
+@pytest.mark.parametrize("pooling", ["mean", "none"])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_an_error(v2_folder, number, pooling):
+    pipe = load(v2_folder)
+    with torch.no_grad():
+        next(layer for name, layer in pipe.model.named_parameters() if name.endswith("dense.weight"))[0, 0] = number
+    with pytest.raises(ValueError, match="NaN.*embedding"):
+        pipe(["ACGTAC", "A"], pooling=pooling)
+    narrow = DNAEmbeddingPipeline(pipe.model.half(), pipe.tokenizer, device="cpu")
+    with pytest.raises(ValueError, match="float16.*float32"):
+        narrow(["ACGTAC", "A"], pooling=pooling)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+def test_it_makes_no_difference_which_strand_of_a_long_sequence_is_given(v2_folder, pipe, pooling):
+    sequences = [*LONG_SEQUENCES, "ACGTTGCA" * 3 + "N" * 50 + "GATTACA" * 9]
+    others = ["".join(PARTNER[letter] for letter in reversed(sequence)) for sequence in sequences]
+    arguments = {"pooling": pooling, "long": "mean", "max_length": 9, "stride_nt": 42}
+    got = pipe(sequences, reverse_complement=True, **arguments)
+    expected = [sum(both) / 2 for both in zip(*(pipe(each, **arguments) for each in (sequences, others)), strict=True)]
+    assert_same(got, expected, tolerance=1e-6)
+    assert_same(pipe(others, reverse_complement=True, **arguments), got, tolerance=1e-6)
+
+
+# --- plan and compute
+
+
+class Watched:
+    """A backend that another one works for; it counts what the model sees, and may fail."""
+
+    def __init__(self, pipe, fail=lambda ids_BT, num_before: None):
+        self.backend, self.fail = pipe._backend, fail
+        self.name, self.one_core_each = pipe._backend.name, pipe._backend.one_core_each
+        self.shapes, self.num_tokens = [], 0
+        pipe._backend = self
+
+    def refresh(self):
+        self.backend.refresh()
+
+    def __call__(self, input_ids_BT, attention_mask_BT, layer):
+        num_before = len(self.shapes)
+        self.shapes.append(tuple(input_ids_BT.shape))
+        self.fail(input_ids_BT, num_before)
+        mask = torch.ones_like(input_ids_BT) if attention_mask_BT is None else attention_mask_BT
+        self.num_tokens += int(mask.sum())
+        return self.backend(input_ids_BT, attention_mask_BT, layer)
+
+
+def test_the_counts_are_those_of_what_the_model_saw(v2_folder):
+    pipe = load(v2_folder, batch_tokens=64)
+    sequences = [*LONG_SEQUENCES, "ACGRYK", LONG_SEQUENCES[1], "acgnnn", "ACGNNN"]
+    watched = Watched(pipe)
+    progress = []
+    plan = pipe.plan(sequences, long="windows", window_nt=60, stride_nt=30)
+    assert watched.shapes == []  # nothing is run before it is to be
+    result = pipe.compute(plan, progress.append)
+    windows = [windows_by_hand(sequence, 60, 30) for sequence in sequences]
+    tokens = [[len(states_by_hand(v2_folder, text)[0]) for text in texts] for texts in windows]
+    # Of nine sequences the seventh is like the second, and three are ACGNNN to the model.
+    num_seen = sum(map(sum, tokens)) - sum(tokens[6] + tokens[7] + tokens[8])
+    assert result.num_computed_tokens == plan.num_tokens == watched.num_tokens == sum(progress) == num_seen
+    assert result.num_padding_tokens == sum(rows * width for rows, width in watched.shapes) - num_seen
+    assert result.num_repeats == len(windows[6]) + 2
+    assert (result.num_replaced, result.num_truncated) == (3, 0)
+    assert len(progress) == len(plan.batches) == len(watched.shapes)
+    assert max(rows * width for rows, width in watched.shapes) <= 64
+    assert result.sequence.tolist() == [i for i, texts in enumerate(windows) for _ in texts]
+    assert result.start.tolist() == [30 * j for texts in windows for j in range(len(texts))]
+    assert result.end.tolist() == [30 * j + len(text) for texts in windows for j, text in enumerate(texts)]
+    assert result.num_tokens.tolist() == sum(tokens, [])
+    assert_same(result.vectors, [states_by_hand(v2_folder, text)[-1].mean(0) for text in sum(windows, [])])
+
+
+@pytest.mark.parametrize("pooling", ["mean", "none"])
+def test_a_batch_is_begun_before_the_results_of_the_one_before_are_fetched(v2_folder, pooling):
+    pipe = load(v2_folder, backend="torch", batch_size=1)
+    watched, begun = Watched(pipe), []
+    pipe.compute(pipe.plan(LONG_SEQUENCES, pooling=pooling), lambda num_tokens: begun.append(len(watched.shapes)))
+    assert begun == [2, 3, 4, 5, 5]
+
+
+def test_rows_are_sequences_unless_windows_are_kept(pipe):
+    arguments = {"window_nt": 60, "stride_nt": 30, "reverse_complement": True}
+    kept = pipe.compute(pipe.plan(LONG_SEQUENCES, long="windows", **arguments))
+    mean = pipe.compute(pipe.plan(LONG_SEQUENCES, long="mean", **arguments))
+    assert mean.sequence.tolist() == list(range(len(LONG_SEQUENCES)))
+    assert mean.start.tolist() == [0] * len(LONG_SEQUENCES)
+    assert mean.end.tolist() == [len(sequence) for sequence in LONG_SEQUENCES]
+    for i in range(len(LONG_SEQUENCES)):
+        assert mean.num_tokens[i] == kept.num_tokens[kept.sequence == i].sum()
+    assert mean.num_computed_tokens == kept.num_computed_tokens == 2 * mean.num_tokens.sum()
+    for result in (kept, mean):
+        for name in ("sequence", "start", "end", "num_tokens"):
+            assert getattr(result, name).dtype == np.int64, name
+        assert result.vectors.dtype == np.float32
+
+
+def test_tokens_of_all_rows_follow_each_other(pipe):
+    sequences = ["ATGGTAGCTNN", "A", "ATGGTAGCTNN"]
+    result = pipe.compute(pipe.plan(sequences, pooling="none"))
+    assert result.num_tokens.tolist() == [7, 2, 7]
+    assert_same([result.vectors], [np.concatenate(pipe(sequences, pooling="none"))], tolerance=0)
+    assert result.num_repeats == 1
+
+
+def test_repeats_are_computed_once_and_their_vectors_are_nobody_elses(pipe):
+    watched = Watched(pipe)
+    vectors = pipe(["ATGGTAGCT", "atgguagcu", "ATGGTAGCT", "A"] * 5)
+    assert watched.num_tokens == 5 + 2
+    expected = vectors[4].copy()
+    vectors[0][:] = 0  # of which the others are no views
+    assert_same(vectors[4:5], [expected], tolerance=0)
+
+
+def test_a_plan_of_nothing_is_an_error(pipe):
+    with pytest.raises(ValueError, match="no sequences"):
+        pipe.plan([])
+
+
+def test_a_budget_smaller_than_any_sequence_is_one_sequence_a_batch(v2_folder, pipe):
+    small = load(v2_folder, batch_tokens=1)
+    watched = Watched(small)
+    assert_same(small(LONG_SEQUENCES), pipe(LONG_SEQUENCES))
+    assert sorted(watched.shapes) == sorted((1, len(small.tokenizer(s).input_ids)) for s in LONG_SEQUENCES)
+
+
+def test_the_batch_size_of_the_construction_holds_for_encode_and_plan(v2_folder):
+    pipe = load(v2_folder, batch_size=2)
+    watched = Watched(pipe)
+    pipe.encode([f"ACGTAC{letters}" for letters in ("AA", "CC", "GG", "TT", "AC")])
+    pipe.compute(pipe.plan([f"ACGTAC{letters}" for letters in ("AA", "CC", "GG", "TT", "AC")]))
+    assert [rows for rows, _ in watched.shapes] == [2, 2, 1] * 2
+
+
+# --- threads
+
+
+@contextmanager
+def two_threads():
+    torch.set_num_threads(2)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(1)
+
+
+def thread_counts() -> tuple[int, int]:
+    """Of this thread, and of one that begins now."""
+    with ThreadPoolExecutor(1) as thread:
+        return torch.get_num_threads(), thread.submit(torch.get_num_threads).result()
+
+
+def distinct_sequences(count: int) -> list[str]:
+    rng = random.Random(0)
+    return ["".join(rng.choices("ACGT", k=rng.randrange(30, 200))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "none"])
+def test_batches_on_one_core_each_give_the_same_vectors(v2_folder, pooling):
+    pipe = load(v2_folder, batch_tokens=50, backend="fused")
+    sequences = distinct_sequences(60)
+    expected = pipe(sequences, pooling=pooling)
+    both, seen = threading.Barrier(2, timeout=60), set()
+
+    def wait(ids_BT, num_before):
+        seen.add((threading.get_ident(), torch.get_num_threads()))
+        if num_before < 2:
+            both.wait()  # so that two are at it at the same time
+
+    watched = Watched(pipe, wait)
+    assert watched.one_core_each
+    with two_threads():
+        assert_same(pipe(sequences, pooling=pooling), expected, tolerance=0)
+        assert thread_counts() == (2, 2)
+    assert len(watched.shapes) > 20
+    assert len(seen) == 2 and threading.get_ident() not in [thread for thread, _ in seen]
+    assert {num_threads for _, num_threads in seen} == {1}
+
+
+def test_a_thread_that_begins_meanwhile_has_all_cores(v2_folder):
+    pipe = load(v2_folder, batch_tokens=50, backend="fused")
+    seen = []
+
+    def ask(_, num_before):
+        if num_before == 5:
+            with ThreadPoolExecutor(1) as thread:
+                seen.append(thread.submit(torch.get_num_threads).result())
+
+    Watched(pipe, ask)
+    with two_threads():
+        pipe(distinct_sequences(60))
+    assert seen == [2]
+
+
+@pytest.mark.parametrize("value", [None, 5, b"ACGT", {"a": "ACGT"}])
+def test_encode_of_what_is_no_sequences_names_its_type(pipe, value):
+    with pytest.raises(ValueError, match=type(value).__name__):
+        pipe.encode(value)
+
+
+def test_encode_goes_without_the_bars_of_transformers(pipe):
+    logging_of_transformers.disable_progress_bar()
+    try:
+        assert pipe.encode(["ACGT", "AC"], show_progress=True).shape == (2, 32)
+    finally:
+        logging_of_transformers.enable_progress_bar()
+
+
+def test_encode_takes_a_generator(pipe):
+    sequences = sequences_of_mixed_length()
+    np.testing.assert_array_equal(pipe.encode(sequence for sequence in sequences), pipe.encode(sequences))
+
+
+@pytest.mark.parametrize("backend", ["torch", "fused"])
+def test_what_is_one_batch_or_takes_all_cores_itself_stays_in_this_thread(v2_folder, backend):
+    pipe = load(v2_folder, batch_tokens=50, backend=backend)
+    seen = set()
+    Watched(pipe, lambda *_: seen.add((threading.get_ident(), torch.get_num_threads())))
+    with two_threads():
+        pipe(["ACGT"] if backend == "fused" else distinct_sequences(20))
+        assert thread_counts() == (2, 2)
+    assert seen == {(threading.get_ident(), 2)}
+
+
+def test_an_error_in_a_batch_ends_the_others_and_leaves_the_threads_as_they_were(v2_folder):
+    pipe = load(v2_folder, batch_tokens=50)
+    sequences = distinct_sequences(300)
+    num_batches, threads_before = len(pipe.plan(sequences).batches), set(threading.enumerate())
+
+    def fail(ids_BT, num_before):
+        if num_before == 3:
+            raise RuntimeError("of the model")
+
+    watched = Watched(pipe, fail)
+    with two_threads():
+        for call in (pipe, lambda given: list(pipe(np.array(given))), pipe.encode):
+            watched.shapes.clear()
+            with pytest.raises(RuntimeError, match="of the model"):
+                call(sequences)
+            assert thread_counts() == (2, 2)
+            assert len(watched.shapes) < num_batches
+    assert set(threading.enumerate()) <= threads_before
+
+
+def test_an_error_of_who_watches_the_progress_ends_the_threads_at_once(v2_folder):
+    pipe = load(v2_folder, batch_tokens=50)
+    plan, threads_before = pipe.plan(distinct_sequences(300)), set(threading.enumerate())
+
+    def progress(num_tokens):
+        raise KeyboardInterrupt
+
+    with two_threads():
+        # Also while somebody holds the error, as a debugger or a logger does.
+        with pytest.raises(KeyboardInterrupt) as held:
+            pipe.compute(plan, progress)
+        assert thread_counts() == (2, 2)
+        assert set(threading.enumerate()) <= threads_before
+        del held
+
+
+def test_a_stream_that_is_left_alone_leaves_the_threads_as_they_were(v2_folder):
+    pipe = load(v2_folder, batch_tokens=50)
+    sequences = distinct_sequences(60)
+    expected = pipe(sequences[0])
+    with two_threads():
+        stream = pipe(np.array(sequences))
+        assert_same([next(stream)], [expected])
+        assert thread_counts() == (2, 2)
+        stream.close()
+        assert thread_counts() == (2, 2)
+
+
+# --- memory of the device that runs out
+
+
+def limited(most_tokens: int):
+    def fail(ids_BT, num_before):
+        if ids_BT.numel() > most_tokens:
+            raise torch.OutOfMemoryError(f"{ids_BT.numel()} tokens")
+
+    return fail
+
+
+@pytest.mark.parametrize("arguments", [{}, {"pooling": "none"}, {"long": "windows", "reverse_complement": True}])
+def test_a_batch_that_does_not_fit_is_divided_until_it_does(v2_folder, pipe, arguments):
+    sequences = sequences_of_mixed_length(30)
+    watched = Watched(pipe, limited(120))
+    longest = max(len(pipe.tokenizer(sequence).input_ids) for sequence in sequences)
+    assert 60 < longest <= 120
+    got = pipe(sequences, **arguments)
+    assert any(rows * width > 120 for rows, width in watched.shapes)
+    assert_same(got, load(v2_folder)(sequences, **arguments))
+
+
+def test_one_sequence_that_does_not_fit_is_the_error_of_torch(pipe):
+    Watched(pipe, limited(10))
+    with pytest.raises(torch.OutOfMemoryError, match="21 tokens"):
+        pipe(["ACGTAC" * 20, "ACGTAC"])
+
+
+def test_what_did_not_fit_is_given_back_before_the_halves_are_run(pipe, monkeypatch):
+    states, alive = [], []
+    backend = pipe._backend
+
+    def remember(ids_BT, mask_BT, layer):
+        alive.append(sum(reference() is not None for reference in states))
+        result = backend(ids_BT, mask_BT, layer)
+        states.append(weakref.ref(result))
+        return result
+
+    pool = pipeline_dna_embedding.pool
+
+    def pool_of_little_memory(hidden_states_BTH, attention_mask_BT, pooling):
+        if len(hidden_states_BTH) > 1:
+            raise torch.OutOfMemoryError("the pooling")
+        return pool(hidden_states_BTH, attention_mask_BT, pooling)
+
+    remember.name, remember.one_core_each, remember.refresh = "watched", False, lambda: None
+    pipe._backend = remember
+    monkeypatch.setattr(pipeline_dna_embedding, "pool", pool_of_little_memory)
+    sequences = [f"ACGTAC{letter}" for letter in "ACGT"]
+    pipe(sequences)
+    assert len(alive) == 7 and not any(alive)
+
+
+# --- in other hands
+
+
+def test_the_registered_task_loads_the_class_and_any_head_serves(v2_folder, pipe):
+    by_task = pipeline(
+        "dna-embedding",
+        model=NucleotideTransformerForMaskedLM.from_pretrained(v2_folder),
+        tokenizer=AutoTokenizer.from_pretrained(v2_folder),
+        device="cpu",
+    )
+    assert type(by_task) is DNAEmbeddingPipeline
+    assert_same([by_task("ATGGTAGCTN")], [pipe("ATGGTAGCTN")], tolerance=0)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "none"])
+def test_worker_processes_change_nothing(pipe, pooling):
+    sequences = [*sequences_of_mixed_length(8), "RYK"]
+    expected = pipe(sequences, pooling=pooling)
+    counted = pipe.num_replaced
+    assert counted == 3
+    assert_same(pipe(sequences, pooling=pooling, num_workers=2, batch_size=3), expected)
+    assert_same(list(pipe(iter(sequences), pooling=pooling, num_workers=1, batch_size=3)), expected)
+    assert pipe.num_replaced == 3 * counted
+
+
+def test_threads_do_not_mix_up_their_arguments(pipe):
+    # Long to tokenize, short to embed; threads take turns as often as they can.
+    sequence = "ATGGTAGCTACATCATCT" * 30
+    max_lengths = [2, None, 5, 3] * 100
+    expected = {max_length: pipe(sequence, max_length=max_length) for max_length in set(max_lengths)}
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            got = list(threads.map(lambda max_length: pipe(sequence, max_length=max_length), max_lengths))
+    finally:
+        sys.setswitchinterval(interval)
+    assert_same(got, [expected[max_length] for max_length in max_lengths])
+
+
+def test_a_pipeline_survives_pickling(pipe):
+    again = pickle.loads(pickle.dumps(pipe))
+    assert_same(again(["ATGGTAGCTN", "A"]), pipe(["ATGGTAGCTN", "A"]), tolerance=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_gives_float32_vectors_close_to_the_exact_ones(v2_folder, pipe, dtype):
+    rough = DNAEmbeddingPipeline(
+        model=NucleotideTransformerModel.from_pretrained(v2_folder, dtype=dtype),
+        tokenizer=AutoTokenizer.from_pretrained(v2_folder),
+        device="cpu",
+    )
+    for sequence in ["ATGGTAGCT", "".join(random.Random(0).choices("ACGT", k=12_282))]:
+        for pooling in ("mean", "cls"):
+            got, expected = (each(sequence, pooling=pooling) for each in (rough, pipe))
+            assert got.dtype == np.float32
+            # bfloat16 rounds by up to 0.4 %, some tens of times in a row.
+            assert np.linalg.norm(got - expected) < 0.03 * np.linalg.norm(expected)
+
+
+def test_layers_kept_on_disk_give_the_same_vector(v2_folder, tmp_path):
+    pipe = load(v2_folder, backend="torch")
+    device_map = {"embeddings": "cpu", "rotary_embeddings": "cpu", "encoder.layer.0": "cpu"}
+    device_map |= {"encoder.layer.1": "disk", "encoder.layer.2": "cpu", "encoder.emb_layer_norm_after": "cpu"}
+    model = NucleotideTransformerModel.from_pretrained(v2_folder, device_map=device_map, offload_folder=tmp_path)
+    offloaded = DNAEmbeddingPipeline(model=model, tokenizer=AutoTokenizer.from_pretrained(v2_folder))
+    for layer in (0, 1, 2, -1):
+        assert_same([offloaded("ATGGTAGCTN", layer=layer)], [pipe("ATGGTAGCTN", layer=layer)], tolerance=1e-6)
+
+
+def test_a_model_that_always_returns_hidden_states_is_embedded_all_the_same(v2_folder, pipe):
+    model = NucleotideTransformerModel.from_pretrained(v2_folder, output_hidden_states=True)
+    verbose = DNAEmbeddingPipeline(model=model, tokenizer=AutoTokenizer.from_pretrained(v2_folder), device="cpu")
+    for layer in (1, 1, 2, -1):
+        assert_same([verbose("ATGGTA", layer=layer)], [pipe("ATGGTA", layer=layer)], tolerance=0)
+    inputs = verbose.tokenizer("ATGGTA", return_tensors="pt")
+    assert len(model(**inputs).hidden_states) == LAYERS + 1
+
+
+def embedded(batch: dict, pipe: DNAEmbeddingPipeline) -> dict:
+    return {"embedding": pipe(batch["sequence"])}
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_the_pipeline_works_inside_map(pipe, num_proc):
+    sequences = sequences_of_mixed_length(8)
+    dataset = Dataset.from_dict({"sequence": sequences})
+    mapped = dataset.map(embedded, batched=True, batch_size=4, fn_kwargs={"pipe": pipe}, num_proc=num_proc)
+    assert mapped["sequence"][:] == sequences
+    assert_same(mapped.with_format("numpy")["embedding"][:], pipe(sequences))
+    one = dataset.map(lambda row: {"embedding": pipe(row["sequence"])})
+    assert_same(one.with_format("numpy")["embedding"][:], pipe(sequences))
+
+
+@pytest.mark.parametrize("backend", ["torch", "fused"])
+def test_a_forked_child_embeds_though_its_parent_has_used_all_cores(v2_folder, backend):
+    # 65,536 numbers a layer: enough for torch to share out.
+    pipe, sequence = load(v2_folder, backend=backend), "".join(random.Random(0).choices("ACGT", k=12_282))
+    with two_threads():
+        pipe(sequence)
+        child = multiprocessing.get_context("fork").Process(target=pipe, args=(sequence,))
+        child.start()
+        child.join(60)
+        waits = child.is_alive()
+        child.kill()
+        child.join()
+        assert not waits and child.exitcode == 0
+
+
+def test_a_process_that_has_nothing_of_ours_embeds_with_the_pipeline_it_is_sent(pipe):
+    sequences = [*sequences_of_mixed_length(4), *LONG_SEQUENCES]
+    with multiprocessing.get_context("forkserver").Pool(1) as processes:
+        got = processes.apply(pipe.encode, (sequences,), {"window_nt": 60, "reverse_complement": True})
+    assert_same(got, pipe.encode(sequences, window_nt=60, reverse_complement=True))
+
+
+def test_plans_and_results_survive_pickling(pipe):
+    plan = pickle.loads(pickle.dumps(pipe.plan(LONG_SEQUENCES, window_nt=60, long="mean")))
+    result = pickle.loads(pickle.dumps(pipe.compute(plan)))
+    assert_same(result.vectors, pipe.encode(LONG_SEQUENCES, window_nt=60))
+    error = pickle.loads(pickle.dumps(SequenceError(3, "Got an empty sequence.")))
+    assert (type(error), error.index, str(error)) == (SequenceError, 3, "Got an empty sequence.")
+
+
+def test_a_device_map_is_taken(v2_folder, pipe):
+    by_map = pipeline(
+        "dna-embedding", model=str(v2_folder), device_map="cpu", pipeline_class=DNAEmbeddingPipeline, layer=2
+    )
+    assert by_map.backend == "fused"
+    assert_same(by_map(LONG_SEQUENCES), pipe(LONG_SEQUENCES, layer=2), tolerance=1e-6)
+
+
+def test_requests_in_many_threads_are_answered_each_with_its_own(v2_folder):
+    """As a web server calls a handler that is no coroutine: from threads of a pool, several at a time."""
+    pipe = load(v2_folder, batch_tokens=100)
+    rng = random.Random(0)
+    requests = [
+        {"inputs": sequences_of_mixed_length(rng.randrange(1, 12), seed), "parameters": parameters}
+        for seed in range(12)
+        for parameters in (
+            {"pooling": "mean"},
+            {"pooling": "none", "layer": 1},
+            {"long": "windows", "window_nt": 60},
+            {"reverse_complement": True, "normalize": True},
+        )
+    ]
+
+    def handler(request: dict) -> list:
+        return [vector.tolist() for vector in pipe(request["inputs"], **request["parameters"])]
+
+    expected = [handler(request) for request in requests]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with two_threads(), ThreadPoolExecutor(6) as server:
+            got = list(server.map(handler, requests))
+            assert torch.get_num_threads() == 2
+    finally:
+        sys.setswitchinterval(interval)
+    for answer, other in zip(got, expected, strict=True):
+        assert_same([np.array(vector) for vector in answer], [np.array(vector) for vector in other], tolerance=1e-6)

@@ -1,0 +1,152 @@
+"""Batches -> blocks and their digests, compared with a loop over single records."""
+
+import random
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnahub.hub_code.batching_nucleotide_transformer import Cutting, cut
+from dnahub.hub_code.tokenization_nucleotide_transformer import nt_vocabulary
+from dnahub.inference import blocks
+from dnahub.inference.blocks import MAX_NT, MAX_VECTORS, cut_into_blocks, digest, max_nt_of_block
+from dnahub.sequences import SequenceBatch
+
+
+def batches(sequences, sizes) -> list[SequenceBatch]:
+    """Sequences in batches of these sizes, the last of what is left; ids are r0, r1, ..."""
+    made, start = [], 0
+    for size in [*sizes, len(sequences)]:
+        part = sequences[start : start + size]
+        ids = [f"r{start + i}" for i in range(len(part))]
+        table = pa.table({"id": pa.array(ids, pa.string()), "sequence": pa.array(part, pa.large_string())})
+        made.append(SequenceBatch(table, "in.fa", "record", start + 1))
+        start += len(part)
+    return made
+
+
+def one_by_one(sequences, max_sequences, max_nt) -> list[list[int]]:
+    """The rule, as it is said: a record goes into the block if that is empty, or both limits are kept."""
+    blocks, nt = [], 0
+    for i, sequence in enumerate(sequences):
+        if not blocks or len(blocks[-1]) == max_sequences or nt + len(sequence) > max_nt:
+            blocks.append([])
+            nt = 0
+        blocks[-1].append(i)
+        nt += len(sequence)
+    return blocks
+
+
+@given(
+    st.lists(st.integers(0, 30).map(lambda nt: "A" * nt), max_size=60),
+    st.lists(st.integers(0, 20), max_size=10),
+    st.integers(1, 9),
+    st.integers(1, 50),
+)
+def test_blocks_are_those_of_the_rule_however_the_input_comes_in_batches(sequences, sizes, max_sequences, max_nt):
+    blocks = list(cut_into_blocks(batches(sequences, sizes), max_sequences, max_nt))
+
+    expected = one_by_one(sequences, max_sequences, max_nt)
+    assert [block.table["id"].to_pylist() for block in blocks] == [[f"r{i}" for i in rows] for rows in expected]
+    assert [block.number for block in blocks] == list(range(len(expected)))
+    assert [block.first for block in blocks] == [rows[0] for rows in expected]
+    assert [block.num_nt for block in blocks] == [sum(len(sequences[i]) for i in rows) for rows in expected]
+    for block, rows in zip(blocks, expected, strict=True):
+        assert [block.place(i) for i in range(len(block))] == [f"in.fa, record {i + 1} (r{i})" for i in rows]
+
+
+def test_a_sequence_that_is_longer_than_a_block_is_one_alone():
+    blocks = cut_into_blocks(batches(["A", "A" * 50, "A", "A"], [2]), 10, 20)
+
+    assert [block.table["id"].to_pylist() for block in blocks] == [["r0"], ["r1"], ["r2", "r3"]]
+
+
+def test_a_place_beyond_the_block_is_none():
+    (block,) = cut_into_blocks(batches(["A", "C"], []), 10, 20)
+
+    with pytest.raises(IndexError):
+        block.place(2)
+
+
+def test_many_vectors_a_sequence_make_smaller_blocks():
+    for long in ("mean", "windows"):
+        assert max_nt_of_block(Cutting(2048, long), per_token=False) == MAX_NT
+        assert max_nt_of_block(Cutting(2048, long, 600, 100), per_token=False) == MAX_NT
+        assert max_nt_of_block(Cutting(2048, long, 60, 3), per_token=False) == 3 * MAX_VECTORS
+        assert max_nt_of_block(Cutting(2, long), per_token=False) == MAX_VECTORS
+    for long in ("truncate", "error"):
+        assert max_nt_of_block(Cutting(2, long), per_token=False) == MAX_NT
+        assert max_nt_of_block(Cutting(2048, long), per_token=True) == MAX_VECTORS
+
+
+FIRST_KMER_ID = nt_vocabulary().index("AAAAAA")
+
+
+@given(
+    st.lists(st.one_of(st.text("ACGT", min_size=1, max_size=90), st.integers(1, 90).map("N".__mul__)), min_size=1),
+    st.sampled_from(["mean", "windows", "truncate"]),
+    st.integers(2, 9),
+    st.integers(1, 48),
+    st.integers(1, 48),
+    st.booleans(),
+)
+def test_however_sequences_are_cut_a_block_of_several_has_few_vectors(
+    sequences, long, max_tokens, window_nt, stride_nt, per_token
+):
+    window_nt = min(window_nt, 6 * (max_tokens - 1))
+    windows = (window_nt, min(stride_nt, window_nt)) if long != "truncate" else (None, None)
+    cutting = Cutting(max_tokens, long, *windows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "MAX_VECTORS", 200)
+        max_nt = max_nt_of_block(cutting, per_token)
+
+    for block in cut_into_blocks(batches(sequences, []), 1000, max_nt):
+        pieces = cut(block.table["sequence"].to_pylist(), cutting, FIRST_KMER_ID, both_strands=False)
+        if len(block) > 1:
+            num_tokens = pieces.strands[0].num_tokens
+            num_vectors = num_tokens.sum() if per_token else len(num_tokens)
+            # The last window of a sequence is not a whole stride further.
+            assert num_vectors <= 200 + len(block) * -(-cutting.window // (max_tokens - 1))
+
+
+def table(**columns) -> pa.Table:
+    return pa.table({"id": ["a", "b", "c"], "sequence": ["ACGT", "", "GG"], **columns})
+
+
+def test_the_digest_is_of_the_values_and_not_of_how_they_lie_in_memory():
+    whole = table(length=[1, None, 3], note=["x", None, ""])
+    larger = pa.concat_tables([whole, whole.slice(1), whole])
+    cut = pa.concat_tables([larger.slice(5, 1), larger.slice(1, 2)])
+    large = whole.set_column(1, "sequence", whole["sequence"].cast(pa.large_string()))
+
+    assert digest(cut) == digest(large) == digest(whole)
+    assert digest(whole) != digest(whole.slice(1))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        table(length=[1, 2, 4]),
+        table(length=[1, 2, None]),
+        table(length=[1.0, 2.0, 3.0]),
+        table(length=["1", "2", "3"]),
+        table(nt=[1, 2, 3]),
+        table(),
+        table(length=[1, 2, 3]).set_column(0, "id", pa.array(["a", "b", "d"])),
+        table(length=[1, 2, 3]).set_column(1, "sequence", pa.array(["ACG", "T", "GG"])),  # the same letters
+        table(length=[1, 2, 3]).set_column(1, "sequence", pa.array(["ACGT", None, "GG"])),
+        table(length=[1, 2, 3]).set_column(1, "sequence", pa.array(["ACGt", "", "GG"])),
+        table(length=[1, 2, 3]).select(["id", "length", "sequence"]),
+    ],
+)
+def test_the_digest_tells_any_difference(other):
+    assert digest(other) != digest(table(length=[1, 2, 3]))
+
+
+def test_the_digest_of_nested_columns_is_of_their_values():
+    rng = random.Random(0)
+    spans = [[{"start": rng.randint(0, 9), "end": None}] for _ in range(3)]
+
+    assert digest(table(spans=spans)) == digest(table(spans=spans))
+    assert digest(table(spans=spans)) != digest(table(spans=[*spans[:2], [{"start": 99, "end": None}]]))

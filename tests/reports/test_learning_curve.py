@@ -1,0 +1,111 @@
+"""The learning curve: what it shows, and that a file is whole or not there."""
+
+import math
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from dnahub.reports.learning_curve import BEST, TRAINING, VALIDATION, draw_learning_curve
+
+# As the Trainer logs: losses by `logging_steps`, evaluations by `eval_steps`, a summary at the end.
+HISTORY = [
+    {"loss": 1.5, "grad_norm": 2.0, "learning_rate": 1e-4, "epoch": 0.5, "step": 5},
+    {"loss": 1.2, "grad_norm": 2.0, "learning_rate": 5e-5, "epoch": 1.0, "step": 10},
+    {"eval_loss": 1.3, "eval_accuracy": 0.4, "eval_runtime": 1.0, "epoch": 1.0, "step": 10},
+    {"loss": 0.9, "grad_norm": 2.0, "learning_rate": 0.0, "epoch": 2.0, "step": 20},
+    {"eval_loss": 1.4, "eval_accuracy": 0.5, "eval_runtime": 1.0, "epoch": 2.0, "step": 20},
+    {"train_runtime": 9.0, "train_loss": 1.2, "epoch": 2.0, "step": 20},
+]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Figures that were saved."""
+    figures = []
+    save = Figure.savefig
+
+    def savefig(figure, *args, **kwargs):
+        figures.append(figure)
+        save(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return figures
+
+
+def lines(axes) -> dict[str, tuple[list, list]]:
+    """Colour and kind of line -> its points."""
+    return {line.get_color() + line.get_linestyle(): tuple(map(list, line.get_data())) for line in axes.lines}
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "eval_accuracy"])
+def test_losses_and_the_metric_that_chose_are_drawn_by_step_and_the_best_is_marked(tmp_path, drawn, metric):
+    path = tmp_path / "learning_curve.png"
+    draw_learning_curve(HISTORY, metric, 20, path)
+    loss, score = drawn[0].axes
+    assert lines(loss) == {
+        TRAINING + "-": ([5, 10, 20], [1.5, 1.2, 0.9]),
+        VALIDATION + "-": ([10, 20], [1.3, 1.4]),
+        BEST + "--": ([20, 20], [0, 1]),
+        BEST + "None": ([20], [1.4]),
+    }
+    assert lines(score) == {
+        VALIDATION + "-": ([10, 20], [0.4, 0.5]),
+        BEST + "--": ([20, 20], [0, 1]),
+        BEST + "None": ([20], [0.5]),
+    }
+    assert (loss.get_ylabel(), score.get_ylabel()) == ("Loss", "Validation accuracy")
+    assert [text.get_text() for text in loss.get_legend().get_texts()] == [
+        "training",
+        "validation",
+        "best checkpoint: 1.4 at step 20",
+    ]
+    assert matplotlib.image.imread(path).std() > 0.01  # something is drawn
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_chosen_by_its_loss_has_one_panel(tmp_path, drawn):
+    draw_learning_curve(HISTORY, "loss", 10, tmp_path / "learning_curve.png")
+    (loss,) = drawn[0].axes
+    assert lines(loss)[BEST + "None"] == ([10], [1.3])
+
+
+def test_a_run_without_evaluations_shows_its_training_loss(tmp_path, drawn):
+    draw_learning_curve([HISTORY[0], HISTORY[1], HISTORY[-1]], "accuracy", None, tmp_path / "learning_curve.png")
+    (loss,) = drawn[0].axes
+    assert lines(loss) == {TRAINING + "-": ([5, 10], [1.5, 1.2])}
+
+
+def test_a_run_too_short_for_any_loss_says_so(tmp_path, drawn):
+    draw_learning_curve([HISTORY[-1]], "accuracy", None, tmp_path / "learning_curve.png")
+    (loss,) = drawn[0].axes
+    assert [text.get_text() for text in loss.texts] == ["no loss was logged"]
+
+
+def test_a_loss_that_is_no_number_leaves_a_gap(tmp_path, drawn):
+    history = [{"loss": value, "step": step} for step, value in enumerate([1.0, math.nan, math.inf, 2.0])]
+    draw_learning_curve(history, "loss", None, tmp_path / "learning_curve.png")
+    _, values = lines(drawn[0].axes[0])[TRAINING + "-"]
+    assert np.isnan(values).tolist() == [False, True, True, False]
+
+
+def test_a_step_evaluated_again_shows_the_last_value(tmp_path, drawn):
+    again = {"eval_loss": 1.1, "eval_accuracy": 0.6, "step": 10}
+    draw_learning_curve([*HISTORY, again], "accuracy", 20, tmp_path / "learning_curve.png")
+    assert lines(drawn[0].axes[1])[VALIDATION + "-"] == ([10, 20], [0.6, 0.5])
+
+
+def test_a_figure_that_cannot_be_saved_leaves_the_old_one_and_no_scrap(tmp_path, monkeypatch):
+    path = tmp_path / "learning_curve.png"
+    path.write_bytes(b"the old one")
+
+    def fail(figure, scratch, **kwargs):
+        scratch.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", fail)
+    with pytest.raises(OSError, match="No space left"):
+        draw_learning_curve(HISTORY, "accuracy", 20, path)
+    assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,115 @@
+"""Data set -> its sequences, from a folder and from a Hub on 127.0.0.1."""
+
+import re
+
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+
+from dnahub.hub.faults import HubError
+from dnahub.sequences import InputArguments, SequenceFileError, open_sequences
+
+FEATURES = Features({"sequence": Value("string"), "label": ClassLabel(names=["fly", "mouse"])})
+ROWS = {
+    "train": [{"sequence": "ACGT" * i, "label": i % 3 - 1} for i in range(1, 3000)],  # -1: without one
+    "test": [{"sequence": "TT", "label": 1}],
+}
+
+
+def opened(name, **arguments):
+    return open_sequences(InputArguments(dataset_name=str(name), **arguments))
+
+
+def test_a_split_of_a_folder_is_streamed_with_its_columns_and_row_numbers(tmp_path, write_dataset):
+    folder = write_dataset(tmp_path / "data", ROWS, FEATURES)
+    reader = opened(folder, dataset_split="train", dataset_config_name="windows")
+    assert reader.schema.names == ["id", "label"]
+    assert (reader.num_bytes, reader.bytes_read, reader.commit) == (None, 0, None)
+    batches = list(reader)
+    reader.check_unchanged()
+    assert [row for batch in batches for row in batch.table.to_pylist()] == [
+        {"id": str(i), "sequence": row["sequence"], "label": [None, "fly", "mouse"][row["label"] + 1]}
+        for i, row in enumerate(ROWS["train"])
+    ]
+    assert batches[-1].place(0).startswith(f"{folder}, split train, row ")
+
+
+def test_a_data_set_of_one_split_needs_no_name_for_it(tmp_path, write_dataset):
+    folder = write_dataset(tmp_path / "data", {"test": ROWS["test"]}, FEATURES)
+    assert [batch.table.num_rows for batch in opened(folder)] == [1]
+
+
+def test_a_folder_of_plain_files_is_a_data_set_too_whose_numbers_stay_numbers(tmp_path):
+    (tmp_path / "train.csv").write_text("id,sequence\n7,AC\n8,GT\n")
+    (batch,) = opened(tmp_path)
+    assert batch.table.to_pylist() == [{"id": "7", "sequence": "AC"}, {"id": "8", "sequence": "GT"}]
+
+
+def test_white_space_in_a_sequence_of_a_data_set_is_dropped(tmp_path, write_dataset):
+    folder = write_dataset(tmp_path / "data", {"test": [{"sequence": "AC GT\n", "label": 0}]}, FEATURES)
+    (batch,) = opened(folder)
+    assert batch.table["sequence"].to_pylist() == ["ACGT"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "arguments", "facts"),
+    [
+        (ROWS, {}, ["train, test", "--dataset_split"]),
+        (ROWS, {"dataset_split": "dev"}, ["'dev'", "train, test"]),
+        (ROWS, {"dataset_split": "test", "dataset_config_name": "other"}, ["other", "--dataset_config_name"]),
+        (ROWS, {"dataset_split": "test", "dataset_revision": "main"}, ["folder", "revision", "main"]),
+        (ROWS, {"dataset_split": "test", "sequence_column": "dna"}, ["'dna'", "sequence, label"]),
+        ({"test": []}, {}, ["split test", "empty"]),
+        ({"test": [{"sequence": "AC", "label": 0}, {"sequence": None, "label": 0}]}, {}, ["split test, row 1 (1)"]),
+        ({"test": [{"sequence": "NA", "label": 0}]}, {}, ["split test, row 0 (0)", "NA"]),
+        ({"test": [{"sequence": "AX", "label": 0}]}, {}, ["split test, row 0 (0)", "'X' at position 1"]),
+    ],
+)
+def test_what_cannot_be_read_from_a_folder_is_said(tmp_path, write_dataset, rows, arguments, facts):
+    folder = write_dataset(tmp_path / "data", rows, FEATURES)
+    with pytest.raises(SequenceFileError, match=re.escape(str(folder))) as refused:
+        list(opened(folder, **arguments))
+    for fact in facts:
+        assert fact in str(refused.value)
+
+
+def test_a_folder_without_data_with_several_data_sets_or_with_broken_files_is_refused(tmp_path, write_dataset):
+    (tmp_path / "none").mkdir()
+    with pytest.raises(SequenceFileError, match=str(tmp_path / "none")):
+        opened(tmp_path / "none")
+    write_dataset(tmp_path / "two" / "a", {"test": ROWS["test"]}, FEATURES)
+    write_dataset(tmp_path / "two" / "b", {"test": ROWS["test"]}, FEATURES)
+    with pytest.raises(SequenceFileError, match=rf"{tmp_path / 'two'} .*\(a, b\)"):
+        opened(tmp_path / "two")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "train.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(SequenceFileError, match=str(tmp_path / "broken")):
+        opened(tmp_path / "broken")
+
+
+def test_files_of_one_split_whose_types_differ_are_found_out(tmp_path):
+    (tmp_path / "train-0.csv").write_text("sequence,n\n" + "AC,1\n" * 2000)
+    (tmp_path / "train-1.csv").write_text("sequence,n\nAC,x\n")
+    with pytest.raises(SequenceFileError, match=f"{tmp_path}, split train, row 1024"):
+        list(opened(tmp_path))
+
+
+def test_a_data_set_on_the_hub_is_streamed_and_what_is_not_there_is_one_sentence(hub, monkeypatch):
+    splits = {"train": {"id": [5, 6], "sequence": ["ACGT", "GG"]}, "test": {"id": [7], "sequence": ["TT"]}}
+    DatasetDict({name: Dataset.from_dict(rows) for name, rows in splits.items()}).push_to_hub(
+        "user/dna", token=hub.user, private=True
+    )
+    commit = hub.server.repository("datasets", "user/dna").resolve("main")
+    monkeypatch.setenv("HF_TOKEN", hub.user)
+
+    reader = opened("user/dna", dataset_split="train")
+    assert reader.commit == commit
+    assert [row for batch in reader for row in batch.table.to_pylist()] == [
+        {"id": "5", "sequence": "ACGT"},
+        {"id": "6", "sequence": "GG"},
+    ]
+    (batch,) = opened("user/dna", dataset_split="test", dataset_revision=commit)
+    assert batch.table["sequence"].to_pylist() == ["TT"]
+    with pytest.raises(HubError, match="user/dna.* branch, tag or commit"):
+        opened("user/dna", dataset_split="train", dataset_revision="nope")
+    with pytest.raises(HubError, match="user/other"):
+        opened("user/other")

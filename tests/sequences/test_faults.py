@@ -1,0 +1,388 @@
+"""Input that is no whole file of DNA -> one sentence with the file, the record and what to do."""
+
+import builtins
+import bz2
+import gzip
+import io
+import random
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import xopen
+
+from dnahub.sequences import InputArguments, SequenceFileError, open_sequences
+from dnahub.sequences.checks import IUPAC, MIN_PROTEIN_LETTERS, check_sequences
+
+
+def read(*paths, **arguments) -> int:
+    """The number of sequences."""
+    reader = open_sequences(InputArguments(input=[str(path) for path in paths], **arguments))
+    return sum(batch.table.num_rows for batch in reader)
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def fault_of(*paths, **arguments) -> str:
+    with pytest.raises(SequenceFileError) as caught:
+        read(*paths, **arguments)
+    message = str(caught.value)
+    assert "\n" not in message and message.endswith(".")
+    return message
+
+
+PROTEIN = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"
+PROTEIN_OF_IUPAC_LETTERS = "MKVSAGHKMNRSTVWYDHGSAVKWYSMDHRKNS"
+
+FAULTY = {
+    "in.fa": [
+        ("", ["the file is empty"]),
+        ("\n \n", ["white space"]),
+        ("ACGT\n>g\nAC\n", ["line 1", "'ACGT'"]),
+        ("\n\ufeff>g\nAC\n", ["line 2", "'>'"]),
+        (">a\nAC\n> \nAC\n", ["record 2", "no id"]),
+        (">a\nAC\n>b\n>c\nAC\n", ["record 2 (b)", "no sequence"]),
+        (">a\nAC\n>last\n", ["record 2 (last)", "no sequence"]),
+        (">a\nAC\n>b\nACJ\n", ["record 2 (b)", "'J' at position 2", IUPAC]),
+        (">a\nAC\n>b\nAC-GT\n", ["record 2 (b)", "'-' at position 2"]),
+        (">a\nACÄGT\n", ["record 1 (a)", "'Ä' at position 2"]),
+        (">a\nAC\n#GT\nAC\n", ["record 1 (a)", "'#' at position 2"]),
+        (">a\nAC >\n", ["record 1 (a)", "'>' at position 2"]),
+        (b">a\nAC\n>b\nACG\xff\n>c\nAC\n", ["record 2 (b), line 4", "UTF-8"]),
+        (b">a\nAC\n>b\xc3\nAC\n", ["record 2 (b", "line 3", "UTF-8"]),
+        (b">a\nAC\n>b\nAC\xc3", ["record 2 (b), line 4", "UTF-8"]),
+        (f">a\nAC\n>p x\n{PROTEIN}\n", ["record 2 (p)", "protein", "'I' at position 5"]),
+        (f">a\nAC\n>p x\n{PROTEIN.lower()}*\n", ["record 2 (p)", "protein"]),
+        (f">p\n{PROTEIN_OF_IUPAC_LETTERS}\n", ["record 1 (p)", "protein", "A, C, G, T, U"]),
+    ],
+    "in.fq": [
+        ("@a\nACGT\n+\nIII\n", ["record 1", "FASTQ"]),
+        ("@a\nACGT\n+\nIIII\n@b\nAC\n", ["record 2", "Premature end"]),
+        ("@a\nACGT\n+\nIIII\n@b\nA\u00c4\n+\nII\n", ["record", "Non-ASCII"]),
+        (b"@a\nACGT\n+\nIIII\n@b\nA\xff\n+\nII\n", ["record", "UTF-8", "line 6"]),
+        ("\n\n", ["FASTQ"]),
+        (">a\nAC\n", ["record 1", "FASTQ"]),
+        ("@a\nAC\n+\nII\n@\nAC\n+\nII\n", ["record 2", "no id"]),
+        ("@a\n\n+\n\n", ["record 1 (a)", "no sequence"]),
+        ("@a\nAC.\n+\nIII\n", ["record 1 (a)", "'.' at position 2"]),
+    ],
+    "in.csv": [
+        ("id,sequence\n", ["no sequences"]),
+        ("\n\n", ["white space"]),
+        (" \n\n", ["empty line"]),
+        ("name,dna\na,AC\n", ["'sequence'", "name, dna", "--sequence_column"]),
+        ("id,sequence\na,AC\nb\n", ["row 1 ('b')", "1 field"]),
+        ("id,sequence\na,AC\n\nb,A,1\n", ["row 1 ('b,A,1')", "3 fields"]),
+        ("id,sequence\na,AC\nb,\n", ["row 1 (b)", "no sequence"]),
+        ("id,sequence\na,AC\n,GT\n", ["row 1", "no id", "'id'"]),
+        ("id,sequence\na,AC\nb,GX\n", ["row 1 (b)", "'X' at position 1"]),
+        ("id,sequence\na,AC\nb, \n", ["row 1 (b)", "no sequence"]),
+        ("id,sequence\na,A CX\n", ["row 0 (a)", "'X' at position 2"]),
+        ("id,sequence\na,AC\nb,NA \n", ["row 1 (b)", "no sequence", "NA"]),
+        ("id,sequence\na,AX\nb,NA\n", ["row 0 (a)", "'X' at position 1"]),
+        ('id,sequence,d\na,AC,"x\nb,GT,y\n', ["row 0", "quote"]),
+        ("id,id\na,AC\n", ["two columns", "'id'"]),
+        ("id,sequence,embedding\na,AC,1\n", ["'embedding'", "rename"]),
+        (b"id,sequence\na,AC\nb\xff,AC\n", ["UTF-8", "line 3"]),
+    ],
+    "in.tsv": [
+        (
+            "id\tsequence\na\tAC\nb\tGT\t1\n",
+            ["row 1 ('b\\tGT\\t1')", "3 fields"],
+        ),
+        ('id\tsequence\na\tAC\nb\t"GT"\n', ["row 1 (b)", "'\"' at position 0"]),
+    ],
+    "in.jsonl": [
+        ("\n \n", ["white space"]),
+        ('{"id": "a"}\n', ["'sequence'", "--sequence_column"]),
+        ('{"sequence": "AC"}\n{"sequence": null}\n', ["row 1 (1)", "no sequence"]),
+        ('{"sequence": "AC"}\n{"other": 1}\n', ["row 1 (1)", "no sequence"]),
+        ('{"sequence": "AC"}\n{"sequence": "A\n', ["row 1", "JSON"]),
+        ('[{"sequence": "AC"}]\n', ["row 0", "JSON"]),
+        ('{"sequence": "AC"}\n{"sequence": 5}\n', ["row 1", "string to number"]),
+        ('{"sequence": 5}\n', ["'sequence'", "int64"]),
+        ('{"id": 1.5, "sequence": "AC"}\n', ["'id'", "double"]),
+        ('{"id": null, "sequence": "AC"}\n{"id": "b", "sequence": "AC"}\n', ["row 0", "no id", "'id'"]),
+        (b'{"sequence": "AC"}\n{"sequence": "A\xff"}\n', ["UTF-8", "line 2"]),
+    ],
+    "in.txt": [
+        ("\n \n", ["no sequences"]),
+        ("AC GT\n", ["row 0 (0)", "' ' at position 2"]),
+        ("AC\n\nACZ\n", ["row 1 (1)", "'Z' at position 2"]),
+        (b"AC\nA\xff\n", ["UTF-8", "line 2"]),
+    ],
+    "in.gb": [
+        ("\n\n", ["no records"]),
+        (
+            "LOCUS       X 8 bp DNA linear BCT 01-JAN-2020\nORIGIN\n        1 acgtacgt\n//\n",
+            ["CDS", "--genbank_features record"],
+        ),
+        ("LOCUS       X 8 bp DNA linear BCT 01-JAN-2020\nORIGIN\n        1 acgt\n", ["record 1", "GenBank"]),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "parts"),
+    [(name, content, parts) for name, cases in FAULTY.items() for content, parts in cases],
+    ids=[f"{name} {i} {parts[-1]}" for name, cases in FAULTY.items() for i, (_, parts) in enumerate(cases)],
+)
+def test_a_fault_is_one_sentence_with_the_file_the_record_and_what_is_wrong(tmp_path, name, content, parts):
+    path = write(tmp_path / name, content)
+    message = fault_of(path)
+    for part in [str(path), *parts]:
+        assert part in message
+
+
+@pytest.mark.parametrize("block_bytes", [1, 5])
+@pytest.mark.parametrize(("content", "parts"), FAULTY["in.fa"])
+def test_faults_of_fasta_are_found_at_the_borders_of_blocks_too(tmp_path, monkeypatch, content, parts, block_bytes):
+    monkeypatch.setattr("dnahub.sequences.fasta.BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("dnahub.sequences.opening.BUFFER_BYTES", block_bytes)
+    message = fault_of(write(tmp_path / "in.fa", content))
+    if "'ACGT'" not in parts and "'>'" not in parts:  # of which only the block is shown
+        assert all(part in message for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        *((".csv", text) for text in ("NA", "na", "NaN", "nan", "N/A", "n/a", "null", "NULL", "None", "none", "<NA>")),
+        *((suffix, "NA") for suffix in (".tsv", ".jsonl", ".parquet")),
+    ],
+)
+def test_a_sequence_that_a_table_says_is_missing_is_no_dna(tmp_path, suffix, text):
+    path = tmp_path / f"in{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.table({"id": ["a", "b"], "sequence": ["AC", text]}), path)
+    elif suffix == ".jsonl":
+        write(path, f'{{"id": "a", "sequence": "AC"}}\n{{"id": "b", "sequence": "{text}"}}\n')
+    else:
+        write(path, f"id,sequence\na,AC\nb,{text}\n".replace(",", "," if suffix == ".csv" else "\t"))
+    assert f"{path}, row 1 (b)" in fault_of(path) and f"no sequence ({text})" in fault_of(path)
+
+
+def test_a_record_of_the_letters_na_is_dna_where_nothing_is_written_for_what_is_missing(tmp_path):
+    assert read(write(tmp_path / "in.fa", ">a\nNA\n>b\nnan\n")) == 2
+    assert read(write(tmp_path / "in.fq", "@a\nNA\n+\nII\n")) == 1
+
+
+def broken_files(folder: Path):
+    rng = random.Random(1)
+    text = "".join(f">g{i} t\n{''.join(rng.choices('ACGT', k=300))}\n" for i in range(2000)).encode()
+    zst = io.BytesIO()
+    with xopen.xopen(zst, "wb", format="zst", threads=0) as file:
+        file.write(text)
+    for suffix, data in ((".gz", gzip.compress(text)), (".bz2", bz2.compress(text)), (".zst", zst.getvalue())):
+        garbled = bytearray(data)
+        garbled[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
+        for name, content, told in (
+            ("truncated", data[: len(data) // 2], f"{suffix} file ends"),
+            ("cut_in_the_head", data[:5], f"{suffix} file ends"),
+            ("cut_at_the_end", data[:-3], f"{suffix} file ends"),
+            ("garbled", bytes(garbled), f"{suffix} file is corrupt"),
+            ("plain", text, f"name ends in {suffix}"),
+            ("nothing", b"", "empty"),
+        ):
+            yield write(folder / f"{name}.fa{suffix}", content), told
+
+
+def test_a_broken_compressed_file_says_so_and_how_far_it_can_be_read(tmp_path):
+    for path, told in broken_files(tmp_path):
+        message = fault_of(path)
+        assert str(path) in message and told in message
+        if path.name in ("truncated.fa.gz", "cut_at_the_end.fa.gz", "truncated.fa.zst"):
+            number = int(message.partition("record ")[2].split()[0])
+            assert 500 < number <= 2000 and f"record {number} (g{number - 1})" in message
+
+
+@pytest.mark.parametrize("name", ["in.fq.gz", "in.csv.gz", "in.jsonl.gz", "in.txt.gz", "in.gb.gz"])
+def test_a_truncated_file_of_any_format_is_no_shorter_file(tmp_path, name):
+    rng = random.Random(0)
+    rows = ["".join(rng.choices("ACGT", k=60)) for _ in range(50_000)]
+    text = {
+        "in.fq.gz": lambda: "".join(f"@a\n{row}\n+\n{'I' * 60}\n" for row in rows),
+        "in.csv.gz": lambda: "id,sequence\n" + "".join(f"a,{row}\n" for row in rows),
+        "in.jsonl.gz": lambda: "".join(f'{{"id": "a", "sequence": "{row}"}}\n' for row in rows),
+        "in.txt.gz": lambda: "\n".join(rows),
+        "in.gb.gz": lambda: f"LOCUS       X 3000000 bp DNA linear BCT 01-JAN-2020\nORIGIN\n{'1 '.join(rows)}\n//\n",
+    }[name]()
+    data = gzip.compress(text.encode(), 1)
+    path = write(tmp_path / name, data[: len(data) - 1000])
+    assert str(path) in fault_of(path) and ".gz file ends" in fault_of(path)
+
+
+def test_a_corrupt_parquet_file_says_so(tmp_path):
+    pq.write_table(pa.table({"sequence": ["ACGT"] * 5000, "n": list(range(5000))}), tmp_path / "whole.parquet")
+    data = (tmp_path / "whole.parquet").read_bytes()
+    garbled = bytearray(data)
+    garbled[5:60] = bytes(55)
+    assert "Parquet" in fault_of(write(tmp_path / "cut.parquet", data[:-20]))
+    message = fault_of(write(tmp_path / "bad.parquet", bytes(garbled)))
+    assert "bad.parquet, row 0" in message and "corrupt" in message
+    assert "in.parquet.gz" in fault_of(write(tmp_path / "in.parquet.gz", gzip.compress(data)))
+    pq.write_table(pa.table({"sequence": ["AC", None]}), tmp_path / "null.parquet")
+    assert "row 1 (1): no sequence" in fault_of(tmp_path / "null.parquet")
+    pq.write_table(pa.table({"sequence": pa.array([], pa.string())}), tmp_path / "none.parquet")
+    assert "no sequences" in fault_of(tmp_path / "none.parquet")
+
+
+def test_a_path_that_cannot_be_read_says_why(tmp_path, monkeypatch):
+    assert "no such file" in fault_of(tmp_path / "missing.fa")
+    assert "is a folder" in fault_of(tmp_path)
+    assert ".fasta, .fna" in fault_of(write(tmp_path / "in.xyz", "AC")) and "--format" in fault_of(tmp_path / "in.xyz")
+    assert "File name too long" in fault_of(tmp_path / ("a" * 300 + ".fa"))
+    path = write(tmp_path / "in.fa", ">a\nAC\n")
+
+    def fail(name, *arguments, **options):
+        raise OSError(5, "Input/output error", name)
+
+    monkeypatch.setattr("dnahub.sequences.opening.open", fail, raising=False)
+    assert str(path) in fault_of(path) and "Input/output error" in fault_of(path)
+
+    def refuse(name, *arguments, **options):
+        if name == str(path):
+            raise PermissionError(13, "Permission denied", name)
+        return builtins.open(name, *arguments, **options)
+
+    monkeypatch.setattr("dnahub.sequences.opening.open", refuse, raising=False)
+    assert str(path) in fault_of(path) and "permission" in fault_of(path)
+
+
+def test_inputs_that_do_not_go_together_are_refused_before_any_is_read(tmp_path):
+    fasta, table = write(tmp_path / "a.fa", ">a\nAC\n"), write(tmp_path / "b.csv", "id,sequence\na,AC\n")
+    wider = write(tmp_path / "c.csv", "id,sequence,n\na,AC,1\n")
+    (tmp_path / "link.fa").symlink_to(fasta)
+
+    def told(*paths):
+        with pytest.raises(SequenceFileError) as caught:
+            open_sequences(InputArguments(input=[str(path) for path in paths]))
+        return str(caught.value)
+
+    assert f"{tmp_path}/link.fa" in told(fasta, tmp_path / "link.fa") and "twice" in told(fasta, fasta)
+    for part in (str(table), "csv", str(fasta), "fasta"):
+        assert part in told(fasta, table)
+    for part in (str(wider), "id, sequence, n", str(table)):
+        assert part in told(table, wider)
+    for name, values in (("a.parquet", [1, 2]), ("b.parquet", ["x", "y"])):
+        pq.write_table(pa.table({"sequence": ["AC", "GT"], "n": values}), tmp_path / name)
+    for part in ("a.parquet", "b.parquet", "'n'", "string", "int64"):
+        assert part in told(tmp_path / "a.parquet", tmp_path / "b.parquet")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({}, "--input.*--dataset_name"),
+        ({"input": ["a.fa"], "dataset_name": "user/data"}, "--input.*--dataset_name"),
+        ({"input": ["a.fa"], "format": "embl"}, "--format embl.*fasta, fastq"),
+        ({"input": ["a.gb"], "genbank_features": "gene"}, "--genbank_features gene"),
+        ({"input": ["a.fa"], "dataset_split": "train"}, "--dataset_name"),
+        ({"input": ["a.fa", "b.fa"], "bed": "c.bed"}, "--bed.*--input"),
+        ({"dataset_name": "user/data", "bed": "c.bed"}, "--bed.*--input"),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_refused(arguments, told):
+    with pytest.raises(ValueError, match=told):
+        open_sequences(InputArguments(**arguments))
+
+
+def test_a_disk_that_fails_while_a_file_is_read_is_said_so(tmp_path, monkeypatch):
+    path = write(tmp_path / "in.fa", ">a\nACGT\n" * 100_000)
+
+    class Failing(io.FileIO):
+        def readinto(self, buffer):
+            if self.tell() >= 1 << 18:
+                raise OSError(5, "Input/output error")
+            return super().readinto(buffer)
+
+    monkeypatch.setattr("dnahub.sequences.opening.open", lambda name, *_, **__: Failing(name), raising=False)
+    message = fault_of(path)
+    assert f"{path}, record " in message and "Input/output error" in message
+
+
+def test_a_row_of_csv_longer_than_a_block_is_refused_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("dnahub.sequences.tables.BLOCK_BYTES", 100)
+    path = write(tmp_path / "in.csv", "id,sequence\n" + "a,AC\n" * 100 + f"b,{'AC' * 500}\n")
+    assert str(path) in fault_of(path) and "100 bytes" in fault_of(path)
+
+
+def test_names_of_columns_are_checked(tmp_path):
+    path = write(tmp_path / "in.csv", "id,sequence\na,AC\n")
+    for part in ("'name'", "id, sequence", "--id_column"):
+        assert part in fault_of(path, id_column="name")
+    assert "'sequence'" in fault_of(path, id_column="sequence")
+
+
+@pytest.mark.parametrize("codon_start", ["0", "4", "x"])
+def test_a_codon_start_that_is_none_is_refused(tmp_path, codon_start):
+    features = (
+        f"FEATURES             Location/Qualifiers\n     CDS             1..6\n{' ' * 21}/codon_start={codon_start}\n"
+    )
+    head = f"LOCUS       CHR 8 bp DNA linear BCT 01-JAN-2020\nVERSION     CHR\n{features}"
+    path = write(tmp_path / "in.gb", f"{head}ORIGIN\n        1 acgtacgt\n//\n")
+    for part in ("record 1 (CHR)", "codon_start", "CDS CHR.1", f"'{codon_start}'"):
+        assert part in fault_of(path)
+
+
+def test_a_cds_of_parts_in_other_records_cannot_be_cut_out(tmp_path):
+    head = (
+        "LOCUS       CHR 8 bp DNA linear BCT 01-JAN-2020\nVERSION     CHR\nFEATURES             Location/Qualifiers\n"
+    )
+    features = "     CDS             join(3..6,OTHER.1:1..4)"
+    path = write(tmp_path / "in.gb", f"{head}{features}\nORIGIN\n        1 acgtacgt\n//\n")
+    assert "record 1 (CHR)" in fault_of(path) and "CDS CHR.1" in fault_of(path)
+
+
+def test_a_genbank_record_without_letters_is_refused(tmp_path):
+    head = (
+        "LOCUS       CHR 8 bp DNA linear BCT 01-JAN-2020\nVERSION     CHR\nFEATURES             Location/Qualifiers\n"
+    )
+    path = write(tmp_path / "in.gb", f"{head}     CDS             1..3\nCONTIG      join(AB1.1:1..8)\n//\n")
+    for features in ("cds", "record"):
+        message = fault_of(path, genbank_features=features)
+        assert "record 1 (CHR)" in message and "sequence" in message
+
+
+def slow_verdict(sequences: list[str | None]) -> int | None:
+    """The first that is no DNA, letter by letter."""
+    for i, sequence in enumerate(sequences):
+        if not sequence or any(letter.upper() not in IUPAC for letter in sequence):
+            return i
+        bases = sum(letter.upper() in "ACGTUN" for letter in sequence)
+        if len(sequence) >= MIN_PROTEIN_LETTERS and 2 * bases < len(sequence):
+            return i
+    return None
+
+
+def test_the_vectorised_check_finds_what_one_letter_by_letter_finds():
+    rng = random.Random(0)
+    verdicts = set()
+    for _ in range(3000):
+        letters = rng.choice(["ACGT", "ACGTNacgtn", IUPAC, "ACGTRYKM" * 2 + "ACGT" * 4, "RYSW"])
+        sequences = ["".join(rng.choices(letters, k=rng.randint(1, 45))) for _ in range(rng.randint(1, 5))]
+        if rng.random() < 0.3:
+            i = rng.randrange(len(sequences))
+            sequences[i] = rng.choice([None, "", "ACX", "A*", "é" + sequences[i], sequences[i] + "\n"])
+        table = pa.array(["skipped", *sequences], pa.large_string()).slice(1)
+        try:
+            check_sequences(table, lambda i: f"<{i}>")
+            verdict = None
+        except SequenceFileError as error:
+            verdict = int(str(error)[1:].partition(">")[0])
+        assert verdict == slow_verdict(sequences), sequences
+        verdicts.add(verdict)
+    assert verdicts == {None, 0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize(("package", "name"), [("Bio", "in.gb"), ("pyfaidx", "in.fa")])
+def test_a_package_that_is_not_there_is_named_with_how_to_install_it(tmp_path, monkeypatch, package, name):
+    monkeypatch.setitem(sys.modules, package, None)
+    path = write(tmp_path / name, ">a\nAC\n")
+    arguments = {"bed": str(write(tmp_path / "in.bed", "a\t0\t1\n"))} if name == "in.fa" else {}
+    assert "requirements-extra.txt" in fault_of(path, **arguments)

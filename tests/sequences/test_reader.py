@@ -1,0 +1,493 @@
+"""Inputs of every format -> the same sequences, ids and columns, as streams."""
+
+import bz2
+import gzip
+import lzma
+import os
+import random
+import tracemalloc
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import xopen
+from Bio import BiopythonWarning, SeqIO
+from Bio.bgzf import BgzfWriter
+from Bio.Seq import Seq
+from datasets.data_files import DataFilesDict, DataFilesList
+from datasets.packaged_modules.fasta.fasta import Fasta
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import HfArgumentParser
+
+from dnahub.sequences import InputArguments, SequenceBatch, SequenceFileError, SequenceReader, open_sequences
+from dnahub.sequences.batching import BATCH_NT, BATCH_RECORDS
+
+
+def opened(*paths, **arguments) -> SequenceReader:
+    return open_sequences(InputArguments(input=[str(path) for path in paths], **arguments))
+
+
+def rows_of(*paths, **arguments) -> list[dict]:
+    return [row for batch in opened(*paths, **arguments) for row in batch.table.to_pylist()]
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def write_zst(path: Path, content: bytes) -> Path:
+    with xopen.xopen(path, "wb", format="zst", threads=0) as file:
+        file.write(content)
+    return path
+
+
+@pytest.fixture(scope="module")
+def records() -> list[tuple[str, str]]:
+    rng = random.Random(0)
+    lengths = [1, 5000, *(rng.randint(1, 300) for _ in range(60))]
+    return [(f"seq{i}.1", "".join(rng.choices("ACGTNacgturyk", k=nt))) for i, nt in enumerate(lengths)]
+
+
+def fasta_of(records, width: int = 60, line_break: str = "\n") -> str:
+    lines = []
+    for name, sequence in records:
+        lines += [f">{name} gene of {name}"] + [sequence[i : i + width] for i in range(0, len(sequence), width)]
+    return line_break.join([*lines, ""])
+
+
+def fastq_of(records) -> str:
+    return "".join(f"@{name} gene of {name}\n{sequence}\n+\n{'I' * len(sequence)}\n" for name, sequence in records)
+
+
+def genbank_record(name: str, sequence: str, features: str = "") -> str:
+    lines = [f"LOCUS       {name:<16} {len(sequence)} bp    DNA     linear   BCT 01-JAN-2020"]
+    lines += [f"DEFINITION  gene of {name}", f"ACCESSION   {name}", f"VERSION     {name}"]
+    lines += ["FEATURES             Location/Qualifiers", f"     source          1..{len(sequence)}"]
+    lines += [features] if features else []
+    lines += ["ORIGIN"]
+    lines += [f"{i + 1:>9} {sequence[i : i + 60].lower()}" for i in range(0, len(sequence), 60)]
+    return "\n".join([*lines, "//", ""])
+
+
+def written(folder: Path, name: str, records) -> Path:
+    """The records in a file of the format that its suffix says."""
+    path = folder / name
+    columns = {"id": [name for name, _ in records], "sequence": [sequence for _, sequence in records]}
+    match path.suffix:
+        case ".fa":
+            return write(path, fasta_of(records))
+        case ".fq":
+            return write(path, fastq_of(records))
+        case ".gb":
+            return write(path, "".join(genbank_record(*record) for record in records))
+        case ".csv" | ".tsv":
+            separator = "," if path.suffix == ".csv" else "\t"
+            return write(path, "".join(f"{name}{separator}{dna}\n" for name, dna in [("id", "sequence"), *records]))
+        case ".jsonl":
+            return write(path, "".join(f'{{"id": "{name}", "sequence": "{dna}"}}\n' for name, dna in records))
+        case ".parquet":
+            pq.write_table(pa.table(columns), path)
+            return path
+        case ".txt":
+            return write(path, "".join(f"{dna}\n\n" for _, dna in records))
+    raise AssertionError(name)
+
+
+COMPRESSED = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+
+
+@pytest.mark.parametrize("name", ["in.fa", "in.fq", "in.gb", "in.csv", "in.tsv", "in.jsonl", "in.parquet", "in.txt"])
+def test_every_format_gives_the_same_sequences_and_ids(tmp_path, records, name):
+    rows = rows_of(written(tmp_path, name, records), genbank_features="record")
+
+    letters = [sequence.upper() if name == "in.gb" else sequence for _, sequence in records]
+    assert [row["sequence"] for row in rows] == letters
+    if name == "in.txt":
+        assert [row["id"] for row in rows] == [str(i) for i in range(len(records))]
+    else:
+        assert [row["id"] for row in rows] == [name for name, _ in records]
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        *(("in.fa", suffix) for suffix in (".gz", ".bz2", ".zst", ".xz", ".bgz")),
+        *((name, ".gz") for name in ("in.fq", "in.gb", "in.csv", "in.jsonl", "in.txt")),
+    ],
+)
+def test_compressed_files_are_read_as_plain_ones(tmp_path, records, name, suffix):
+    plain = written(tmp_path, name, records)
+    path = tmp_path / (name + suffix)
+    if suffix == ".zst":
+        write_zst(path, plain.read_bytes())
+    elif suffix == ".bgz":
+        with BgzfWriter(path, "wb") as file:
+            for i in range(0, plain.stat().st_size, 1000):
+                file.write(plain.read_bytes()[i : i + 1000])
+                file.flush()  # a member of its own
+    else:
+        path.write_bytes(COMPRESSED[suffix](plain.read_bytes()))
+
+    reader = opened(path, genbank_features="record")
+    rows = [row for batch in reader for row in batch.table.to_pylist()]
+
+    assert rows == rows_of(plain, genbank_features="record")
+    assert reader.bytes_read == reader.num_bytes == path.stat().st_size
+
+
+def test_compression_is_told_by_the_first_bytes_where_the_name_does_not_say_it(tmp_path, records):
+    plain = written(tmp_path, "in.fa", records)
+    path = write(tmp_path / "0a1b2c.fa", gzip.compress(plain.read_bytes()))
+    assert rows_of(path) == rows_of(plain)
+
+
+@pytest.mark.parametrize(("width", "line_break"), [(1, "\n"), (7, "\r\n"), (60, "\n"), (60, "\r\n"), (10_000, "\n")])
+def test_fasta_is_read_as_the_module_of_datasets_reads_it(tmp_path, monkeypatch, records, width, line_break):
+    path = write(tmp_path / "in.fa", fasta_of(records, width, line_break))
+    files = DataFilesDict(train=DataFilesList([str(path)], origin_metadata=[]))
+    columns = ["id", "description", "sequence"]
+    expected = list(Fasta(columns=columns, data_files=files).as_streaming_dataset("train"))
+
+    for block_bytes in (1, 2, 61, 1 << 20):
+        monkeypatch.setattr("dnahub.sequences.fasta.BLOCK_BYTES", block_bytes)
+        rows = rows_of(path)
+        assert [row["id"] for row in rows] == [row["id"] for row in expected]
+        assert [row["sequence"] for row in rows] == [row["sequence"] for row in expected]
+        assert [row["description"] for row in rows] == [f"gene of {name}" for name, _ in records]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text("abc>é \t", min_size=1).filter(lambda text: text.strip()),
+            st.lists(st.text("ACGTacgt \t", max_size=9), min_size=1).filter(lambda lines: "".join(lines).strip()),
+        ),
+        min_size=1,
+    ),
+    st.sampled_from(["\n", "\r\n"]),
+    st.integers(1, 30),
+)
+def test_fasta_of_any_layout_is_read_as_line_by_line(tmp_path_factory, records, line_break, block_bytes):
+    path = tmp_path_factory.mktemp("fasta") / "in.fa"
+    lines = [line for header, sequence in records for line in (f">{header}", *sequence)]
+    write(path, line_break.join(lines) + line_break)
+    expected = [
+        {
+            "id": header.split()[0],
+            "sequence": "".join("".join(sequence).split()),
+            "description": (header.split(None, 1) + [""])[1].rstrip(),
+        }
+        for header, sequence in records
+    ]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dnahub.sequences.fasta.BLOCK_BYTES", block_bytes)
+        assert rows_of(path) == expected
+
+
+def test_a_fasta_header_gives_id_and_description_in_any_script_and_a_byte_order_mark_is_no_letter(tmp_path):
+    path = write(tmp_path / "in.fa", "\ufeff>gene1 größe 5 \r\nACGT\r\nAC\r\n>gene2\r\nA\r\n")
+    assert rows_of(path) == [
+        {"id": "gene1", "sequence": "ACGTAC", "description": "größe 5"},
+        {"id": "gene2", "sequence": "A", "description": ""},
+    ]
+
+
+def test_the_schema_is_known_before_the_first_batch_and_is_that_of_the_batches(tmp_path, records):
+    reader = opened(written(tmp_path, "in.fa", records))
+    assert reader.schema == pa.schema([("id", pa.string()), ("description", pa.string())])
+    (batch,) = reader
+    assert batch.table.schema.field("sequence").type == pa.large_string()
+    assert batch.table.drop_columns("sequence").schema == reader.schema
+    assert batch.place(1) == f"{tmp_path}/in.fa, record 2 (seq1.1)"
+
+
+def test_rows_of_tables_are_placed_by_their_number_from_0(tmp_path):
+    (batch,) = opened(write(tmp_path / "in.csv", "id,sequence\na,AC\nb,GT\n"))
+    assert batch.place(1) == f"{tmp_path}/in.csv, row 1 (b)"
+
+
+@pytest.mark.parametrize("name", ["in.fa", "in.fq", "in.csv", "in.jsonl", "in.parquet", "in.txt"])
+def test_batches_are_bounded_in_records_and_nt_and_are_placed_across_batches(tmp_path, name):
+    records = [(f"s{i}", "ACGT") for i in range(BATCH_RECORDS * 2)]
+    records += [(f"long{i}", "ACGT" * (BATCH_NT // 16)) for i in range(9)] + [("huge", "A" * (BATCH_NT + 5))]
+    batches = list(opened(written(tmp_path, name, records)))
+
+    assert sum(batch.table.num_rows for batch in batches) == len(records)
+    seen = 0
+    for batch in batches:
+        lengths = [len(sequence) for sequence in batch.table["sequence"].to_pylist()]
+        assert len(lengths) <= BATCH_RECORDS and sum(lengths[:-1]) < BATCH_NT
+        shown = str(seen) if name == "in.txt" else records[seen][0]
+        assert batch.place(0).endswith(f" {seen + (name in ('in.fa', 'in.fq'))} ({shown})")
+        seen += len(lengths)
+
+
+def test_several_files_are_read_one_after_the_other_and_rows_without_ids_are_numbered_over_all(tmp_path):
+    first = write(tmp_path / "a.txt", "AC\n\nGT\n")
+    second = write(tmp_path / "b.txt", "TT\n")
+    reader = opened(first, second)
+    batches = list(reader)
+
+    assert [row for batch in batches for row in batch.table.to_pylist()] == [
+        {"id": "0", "sequence": "AC"},
+        {"id": "1", "sequence": "GT"},
+        {"id": "2", "sequence": "TT"},
+    ]
+    assert batches[1].place(0) == f"{second}, row 0 (2)"
+    assert reader.num_bytes == reader.bytes_read == 10
+
+
+def test_all_values_of_csv_are_kept_as_they_are_written(tmp_path):
+    path = write(tmp_path / "in.csv", 'id,sequence,score,note\r\n007,AC,1e5,"a ""b"",\nc"\r\nNA,GT,,5" end\r\n')
+    assert rows_of(path) == [
+        {"id": "007", "sequence": "AC", "score": "1e5", "note": 'a "b",\nc'},
+        {"id": "NA", "sequence": "GT", "score": "", "note": '5" end'},
+    ]
+
+
+def test_white_space_in_a_sequence_of_a_table_is_dropped_as_in_fasta(tmp_path):
+    sequences = ["GG TT", "\tAC\r\nGT \v\f", "ACGT"]
+    pq.write_table(pa.table({"sequence": sequences, "note": sequences}), tmp_path / "in.parquet")
+    expected = ["GGTT", "ACGT", "ACGT"]
+    rows = rows_of(tmp_path / "in.parquet")
+    assert [row["sequence"] for row in rows] == expected and [row["note"] for row in rows] == sequences
+    pq.write_table(pa.table({"sequence": pa.array(sequences).dictionary_encode()}), tmp_path / "in.parquet")
+    assert [row["sequence"] for row in rows_of(tmp_path / "in.parquet")] == expected
+    for name, text in (
+        ("in.csv", 'id,sequence\na, GG TT\nb,"AC\nGT"\n'),
+        ("in.tsv", "id\tsequence\na\tGG TT \nb\tACGT\n"),
+        ("in.jsonl", '{"id": "a", "sequence": "GG TT"}\n{"id": "b", "sequence": "\\nACGT"}\n'),
+    ):
+        assert [row["sequence"] for row in rows_of(write(tmp_path / name, text))] == expected[:2]
+
+
+def test_a_quote_in_tsv_is_a_letter_like_any_other(tmp_path):
+    path = write(tmp_path / "in.tsv", 'id\tnote\tsequence\r\na\t"5 prime\tAC\r\nb\tan "end"\tGT\r\nc\t"x"\tTT\r\n')
+    assert rows_of(path) == [
+        {"id": "a", "sequence": "AC", "note": '"5 prime'},
+        {"id": "b", "sequence": "GT", "note": 'an "end"'},
+        {"id": "c", "sequence": "TT", "note": '"x"'},
+    ]
+
+
+def test_columns_are_named_and_another_column_of_the_name_id_or_sequence_is_left_out(tmp_path):
+    path = write(tmp_path / "in.csv", "id,name,sequence,dna,species\n1,a,x,AC,fly\n2,b,y,GT,mouse\n")
+    reader = opened(path, sequence_column="dna", id_column="name")
+    assert reader.schema.names == ["id", "species"]
+    (batch,) = reader
+    assert batch.table.to_pylist() == [
+        {"id": "a", "sequence": "AC", "species": "fly"},
+        {"id": "b", "sequence": "GT", "species": "mouse"},
+    ]
+
+
+def test_integer_ids_and_categories_become_text_and_other_columns_keep_their_type(tmp_path):
+    table = pa.table(
+        {
+            "id": pa.array([5, 6], pa.uint16()),
+            "sequence": pa.array(["AC", "GT"]).dictionary_encode(),
+            "score": [0.5, None],
+            "tags": [["a"], []],
+        }
+    )
+    pq.write_table(table, tmp_path / "in.parquet")
+    (batch,) = opened(tmp_path / "in.parquet")
+    assert batch.table["id"].to_pylist() == ["5", "6"]
+    assert batch.table["sequence"].to_pylist() == ["AC", "GT"]
+    assert batch.table.select(["score", "tags"]).equals(table.select(["score", "tags"]))
+
+
+def test_times_in_jsonl_stay_as_they_are_written_and_lines_may_be_longer_than_a_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("dnahub.sequences.tables.JSON_BLOCK_BYTES", 20)
+    lines = [f'{{"sequence": "{"AC" * i}", "day": "2020-01-0{i}", "n": {i}}}' for i in range(1, 10)]
+    path = write(tmp_path / "in.jsonl", "\n".join(lines))
+    assert rows_of(path) == [
+        {"id": str(i - 1), "sequence": "AC" * i, "day": f"2020-01-0{i}", "n": i} for i in range(1, 10)
+    ]
+
+
+GENES = """     CDS             complement(join(2..7,11..16))
+                     /gene="abcA"
+                     /locus_tag="L_1"
+                     /protein_id="P_1.1"
+                     /product="a protein"
+     CDS             1..6
+                     /locus_tag="L_2"
+     CDS             4..9
+                     /gene="xyz"
+     CDS             join(19..20,1..4)"""
+
+
+def test_genbank_gives_each_cds_joined_on_its_strand_with_the_best_id_that_it_has(tmp_path):
+    sequence = "ACCGGTTTACGATTAGCCTG"
+    path = write(tmp_path / "in.gbk", genbank_record("CHR1", sequence, GENES))
+    joined = sequence[1:7] + sequence[10:16]
+    complement = dict(zip("ACGT", "TGCA", strict=True))
+    nothing = dict.fromkeys(("gene", "locus_tag", "product"))
+
+    reader = opened(path)
+
+    assert reader.schema.names == ["id", "gene", "locus_tag", "product", "record"]
+    (batch,) = reader
+    assert batch.table.to_pylist() == [
+        {
+            "id": "P_1.1",
+            "sequence": "".join(complement[letter] for letter in reversed(joined)),
+            "gene": "abcA",
+            "locus_tag": "L_1",
+            "product": "a protein",
+            "record": "CHR1",
+        },
+        {"id": "L_2", "sequence": sequence[:6], **nothing, "locus_tag": "L_2", "record": "CHR1"},
+        {"id": "xyz", "sequence": sequence[3:9], **nothing, "gene": "xyz", "record": "CHR1"},
+        {"id": "CHR1.4", "sequence": sequence[18:] + sequence[:4], **nothing, "record": "CHR1"},
+    ]
+    assert batch.place(1) == f"{path}, CDS 2 (L_2)"
+
+
+@pytest.mark.parametrize("codon_start", [1, 2, 3])
+@pytest.mark.parametrize("location", ["<1..14", "complement(3..>16)", "join(<1..4,8..17)"])
+def test_a_partial_cds_begins_with_its_first_whole_codon(tmp_path, location, codon_start):
+    """Biopython cuts it there, too, before it translates."""
+    sequence = "ACCGGTTTACGATTAGCCTG"
+    features = f"     CDS             {location}\n                     /codon_start={codon_start}"
+    path = write(tmp_path / "in.gb", genbank_record("CHR1", sequence, features))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BiopythonWarning)  # of the first line
+        record = SeqIO.read(path, "genbank")
+    cds = next(feature for feature in record.features if feature.type == "CDS")
+
+    (row,) = rows_of(path)
+
+    assert len(row["sequence"]) == 14 - (codon_start - 1)
+    whole = row["sequence"][: len(row["sequence"]) // 3 * 3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BiopythonWarning)  # of a codon that is cut off at the end
+        assert Seq(whole).translate() == cds.translate(record.seq, cds=False)
+
+
+@contextmanager
+def pipe_of(content: bytes) -> Iterator[int]:
+    """The reading end of a pipe with nothing but these bytes."""
+    read, write = os.pipe()
+    os.write(write, content)
+    os.close(write)
+    try:
+        yield read
+    finally:
+        os.close(read)
+
+
+@pytest.fixture
+def standard_input(monkeypatch):
+    """A function that opens standard input with these bytes."""
+
+    def open_with(content: bytes, **arguments) -> SequenceReader:
+        with pipe_of(content) as pipe:
+            monkeypatch.setattr("sys.stdin", os.fdopen(os.dup(pipe)))
+        return opened("-", **arguments)
+
+    return open_with
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments"),
+    [
+        (b">a\nAC\n>b\nGT\n", {}),
+        (b"@a\nAC\n+\nII\n@b\nGT\n+\nII\n", {}),
+        (gzip.compress(b">a\nAC\n>b\nGT\n"), {}),
+        (b"id,sequence\na,AC\nb,GT\n", {"format": "csv"}),
+        (bz2.compress(b'{"id": "a", "sequence": "AC"}\n{"id": "b", "sequence": "GT"}\n'), {"format": "jsonl"}),
+    ],
+    ids=["fasta", "fastq", "fasta, gzip", "csv", "jsonl, bzip2"],
+)
+def test_standard_input_is_read_and_fasta_and_fastq_are_told_by_their_first_letter(standard_input, content, arguments):
+    reader = standard_input(content, **arguments)
+
+    rows = [row for batch in reader for row in batch.table.to_pylist()]
+
+    assert [(row["id"], row["sequence"]) for row in rows] == [("a", "AC"), ("b", "GT")]
+    assert reader.num_bytes is None and reader.bytes_read == len(content)
+    reader.check_unchanged()
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "told"),
+    [
+        (b"id,sequence\na,AC\n", {}, "--format"),
+        (b"", {}, "--format"),
+        (b"", {"format": "fasta"}, "empty"),
+        (gzip.compress(b">a\nAC\n")[:15], {}, ".gz"),
+        (b"PAR1", {"format": "parquet"}, "Parquet"),
+    ],
+    ids=["unknown", "empty, unknown", "empty", "truncated", "parquet"],
+)
+def test_standard_input_that_cannot_be_read_is_one_sentence(standard_input, content, arguments, told):
+    with pytest.raises(SequenceFileError, match="^standard input[^\n]*$") as caught:
+        list(standard_input(content, **arguments))
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(("content", "form"), [(b"id,sequence\na,AC\n", "csv"), (b">a\nAC\n", None)])
+def test_a_pipe_with_a_name_is_read_once(content, form):
+    with pipe_of(content) as pipe:  # a shell's <(zcat in.fa.gz)
+        reader = opened(f"/dev/fd/{pipe}", format=form)
+        rows = [row for batch in reader for row in batch.table.to_pylist()]
+
+    assert reader.num_bytes is None
+    assert [(row["id"], row["sequence"]) for row in rows] == [("a", "AC")]
+
+
+def test_the_arguments_come_from_the_command_line():
+    parser = HfArgumentParser(InputArguments)
+    (args,) = parser.parse_args_into_dataclasses(["--input", "a.fa", "b.fa", "--id_column", "name"])
+    assert args == InputArguments(input=["a.fa", "b.fa"], id_column="name")
+
+
+def test_a_file_that_changes_while_it_is_read_is_found_out(tmp_path, records):
+    path = written(tmp_path, "in.fa", records)
+    reader = opened(path)
+    list(reader)
+    reader.check_unchanged()
+    with path.open("a") as file:
+        file.write(">more\nACGT\n")
+    with pytest.raises(SequenceFileError, match="in.fa: .*changed"):
+        reader.check_unchanged()
+    path.unlink()
+    with pytest.raises(SequenceFileError, match="in.fa: .*no such file"):
+        reader.check_unchanged()
+
+
+@pytest.mark.parametrize(("num_records", "lines"), [(600, 1700), (1, 200_000)], ids=["many records", "one record"])
+def test_a_file_larger_than_the_memory_that_it_takes_is_streamed(tmp_path, num_records, lines):
+    line = "".join(random.Random(0).choices("ACGT", k=59)) + "\n"
+    path = tmp_path / "in.fa"
+    with path.open("w") as file:
+        for i in range(num_records):
+            file.write(f">record{i}\n" + line * lines)
+    reader, nt = opened(path), 0
+    arrow_before = pa.total_allocated_bytes()
+    tracemalloc.start()
+    try:
+        for batch in reader:
+            nt += pc.sum(pc.binary_length(batch.table["sequence"])).as_py()
+            assert pa.total_allocated_bytes() - arrow_before < max(4 * BATCH_NT, 2 * 59 * lines)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert nt == num_records * lines * 59
+    assert peak_bytes < max(10 * BATCH_NT, 4 * 59 * lines)  # of 60 MB, and of 12 MB in one record
+
+
+def test_a_batch_can_be_placed_without_its_reader():
+    table = pa.table({"id": ["x" * 100], "sequence": ["ACGT"]})
+    assert SequenceBatch(table, "in.fa", "record", 3).place(0) == f"in.fa, record 3 ({'x' * 59}…)"

@@ -1,0 +1,213 @@
+"""Collators -> compared with the tokenizer alone, and with the proportions of BERT's masking."""
+
+import math
+import random
+
+import pytest
+import torch
+from datasets import Dataset
+
+from dnahub.hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
+from dnahub.tasks.collators import LabelCollator, MaskingCollator
+
+PAD, MASK, CLS = 1, 2, 3
+FIRST_KMER = {"v1": 4, "v2": 6}
+
+
+@pytest.fixture(params=["v1", "v2"], scope="module")
+def version(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def tokenizer(version):
+    vocabulary = nt_vocabulary(SPECIAL_TOKENS_V1) if version == "v1" else nt_vocabulary()
+    return build_tokenizer(vocabulary, 2048)
+
+
+def random_rows(count: int, shortest: int, longest: int, seed: int = 0, alphabet: str = "ACGT") -> list[dict]:
+    rng = random.Random(seed)
+    return [{"sequence": "".join(rng.choices(alphabet, k=rng.randint(shortest, longest)))} for _ in range(count)]
+
+
+def tokenised(tokenizer, rows: list[dict]) -> list[dict]:
+    """The rows as `dnahub.training.tokens` gives them."""
+    return [{"input_ids": tokenizer(row["sequence"]).input_ids} | row for row in rows]
+
+
+def within(count: int, trials: int, probability: float) -> bool:
+    """Whether a binomial count lies within five standard deviations of its mean (it fails once in 1.7 million)."""
+    return abs(count - trials * probability) <= 5 * math.sqrt(trials * probability * (1 - probability))
+
+
+@pytest.fixture(scope="module")
+def masked(tokenizer):
+    """About 200,000 tokens in rows of very different lengths: ids, masked ids, labels, attention mask."""
+    rows = random_rows(600, 6, 4000)
+    ids = tokenizer([row["sequence"] for row in rows], padding=True, return_tensors="pt")
+    torch.manual_seed(0)
+    batch = MaskingCollator(tokenizer, seed=1)(tokenised(tokenizer, rows))
+    assert torch.equal(batch["attention_mask"], ids["attention_mask"])
+    return ids["input_ids"], batch["input_ids"], batch["labels"], batch["attention_mask"].bool()
+
+
+def test_15_percent_of_the_tokens_are_drawn_and_of_these_80_10_and_10_percent_masked_replaced_and_kept(masked):
+    ids, inputs, labels, _ = masked
+    drawn = labels != -100
+    ordinary = (ids != PAD) & (ids != CLS)
+    num_drawn = int(drawn.sum())
+    num_masked = int((inputs == MASK).sum())
+    num_kept = int((drawn & (inputs == ids)).sum())
+    num_replaced = int((drawn & (inputs != MASK) & (inputs != ids)).sum())
+
+    assert num_drawn > 20_000
+    assert within(num_drawn, int(ordinary.sum()), 0.15)
+    assert within(num_masked, num_drawn, 0.8)
+    assert within(num_replaced, num_drawn, 0.1 * 4100 / 4101)  # one in 4,101 is drawn as what it was
+    assert within(num_kept, num_drawn, 0.1 + 0.1 / 4101)
+
+
+def test_special_tokens_and_padding_are_neither_drawn_nor_changed(masked):
+    ids, inputs, labels, attended = masked
+    special = (ids == PAD) | (ids == CLS)
+
+    assert (~attended).any() and torch.equal(ids == PAD, ~attended)
+    assert (labels[special] == -100).all()
+    assert torch.equal(inputs[special], ids[special])
+
+
+def test_labels_are_the_original_ids_and_nothing_else_is_changed(masked):
+    ids, inputs, labels, _ = masked
+    drawn = labels != -100
+
+    assert torch.equal(labels[drawn], ids[drawn])
+    assert torch.equal(inputs[~drawn], ids[~drawn])
+
+
+def test_tokens_put_in_at_random_are_no_special_ones_and_any_other(tokenizer, version):
+    first, last = FIRST_KMER[version], len(tokenizer) - 1
+    rows = [{"sequence": "AAAAAA" * (2000 - i)} for i in range(190)]  # equal rows would have equal masks
+    inputs = MaskingCollator(tokenizer, seed=1)(tokenised(tokenizer, rows))["input_ids"]
+    put_in = inputs[(inputs != MASK) & (inputs != CLS) & (inputs != PAD) & (inputs != first)]
+    assert len(put_in) > 4_000 * 12 * 0.09  # else the next line asks for too much
+
+    counts = torch.bincount(put_in, minlength=last + 1)
+
+    assert int(put_in.min()) > first and int(put_in.max()) == last
+    # 5,100 draws out of 4,100: a share of 1 - exp(-5100 / 4100), 0.71, comes out at least once.
+    assert (counts[first + 1 :] > 0).float().mean() > 0.6
+    assert int(counts.max()) < 12  # the expected count is 1.2: no token is preferred
+
+
+def test_masks_are_others_in_each_epoch_and_for_each_row(tokenizer):
+    rows, collator = tokenised(tokenizer, random_rows(8, 600, 600)), MaskingCollator(tokenizer, seed=1)
+    first = collator(rows)["labels"]
+    collator.epoch = 1
+
+    assert not torch.equal(collator(rows)["labels"], first)
+    assert len({tuple((row != -100).tolist()) for row in first}) == 8
+
+
+def test_masks_of_a_row_are_the_same_in_whichever_batch_and_process_it_is(tokenizer):
+    rows = tokenised(tokenizer, random_rows(8, 6, 600))
+    together = MaskingCollator(tokenizer, seed=1)(rows)
+    torch.manual_seed(7)
+
+    for i, row in enumerate(rows):
+        alone = MaskingCollator(tokenizer, seed=1)([row])
+        tokens = len(row["input_ids"])
+        for name in ("input_ids", "labels"):
+            assert torch.equal(alone[name][0], together[name][i, :tokens])
+
+
+@pytest.mark.parametrize("sequence", ["A", "ACGTAC", "ACGTACGTACGT", "N"])
+def test_an_evaluation_of_one_short_window_asks_for_something(tokenizer, sequence):
+    rows = Dataset.from_list(tokenised(tokenizer, [{"sequence": sequence}]))
+
+    for seed in range(100):
+        (row,) = MaskingCollator(tokenizer, seed=seed).mask_once(rows)
+        (place, *_) = [i for i, label in enumerate(row["labels"]) if label != -100]
+        assert row["labels"][place] == tokenizer(sequence).input_ids[place] and place > 0
+
+
+def test_rows_masked_once_depend_on_the_seed_alone(tokenizer):
+    rows = Dataset.from_list(tokenised(tokenizer, random_rows(20, 6, 600, alphabet="ACGTN")))
+
+    torch.manual_seed(1)
+    first = MaskingCollator(tokenizer, seed=5).mask_once(rows)
+    torch.manual_seed(2)
+    again = MaskingCollator(tokenizer, seed=5).mask_once(rows)
+    other = MaskingCollator(tokenizer, seed=6).mask_once(rows)
+
+    def lists(rows):
+        return [{name: values.tolist() for name, values in row.items()} for row in rows]
+
+    first, again, other = map(lists, (first, again, other))
+    assert first == again
+    assert first != other
+    for row, original in zip(first, rows, strict=True):
+        ids = tokenizer(original["sequence"]).input_ids
+        drawn = [i for i, label in enumerate(row["labels"]) if label != -100]
+        assert len(row["input_ids"]) == len(row["labels"]) == len(ids)
+        assert [row["labels"][i] for i in drawn] == [ids[i] for i in drawn]
+
+
+def test_masking_rows_once_leaves_the_draws_of_training_as_they_were(tokenizer):
+    rows = Dataset.from_list(tokenised(tokenizer, random_rows(5, 60, 60)))
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+
+    torch.manual_seed(3)
+    MaskingCollator(tokenizer, seed=5).mask_once(rows)
+
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_rows_that_are_masked_already_are_padded_and_nothing_else(tokenizer):
+    rows = MaskingCollator(tokenizer, seed=5).mask_once(
+        Dataset.from_list(tokenised(tokenizer, random_rows(9, 6, 600)))
+    )
+    longest = max(len(row["labels"]) for row in rows)
+
+    batch = MaskingCollator(tokenizer, seed=1)(rows)
+
+    assert batch["input_ids"].shape == batch["labels"].shape == (9, longest)
+    for i, row in enumerate(rows):
+        tokens = len(row["labels"])
+        assert batch["input_ids"][i].tolist() == row["input_ids"].tolist() + [PAD] * (longest - tokens)
+        assert batch["labels"][i].tolist() == row["labels"].tolist() + [-100] * (longest - tokens)
+        assert batch["attention_mask"][i].tolist() == [1] * tokens + [0] * (longest - tokens)
+
+
+def test_a_classification_batch_is_what_the_tokenizer_gives_with_the_labels(tokenizer):
+    rows = [row | {"label": i % 3} for i, row in enumerate(random_rows(7, 1, 300, alphabet="ACGTNacgtu"))]
+
+    batch = LabelCollator(tokenizer)(tokenised(tokenizer, rows))
+
+    longest = max(len(tokenizer(row["sequence"]).input_ids) for row in rows)
+    assert set(batch) == {"input_ids", "attention_mask", "labels"}
+    assert batch["labels"].tolist() == [0, 1, 2, 0, 1, 2, 0] and batch["labels"].dtype == torch.int64
+    for i, row in enumerate(rows):
+        ids = tokenizer(row["sequence"]).input_ids
+        assert batch["input_ids"][i].tolist() == ids + [PAD] * (longest - len(ids))
+        assert batch["attention_mask"][i].tolist() == [1] * len(ids) + [0] * (longest - len(ids))
+
+
+def test_labels_of_several_classes_and_of_numbers_are_floats(tokenizer):
+    rows = tokenised(tokenizer, random_rows(2, 6, 60))
+    several = LabelCollator(tokenizer, "multi_label_classification")(
+        [row | {"label": label} for row, label in zip(rows, ([1.0, 0.0], [1.0, 1.0]), strict=True)]
+    )
+    numbers = LabelCollator(tokenizer, "regression")([row | {"label": 0.5} for row in rows])
+
+    assert several["labels"].tolist() == [[1, 0], [1, 1]] and several["labels"].dtype == torch.float32
+    assert numbers["labels"].tolist() == [0.5, 0.5] and numbers["labels"].dtype == torch.float32
+
+
+def test_labels_of_tokens_stand_at_their_tokens_and_none_at_cls_and_padding(tokenizer):
+    rows = tokenised(
+        tokenizer, [{"sequence": "ACGTAC" * 3, "label": [2, 0, 1]}, {"sequence": "ACGTAC", "label": [1, 0]}]
+    )
+    batch = LabelCollator(tokenizer, "token_classification")(rows)  # the second was cut: it has a label too many
+
+    assert batch["labels"].tolist() == [[-100, 2, 0, 1], [-100, 1, -100, -100]]

@@ -1,0 +1,237 @@
+"""
+accelerate_configs/ -> what accelerate launch, and in its processes the Trainer, make of each file.
+
+Run on the CPU: multi_gpu.yaml, by tests/test_processes.py, and fsdp2.yaml. Parsed only: multi_node.yaml, and the
+two of DeepSpeed, which is not installed. fsdp2.yaml as it stands runs on GPUs alone: accelerate 1.15 takes up FSDP
+in `AcceleratorState.__init__` for processes of the kind MULTI_GPU and its like; with --use_cpu they are MULTI_CPU,
+and DistributedDataParallel is used without a word. torch's `fully_shard` itself works on CPU processes over gloo,
+so the test makes up for these lines of accelerate.
+"""
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils import DeepSpeedPlugin, FullyShardedDataParallelPlugin
+from accelerate.utils.fsdp_utils import fsdp2_prepare_auto_wrap_policy
+from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
+from safetensors.torch import load_file
+from torch.distributed.fsdp import StateDictType
+from transformers.models.esm.modeling_esm import EsmLayer
+
+from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
+from dnahub.hub_code import (
+    NucleotideTransformerConfig,
+    NucleotideTransformerForMaskedLM,
+    NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerForTokenClassification,
+)
+from dnahub.training.arguments import parse_arguments
+from tests import forked
+
+REPOSITORY = Path(__file__).parents[2]
+FOLDER = REPOSITORY / "accelerate_configs"
+NAMES = {"deepspeed_zero2", "deepspeed_zero3", "fsdp2", "multi_gpu", "multi_node"}
+# What `AcceleratorState.__init__` does on GPUs; then train.py.
+FSDP_ON_THE_CPU = """
+import runpy, sys
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
+
+of_accelerate = AcceleratorState.__init__
+
+
+def with_fsdp(self, *arguments, fsdp_plugin=None, **options):
+    of_accelerate(self, *arguments, fsdp_plugin=fsdp_plugin, **options)
+    if fsdp_plugin is not None:
+        self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+        self.fsdp_plugin = fsdp_plugin
+
+
+AcceleratorState.__init__ = with_fsdp
+sys.path.insert(0, ".")
+sys.argv = sys.argv[1:]
+runpy.run_path("train.py", run_name="__main__")
+"""
+FREE_PORT = ("--main_process_port", "0")  # no other run of this machine shall matter
+
+
+def command_of(path: Path) -> list[str]:
+    """The words of the command in the comment at the head of a file."""
+    head = path.read_text(encoding="utf-8").split("\ncompute_environment")[0]
+    lines = [line.removeprefix("#").strip() for line in head.splitlines()]
+    first = next(i for i, line in enumerate(lines) if line.startswith("accelerate launch"))
+    command = lines[first]
+    for line in lines[first + 1 :]:
+        if not command.endswith("\\"):
+            break
+        command = command.removesuffix("\\") + line
+    return shlex.split(command)
+
+
+def launched(name: str, *flags: str):
+    """The arguments that accelerate launch settles on, from a file and flags."""
+    arguments = ["--config_file", str(FOLDER / f"{name}.yaml"), *flags, "train.py"]
+    return _validate_launch_command(launch_command_parser().parse_args(arguments))[0]
+
+
+@pytest.fixture
+def environment_of(monkeypatch):
+    """A function that gives this process the environment of a launched one."""
+
+    def set_environment(name: str, *flags: str) -> None:
+        args = launched(name, *FREE_PORT, *flags)
+        args.deepspeed_fields_from_accelerate_config = ""
+        prepared = prepare_deepspeed_cmd_env(args)[1] if args.use_deepspeed else prepare_multi_gpu_env(args)
+        for variable, value in prepared.items():
+            if os.environ.get(variable) != value:
+                monkeypatch.setenv(variable, value)
+
+    return set_environment
+
+
+def test_these_are_all_files():
+    assert {path.stem for path in FOLDER.iterdir()} == NAMES
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_the_command_in_the_head_of_a_file_is_one_of_accelerate_and_of_train(name, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    program, subcommand, *arguments = command_of(FOLDER / f"{name}.yaml")
+
+    args = launch_command_parser().parse_args(arguments)
+
+    assert (program, subcommand) == ("accelerate", "launch")
+    assert args.config_file == f"accelerate_configs/{name}.yaml"
+    assert args.training_script == "train.py"
+    parse_arguments(args.training_script_args)  # the recipe is there and says something
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_accelerate_takes_every_key(name):
+    written = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+
+    config = load_config_from_file(str(FOLDER / f"{name}.yaml"))  # an unknown key at the top is an error
+    args = vars(launched(name))
+
+    for key, value in written.items():
+        if isinstance(value, dict):  # an unknown key in here is passed over without a word
+            arguments = {flag.dest for flag in launch_command_parser()._actions}
+            assert value.keys() <= arguments, f"{key}: {sorted(value.keys() - arguments)}"
+            assert {inner: args[inner] for inner in value} == value
+        elif key not in ("compute_environment", "distributed_type"):
+            assert args[key] == value, key
+    assert config.distributed_type.value == written["distributed_type"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("multi_gpu", "multi_gpu"),
+        ("multi_node", "multi_gpu"),
+        ("fsdp2", "use_fsdp"),
+        ("deepspeed_zero2", "use_deepspeed"),
+        ("deepspeed_zero3", "use_deepspeed"),
+    ],
+)
+def test_each_file_starts_what_its_name_says_and_a_flag_changes_the_number(name, kind):
+    args = launched(name, "--num_processes", "4")
+
+    kinds = ("multi_gpu", "use_fsdp", "use_deepspeed", "cpu", "tpu", "use_megatron_lm")
+    assert [each for each in kinds if vars(args)[each]] == [kind]
+    assert args.num_processes == 4
+
+
+def test_every_node_starts_its_share_of_the_processes():
+    args = launched("multi_node", "--machine_rank", "1", "--main_process_ip", "10.0.0.7")
+
+    prepare_multi_gpu_env(args)
+
+    assert (args.nnodes, args.nproc_per_node, args.node_rank) == ("2", "8", 1)
+    assert args.rdzv_endpoint == "10.0.0.7:29500"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        NucleotideTransformerForMaskedLM,
+        NucleotideTransformerForSequenceClassification,
+        NucleotideTransformerForTokenClassification,
+    ],
+)
+def test_fsdp_shares_out_each_layer_of_a_model(environment_of, head):
+    environment_of("fsdp2")
+    model = head(NucleotideTransformerConfig.from_preset("tiny"))
+
+    plugin = FullyShardedDataParallelPlugin()
+    plugin.set_auto_wrap_policy(model)
+    apart = fsdp2_prepare_auto_wrap_policy(plugin, model)
+
+    wrapped = [module for module in model.modules() if apart(module)]
+    assert wrapped == list(model.esm.encoder.layer) and all(isinstance(layer, EsmLayer) for layer in wrapped)
+    assert (plugin.fsdp_version, plugin.reshard_after_forward) == (2, True)
+    assert plugin.state_dict_type is StateDictType.FULL_STATE_DICT
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_deepspeed_is_told_the_stage_and_the_rest_is_left_to_the_trainer(environment_of, stage):
+    environment_of(f"deepspeed_zero{stage}")
+
+    plugin = DeepSpeedPlugin()
+
+    config = plugin.deepspeed_config
+    assert config["zero_optimization"]["stage"] == stage
+    assert config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] is (stage == 3)
+    assert config["zero_optimization"]["offload_optimizer"]["device"] == "none"
+    assert plugin.zero3_init_flag is False
+    of_trainer = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
+    assert {config[name] for name in (*of_trainer, "gradient_clipping")} == {"auto"}
+
+
+def by_accelerate(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess:
+    """Two new interpreters that accelerate launch starts by fsdp2.yaml, as a user does."""
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/fsdp2.yaml"]
+    return forked.run([*launcher, *FREE_PORT, "--num_processes", "2", *command], REPOSITORY, environment)
+
+
+def by_its_environment(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess:
+    """Two forked processes with the variables in which accelerate launch passes on what fsdp2.yaml says."""
+    prepared = prepare_multi_gpu_env(launched("fsdp2", *FREE_PORT, "--num_processes", "2"))
+    return forked.run_together(command, REPOSITORY, environment | prepared, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tuning", "run_two"), [("full", by_accelerate), ("lora", by_its_environment)])
+def test_two_processes_that_shard_the_weights_end_with_those_of_one(
+    tmp_path, launch, environment, toy_dataset, mlm_run, tuning, run_two
+):
+    def arguments(num_processes: int) -> list[str]:
+        words = [
+            *("--dataset_name", toy_dataset, "--output_dir", tmp_path / str(num_processes), "--tuning", tuning),
+            *("--model_name_or_path", mlm_run / "checkpoint", "--learning_rate", "1e-3", "--max_steps", 3),
+            *("--per_device_train_batch_size", 16 // num_processes, "--save_steps", 2, "--use_cpu"),
+            *("--report_to", "none", "--disable_tqdm", "true"),
+        ]
+        return [str(word) for word in words]
+
+    script = tmp_path / "fsdp_on_the_cpu.py"
+    script.write_text(FSDP_ON_THE_CPU)
+    for result in (launch(*arguments(1)), run_two([str(script), "train.py", *arguments(2)], environment)):
+        assert result.returncode == 0, result.stderr
+
+    assert list((tmp_path / "2").glob("checkpoint-*/pytorch_model_fsdp.bin"))  # it was FSDP
+    one, two = (tmp_path / number / "checkpoint" for number in "12")
+    names = {path.relative_to(one) for path in one.rglob("*")}
+    assert names == {path.relative_to(two) for path in two.rglob("*")}
+    assert (one / "config.json").read_text() == (two / "config.json").read_text()
+    # Sums in another order differ in the last bits of float32, and AdamW divides small gradients by their own size: of
+    # a step of up to the learning rate, 1e-3, a hundredth.
+    weights = (load_file(folder / "model.safetensors") for folder in (two, one))
+    torch.testing.assert_close(*weights, rtol=0, atol=1e-5)
+    load_checkpoint(NucleotideTransformerForSequenceClassification, find_checkpoint(str(two)))

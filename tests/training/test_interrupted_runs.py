@@ -1,0 +1,542 @@
+"""train.py, interrupted -> by the same command the result of an undisturbed run, or an error."""
+
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import time
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+import dnahub.training.run
+from dnahub.checkpoints.loading import find_checkpoint, load_for_task
+from dnahub.training.callbacks import SaveOnSignal
+from tests import forked
+from tests.runs import SCRATCH, evaluations, last_state, metrics, points, same, weights
+
+STEPS_PER_EPOCH = 12  # 96 rows of train in batches of 8
+
+
+@pytest.fixture(scope="module")
+def short(toy_dataset):
+    """Arguments of a run of three epochs, by default strategies."""
+    return ["--dataset_name", toy_dataset, *SCRATCH, "--num_train_epochs", 3, "--per_device_train_batch_size", 8]
+
+
+@pytest.fixture(scope="module")
+def steady(toy_dataset):
+    """Arguments of a run of 40 steps that saves every five."""
+    return [
+        *("--dataset_name", toy_dataset, *SCRATCH, "--max_steps", 40, "--save_steps", 5),
+        *("--early_stopping_patience", 0, "--per_device_train_batch_size", 8, "--use_cpu", "--disable_tqdm", "true"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, launch, steady):
+    run = tmp_path_factory.mktemp("steady") / "run"
+    result = launch(*steady, "--output_dir", run)
+    assert result.returncode == 0, result.stderr
+    return run
+
+
+@pytest.fixture
+def sigterm_at(monkeypatch):
+    """A function that sends SIGTERM to this process in the middle of some steps, each once."""
+    left = set()
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step + 1 in left:
+            left.remove(state.global_step + 1)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(SaveOnSignal, "on_step_begin", on_step_begin)
+    return left.update
+
+
+# SIGTERM
+
+STRATEGIES = {
+    "epoch": [],
+    "steps": ["--save_steps", 5],
+    "best": ["--save_strategy", "best", "--eval_strategy", "epoch"],
+    "best by steps": ["--save_strategy", "best", "--eval_strategy", "steps", "--eval_steps", 5],
+    "no": ["--save_strategy", "no", "--logging_strategy", "epoch"],
+    "evaluated by epoch, saved by steps": ["--eval_strategy", "epoch", "--save_strategy", "steps"]
+    + ["--load_best_model_at_end", "false"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_sigterm_leaves_no_trace_in_the_result(tmp_path, run_train, short, sigterm_at, strategy):
+    """In the middle of an epoch, in its last step, and in its first."""
+    arguments = [*short, *STRATEGIES[strategy]]
+    status, _, err = run_train(*arguments, "--output_dir", tmp_path / "whole")
+    assert status == 0, err
+    run = tmp_path / "run"
+
+    sigterm_at([5, STEPS_PER_EPOCH, STEPS_PER_EPOCH + 1, 2 * STEPS_PER_EPOCH + 3])
+    statuses = []
+    while not statuses or statuses[-1] != 0:
+        status, out, err = run_train(*arguments, "--output_dir", run)
+        assert status in (0, 143), err
+        assert len(statuses) < 6
+        statuses.append(status)
+
+    assert statuses.count(143) >= 3
+    assert evaluations(run) == evaluations(tmp_path / "whole")
+    assert same(weights(run / "checkpoint"), weights(tmp_path / "whole" / "checkpoint"))
+    one, other = metrics(run), metrics(tmp_path / "whole")
+    assert (one["validation"], one["test"]) == (other["validation"], other["test"])
+    for name in ("steps", "best_step", "chosen_by"):
+        assert one["training"][name] == other["training"][name], name
+
+
+@pytest.fixture
+def worsening(tmp_path, write_dataset, toy_rows):
+    """Arguments of a run of which each evaluation is worse than the one before: validation has other labels."""
+    turned = [row | {"label": (row["label"] + 1) % 3} for row in toy_rows["validation"]]
+    data = write_dataset(tmp_path / "data", {"train": toy_rows["train"], "validation": turned})
+    arguments = ["--dataset_name", data, *SCRATCH, "--per_device_train_batch_size", 8, "--test_share", 0]
+    return [*arguments, "--metric_for_best_model", "loss"]
+
+
+def test_sigterm_does_not_use_up_the_patience(tmp_path, run_train, worsening, sigterm_at):
+    arguments = [*worsening, "--num_train_epochs", 9, "--early_stopping_patience", 2]
+    assert run_train(*arguments, "--output_dir", tmp_path / "whole")[0] == 0
+    sigterm_at([2, STEPS_PER_EPOCH + 4, STEPS_PER_EPOCH + 6])
+
+    statuses = [run_train(*arguments, "--output_dir", tmp_path / "run")[0] for _ in range(4)]
+
+    assert statuses == [143] * 3 + [0]
+    assert evaluations(tmp_path / "run") == evaluations(tmp_path / "whole")
+    assert metrics(tmp_path / "run")["training"]["steps"] == 3 * STEPS_PER_EPOCH  # and not 9
+    assert metrics(tmp_path / "whole")["training"]["steps"] == 3 * STEPS_PER_EPOCH
+
+
+def test_sigterm_says_in_one_sentence_where_the_run_goes_on(tmp_path, run_train, short, sigterm_at):
+    sigterm_at([5])
+
+    status, out, err = run_train(*short, "--output_dir", tmp_path / "run")
+
+    assert status == 143 and "Traceback" not in err
+    (sentence,) = [line for line in err.splitlines() if line.startswith("train.py: error: ")]
+    assert "SIGTERM" in sentence and "step 5" in sentence
+    assert not (tmp_path / "run" / "checkpoint").exists()
+    status, out, err = run_train(*short, "--output_dir", tmp_path / "run")
+    assert status == 0 and str(tmp_path / "run" / "checkpoint-5") in out
+
+
+# A kill
+
+
+@pytest.fixture
+def killed(environment):
+    """A function that begins a run and kills it when its first checkpoint is whole."""
+
+    def kill(run, *arguments) -> None:
+        process = forked.Forked(["train.py", *arguments, "--output_dir", run], forked.REPOSITORY, environment)
+        deadline = time.monotonic() + 240
+        while not list(run.glob("checkpoint-*/trainer_state.json")):
+            assert process.poll() is None and time.monotonic() < deadline, process.stdout + process.stderr
+            time.sleep(0.01)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert not (run / "checkpoint").exists()
+
+    return kill
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_bitwise_the_same_weights(tmp_path, killed, launch, steady, uninterrupted):
+    run = tmp_path / "run"
+
+    killed(run, *steady)
+    again = launch(*steady, "--output_dir", run)
+
+    assert again.returncode == 0, again.stderr
+    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
+    assert metrics(run)["test"] == metrics(uninterrupted)["test"] and metrics(run)["training"]["steps"] == 40
+    assert evaluations(run) == evaluations(uninterrupted)
+
+
+@pytest.mark.slow
+def test_masked_batches_of_like_length_go_on_where_they_were_too(tmp_path, killed, launch, write_dataset, toy_rows):
+    """Here masks are drawn and lengths are grouped: what the order of a resumed epoch depends on."""
+    rng = random.Random(0)
+    rows = [{"sequence": row["sequence"] * rng.randint(1, 5), "label": row["label"]} for row in toy_rows["train"]]
+    data = write_dataset(tmp_path / "data", {"train": rows, "validation": toy_rows["validation"]})
+    arguments = ["--dataset_name", data, *SCRATCH, "--task", "mlm", "--test_share", 0, "--max_steps", 40]
+    arguments += ["--save_steps", 4, "--per_device_train_batch_size", 8, "--disable_tqdm", "true", "--use_cpu"]
+
+    killed(tmp_path / "killed", *arguments)
+    for run in ("killed", "whole"):
+        result = launch(*arguments, "--output_dir", tmp_path / run)
+        assert result.returncode == 0, result.stderr
+
+    assert metrics(tmp_path / "whole")["training"]["train_sampling_strategy"] == "group_by_length"
+    assert same(weights(tmp_path / "killed" / "checkpoint"), weights(tmp_path / "whole" / "checkpoint"))
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_in_one_sentence_and_the_last_checkpoint_is_whole(tmp_path, launch, steady, uninterrupted):
+    run = shutil.copytree(uninterrupted, tmp_path / "run")
+    shutil.rmtree(run / "checkpoint")
+    for point in points(run)[1:]:
+        shutil.rmtree(point)
+
+    full = launch(*steady, "--output_dir", run, before=limit_file_size)
+
+    assert full.returncode == 2, full.stderr
+    (sentence,) = [line for line in full.stderr.splitlines() if line.startswith("train.py: error: ")]
+    assert str(run) in sentence and "Traceback" not in full.stderr
+    again = launch(*steady, "--output_dir", run)
+    assert again.returncode == 0 and "going on from" in again.stdout, again.stderr
+    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
+
+
+def limit_file_size() -> None:
+    """To less than the state of the optimizer."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
+
+
+# After the last step
+
+
+TUNINGS = {
+    "full": [],
+    "frozen": ["--trainable_layers", 1],
+    "head": [],
+    "lora": [],
+    "ia3": [],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tuning", "best"), [*((tuning, True) for tuning in TUNINGS), ("frozen", False)])
+def test_checkpoints_hold_every_tensor_under_its_name_and_a_run_goes_on_from_each(
+    tmp_path, run_train, short, mlm_run, tuning, best, sigterm_at
+):
+    """Interrupted within the last epoch, and after the last step."""
+    base = mlm_run / "checkpoint"
+    arguments = [*short[:2], "--model_name_or_path", base, "--learning_rate", "5e-3", "--report_to", "none"]
+    arguments += [*short[-4:], "--tuning", tuning, *TUNINGS[tuning]]
+    arguments += ["--baselines", "false", "--load_best_model_at_end", str(best).lower()]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert run_train(*arguments, "--output_dir", whole)[0] == 0
+
+    sigterm_at([2 * STEPS_PER_EPOCH + 5])
+    assert run_train(*arguments, "--output_dir", run)[0] == 143
+    status, _, err = run_train(*arguments, "--output_dir", run)
+    assert status == 0, err
+    assert same(weights(run / "checkpoint"), weights(whole / "checkpoint"))
+
+    shutil.rmtree(run / "checkpoint")
+    status, out, err = run_train(*arguments, "--output_dir", run)
+    assert status == 0, err
+    assert same(weights(run / "checkpoint"), weights(whole / "checkpoint"))
+    assert metrics(run)["test"] == metrics(whole)["test"]
+    if tuning in ("full", "frozen", "head"):
+        for point in points(run):
+            assert weights(point).keys() == weights(run / "checkpoint").keys()
+    if tuning in ("frozen", "head"):
+        before, frozen = weights(base), r"embeddings|layer\.0\." + "|layer|norm" * (tuning == "head")
+        for point in [*points(run), run / "checkpoint"]:
+            for name, tensor in weights(point).items():
+                if name.startswith("esm.") and re.search(frozen, name):
+                    assert tensor.equal(before[name]), name
+
+
+def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path, run_train, steady, uninterrupted):
+    run = shutil.copytree(uninterrupted, tmp_path / "run")
+    shutil.rmtree(run / "checkpoint")
+    last = points(run)[-1]
+    state = last / "trainer_state.json"
+    state.write_text(state.read_text()[:100])
+
+    status, out, err = run_train(*steady, "--output_dir", run)
+
+    assert status == 0, err
+    assert last.name in out and "going on from" in out
+    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
+
+
+def spoil_weights(point) -> None:
+    tensors = load_file(point / "model.safetensors")
+    save_file({name: tensor for name, tensor in tensors.items() if "layer.1" not in name}, point / "model.safetensors")
+
+
+def widen_weights(point) -> None:
+    tensors = load_file(point / "model.safetensors")
+    tensors["classifier.dense.bias"] = tensors["classifier.dense.bias"].repeat(2)
+    save_file(tensors, point / "model.safetensors")
+
+
+def cut_off(name: str):
+    return lambda point: (point / name).write_bytes((point / name).read_bytes()[:1000])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (spoil_weights, "layer.1"),
+        (widen_weights, "classifier.dense.bias"),
+        (cut_off("model.safetensors"), "checkpoint-5"),
+        (cut_off("optimizer.pt"), "checkpoint-5"),
+        (cut_off("rng_state.pth"), "checkpoint-5"),
+        (lambda point: (point / "optimizer.pt").unlink(), "optimizer.pt"),
+        (lambda point: (point / "scheduler.pt").unlink(), "scheduler.pt"),
+        (lambda point: (point / "rng_state.pth").unlink(), "rng_state.pth"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_an_error(tmp_path, run_train, steady, uninterrupted, spoil, named):
+    run = shutil.copytree(uninterrupted, tmp_path / "run")
+    shutil.rmtree(run / "checkpoint")
+    for point in points(run)[1:]:
+        shutil.rmtree(point)
+    (point,) = points(run)
+    state = json.loads((point / "trainer_state.json").read_text())
+    assert state["global_step"] < 40
+    spoil(point)
+
+    status, _, err = run_train(*steady, "--output_dir", run)
+
+    assert status == 2 and named in err and "Traceback" not in err
+    assert not (run / "checkpoint").exists()
+
+
+def test_a_best_checkpoint_that_is_missing_is_an_error(tmp_path, run_train, short):
+    arguments = [*short, "--output_dir", tmp_path / "run", "--metric_for_best_model", "loss"]
+    assert run_train(*arguments)[0] == 0
+    shutil.rmtree(tmp_path / "run" / "checkpoint")
+    state = json.loads((points(tmp_path / "run")[-1] / "trainer_state.json").read_text())
+    state["best_model_checkpoint"] = str(tmp_path / "run" / "checkpoint-1")
+    state["best_global_step"] = 1
+    (points(tmp_path / "run")[-1] / "trainer_state.json").write_text(json.dumps(state))
+
+    status, _, err = run_train(*arguments)
+
+    assert status == 2 and "checkpoint-1" in err
+
+
+def test_a_best_checkpoint_without_its_weights_is_an_error(tmp_path, run_train, worsening, sigterm_at):
+    arguments = [*worsening, "--num_train_epochs", 3, "--output_dir", tmp_path / "run"]
+    sigterm_at([STEPS_PER_EPOCH + 3])
+    assert run_train(*arguments)[0] == 143
+    (tmp_path / "run" / f"checkpoint-{STEPS_PER_EPOCH}" / "model.safetensors").unlink()
+
+    status, _, err = run_train(*arguments)
+
+    assert status == 2 and f"checkpoint-{STEPS_PER_EPOCH}" in err and not (tmp_path / "run" / "checkpoint").exists()
+
+
+def test_several_seeds_go_on_from_within_the_first(tmp_path, run_train, short, sigterm_at):
+    arguments = [*short, "--max_steps", 4, "--seeds", 2, "--output_dir"]
+    assert run_train(*arguments, tmp_path / "whole")[0] == 0
+    sigterm_at([2])
+    assert run_train(*arguments, tmp_path / "run")[0] == 143
+
+    status, _, err = run_train(*arguments, tmp_path / "run")
+
+    assert status == 0, err
+    assert metrics(tmp_path / "run")["seeds"] == metrics(tmp_path / "whole")["seeds"]
+
+
+def test_a_run_goes_on_in_a_folder_that_was_moved(tmp_path, run_train, short, sigterm_at):
+    """With the best checkpoint so far among those that are kept, and loaded at the end."""
+    arguments = [*short, "--metric_for_best_model", "loss", "--learning_rate", "1e-2", "--save_total_limit", 1]
+    assert run_train(*arguments, "--output_dir", tmp_path / "whole")[0] == 0
+    sigterm_at([STEPS_PER_EPOCH + 3])
+    assert run_train(*arguments, "--output_dir", tmp_path / "before")[0] == 143
+    moved = (tmp_path / "before").rename(tmp_path / "moved")
+
+    status, _, err = run_train(*arguments, "--output_dir", moved)
+
+    assert status == 0, err
+    assert same(weights(moved / "checkpoint"), weights(tmp_path / "whole" / "checkpoint"))
+
+
+# Saved first, measured afterwards
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_the_checkpoint_is_whole_before_anything_is_measured_and_the_same_command_measures_it(
+    tmp_path, run_train, short, mlm_run, tuning, monkeypatch
+):
+    arguments = [*short[:2], "--model_name_or_path", mlm_run / "checkpoint", "--tuning", tuning, "--report_to", "none"]
+    arguments += ["--baselines", "true", "--max_steps", 4, "--save_strategy", "no", "--output_dir"]
+    assert run_train(*arguments, tmp_path / "whole")[0] == 0
+    run = tmp_path / "run"
+
+    def no_memory(*_):
+        raise MemoryError("Unable to allocate 79 GiB")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dnahub.training.run, "measure_all", no_memory)
+        status, _, err = run_train(*arguments, run)
+    assert status == 2 and "79 GiB" in err and "Traceback" not in err
+    saved = {path.name: path.stat().st_mtime_ns for path in (run / "checkpoint").iterdir()}
+    assert saved.keys() == {path.name for path in (tmp_path / "whole" / "checkpoint").iterdir()}
+    assert metrics(run)["measured"] is False and metrics(run)["test"] is None
+    files = find_checkpoint(str(run / "checkpoint"))
+    load_for_task("single_label_classification", files, metrics(run)["model"]["label_names"], 0)
+    assert "has not ended" in (run / "checkpoint" / "README.md").read_text()
+
+    status, out, err = run_train(*arguments, run)
+
+    assert status == 0, err
+    assert "parameters" not in out  # nothing was trained
+    measured, expected = metrics(run), metrics(tmp_path / "whole")
+    assert measured["measured"] is True
+    assert measured["test"]["confusion_matrix"] == expected["test"]["confusion_matrix"]
+    assert measured["test"]["loss"] == pytest.approx(expected["test"]["loss"], abs=1e-6)
+    assert measured["baselines"] == expected["baselines"]
+    assert measured["training"]["steps"] == 4 and measured["training"]["seconds"] > 0
+    changed = {path.name for path in (run / "checkpoint").iterdir() if path.stat().st_mtime_ns != saved.get(path.name)}
+    assert changed == {"README.md", "metrics.json"}
+
+
+def test_baselines_can_be_left_out(tmp_path, run_train, short):
+    status, out, err = run_train(*short, "--max_steps", 2, "--output_dir", tmp_path / "run")
+
+    assert "--baselines" in short and status == 0, err
+    assert metrics(tmp_path / "run")["baselines"] is None and metrics(tmp_path / "run")["test"] is not None
+    assert "baseline, test" not in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
+
+
+def test_a_saved_checkpoint_whose_weights_do_not_fit_is_not_measured(tmp_path, run_train, short):
+    arguments = [*short, "--max_steps", 2, "--output_dir", tmp_path / "run"]
+    assert run_train(*arguments)[0] == 0
+    folder = tmp_path / "run" / "checkpoint"
+    (folder / "metrics.json").write_text(json.dumps(metrics(tmp_path / "run") | {"measured": False}))
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["classifier.out_proj.weight"]
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+    status, _, err = run_train(*arguments)
+
+    assert status == 2 and "classifier.out_proj.weight" in err
+
+
+# Whose run it is
+
+
+def test_a_finished_run_is_recognised_and_its_result_printed_again(run_train, steady, uninterrupted):
+    before = {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")}
+
+    status, out, err = run_train(*steady, "--output_dir", uninterrupted)
+
+    assert status == 0, err
+    assert f"{metrics(uninterrupted)['test']['accuracy']:.3f}" in out and "parameters" not in out
+    assert {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")} == before
+
+
+def test_a_finished_run_whose_checkpoint_was_damaged_is_finished_again(tmp_path, run_train, steady, uninterrupted):
+    run = shutil.copytree(uninterrupted, tmp_path / "run")
+    (run / "checkpoint" / "model.safetensors").unlink()
+
+    status, _, err = run_train(*steady, "--output_dir", run)
+
+    assert status == 0, err
+    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
+
+
+def test_the_folder_of_another_run_is_refused_and_kept(run_train, steady, uninterrupted):
+    before = {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")}
+
+    status, _, err = run_train(*steady, "--seed", 7, "--output_dir", uninterrupted)
+
+    assert status == 2 and "seed 42, not 7" in err
+    assert {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")} == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("changed", ["rows", "one letter in the middle"])
+def test_a_run_whose_data_were_changed_is_refused(tmp_path, run_train, toy_rows, sigterm_at, finished, changed):
+    path = tmp_path / "rows.csv"
+    lines = ["sequence,label", *(f"{row['sequence']},{row['label']}" for row in toy_rows["train"])]
+    path.write_text("\n".join(lines))
+    arguments = ["--train_file", path, "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 4]
+    sigterm_at([] if finished else [2])
+    assert run_train(*arguments)[0] == (0 if finished else 143)
+
+    stat = path.stat()
+    if changed == "rows":
+        lines = lines[:50]
+    else:
+        lines[40] = ("A" if lines[40][0] != "A" else "C") + lines[40][1:]
+    path.write_text("\n".join(lines))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    status, _, err = run_train(*arguments)
+
+    assert status == 2 and str(path) in err
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_base_model_made_anew_under_the_same_path_is_another(
+    tmp_path, run_train, short, mlm_run, sigterm_at, finished
+):
+    base = shutil.copytree(mlm_run / "checkpoint", tmp_path / "base")
+    arguments = [*short[:2], "--model_name_or_path", base, "--report_to", "none", "--max_steps", 4]
+    arguments += ["--output_dir", tmp_path / "run"]
+    sigterm_at([] if finished else [2])
+    assert run_train(*arguments)[0] == (0 if finished else 143)
+    tensors = load_file(base / "model.safetensors")
+    tensors["esm.encoder.layer.0.output.dense.weight"] += 1e-3
+    save_file(tensors, base / "model.safetensors", {"format": "pt"})
+
+    status, _, err = run_train(*arguments)
+
+    assert status == 2 and "base model" in err
+
+
+def test_another_version_of_a_library_is_noted(tmp_path, run_train, short, sigterm_at):
+    arguments = [*short, "--max_steps", 4, "--output_dir", tmp_path / "run"]
+    sigterm_at([2])
+    assert run_train(*arguments)[0] == 143
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    record["environment"]["versions"]["torch"] = "1.0"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+
+    status, _, err = run_train(*arguments)
+
+    assert status == 0 and "torch 1.0" in err
+
+
+def test_going_on_with_another_number_of_processes_is_an_error(tmp_path, launch, run_train, short, sigterm_at):
+    arguments = [*short, "--output_dir", tmp_path / "run"]
+    sigterm_at([5])
+    assert run_train(*arguments)[0] == 143
+    before = sorted((tmp_path / "run").rglob("*"))
+
+    two = launch(*arguments, "--use_cpu", "--disable_tqdm", "true", processes=2)
+
+    assert two.returncode == 2 and "processes 1, not 2" in two.stderr
+    assert two.stderr.count("train.py: error: ") == 1 and "Traceback" not in two.stderr
+    assert sorted((tmp_path / "run").rglob("*")) == before
+
+
+def test_a_second_start_of_the_same_command_is_refused_and_the_first_goes_on(
+    tmp_path, environment, run_train, steady, uninterrupted
+):
+    run = tmp_path / "run"
+    first = forked.Forked(["train.py", *steady, "--output_dir", run], forked.REPOSITORY, environment)
+    deadline = time.monotonic() + 240
+    while not list(run.glob("checkpoint-*")):
+        assert first.poll() is None and time.monotonic() < deadline, first.stdout + first.stderr
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)  # or it might end meanwhile
+
+    status, _, err = run_train(*steady, "--output_dir", run)
+
+    first.send_signal(signal.SIGCONT)
+    assert status == 2 and str(run) in err and "another train.py" in err
+    done = first.finish()
+    assert done.returncode == 0, done.stderr
+    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
+    assert last_state(run)["global_step"] == 40 and not (run / ".lock").exists()

@@ -1,0 +1,146 @@
+"""Trained model -> metrics.json: compared with a plain loop over the rows, and with what was given."""
+
+import json
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, matthews_corrcoef, roc_auc_score
+
+from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
+from dnahub.hub_code import NucleotideTransformerForMaskedLM, NucleotideTransformerForSequenceClassification
+
+
+@pytest.fixture(scope="module")
+def classification(classification_run):
+    return json.loads((classification_run / "checkpoint" / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def mlm(mlm_run):
+    return json.loads((mlm_run / "checkpoint" / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_scores_are_those_of_a_plain_loop_over_the_rows(classification_run, classification, toy_rows, split):
+    model, tokenizer = load_checkpoint(
+        NucleotideTransformerForSequenceClassification, find_checkpoint(str(classification_run / "checkpoint"))
+    )
+    losses, probabilities, confusion = [], [], [[0] * 3 for _ in range(3)]
+    for row in toy_rows[split]:
+        with torch.no_grad():
+            logits = model(**tokenizer(row["sequence"], return_tensors="pt")).logits[0]
+        losses.append(-logits.log_softmax(-1)[row["label"]].item())
+        probabilities.append(logits.double().softmax(-1).numpy())
+        confusion[row["label"]][logits.argmax().item()] += 1
+
+    measured = classification[split]
+    right = sum(confusion[i][i] for i in range(3))
+    assert measured["confusion_matrix"] == confusion
+    assert measured["accuracy"] == pytest.approx(right / len(losses))
+    true = np.eye(3)[[row["label"] for row in toy_rows[split]]]
+    assert measured["auroc"] == pytest.approx(roc_auc_score(true, probabilities), abs=1e-3)
+    assert measured["auprc"] == pytest.approx(average_precision_score(true, probabilities), abs=1e-3)
+    assert measured["constant"] is False
+    assert measured["loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-5)
+    assert measured["recall_per_label"] == pytest.approx(
+        {name: confusion[i][i] / sum(confusion[i]) for i, name in enumerate(["fly", "mouse", "yeast"])}
+    )
+
+
+def test_the_run_is_described_as_it_was(classification, toy_dataset):
+    assert classification["task"] == "classification" and classification["licence"] == {"license": "apache-2.0"}
+    assert classification["dataset"] == {
+        "name": toy_dataset.name,
+        "config": "windows",
+        "revision": None,
+        "synthetic": True,
+        "bayes_optimal_accuracy": 1.0,
+        "rows": {"train": 96, "validation": 24, "test": 36},
+        "cut_off": {},
+    }
+    assert classification["problem"] == "single_label_classification"
+    training = classification["training"]
+    assert training["learning_rate"] == 1e-3  # the recipe's
+    assert training["num_train_epochs"] == 4  # the flag's, over the recipe's 9
+    assert training["steps"] == 4 * 96 // 16
+    assert (training["processes"], training["tuning"], training["chosen_by"]) == (1, "full", "accuracy")
+    assert training["seconds"] > 0 and set(training["versions"]) >= {"torch", "transformers", "datasets"}
+    assert (training["seed"], training["train_sampling_strategy"], training["resumed_at_step"]) == (42, "random", None)
+    assert "seeds" not in classification and "search" not in classification
+
+
+def test_speed_and_memory_are_of_the_order_of_what_was_done(classification):
+    training = classification["training"]
+
+    tokens = 4 * 96 * 11  # epochs, windows, tokens of each
+    assert training["tokens_per_second"] == pytest.approx(tokens / training["seconds"], rel=0.1)  # of a rounded time
+    assert 100 < training["peak_memory_mib"] < 100_000  # PyTorch alone takes more than the one
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "mcc"])
+def test_intervals_of_the_test_split_are_those_of_resampled_rows(classification, metric):
+    """By hand: rows are drawn from the confusion matrix, and scikit-learn measures each draw."""
+    test = classification["test"]
+    pairs = np.array([(i, j) for i in range(3) for j in range(3) for _ in range(test["confusion_matrix"][i][j])])
+    scores = {"accuracy": accuracy_score, "macro_f1": partial(f1_score, average="macro"), "mcc": matthews_corrcoef}
+    generator = np.random.default_rng(1)
+    draws = [pairs[generator.integers(len(pairs), size=len(pairs))].T for _ in range(500)]
+    low, high = np.percentile([scores[metric](true, predicted) for true, predicted in draws], [2.5, 97.5])
+
+    assert test["intervals"][metric] == pytest.approx([low, high], abs=0.08)
+    assert test["intervals"][metric][0] <= test[metric] <= test["intervals"][metric][1]
+    assert (
+        set(test["intervals"]) == {"accuracy", "macro_f1", "mcc", "auroc", "auprc"}
+        and "intervals" not in classification["validation"]
+    )
+
+
+def test_parameters_are_counted(classification_run, classification):
+    model, _ = load_checkpoint(
+        NucleotideTransformerForSequenceClassification, find_checkpoint(str(classification_run / "checkpoint"))
+    )
+    total = sum(tensor.numel() for tensor in model.state_dict().values())
+
+    assert (classification["model"]["parameters"], classification["model"]["parameters_trained"]) == (total, total)
+    assert classification["model"]["hidden_size"] == model.config.hidden_size
+    assert classification["model"]["label_names"] == ["fly", "mouse", "yeast"]
+    assert (classification["model"]["outputs"], classification["model"]["type"]) == (3, "nucleotide_transformer")
+
+
+def test_masked_language_modelling_learns_which_letters_the_toy_rows_are_made_of(mlm_run, mlm, toy_rows):
+    """By hand: one token a time under the mask; the drawn ones of the run are a sample of these."""
+    model, tokenizer = load_checkpoint(NucleotideTransformerForMaskedLM, find_checkpoint(str(mlm_run / "checkpoint")))
+    losses = []
+    for row in toy_rows["test"]:
+        ids = tokenizer(row["sequence"], return_tensors="pt").input_ids[0]
+        for i in range(1, len(ids)):
+            masked = ids.clone()
+            masked[i] = tokenizer.mask_token_id
+            with torch.no_grad():
+                losses.append(-model(masked[None]).logits[0, i].log_softmax(-1)[ids[i]].item())
+
+    mean = sum(losses) / len(losses)
+    assert mlm["test"]["loss"] == pytest.approx(mean, abs=0.5)
+    assert mlm["test"]["loss"] < math.log(4096) / 2  # of 4,096 6-mers, 36 occur
+    assert mlm["test"]["perplexity"] == pytest.approx(math.exp(mlm["test"]["loss"]))
+    assert 0 <= mlm["test"]["masked_accuracy"] <= 1
+    assert mlm["training"]["chosen_by"] == "loss" and (mlm["task"], mlm["problem"]) == ("mlm", "masked_lm")
+    assert mlm["model"]["outputs"] is None and mlm["model"]["label_names"] == [] and mlm["baselines"] is None
+
+
+def test_the_metrics_are_strict_json(classification_run, mlm_run):
+    def refuse(constant):
+        raise ValueError(constant)
+
+    for run in (classification_run, mlm_run):
+        assert json.loads((run / "checkpoint" / "metrics.json").read_text(), parse_constant=refuse)
+
+
+def test_baselines_have_the_metrics_of_the_model(classification):
+    test, baselines = classification["test"], classification["baselines"]
+    assert set(baselines) == {"3-mer counts", "in-frame codons", "frame-wise 3-mers"}
+    for scores in baselines.values():
+        assert set(test) - {"loss", "intervals"} <= set(scores) and scores["rows"] == 96

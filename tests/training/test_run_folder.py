@@ -1,0 +1,181 @@
+"""Output folder -> whose run it is and where that goes on: new, interrupted, finished, half-written, another's."""
+
+import json
+
+import pytest
+from transformers import TrainerState, TrainingArguments
+
+from dnahub.training.run_folder import (
+    begin,
+    contents,
+    deciding,
+    find_run,
+    read_results,
+    resume_point,
+    state_at,
+    write_text,
+)
+from tests.messages import naming
+
+ARGUMENTS = {"learning_rate": 1e-4, "dataset_name": "data/toy"}
+RECORD = {"arguments": ARGUMENTS, "environment": {"python": "3.11"}, "commits": {"dataset": "a" * 40, "model": None}}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A function that makes a run's folder with the Trainer's checkpoints of some steps."""
+
+    def make(*steps: int, best: int | None = None):
+        folder = tmp_path / "run"
+        begin(folder, RECORD)
+        for step in steps:
+            point = folder / f"checkpoint-{step}"
+            point.mkdir()
+            kept = None if best is None else f"elsewhere/before/checkpoint-{best}"
+            state = TrainerState(global_step=step, max_steps=100, best_model_checkpoint=kept)
+            state.save_to_json(str(point / "trainer_state.json"))
+        return folder
+
+    return make
+
+
+def test_a_run_is_new_where_there_is_no_folder_and_where_nothing_was_saved_yet(tmp_path, run):
+    assert find_run(tmp_path / "absent", ARGUMENTS) is None
+    assert not (tmp_path / "absent").exists()
+    assert find_run(run(), ARGUMENTS | {"learning_rate": 1.0}) is None
+    assert resume_point(tmp_path / "absent") is None
+
+
+def test_the_same_run_goes_on_with_what_it_was_begun_with(run):
+    folder = run(10)
+
+    assert find_run(folder, ARGUMENTS) == RECORD
+    begin(folder, RECORD | {"environment": {"python": "3.12"}})
+    assert json.loads((folder / "run.json").read_text()) == RECORD
+
+
+def test_another_runs_folder_is_refused_with_every_argument_that_differs(run):
+    folder = run(10)
+
+    with pytest.raises(ValueError, match=naming("learning_rate 0.0001", "0.1", "--output_dir")):
+        find_run(folder, ARGUMENTS | {"learning_rate": 0.1})
+    with pytest.raises(ValueError, match=naming("dataset_name 'data/toy'", "learning_rate 0.0001", "None")):
+        find_run(folder, {})
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "checkpoint-7", "seed-42", "search.json", "search.db"])
+def test_what_was_saved_without_a_record_is_anothers(tmp_path, name):
+    (tmp_path / name).mkdir()
+
+    with pytest.raises(ValueError, match=naming(name, "run.json")):
+        find_run(tmp_path, ARGUMENTS)
+
+
+def test_files_of_something_else_are_in_nobodys_way_and_a_file_is_no_folder(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "pretrained").mkdir()
+    assert find_run(tmp_path, ARGUMENTS) is None
+
+    with pytest.raises(ValueError, match=naming("notes.txt", "--output_dir")):
+        find_run(tmp_path / "notes.txt", ARGUMENTS)
+
+
+def test_a_record_that_was_cut_off_is_none(run):
+    folder = run(10)
+    (folder / "run.json").write_text('{"arguments": {')
+
+    with pytest.raises(ValueError, match=naming("run.json")):
+        find_run(folder, ARGUMENTS)
+
+
+def test_where_a_run_is_and_what_it_shows_keeps_and_publishes_does_not_decide_of_its_result(tmp_path):
+    def arguments(**given):
+        args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none", **given).to_dict()
+        return deciding([{"dataset_name": "a"}, args])
+
+    shown = {"logging_steps": 7, "disable_tqdm": True, "save_total_limit": 9, "hub_model_id": "u/x", "run_name": "x"}
+    shown |= {"per_device_eval_batch_size": 1}  # as the error of a full memory advises
+    assert arguments(**shown) == arguments() == json.loads(json.dumps(arguments()))
+    assert arguments()["dataset_name"] == "a"
+    for given in ({"learning_rate": 1e-3}, {"seed": 7}, {"max_steps": 3}, {"per_device_train_batch_size": 3}):
+        assert arguments(**given) != arguments()
+
+
+def test_the_last_is_the_highest_step_and_not_the_last_name(run):
+    folder = run(9, 100, 20)
+
+    assert resume_point(folder) == folder / "checkpoint-100"
+
+
+@pytest.mark.parametrize(
+    "state", [None, "", '{"global_step": 30', "[]", "null", '{"global_step": 20}'], ids=lambda text: f"state {text}"
+)
+def test_a_checkpoint_that_was_cut_off_while_it_was_written_is_passed_over_and_removed(run, capsys, state):
+    folder = run(10, 20)
+    (folder / "checkpoint-30").mkdir()
+    (folder / "checkpoint-30" / "model.safetensors").write_bytes(b"half")
+    if state is not None:
+        (folder / "checkpoint-30" / "trainer_state.json").write_text(state)
+
+    assert resume_point(folder) == folder / "checkpoint-20"
+    assert not (folder / "checkpoint-30").exists()
+    assert "checkpoint-30" in capsys.readouterr().out
+
+
+def test_a_copy_under_another_name_is_no_checkpoint_of_the_run_and_is_kept(run):
+    folder = run(10, 20)
+    (folder / "checkpoint-20").rename(folder / "checkpoint-20-kept")
+
+    assert resume_point(folder) == folder / "checkpoint-10"
+    assert (folder / "checkpoint-20-kept").is_dir()
+
+
+def test_the_best_checkpoint_is_found_where_the_run_is_now(run):
+    folder = run(10, 20, best=10)
+
+    assert state_at(folder / "checkpoint-20").best_model_checkpoint == str(folder / "checkpoint-10")
+    assert state_at(folder / "checkpoint-20").global_step == 20
+
+
+def test_results_are_those_of_a_finished_run(run):
+    folder = run(10)
+    assert read_results(folder) is None
+
+    (folder / "checkpoint").mkdir()
+    (folder / "checkpoint" / "metrics.json").write_text('{"test": 1}')
+    (folder / "checkpoint" / "config.json").write_text("{}")
+    assert read_results(folder) is None  # its weights were deleted
+    (folder / "checkpoint" / "model.safetensors").write_text("")
+    assert read_results(folder) == {"test": 1}
+
+
+def test_other_contents_of_the_same_files_are_told(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.parquet").write_bytes(b"a" * 3_000_000)
+    (tmp_path / "data" / "README.md").write_text("one")
+    before = contents([str(tmp_path / "data"), "absent"])
+
+    assert list(before) == [f"content of {tmp_path}/data/{name}" for name in ("README.md", "a.parquet")]
+    (tmp_path / "data" / "README.md").write_text("two")
+    assert contents([str(tmp_path / "data")]) == before
+    (tmp_path / "data" / "README.md").write_text("---\nconfigs: [{config_name: b, data_files: a.parquet}]\n---\n")
+    assert contents([str(tmp_path / "data")]) != before  # which files make up which split
+    (tmp_path / "data" / "README.md").write_text("two")
+    (tmp_path / "data" / ".git").mkdir()
+    (tmp_path / "data" / ".git" / "FETCH_HEAD").write_text("of git")
+    assert contents([str(tmp_path / "data")]) == before
+    for changed in (b"a" * 1_500_000 + b"b" + b"a" * 1_499_999, b"a" * 3_000_001):
+        (tmp_path / "data" / "a.parquet").write_bytes(changed)
+        assert contents([str(tmp_path / "data")]) != before
+
+
+def test_a_text_is_whole_or_the_old_one(tmp_path, monkeypatch):
+    write_text(tmp_path / "a", "old")
+
+    def fail(*args):
+        raise OSError("no")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError):
+        write_text(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "old"

@@ -1,0 +1,122 @@
+"""Results of several seeds -> mean and deviation, and the best of them; no run of train.py is made here."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+
+from dnahub.training.arguments import parse_arguments
+from dnahub.training.run import Arguments
+from dnahub.training.seeds import _adopt, _spread, train_seeds
+from tests.reports.test_card import PROBLEMS, results
+
+
+def measured(validation, test=None):
+    return {"validation": validation, "test": test}
+
+
+def test_mean_and_deviation_are_those_of_numpy_for_each_metric_of_each_split():
+    values = np.random.default_rng(0).random((4, 2, 2))  # (runs, splits, metrics)
+    runs = [
+        measured(*({"accuracy": float(a), "loss": float(b), "confusion_matrix": [[1]]} for a, b in run))
+        for run in values
+    ]
+
+    spread = _spread(runs)
+
+    assert set(spread) == {"validation", "test"}
+    for i, split in enumerate(("validation", "test")):
+        assert set(spread[split]) == {"accuracy", "loss"}
+        for j, metric in enumerate(("accuracy", "loss")):
+            assert spread[split][metric] == {
+                "mean": pytest.approx(values[:, i, j].mean()),
+                "deviation": pytest.approx(values[:, i, j].std(ddof=1)),
+                "values": values[:, i, j].tolist(),
+            }
+
+
+def test_runs_that_are_all_alike_have_no_deviation():
+    assert _spread([measured({"mcc": 0.25})] * 3)["validation"]["mcc"]["deviation"] == 0
+
+
+def test_a_split_that_is_not_there_and_a_metric_that_a_run_left_undefined_are_left_out():
+    runs = [measured({"r2": 0.5, "pearson": 0.5}), measured({"r2": 0.7, "pearson": None})]
+    assert set(_spread(runs)) == {"validation"}
+    assert set(_spread(runs)["validation"]) == set(_spread(runs[::-1])["validation"]) == {"r2"}
+
+
+def written(folder: Path, run: dict) -> Path:
+    """A finished checkpoint."""
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps(run))
+    (folder / "config.json").write_text("{}")
+    (folder / "README.md").write_text("card of one seed")
+    (folder / "model.safetensors").write_bytes(bytes(range(9)))
+    (folder / "adapter").mkdir()
+    (folder / "adapter" / "adapter_config.json").write_text("{}")
+    return folder
+
+
+def test_the_best_checkpoint_is_copied_with_results_and_card_of_all_seeds(tmp_path):
+    one = written(tmp_path / "seed-7" / "checkpoint", results())
+    spread = {"seeds": [7, 8], "chosen": 7, **_spread([results(), results(test={"accuracy": 0.9})])}
+    of_all = results() | {"seeds": spread}
+
+    _adopt(one, tmp_path / "checkpoint", of_all)
+
+    target = tmp_path / "checkpoint"
+    assert json.loads((target / "metrics.json").read_text()) == of_all
+    card = (target / "README.md").read_text()
+    assert "this is the checkpoint of seed 7" in card and ModelCard(card).data.license == "cc-by-nc-sa-4.0"
+    assert (target / "model.safetensors").read_bytes() == (one / "model.safetensors").read_bytes()
+    assert (target / "adapter" / "adapter_config.json").is_file()
+    assert (one / "README.md").read_text() == "card of one seed"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "seed-7"]  # nothing is left over
+
+
+def test_a_card_that_cannot_be_made_leaves_no_half_checkpoint(tmp_path):
+    one = written(tmp_path / "seed-7" / "checkpoint", results())
+
+    with pytest.raises(KeyError):
+        _adopt(one, tmp_path / "checkpoint", {})
+
+    assert [path.name for path in tmp_path.iterdir()] == ["seed-7"]
+
+
+def adopted(folder: Path, runs: list[dict], *flags) -> dict:
+    """What comes of seeds that were all finished when the run was cut off: no model is trained."""
+    parsed = parse_arguments(
+        ["--dataset_name", "d", "--output_dir", str(folder), "--seeds", str(len(runs)), "--use_cpu", *flags]
+    )
+    for i, run in enumerate(runs):
+        written(folder / f"seed-{42 + i}" / "checkpoint", run)
+    args = Arguments(*parsed)
+    found = train_seeds(args, None, None, {"arguments": {}, "environment": {}, "commits": {}}, {})
+    assert json.loads((folder / "checkpoint" / "metrics.json").read_text()) == found
+    return found["seeds"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "metric", "values", "flags", "chosen"),
+    [
+        ("single_label_classification", "accuracy", [0.5, 0.7, 0.6], [], 43),
+        ("single_label_classification", "loss", [0.5, 0.7, 0.3], ["--metric_for_best_model", "eval_loss"], 44),
+        ("regression", "rmse", [0.2, 0.7, 0.6], ["--metric_for_best_model", "rmse"], 42),
+        ("regression", "spearman", [None, 0.1, 0.3], [], 44),
+        ("regression", "spearman", [None, None], [], 42),
+        ("masked_lm", "loss", [2.5, 2.4], [], 43),
+        ("token_classification", "accuracy", [0.5, 0.5], [], 42),
+    ],
+)
+def test_the_best_by_validation_is_chosen_though_all_seeds_were_finished_before(
+    tmp_path, problem, metric, values, flags, chosen
+):
+    run = PROBLEMS[problem]
+    runs = [run | {"validation": run["validation"] | {metric: value}} for value in values]
+
+    seeds = adopted(tmp_path, runs, *flags)
+
+    assert seeds["seeds"] == list(range(42, 42 + len(values)))
+    assert seeds["chosen"] == chosen

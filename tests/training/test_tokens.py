@@ -1,0 +1,190 @@
+"""Sequences -> token ids, compared with the tokenizer called on each; lengths; labels of tokens; streams; cache."""
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, List, Value, load_dataset
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
+from dnahub.training.tokens import STREAM_BATCH, num_tokens, tokenize
+from tests.messages import naming
+
+
+@pytest.fixture
+def tokenizer():
+    return build_tokenizer(nt_vocabulary(), 10)
+
+
+def splits_of(**sequences) -> DatasetDict:
+    return DatasetDict(
+        {
+            split: Dataset.from_dict({"sequence": rows, "label": list(range(len(rows)))})
+            for split, rows in sequences.items()
+        }
+    )
+
+
+def test_ids_are_those_of_the_tokenizer_and_other_columns_stay(tokenizer):
+    rng = random.Random(0)
+    rows = ["".join(rng.choices("ACGTNacgtu ", k=rng.randint(1, 40))) + "A" for _ in range(50)]
+    tokenised = tokenize(splits_of(train=rows, test=rows[:3]), tokenizer, 2048)
+
+    assert list(tokenised["train"]["input_ids"]) == [tokenizer(row).input_ids for row in rows]
+    assert list(tokenised["test"]["label"]) == [0, 1, 2]
+    assert num_tokens(tokenised["train"]).tolist() == [len(tokenizer(row).input_ids) for row in rows]
+    assert set(tokenised["train"].column_names) == {"label", "input_ids", "num_tokens"}
+
+
+def test_the_first_sequence_that_is_too_long_is_named_and_one_that_just_fits_is_not(tokenizer):
+    fits = ["ACGTAC" * 9, "N" * 9, "ACGTA" + " " * 30]  # 10 tokens, 10, and 6 after white space
+
+    tokenize(splits_of(train=fits), tokenizer, 10)
+    with pytest.raises(ValueError, match=naming("split validation", "row 3", 11, 10, 2)):
+        tokenize(splits_of(train=fits, validation=[*fits, "N" * 10, "N" * 20]), tokenizer, 10)
+
+
+def test_longer_sequences_are_cut_where_asked_and_their_whole_length_is_known(tokenizer):
+    tokenised = tokenize(splits_of(train=["ACGTAC" * 20, "ACGTAC"]), tokenizer, 10, cut_at=5)["train"]
+
+    assert list(tokenised["input_ids"]) == [tokenizer("ACGTAC" * 4).input_ids, tokenizer("ACGTAC").input_ids]
+    assert np.array_equal(num_tokens(tokenised), [21, 2])
+
+
+def test_a_second_time_the_ids_come_out_of_the_cache_though_the_tokenizer_was_used(tmp_path, tokenizer):
+    (tmp_path / "train.csv").write_text("sequence\nACGTAC\nTTTTTT\n")
+    splits = DatasetDict({"train": load_dataset("csv", data_files=str(tmp_path / "train.csv"), split="train")})
+    first = tokenize(splits, tokenizer, 10)["train"].cache_files
+    tokenizer(["ACGT", "AC"], padding=True, truncation=True, max_length=3)
+
+    assert first and tokenize(splits, tokenizer, 10)["train"].cache_files == first
+    assert tokenize(splits, tokenizer, 10, cut_at=2)["train"].cache_files != first
+
+
+# Labels of tokens
+
+
+LABEL_EACH = List(Value("int64"))
+
+
+def labelled(feature=LABEL_EACH, **rows) -> DatasetDict:
+    """Splits of (sequence, labels) rows."""
+    features = Features({"sequence": Value("string"), "label": feature})
+    return DatasetDict(
+        {
+            split: Dataset.from_dict({"sequence": [row[0] for row in of], "label": [row[1] for row in of]}, features)
+            for split, of in rows.items()
+        }
+    )
+
+
+FITTING = [("ACGTAC" * 2, [0, 1]), ("ACGTACGT", [1, -100, 0]), ("acgu n", [0, 1, 0, 1, -100])]  # cls is not counted
+
+
+@pytest.mark.parametrize("cut_at", [None, 2])
+def test_a_label_for_each_token_but_cls_is_taken_also_where_the_end_is_cut_off(tokenizer, cut_at):
+    for sequence, labels in FITTING:
+        assert len(labels) == len(tokenizer.tokenize(sequence))
+
+    tokenised = tokenize(labelled(train=FITTING), tokenizer, 10, cut_at)["train"]
+
+    assert tokenised["label"][:] == [labels for _, labels in FITTING]
+
+
+@pytest.mark.parametrize(
+    ("bad", "expected", "numbers"),
+    [(("ACGTAC", [0, 1]), 1, 2), (("ACGTAC" * 3, [0]), 3, 1), (("ACGTAC", []), 1, 0), (("ACG", [0]), 3, 1)],
+)
+@pytest.mark.parametrize("cut_at", [None, 2])
+def test_a_row_of_another_number_of_labels_than_tokens_is_named(tokenizer, bad, expected, numbers, cut_at):
+    splits = labelled(train=FITTING, test=[*FITTING, bad, FITTING[0], bad])
+
+    told = ["row 3", f"{expected} tokens", f"{numbers} labels", "2"]
+    with pytest.raises(ValueError, match=naming("split test", *told)):
+        tokenize(splits, tokenizer, 10, cut_at)
+    with pytest.raises(ValueError, match=naming("split train", "stream", *told)):
+        list(tokenize(DatasetDict(train=splits["test"].to_iterable_dataset()), tokenizer, 10, cut_at)["train"])
+
+
+@pytest.mark.parametrize("feature", [List(Value("float32"), length=2), Value("int64"), ClassLabel(names=["a", "b"])])
+def test_labels_of_whole_sequences_are_not_counted(tokenizer, feature):
+    label = [0.0, 1.0] if isinstance(feature, List) else 1
+    splits = labelled(feature, train=[("ACGTAC", label), ("ACGT", label)])
+
+    assert tokenize(splits, tokenizer, 10)["train"]["label"][:] == [label, label]
+    streamed = tokenize(DatasetDict(train=splits["train"].to_iterable_dataset()), tokenizer, 10)["train"]
+    assert [row["label"] for row in streamed] == [label, label]
+
+
+def test_what_another_tokenizer_adds_at_both_ends_has_no_label():
+    backend = Tokenizer(models.WordLevel({name: i for i, name in enumerate("[ ] P A C G T N".split())}, unk_token="N"))
+    backend.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    backend.post_processor = processors.TemplateProcessing(single="[ $A ]", special_tokens=[("[", 0), ("]", 1)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="P", unk_token="N")
+
+    tokenised = tokenize(labelled(train=[("ACG", [0, 1, 1])]), tokenizer, 10)["train"]
+
+    assert tokenised["input_ids"][:] == [[0, 3, 4, 5, 1]]
+    assert tokenize(splits_of(train=["Acg"]), tokenizer, 10)["train"]["input_ids"][:] == [tokenizer("Acg").input_ids]
+    with pytest.raises(ValueError, match=naming("3 tokens", "5 labels")):
+        tokenize(labelled(train=[("ACG", [0, 1, 1, 0, 0])]), tokenizer, 10)
+
+
+# Streams
+
+
+def stream_of(sequences, **columns) -> DatasetDict:
+    return DatasetDict(train=Dataset.from_dict({"sequence": sequences, **columns}).to_iterable_dataset())
+
+
+@pytest.mark.parametrize("cut_at", [None, 4])
+def test_a_stream_is_tokenised_as_the_same_rows_at_once(tokenizer, cut_at):
+    rng = random.Random(0)
+    rows = ["".join(rng.choices("ACGTNacgtu ", k=rng.randint(1, 40))) + "A" for _ in range(2 * STREAM_BATCH + 7)]
+    at_once = tokenize(splits_of(train=rows), tokenizer, 2048, cut_at)["train"]
+
+    streamed = tokenize(stream_of(rows, label=list(range(len(rows)))), tokenizer, 2048, cut_at)["train"]
+
+    assert isinstance(streamed, IterableDataset)
+    assert list(streamed) == at_once.to_list()
+
+
+def test_a_stream_without_end_and_beside_splits_that_are_at_hand_is_read_as_it_is_used(tokenizer):
+    splits = splits_of(validation=["ACGTAC"])
+    splits["train"] = stream_of(["ACGT", "GG"])["train"].repeat(None)
+
+    tokenised = tokenize(splits, tokenizer, 10)
+
+    taken = list(itertools.islice(tokenised["train"], 5))
+    assert [row["input_ids"] for row in taken] == [tokenizer(text).input_ids for text in ["ACGT", "GG"] * 2 + ["ACGT"]]
+    assert list(tokenised["validation"]["input_ids"]) == [tokenizer("ACGTAC").input_ids]
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ("", ["split train", "''", "A, C, G or T"]),
+        (None, ["split train", "''", "A, C, G or T"]),
+        (" \n", ["split train", r"' \n'", "A, C, G or T"]),
+        ("N" * 99, ["split train", "N" * 20, "A, C, G or T"]),
+        ("ACGTAC" * 10, ["split train", "stream", "row 3", "11 tokens", 10]),
+    ],
+)
+def test_a_sequence_that_a_stream_cannot_have_is_an_error_when_its_batch_is_reached(tokenizer, bad, told):
+    rows = ["ACGT"] * STREAM_BATCH + ["ACGT", "GG", "U", bad, "ACGT"]
+    streamed = iter(tokenize(stream_of(rows), tokenizer, 10)["train"])
+
+    for _ in range(STREAM_BATCH):
+        next(streamed)
+    with pytest.raises(ValueError, match=naming(*told)):
+        next(streamed)
+
+
+def test_a_longer_sequence_of_a_stream_is_cut_where_asked_and_its_whole_length_is_known(tokenizer):
+    streamed = list(tokenize(stream_of(["ACGTAC" * 20, "ACGTAC"]), tokenizer, 10, cut_at=5)["train"])
+
+    assert [row["input_ids"] for row in streamed] == [tokenizer("ACGTAC" * 4).input_ids, tokenizer("ACGTAC").input_ids]
+    assert [row["num_tokens"] for row in streamed] == [21, 2]
