@@ -127,7 +127,7 @@ def test_all_of_a_checkpoint_is_on_the_hub_in_one_commit(published):
             config["auto_map"]
         )
         for file in CODE:
-            local = (REPOSITORY / "hub_code" / file).read_bytes()
+            local = (REPOSITORY / "dnahub" / "hub_code" / file).read_bytes()
             assert published.hub.server.read("models", f"user/{name}", file) == local
 
 

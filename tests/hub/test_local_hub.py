@@ -413,7 +413,7 @@ def test_a_hub_started_again_on_the_same_folder_has_everything_and_a_stopped_one
 
 
 def test_processes_see_our_packages_only_where_asked(hub):
-    code = "import importlib.util as u; print(bool(u.find_spec('hub_code')), bool(u.find_spec('dataset_builder')))"
+    code = "import importlib.util as u; print(bool(u.find_spec('dnahub')), bool(u.find_spec('dataset_builder')))"
     assert hub.python(code) == "False False"
     assert hub.python(code, ours=True) == "True True"
 

@@ -136,7 +136,7 @@ import numpy as np, torch, transformers
 from transformers import AutoConfig, AutoTokenizer, pipeline
 
 checkpoint, sequences, output = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
-assert importlib.util.find_spec("hub_code") is None
+assert importlib.util.find_spec("dnahub") is None
 results = {}
 assert type(AutoConfig.from_pretrained(checkpoint, trust_remote_code=True)).__name__ == "NucleotideTransformerConfig"
 tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnahub.reports import baselines
+from dnahub.reports import kmers as baselines
 from dnahub.reports.kmers import BLOCK_NT, baseline_features, count_3mers_by_frame
 
 KMERS = ["".join(letters) for letters in product("ACGT", repeat=3)]
