@@ -50,7 +50,11 @@ def parse(
         ValueError: From the `__post_init__` of a class.
     """
     parser = _Parser(
-        prog=program, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        prog=program,
+        usage=f"{program} {'[recipe.yaml] ' * recipe}[--flag value ...]",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     if recipe:
         parser.add_argument("recipe", nargs="?", help="YAML file of `flag: value`; flags override it.")
@@ -148,9 +152,8 @@ def _recipe_flags(path: Path, flags: dict[str, argparse.Action], parser: _Parser
     for name, value in found.items():
         if value is None:
             fault(f"{name} has no value; write one, with quotes where it begins with # or ~, or leave the line out")
-        if isinstance(value, list) != (flags[name].nargs == "+"):
-            fault(f"{name} takes {'a list' if flags[name].nargs == '+' else 'one value'}")
-        if isinstance(value, dict):
-            fault(f"{name} takes one value")
-        given += [f"--{name}", *value] if isinstance(value, list) else [f"--{name}={value}"]
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str) for each in values) or (value is not values[0] and flags[name].nargs != "+"):
+            fault(f"{name} takes {'one value or a list' if flags[name].nargs == '+' else 'one value'}")
+        given += [f"--{name}={value}"] if value is values[0] else [f"--{name}", *values]
     return given
