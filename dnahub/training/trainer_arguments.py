@@ -49,7 +49,6 @@ def training_arguments(args: Arguments) -> TrainingArguments:
         metric_for_best_model=flags.metric_for_best_model or BY_TASK,
         bf16=bf16,
         fp16=fp16,
-        gradient_checkpointing=flags.gradient_checkpointing,
         use_cpu=flags.use_cpu,
         dataloader_num_workers=flags.dataloader_num_workers,
         logging_steps=_steps(flags.logging_steps),
@@ -64,6 +63,7 @@ def training_arguments(args: Arguments) -> TrainingArguments:
     )
     # Set now, for None and what depends on the model are not among the values that TrainingArguments takes.
     training.learning_rate = flags.learning_rate
+    training.gradient_checkpointing = flags.gradient_checkpointing
     training.train_sampling_strategy = flags.train_sampling_strategy
     launched = num_launched()
     if training.world_size != launched:
