@@ -76,10 +76,9 @@ def main(argv: Sequence[str] | None = None, api=None) -> None:
                 with args.training.main_process_first(desc="fetching the model"):
                     base = find_checkpoint(base, commits["model"], args.model.allow_pickle, api)
             record["commits"] = commits
-            run_folder.begin(folder, record)
             extra = {}
             if args.run.hyperparameter_search:
-                extra["search"] = search(args, data, base)
+                extra["search"] = search(args, data, base, record)
                 apply(extra["search"], args.training)
             train = train_seeds if args.run.seeds > 1 else train_once
             results = train(args, data, base, record, extra)  # trained, saved, then measured

@@ -199,6 +199,7 @@ class TrainerArguments:
     gradient_checkpointing: bool = field(
         default=False, metadata={"help": "Recompute activations: less memory, a third more time."}
     )
+    torch_compile: bool = field(default=False, metadata={"help": "Compile the model: a minute or more, then faster."})
     use_cpu: bool = field(default=False, metadata={"help": "Train on the CPU although there is a GPU.", **FREE})
     dataloader_num_workers: int = field(default=0, metadata={"help": "Processes that prepare batches.", **FREE})
     logging_steps: float = field(

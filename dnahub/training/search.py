@@ -14,6 +14,7 @@ from dnahub.machine.processes import from_first
 from dnahub.training.arguments import Arguments
 from dnahub.training.callbacks import DivergenceError, StopOnDivergence
 from dnahub.training.dataset import SequenceData
+from dnahub.training.run_folder import begin
 from dnahub.training.trainer import build_trainer
 
 RECORD = "search.json"
@@ -23,7 +24,9 @@ WEIGHT_DECAY = (0.0, 0.1)
 WARMUP_STEPS = (0.0, 0.2)  # as fractions of all steps
 
 
-def search(args: Arguments, data: SequenceData, base: CheckpointFiles | None) -> dict[str, Any]:
+def search(
+    args: Arguments, data: SequenceData, base: CheckpointFiles | None, run_record: dict[str, Any]
+) -> dict[str, Any]:
     """
     Train `--hyperparameter_search` times as long as the run itself, each time with other hyper-parameters.
 
@@ -44,6 +47,7 @@ def search(args: Arguments, data: SequenceData, base: CheckpointFiles | None) ->
         training.output_dir = str(record.parent / "search")
         training.save_strategy, training.load_best_model_at_end = SaveStrategy.NO, False
         trainer, _ = build_trainer(args.model, args.data, training, data, base)
+        begin(record.parent, run_record)
         metric, rises = training.metric_for_best_model, training.greater_is_better
         drawn = from_first(lambda: _draw(training, found["trials"], metric, rises))  # noqa: B023, called in this turn
         for name, value in drawn.items():

@@ -49,6 +49,7 @@ def training_arguments(args: Arguments) -> TrainingArguments:
         metric_for_best_model=flags.metric_for_best_model or BY_TASK,
         bf16=bf16,
         fp16=fp16,
+        torch_compile=flags.torch_compile,
         use_cpu=flags.use_cpu,
         dataloader_num_workers=flags.dataloader_num_workers,
         logging_steps=_steps(flags.logging_steps),
