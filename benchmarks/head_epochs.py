@@ -20,8 +20,8 @@ sys.path.insert(0, str(ROOT))
 import dnahub.training.trainer  # noqa: E402
 import train  # noqa: E402
 from dataset_builder.__main__ import main as build  # noqa: E402
+from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary  # noqa: E402
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM  # noqa: E402
-from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary  # noqa: E402
 
 
 def main() -> None:

@@ -24,8 +24,8 @@ from transformers import PrinterCallback, TrainerCallback
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary  # noqa: E402
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForSequenceClassification  # noqa: E402
-from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary  # noqa: E402
 from dnahub.machine.processes import share_cores  # noqa: E402
 from dnahub.tasks.collators import LabelCollator  # noqa: E402
 from dnahub.training.arguments import parse_arguments  # noqa: E402

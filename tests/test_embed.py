@@ -25,6 +25,7 @@ from transformers.utils.logging import enable_progress_bar
 import embed
 from dnahub.hub_code import DNAEmbeddingPipeline, NucleotideTransformerForMaskedLM
 from dnahub.inference import blocks
+from dnahub.inference.engine import Engine
 from dnahub.inference.outputs import read_made_by
 from dnahub.inference.shards_folder import ShardsFolder
 from dnahub.sequences import SequenceReader, batching
@@ -91,7 +92,7 @@ class Computed(list):
 @pytest.fixture
 def computed(monkeypatch) -> Computed:
     """How many rows each block had that was computed; after `stop_after` of them comes an interrupt, or `error`."""
-    compute, rows = DNAEmbeddingPipeline.compute, Computed()
+    compute, rows = Engine.compute, Computed()
 
     def counting(self, plan, progress):
         if len(rows) == rows.stop_after:
@@ -101,7 +102,7 @@ def computed(monkeypatch) -> Computed:
         rows.append(len(result.sequence))
         return result
 
-    monkeypatch.setattr(DNAEmbeddingPipeline, "compute", counting)
+    monkeypatch.setattr(Engine, "compute", counting)
     return rows
 
 
@@ -387,7 +388,6 @@ def test_bad_input_ends_with_status_2_one_sentence_and_no_file(tmp_path, run, co
         (["--long", "error", "--window_nt", "600"], "--window_nt --long error"),
         (["--long", "truncate", "--stride_nt", "600"], "--stride_nt --long truncate"),
         (["--window_nt", "60", "--stride_nt", "61"], "--stride_nt 61 --window_nt 60"),
-        (["--backend", "openvino", "--device", "cuda"], "--backend openvino --device cuda"),
         (["--revision", "main"], "revision main"),
     ],
 )

@@ -6,9 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 from transformers import HfArgumentParser
 
-from dnahub.hub_code.backends_nucleotide_transformer import BACKENDS
-from dnahub.hub_code.batching_nucleotide_transformer import LONG
-from dnahub.hub_code.pipeline_dna_embedding import POOLINGS
+from dnahub.hub_code.pipeline_dna_embedding import LONG, POOLINGS
+from dnahub.inference.engine import BACKENDS
 from dnahub.sequences import InputArguments
 
 POOLED = tuple(pooling for pooling in POOLINGS if pooling != "none")  # that is --per_token
@@ -99,7 +98,7 @@ class EmbedArguments:
 
     @property
     def plan_settings(self) -> dict[str, Any]:
-        """What `DNAEmbeddingPipeline.plan` takes beside the sequences."""
+        """What `Engine.plan` takes beside the sequences."""
         return {
             "pooling": "none" if self.per_token else self.pooling,
             "layer": self.layer,
@@ -153,8 +152,6 @@ class RunArguments:
     def __post_init__(self):
         if self.batch_tokens is not None and self.batch_tokens < 1:
             raise ValueError(f"--batch_tokens {self.batch_tokens}: give 1 or more.")
-        if self.backend == "openvino" and self.device not in (None, "cpu"):
-            raise ValueError(f"--backend openvino with --device {self.device}: it computes on the CPU; leave one out.")
 
 
 class Arguments(NamedTuple):

@@ -8,16 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dnahub.hub_code.batching_nucleotide_transformer import Cutting
-from dnahub.hub_code.pipeline_dna_embedding import BUFFER_NT, BUFFER_SEQUENCES
+from dnahub.hub_code.pipeline_dna_embedding import Cutting
 from dnahub.inference.arguments import LONG_WITH_WINDOWS
 from dnahub.sequences import SequenceBatch
 
 SEQUENCE = "sequence"
 # A block is what is computed, written and, after a kill, lost at once. It is as large as keeps padding and the cost of
 # a shard small, and as small as a queue of them fits into memory.
-MAX_SEQUENCES = BUFFER_SEQUENCES
-MAX_NT = BUFFER_NT
+MAX_SEQUENCES = 8192
+MAX_NT = 2_000_000
 # Vectors of a block, where a sequence has many: 32 Ki of NT-v2-500m are 134 MB.
 MAX_VECTORS = 32_768
 DIGEST_BYTES = 16

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from dnahub.hub_code.pipeline_dna_embedding import Embeddings
+from dnahub.inference.engine import Embeddings
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
-"""Arguments -> the pipeline that embeds, and what the output says of it."""
+"""Arguments -> the engine that embeds, and what the output says of it."""
 
 from typing import Any
 
 import torch
 
 from dnahub.checkpoints.loading import CheckpointFiles, find_checkpoint, load_checkpoint
-from dnahub.hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, NucleotideTransformerModel
+from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerModel
 from dnahub.inference.arguments import EmbedArguments, RunArguments
+from dnahub.inference.engine import Engine
 from dnahub.inference.processes import Processes
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -23,9 +24,7 @@ def find_for_all(args: EmbedArguments, processes: Processes) -> CheckpointFiles:
     return find_checkpoint(args.model, revision, args.allow_pickle)
 
 
-def load_pipeline(
-    files: CheckpointFiles, args: EmbedArguments, run: RunArguments, device: torch.device
-) -> DNAEmbeddingPipeline:
+def load_engine(files: CheckpointFiles, args: EmbedArguments, run: RunArguments, device: torch.device) -> Engine:
     """
     Load the checkpoint onto the device, for the settings of the run.
 
@@ -33,12 +32,9 @@ def load_pipeline(
         ValueError: If the checkpoint is none of an NT, its weights are damaged, or the settings are out of its range.
     """
     model, tokenizer = load_checkpoint(NucleotideTransformerModel, files)
-    options = {} if run.batch_tokens is None else {"batch_tokens": run.batch_tokens}
-    pipeline = DNAEmbeddingPipeline(
-        model.to(DTYPES[args.dtype]), tokenizer, backend=run.backend, device=device, **options
-    )
-    pipeline.plan(["A"], **args.plan_settings)  # says what is out of range before anything is read
-    return pipeline
+    engine = Engine(model.to(device, DTYPES[args.dtype]), tokenizer, run.backend, run.batch_tokens)
+    engine.plan(["A"], **args.plan_settings)  # says what is out of range before anything is read
+    return engine
 
 
 def deciding(files: CheckpointFiles, weights: str, args: EmbedArguments, run: RunArguments) -> dict[str, Any]:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from dnahub.hub_code import DNAEmbeddingPipeline
-from dnahub.hub_code.batching_nucleotide_transformer import Cutting, SequenceError
-from dnahub.hub_code.pipeline_dna_embedding import Plan
+from dnahub.hub_code.pipeline_dna_embedding import Cutting, SequenceError
 from dnahub.inference import blocks
 from dnahub.inference.arguments import Arguments
 from dnahub.inference.blocks import SEQUENCE, Block, cut_into_blocks, digest, max_nt_of_block
+from dnahub.inference.engine import Engine, Plan
 from dnahub.inference.ids import Repeat, SeenIds
 from dnahub.inference.processes import Processes
 from dnahub.inference.shards_folder import ShardsFolder
@@ -48,7 +47,7 @@ class Work:
         digest: Of its records; of the block of another process None, unless this is the first.
         is_finished: Whether its shard was there when this run began.
         rows: Its columns without the sequences, where this process has to compute it; else None.
-        plan: What `DNAEmbeddingPipeline.compute` takes; else None.
+        plan: What `Engine.compute` takes; else None.
     """
 
     number: int
@@ -73,7 +72,7 @@ class BlockReading:
     Args:
         reader: The input.
         args: How to embed it.
-        pipeline: What will embed it.
+        engine: What will embed it.
         folder: Where the shards are.
         processes: The block of number k is computed by process k % count; the first looks for ids that stand twice.
 
@@ -88,13 +87,13 @@ class BlockReading:
         self,
         reader: SequenceReader,
         args: Arguments,
-        pipeline: DNAEmbeddingPipeline,
+        engine: Engine,
         folder: ShardsFolder,
         processes: Processes,
     ):
         self._reader = reader
         self._args = args
-        self._pipeline = pipeline
+        self._engine = engine
         self._folder = folder
         self._processes = processes
         self._before = folder.blocks()
@@ -103,7 +102,7 @@ class BlockReading:
 
     def __iter__(self) -> Iterator[Work]:
         settings = self._args.embed.plan_settings
-        max_tokens = settings["max_length"] or self._pipeline.model.config.max_tokens
+        max_tokens = settings["max_length"] or self._engine.model.config.max_tokens
         cutting = Cutting(max_tokens, settings["long"], settings["window_nt"], settings["stride_nt"])
         max_nt = max_nt_of_block(cutting, self._args.embed.per_token)
         number = 0
@@ -148,7 +147,7 @@ class BlockReading:
                 "anew what differs, or another --output."
             )
         try:
-            plan = self._pipeline.plan(table[SEQUENCE].to_pylist(), **self._args.embed.plan_settings)
+            plan = self._engine.plan(table[SEQUENCE].to_pylist(), **self._args.embed.plan_settings)
         except SequenceError as error:
             raise InputError(f"{block.place(error.index)}: {error}", block.number) from error
         return Work(**known, rows=table.drop_columns(SEQUENCE), plan=plan)

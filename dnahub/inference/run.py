@@ -7,12 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from dnahub.checkpoints.identity import checkpoint_digest
-from dnahub.hub_code import DNAEmbeddingPipeline
-from dnahub.hub_code.pipeline_dna_embedding import Embeddings
 from dnahub.inference.arguments import Arguments
+from dnahub.inference.engine import Embeddings, Engine
 from dnahub.inference.facts import BlockFacts, Counts
 from dnahub.inference.faults import memory_told
-from dnahub.inference.model import deciding, find_for_all, load_pipeline, made_by
+from dnahub.inference.model import deciding, find_for_all, load_engine, made_by
 from dnahub.inference.outputs import check_output, output_files, write_output
 from dnahub.inference.outputs_rows import FormatError
 from dnahub.inference.processes import join_processes
@@ -73,10 +72,10 @@ def embed(args: Arguments, reader: SequenceReader, folder: ShardsFolder) -> Summ
     """
     processes = join_processes(args.run.device)
     files = find_for_all(args.embed, processes)
-    pipeline = load_pipeline(files, args.embed, args.run, processes.device)
+    engine = load_engine(files, args.embed, args.run, processes.device)
     schema = shard_schema(
         reader.schema,
-        pipeline.model.config.hidden_size,
+        engine.model.config.hidden_size,
         args.run.output_dtype,
         with_windows=args.embed.long == "windows",
         per_token=args.embed.per_token,
@@ -87,8 +86,8 @@ def embed(args: Arguments, reader: SequenceReader, folder: ShardsFolder) -> Summ
     run = processes.from_first(uuid.uuid4().hex)  # the others go on when the folder is there
     folder.is_open = True
     started = time.perf_counter()
-    reading = BlockReading(reader, args, pipeline, folder, processes)
-    digests = _compute_missing(reading, pipeline, schema, folder, Progress(reader.num_bytes, processes.is_first), run)
+    reading = BlockReading(reader, args, engine, folder, processes)
+    digests = _compute_missing(reading, engine, schema, folder, Progress(reader.num_bytes, processes.is_first), run)
     processes.meet()
     processes.part()
     if not processes.is_first:
@@ -97,7 +96,7 @@ def embed(args: Arguments, reader: SequenceReader, folder: ShardsFolder) -> Summ
     backend = ", ".join(sorted({each.backend for each in facts}))
     counts = Counts.total(each.counts for each in facts)
     shards = [folder.shard(each.block) for each in facts]
-    made = made_by(files, weights, args.embed, args.run, pipeline.model.config, backend)
+    made = made_by(files, weights, args.embed, args.run, engine.model.config, backend)
     try:
         with writing_bar(counts.rows) as bar:
             write_output(shards, Path(args.run.output), made, bar.update)
@@ -122,7 +121,7 @@ def embed(args: Arguments, reader: SequenceReader, folder: ShardsFolder) -> Summ
 
 def _compute_missing(
     reading: BlockReading,
-    pipeline: DNAEmbeddingPipeline,
+    engine: Engine,
     schema: pa.Schema,
     folder: ShardsFolder,
     progress: Progress,
@@ -139,7 +138,7 @@ def _compute_missing(
     def write(item: tuple[Work, Embeddings]) -> None:
         work, embeddings = item
         counts = Counts.of(work.num_sequences, work.num_nt, embeddings)
-        facts = BlockFacts(work.number, work.digest, run, pipeline.backend, counts)
+        facts = BlockFacts(work.number, work.digest, run, engine.backend, counts)
         write_shard(folder.shard(work.number), work.rows, embeddings, schema, facts.to_json())
 
     with progress, Behind(write, SHARDS_BEHIND) as behind, Ahead(reading, PLANS_AHEAD) as ahead:
@@ -153,7 +152,7 @@ def _compute_missing(
                 progress.advance(*done)
                 continue
             with memory_told():
-                embeddings = pipeline.compute(work.plan, progress.through(*done, work.plan.num_tokens))
+                embeddings = engine.compute(work.plan, progress.through(*done, work.plan.num_tokens))
             behind.put((work, embeddings))
     return digests
 

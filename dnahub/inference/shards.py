@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dnahub.hub_code.pipeline_dna_embedding import Embeddings
+from dnahub.inference.engine import Embeddings
 from dnahub.inference.faults import full_disk_told
 from dnahub.machine.files import replacing
 

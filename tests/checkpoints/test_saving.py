@@ -11,12 +11,12 @@ from peft import PeftModel
 import dnahub.checkpoints.saving
 from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
 from dnahub.checkpoints.saving import save_checkpoint
+from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import (
     NucleotideTransformerConfig,
     NucleotideTransformerForSequenceClassification,
     NucleotideTransformerModel,
 )
-from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
 from dnahub.training.tuning import add_lora
 
 FILES = {

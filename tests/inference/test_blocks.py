@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnahub.hub_code.batching_nucleotide_transformer import Cutting, cut
-from dnahub.hub_code.tokenization_nucleotide_transformer import nt_vocabulary
+from dnahub.checkpoints.tokenizer import nt_vocabulary
+from dnahub.hub_code.pipeline_dna_embedding import Cutting
 from dnahub.inference import blocks
 from dnahub.inference.blocks import MAX_NT, MAX_VECTORS, cut_into_blocks, digest, max_nt_of_block
+from dnahub.inference.cutting import cut
 from dnahub.sequences import SequenceBatch
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dnahub.hub_code.pipeline_dna_embedding import Embeddings
 from dnahub.inference import shards
+from dnahub.inference.engine import Embeddings
 from dnahub.inference.shards import check_columns, read_facts, shard_schema, write_shard
 from tests import forked
 from tests.made_embeddings import embeddings_of
