@@ -9,12 +9,11 @@ from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from dataset_builder.arguments import ENSEMBL
 from dataset_builder.composition import CODONS
-from dataset_builder.layout import DEFAULT, build_file, data_files
-from dataset_builder.sources import ENSEMBL
+from dataset_builder.layout import DEFAULT, SPLITS, build_file, data_files
 from dataset_builder.species import ENSEMBL_LICENCE
 from dataset_builder.synthetic import MAX_WINDOWS, MIN_WINDOWS, codon_usage_notes
-from dataset_builder.windows import SPLITS
 
 TEMPLATE = Path(__file__).with_name("dataset_card.md")
 # https://huggingface.co/docs/hub/datasets-cards: the Hub's size categories, by their upper bound.

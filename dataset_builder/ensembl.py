@@ -1,11 +1,12 @@
-"""Ensembl address -> local file whose checksum was checked."""
+"""Ensembl address -> local file with a verified checksum."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-from datasets import DownloadManager
+import datasets
+from datasets import DownloadConfig, DownloadManager
 from datasets.utils import tqdm
 from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -15,18 +16,18 @@ BLOCK_BYTES = 1024  # of `sum -r`
 CHUNK_BYTES = 1 << 20
 BY_HAND = "Try again later, or download the six files by hand and give their folder as --source."
 
-# Rotation by one bit to the right of the lower 16 bits, for every sum of a 16-bit checksum and a byte: one look-up and
-# one addition per byte. The carry couples the bytes, so numpy has no faster way; 25 MB take about two seconds.
+# The lower 16 bits rotated right by one bit, for every sum of a 16-bit checksum and a byte. Each byte depends on the
+# one before, so numpy cannot do it faster; 25 MB take about two seconds.
 _ROTATED = [(value & 0xFFFF) >> 1 | (value & 1) << 15 for value in range((1 << 16) + 255)]
 
 
 class DownloadError(OSError):
-    """A file that could not be fetched, or not as its server describes it; the message holds its address."""
+    """A file that could not be downloaded, or whose checksum is wrong; the message contains its address."""
 
 
 @dataclass(frozen=True)
 class Checksum:
-    """A line of an Ensembl CHECKSUMS file: what BSD `sum` prints of a file, its checksum and its size in blocks."""
+    """A line of an Ensembl CHECKSUMS file: checksum and size in blocks, as BSD `sum` prints them."""
 
     value: int
     blocks: int
@@ -71,10 +72,16 @@ def listed_checksum(text: str, file_name: str) -> Checksum | None:
     return None
 
 
-def fetch(species: Species, dl_manager: DownloadManager) -> tuple[Path, Checksum]:
-    """Fetches the CDS file of a species, or takes it from the cache of datasets, and checks it.
+def download_manager() -> DownloadManager:
+    """Downloads go to the cache of `datasets`."""
+    settings = DownloadConfig(cache_dir=datasets.config.DOWNLOADED_DATASETS_PATH, use_etag=False)
+    return DownloadManager(dataset_name="nt_species", download_config=settings)
 
-    A file that differs from the server's CHECKSUMS is fetched anew once, with CHECKSUMS itself.
+
+def fetch(species: Species, dl_manager: DownloadManager) -> tuple[Path, Checksum]:
+    """Download the CDS file of a species, or take it from the cache of `datasets`, and verify it.
+
+    If the checksum differs from the server's CHECKSUMS, both files are downloaded again, once.
 
     Returns:
         The local file and its checksum.
@@ -94,11 +101,11 @@ def fetch(species: Species, dl_manager: DownloadManager) -> tuple[Path, Checksum
             return path, found
     if expected is None:
         raise DownloadError(
-            f"{species.checksums_address} has no line for {species.file_name}; the release may have moved. {BY_HAND}"
+            f"{species.checksums_address} does not list {species.file_name}; the release may have moved. {BY_HAND}"
         )
     raise DownloadError(
-        f"{species.address}: fetched twice, and both times not as CHECKSUMS there says (checksum and 1024-byte "
-        f"blocks: expected {expected}, got {found}). {BY_HAND}"
+        f"{species.address}: the checksum was wrong in two downloads (checksum and 1024-byte blocks: expected "
+        f"{expected}, got {found}). {BY_HAND}"
     )
 
 
@@ -108,14 +115,12 @@ def _download(dl_manager: DownloadManager, address: str, anew: bool) -> Path:
     try:
         return Path(dl_manager.download(address))
     except OfflineModeIsEnabled as error:
-        raise DownloadError(
-            f"{address}: not in the cache, and HF_HUB_OFFLINE forbids the network; unset it. {BY_HAND}"
-        ) from error
+        raise DownloadError(f"{address} is not in the cache and HF_HUB_OFFLINE is set; unset it. {BY_HAND}") from error
     except aiohttp.ClientPayloadError as error:
         if not anew:
-            return _download(dl_manager, address, anew=True)  # cut on the way: once more
+            return _download(dl_manager, address, anew=True)  # cut off: once more
         raise _cannot_fetch(address, error) from error
-    except FileNotFoundError as error:  # what fsspec makes of every failed request, the reason being its cause
+    except FileNotFoundError as error:  # fsspec raises it for every failed request; its cause is the reason
         raise _cannot_fetch(address, error.__cause__ or error) from error
     except (aiohttp.ClientError, TimeoutError) as error:
         raise _cannot_fetch(address, error) from error
@@ -126,4 +131,4 @@ def _cannot_fetch(address: str, reason: BaseException) -> DownloadError:
         reason_text = f"HTTP {reason.status} {reason.message}"
     else:
         reason_text = str(reason) or type(reason).__name__
-    return DownloadError(f"{address}: cannot be fetched ({reason_text}); check the connection. {BY_HAND}")
+    return DownloadError(f"{address}: the download failed ({reason_text}); check the connection. {BY_HAND}")

@@ -1,4 +1,4 @@
-"""Source -> genes of the six species, and where they are from."""
+"""Source -> genes of the six species, and their origin."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,21 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from datasets import DownloadManager
 
+from dataset_builder.arguments import ENSEMBL, SYNTHETIC
 from dataset_builder.cds import CDS, read_genes
-from dataset_builder.ensembl import fetch
+from dataset_builder.ensembl import download_manager, fetch
 from dataset_builder.species import SPECIES, Species
 from dataset_builder.synthetic import CODON_USAGE_FILE, codon_usage, synthetic_genes
 
-ENSEMBL = "ensembl"
-SYNTHETIC = "synthetic"
 FASTA_SUFFIXES = tuple(suffix + gz for suffix in (".fa", ".fasta", ".fna") for gz in ("", ".gz"))
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the genes of one species are from; None where the source does not say."""
+    """The origin of the genes of one species; None for what the source does not say."""
 
     name: str
     sha256: str
@@ -38,9 +36,10 @@ class Origin:
 SpeciesGenes = tuple[list[list[CDS]], list[Origin]]
 
 
-def genes_of_ensembl(dl_manager: DownloadManager, min_length_nt: int) -> SpeciesGenes:
+def genes_of_ensembl(min_length_nt: int) -> SpeciesGenes:
     """One CDS per gene, per species, from its Ensembl release: downloaded and checked, or from the cache."""
-    fetched = [fetch(species, dl_manager) for species in SPECIES]
+    downloads = download_manager()
+    fetched = [fetch(species, downloads) for species in SPECIES]
     genes, origins = [], []
     for species, (path, checksum) in zip(SPECIES, fetched, strict=True):
         species_genes, origin = _read(path, species, min_length_nt)
@@ -62,7 +61,7 @@ def genes_of_ensembl(dl_manager: DownloadManager, min_length_nt: int) -> Species
 
 
 def genes_of_folder(folder: Path, min_length_nt: int) -> SpeciesGenes:
-    """One CDS per gene, per species, from a folder that holds a FASTA file of each."""
+    """One CDS per gene, per species, from a folder with a FASTA file of each."""
     read = [_read(path, species, min_length_nt) for species, path in zip(SPECIES, species_files(folder), strict=True)]
     return [genes for genes, _ in read], [origin for _, origin in read]
 
@@ -92,13 +91,13 @@ def species_files(folder: Path) -> list[Path]:
     missing = [f"{species.prefix}*.fa[.gz]" for species, matches in found.items() if not matches]
     if missing:
         raise ValueError(
-            f"{folder}: no file for {', '.join(missing)}; give one FASTA file per species, named so "
+            f"{folder}: there is no {', '.join(missing)}; give one FASTA file per species "
             f"({', '.join(FASTA_SUFFIXES)})."
         )
     for species, matches in found.items():
         if len(matches) > 1:
             raise ValueError(
-                f"{folder}: {len(matches)} files for {species.scientific_name} ({', '.join(matches)}); leave one."
+                f"{folder}: {len(matches)} files for {species.scientific_name} ({', '.join(matches)}); keep one."
             )
     return [folder / matches[0] for matches in found.values()]
 

@@ -17,7 +17,7 @@ THIS_CHECKPOINT = "PATH_OF_THIS_FOLDER"
 METRICS = "metrics.json"
 NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json", METRICS, "README.md")
 NEEDED_BY_NT = ("pipeline_dna_embedding.py",)
-# Files that one checkpoint has and another has not: shards, an adapter, code. A push deletes those it does not replace.
+# Files that only some checkpoints have: shards, an adapter, code. A push deletes those that it does not replace.
 VARYING = (
     "model*.safetensors",
     "model.safetensors.index.json",
