@@ -1,6 +1,5 @@
 """Settings -> finished data set folder, complete or not at all."""
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -13,6 +12,7 @@ from dataset_builder.arguments import Build
 from dataset_builder.card import render_card
 from dataset_builder.layout import DEFAULT, build_file, data_folder, holds_nothing_else
 from dataset_builder.nt_species import build_splits
+from dataset_builder.sources import sha256
 from dnahub.machine.files import replacing_folder
 
 ROW_GROUP = 1000  # rows, so that streaming reads little at a time
@@ -47,7 +47,7 @@ def write_folder(settings: Build) -> dict[str, Any]:
             **record,
             "license": settings.license,
             "dataset_info": _dataset_info(splits, num_bytes, parquet),
-            "files": {f"{parquet.name}/{path.name}": _sha256(path) for path in sorted(parquet.iterdir())},
+            "files": {f"{parquet.name}/{path.name}": sha256(path) for path in sorted(parquet.iterdir())},
         }
         (folder / build_file(settings.config_name)).write_text(
             json.dumps(build, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
@@ -82,8 +82,3 @@ def _dataset_info(splits: datasets.DatasetDict, num_bytes: dict[str, int], parqu
     data = DatasetCardData()
     datasets.info.DatasetInfosDict({DEFAULT: described}).to_dataset_card_data(data)
     return data["dataset_info"]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -113,8 +113,9 @@ def _select(
     ]
     chosen, counts = select(windows, split_of_gene, orders, settings.budgets)
     shortages = [
-        f"{species.scientific_name}, {split}: {count.kept} of {asked} ({count.candidates} in {count.genes} genes, "
-        f"minus {count.duplicates} duplicates and {count.leaks} that share {STRETCH_NT} nt with another split)"
+        f"{species.scientific_name}, {split}: {asked} requested, {count.kept} available ({count.candidates} in "
+        f"{count.genes} genes, minus {count.duplicates} duplicates and {count.leaks} that share {STRETCH_NT} nt with "
+        "another split)"
         for split in SPLITS
         for asked in [settings.budgets[split] if settings.budgets else 1]
         for species, count in zip(SPECIES, counts[split], strict=True)

@@ -43,7 +43,12 @@ GITATTRIBUTES = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for s
 
 class Account(NamedTuple):
     user: str
-    role: str  # "read" or "write"
+    role: str  # of the token: "read", "write" or "fineGrained"
+    orgs: dict[str, str] = {}  # name -> "read", "contributor" or "write"
+    scoped: list[dict] = []  # of a fine-grained token
+
+    def may_write(self, namespace: str) -> bool:
+        return self.role != "read" and (namespace == self.user or self.orgs.get(namespace, "read") != "read")
 
 
 class Request(NamedTuple):
@@ -375,7 +380,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _writer(self, namespace: str) -> str:
         """The user, who may write there."""
         account = self._account(required=True)
-        if account != (namespace, "write"):
+        if not account.may_write(namespace):
             raise HubError(403, f'You don\'t have the rights to write under the namespace "{namespace}"')
         return account.user
 
@@ -384,7 +389,7 @@ class _Handler(BaseHTTPRequestHandler):
         account = self._account()
         try:
             repository = self.local_hub.repository(kind or "models", repo_id)
-            if repository.private and (account is None or account.user != repo_id.split("/")[0]):
+            if repository.private and (account is None or repo_id.split("/")[0] not in (account.user, *account.orgs)):
                 raise HubError(404, "Repository not found", "RepoNotFound")
         except HubError as error:
             if account is None:  # the code, because over http the clients do not take a bare 401 for this
@@ -409,8 +414,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def whoami(self) -> Reply:
         account = self._account(required=True)
-        token = {"type": "access_token", "accessToken": {"displayName": "test", "role": account.role}}
-        return Reply({"type": "user", "name": account.user, "fullname": account.user, "orgs": [], "auth": token})
+        token = {"displayName": "test", "role": account.role}
+        token |= {"fineGrained": {"scoped": account.scoped}} if account.role == "fineGrained" else {}
+        orgs = [{"type": "org", "name": name, "roleInOrg": role} for name, role in account.orgs.items()]
+        auth = {"type": "access_token", "accessToken": token}
+        return Reply({"type": "user", "name": account.user, "fullname": account.user, "orgs": orgs, "auth": auth})
 
     def create_repository(self) -> Reply:
         wanted = self._json()
@@ -459,6 +467,11 @@ class _Handler(BaseHTTPRequestHandler):
             | {"tags": (card or {}).get("tags", []), "siblings": [{"rfilename": path} for path in files]}
             | {"cardData": card, **known}
         )
+
+    def commits(self, kind: str, repo_id: str, revision: str) -> Reply:
+        history = self._open(kind, repo_id).history(revision)
+        date = "2026-01-01T00:00:00.000Z"
+        return Reply([{**each, "date": date, "authors": [{"user": each["author"]}]} for each in history])
 
     def tree(self, kind: str, repo_id: str, revision: str, folder: str | None) -> Reply:
         repository = self._open(kind, repo_id)
@@ -545,7 +558,7 @@ class _Handler(BaseHTTPRequestHandler):
             files = dict(repository.files(branch))
             for line in lines:
                 self._apply(line["key"], line["value"], files)
-            author = repo_id.split("/")[0]
+            author = self._writer(repo_id.split("/")[0])
             sha = repository.add_commit(branch, files, author, header["summary"], header.get("description", ""))
             self.local_hub.save(repository)
         url = f"{self._url_of(repository)}/commit/{sha}"
@@ -603,6 +616,7 @@ HUB_ROUTES = [
     ("POST", "/api/validate-yaml", "validate_card"),
     ("POST", f"{_API}/branch/([^/]+)", "create_branch"),
     ("GET", f"{_API}(?:/revision/([^/]+))?", "describe"),
+    ("GET", f"{_API}/commits/([^/]+)", "commits"),
     ("GET", f"{_API}/tree/([^/]+)(?:/(.+))?", "tree"),
     ("GET", f"{_WEB}/resolve/([^/]+)/(.+)", "resolve"),
     ("POST", f"{_API}/preupload/([^/]+)", "preupload"),

@@ -85,8 +85,8 @@ def published(module_hub, tmp_path_factory) -> Published:
     hub, runs = module_hub, tmp_path_factory.mktemp("runs")
     api = hub.api(hub.user)
     flags = ["--source", "synthetic", "--train_per_species=20", "--validation_per_species=5", "--test_per_species=10"]
-    flags += ["--output_dir", str(runs / "data"), "--push_to_hub", "user/nt-species", "--private"]
-    assert dataset_builder.__main__.main(flags, api) == 0
+    flags += ["--output_dir", str(runs / "data"), "--push_to_hub", "--hub_dataset_id", "user/nt-species"]
+    dataset_builder.__main__.main([*flags, "--hub_private_repo"], api)
     for name, arguments in {
         "pretrained": ["--from_scratch", "tiny", "--task", "mlm"],
         "clf": ["--model_name_or_path", "user/nt-pretrained", "--tuning", "full"],
@@ -353,7 +353,7 @@ def test_a_hub_that_stays_out_of_order_is_one_sentence(published, run, tmp_path,
     ("token", "flags", "facts"),
     [
         (None, ["user/x"], ["user/x", "HF_TOKEN"]),
-        ("hf_UserMayRead", ["user/x"], ["user/x", "only read"]),
+        ("hf_UserMayRead", ["user/x"], ["user/x", "read-only"]),
         ("hf_UserMayWrite", ["reader/x"], ["reader/x", "logged in as user"]),
         ("hf_UserMayWrite", ["user/x..y"], ["user/x..y"]),
         ("hf_UserMayWrite", ["user/malign"], ["user/malign", "thesis.txt"]),
@@ -479,7 +479,12 @@ def test_another_commit_than_the_one_asked_for_is_never_taken_from_the_cache(pub
     hub = published.hub
     flags = ["--source", "synthetic", "--test_per_species=5", "--validation_per_species=5", "--output_dir"]
     for rows in (10, 15):
-        out = [tmp_path / f"d{rows}", f"--train_per_species={rows}", "--push_to_hub", "user/nt-moving"]
+        out = [
+            tmp_path / f"d{rows}",
+            f"--train_per_species={rows}",
+            "--push_to_hub",
+            "--hub_dataset_id=user/nt-moving",
+        ]
         finished(call(dataset_builder.__main__.main, *flags, *out, api=hub.api(hub.user)))
     newest, older = [commit["id"] for commit in hub.server.repository("datasets", "user/nt-moving").history()][:2]
     options = {"ours": True, "home": tmp_path / "home"}
