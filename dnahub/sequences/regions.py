@@ -48,7 +48,7 @@ class BedFile:
         SequenceFileError: If pyfaidx is not there, or the genome cannot be indexed.
     """
 
-    unit, first, is_table = "region", 1, False
+    unit, first, is_table, is_typed = "region", 1, False, True
     schema = pa.schema(
         [
             ("id", pa.string()),

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import json
 import lzma
 import os
 import random
@@ -92,6 +93,9 @@ def written(folder: Path, name: str, records) -> Path:
             return write(path, "".join(f"{name}{separator}{dna}\n" for name, dna in [("id", "sequence"), *records]))
         case ".jsonl":
             return write(path, "".join(f'{{"id": "{name}", "sequence": "{dna}"}}\n' for name, dna in records))
+        case ".json":
+            rows = [{"id": name, "sequence": dna} for name, dna in records]
+            return write(path, json.dumps(rows, indent=1))
         case ".parquet":
             pq.write_table(pa.table(columns), path)
             return path
@@ -103,8 +107,9 @@ def written(folder: Path, name: str, records) -> Path:
 COMPRESSED = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 
 
-@pytest.mark.parametrize("name", ["in.fa", "in.fq", "in.gb", "in.csv", "in.tsv", "in.jsonl", "in.parquet", "in.txt"])
-def test_every_format_gives_the_same_sequences_and_ids(tmp_path, records, name):
+@pytest.mark.parametrize("suffix", ["fa", "fq", "gb", "csv", "tsv", "jsonl", "json", "parquet", "txt"])
+def test_every_format_gives_the_same_sequences_and_ids(tmp_path, records, suffix):
+    name = f"in.{suffix}"
     rows = rows_of(written(tmp_path, name, records), genbank_features="record")
 
     letters = [sequence.upper() if name == "in.gb" else sequence for _, sequence in records]
