@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # Nothing that these targets do needs the Hub: data, model and metric are made or kept here.
 export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
-LAUNCH := $(BIN)/accelerate launch --config_file accelerate_config.yaml
+LAUNCH := $(BIN)/accelerate launch --quiet --config_file accelerate_config.yaml
 
 .PHONY: help setup demo real test test-all lint clean
 

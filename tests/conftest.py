@@ -135,14 +135,11 @@ def run_train(capfd):
     """A function that runs train.py in this process: status, output, errors."""
 
     import train  # here, for most tests of the suite need neither it nor torch
+    from tests.hub_fixtures import exit_status
 
     def run(*arguments) -> tuple[int, str, str]:
         capfd.readouterr()
-        status = 0
-        try:
-            train.main([*map(str, arguments), "--use_cpu", "--disable_tqdm", "true"])
-        except SystemExit as stop:
-            status = stop.code
+        status = exit_status(train.main, [*map(str, arguments), "--use_cpu", "--disable_tqdm", "true"])
         return status, *capfd.readouterr()
 
     return run

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
+from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 Result = TypeVar("Result")
@@ -28,6 +29,12 @@ def from_first(compute: Callable[[], Result]) -> Result:
     if message is not None:
         raise failure or ValueError(message)
     return result
+
+
+def leave_processes() -> None:
+    """Wait for the first process, which may still be writing, and part: gloo may abort if one ends before another."""
+    PartialState().wait_for_everyone()
+    PartialState().destroy_process_group()
 
 
 def num_launched() -> int:

@@ -105,15 +105,15 @@ def load_sequences(
             stream = encode_stream(stream, args.label_column, targets, args.label_separator)
     for split, rows in splits.items():
         _check_sequences(f"{name}, split {split}", rows)
-    if stream is not None and not args.allow_repeats:
+    if stream is not None and not args.allow_overlap:
         stream = refuse_repeats(stream, splits)
     cut_off = {}
     if stream is None:
         problem = targets and targets.problem
         splits, cut_off = complete(
-            splits, args.validation_share, args.test_share, args.group_column, CUT_SEED, problem
+            splits, args.validation_fraction, args.test_fraction, args.group_column, CUT_SEED, problem
         )
-    if not args.allow_repeats:
+    if not args.allow_overlap:
         check_repeats(splits)
     if stream is None and targets and targets.problem == "single_label_classification":
         _check_labels_are_in_train(splits, targets)

@@ -6,7 +6,8 @@ from transformers import PretrainedConfig, TrainingArguments
 from transformers.utils import is_flash_attn_2_available
 
 from dnahub.tasks.evaluation import METRICS, greater_is_better
-from dnahub.training.arguments import BY_PROBLEM, ModelArguments
+from dnahub.training.arguments import ModelArguments
+from dnahub.training.trainer_arguments import BY_TASK
 
 # Wider models than this (NT-v2-250m and 500m, NT-v1) are trained at the smaller rates.
 SMALL_HIDDEN_SIZE = 512
@@ -44,7 +45,7 @@ def settle_for_problem(args: TrainingArguments, problem: str) -> None:
     """
     allowed = METRICS[problem]
     given = args.metric_for_best_model
-    metric = allowed[0] if given == BY_PROBLEM else given.removeprefix("eval_")
+    metric = allowed[0] if given == BY_TASK else given.removeprefix("eval_")
     if metric not in allowed:
         raise ValueError(f"--metric_for_best_model {given}: for these labels it is one of {', '.join(allowed)}.")
     args.metric_for_best_model = metric

@@ -151,7 +151,7 @@ def _train(trainer: Trainer, args: Arguments, point: Path | None, state: Trainer
     """Train to the end, or from where the run was interrupted; the best weights by validation are loaded then."""
     on_signal = SaveOnSignal()
     early = StopEarly(
-        args.run.early_stopping_patience,
+        args.trainer.early_stopping_patience,
         f"eval_{args.training.metric_for_best_model}",
         args.training.greater_is_better,
     )

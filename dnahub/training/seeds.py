@@ -39,8 +39,7 @@ def train_seeds(
     folder = Path(args.training.output_dir)
     seeds = [args.training.seed + i for i in range(args.run.seeds)]
     runs = []
-    if args.training.should_save:
-        begin(folder, record)  # first, or the folders of seeds would be another run's
+    begin(folder, record)  # first, or the folders of seeds would be another run's
     for seed in seeds:
         training = copy.copy(args.training)  # the Trainer's settings of one seed do not reach the next
         training.seed, training.output_dir = seed, str(folder / f"seed-{seed}")

@@ -30,7 +30,7 @@ def runs(tmp_path_factory, write_dataset, toy_rows, launch) -> dict[int, Path]:
             *("--dataset_name", data, "--output_dir", folder / str(num_processes), "--from_scratch", "tiny"),
             *("--learning_rate", "1e-3", "--num_train_epochs", 2, "--use_cpu", "--logging_steps", 1),
             *("--per_device_train_batch_size", GLOBAL_BATCH // num_processes, "--per_device_eval_batch_size", 8),
-            *("--report_to", "none", "--disable_tqdm", "true", "--allow_repeats"),
+            *("--report_to", "none", "--disable_tqdm", "true", "--allow_overlap"),
             processes=num_processes,
         )
         assert result.returncode == 0, result.stderr
@@ -90,7 +90,7 @@ def test_two_processes_mask_the_same_tokens_and_learn_along_the_curve_of_one(
     for num_processes in (1, 2):
         result = launch(
             *("--dataset_name", data, "--output_dir", tmp_path / str(num_processes), "--from_scratch", "tiny"),
-            *("--task", "mlm", "--test_share", 0, "--num_train_epochs", 2, "--use_cpu", "--logging_steps", 1),
+            *("--task", "mlm", "--test_fraction", 0, "--num_train_epochs", 2, "--use_cpu", "--logging_steps", 1),
             *("--per_device_train_batch_size", GLOBAL_BATCH // num_processes, "--per_device_eval_batch_size", 4),
             *("--report_to", "none", "--disable_tqdm", "true"),
             processes=num_processes,

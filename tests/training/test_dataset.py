@@ -240,7 +240,7 @@ def test_a_sequence_of_train_in_another_split_is_refused_unless_it_is_allowed(fo
         Features({"sequence": Value("string")}),
     )
 
-    with pytest.raises(ValueError, match=naming(*told, "--allow_repeats")):
+    with pytest.raises(ValueError, match=naming(*told, "--allow_overlap")):
         load_sequences(DataArguments(path, test_share=0), "mlm")
     assert sequences_of(load(path, "mlm")) == sequences
 
@@ -249,7 +249,7 @@ def test_a_sequence_of_two_groups_is_no_repeat_within_train_but_one_across_a_cut
     rows = [{"sequence": "ACGT" * (i % 2 + 1), "gene": str(i)} for i in range(40)]
     path = folder({"train": rows}, Features({"sequence": Value("string"), "gene": Value("string")}))
 
-    with pytest.raises(ValueError, match=naming("train", "--allow_repeats")):
+    with pytest.raises(ValueError, match=naming("train", "--allow_overlap")):
         load_sequences(DataArguments(path, group_column="gene"), "mlm")
 
 

@@ -333,7 +333,7 @@ def test_repeats_of_each_two_splits_are_counted_with_the_rows_of_the_first():
         ("1", "3", "test", "train", "2", "3"),
         ("1", "3", "test", "validation", "0", "3"),
     ]
-    assert "--allow_repeats" in str(raised.value)
+    assert "--allow_overlap" in str(raised.value)
 
 
 def test_large_strings_and_selected_rows_are_compared_alike():
