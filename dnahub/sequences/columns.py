@@ -56,11 +56,11 @@ class Columns:
         """
         id_column = args.id_column or ("id" if "id" in source.names else None)
         flags = [("--sequence_column", args.sequence_column), ("--id_column", id_column)]
-        flags += [("the column", column) for column in needed or ()]
+        flags += [("another column", column) for column in needed or ()]
         for flag, column in flags:
             if column is not None and column not in source.names:
                 raise SequenceFileError(
-                    f"{name}: there is no column {column!r}, only {', '.join(source.names)}; name one as {flag}."
+                    f"{name}: there is no column {column!r}, only {', '.join(source.names)}; set {flag}."
                 )
         for column in needed or ():
             if column in ("sequence", args.sequence_column):

@@ -218,10 +218,6 @@ def open_sequences(
         split = found.choose(args.dataset_split)
         return open_inputs(found.inputs(split), args, needed, found.commit, found.features)
     files = [InputFile(path) for path in args.input]
-    identities = [file.identity for file in files]
-    for i, file in enumerate(files):
-        if file.identity in identities[:i]:
-            raise SequenceFileError(f"{file.name}: it is given twice; name each input once.")
     if args.bed:
         return SequenceReader([_regions(InputFile(args.bed), files[0])], args)
     return open_inputs(files, args, needed)
@@ -240,6 +236,10 @@ def open_inputs(
     Raises:
         SequenceFileError: As `open_sequences`.
     """
+    identities = [file.identity for file in files]
+    for i, file in enumerate(files):
+        if file.identity in identities[:i]:
+            raise SequenceFileError(f"{file.name}: it is given twice; name each input once.")
     formats = [args.format or _format_of(file) for file in files]
     for file, name in zip(files, formats, strict=True):
         if name != formats[0]:
