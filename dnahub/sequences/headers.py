@@ -12,7 +12,7 @@ from dnahub.sequences.checks import SequenceFileError, shown
 # NCBI ([gene=dnaA] [protein=replication initiator]), FlyBase (name=Adh-RA; parent=FBgn0000055;), Ensembl (gene:ENSG1).
 VALUE = r"""(?:^|[\s;|\[]){}[=:](?:"([^"]*)"|'([^']*)'|(\S.*?))(?=\s*(?:[;|\]]|$|\s\[?[\w.-]+[=:]))"""
 # Ensembl's chromosome:GRCh38:1:1000:1059:1, https://ftp.ensembl.org/pub/current_fasta/homo_sapiens/cds/README
-LOCATION = re.compile(r"[^\s:]*:([^\s:]+):\d+:\d+:-?[01]")
+LOCATION = re.compile(r"[^\s:]*:([^\s:]+):\d+:\d+:-?[01](?!\S)")
 
 
 class HeaderColumns:
@@ -58,5 +58,5 @@ def value_of(pattern: re.Pattern, description: str) -> str | None:
     if found is None:
         return None
     value = next(group for group in found.groups() if group is not None)
-    location = LOCATION.fullmatch(value)
+    location = LOCATION.match(value)
     return location[1] if location else value

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+import warnings
 from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -171,6 +172,7 @@ def load_sequences(
         num_replaced += reader.num_replaced
     splits = DatasetDict(_with_numbers(splits, texts))
     splits, labels = task.encode(splits, args.label_column, args.label_separator)
+    _warn_of_spellings(labels.names)
     cut_off = {}
     if stream is None:
         splits, cut_off, chosen = complete(
@@ -324,6 +326,15 @@ def _type_of(columns: Sequence[pa.ChunkedArray]) -> Value:
         if True in fits and False not in fits:  # None: all values are missing
             return numbers
     return Value("string")
+
+
+def _warn_of_spellings(label_names: Sequence[str]) -> None:
+    spellings: dict[str, list[str]] = {}
+    for name in label_names:
+        spellings.setdefault(name.strip().casefold(), []).append(name)
+    for names in spellings.values():
+        if len(names) > 1:
+            warnings.warn(f"the labels {names} differ by case or white space only, and are {len(names)}", stacklevel=2)
 
 
 def _read_build(folder: Path, config_name: str) -> dict[str, Any]:

@@ -564,6 +564,13 @@ def test_standard_input_is_read_once_by_one_process(monkeypatch):
         load_sequences(DataArguments(train_file=["-"]), "mlm")
 
 
+def test_labels_that_differ_by_case_only_are_named(write):
+    rows = "".join(f"{'ACGT' * (i + 1)},{('TRUE', 'True', 'False')[i % 3]}\n" for i in range(30))
+    with pytest.warns(UserWarning, match="'TRUE', 'True'"):
+        data = load_sequences(DataArguments(train_file=[write("a.csv", f"sequence,label\n{rows}")]), "classification")
+    assert data.label_names == ["False", "TRUE", "True"]
+
+
 def test_kmers_are_joined_where_asked_and_refused_else(write):
     sequences = ["".join(random.Random(i).choices("ACGT", k=100)) for i in range(20)]
     rows = [" ".join(text[j : j + 6] for j in range(95)) for text in sequences]
