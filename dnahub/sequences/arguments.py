@@ -1,6 +1,7 @@
 """Command line -> what to read sequences from."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 FORMATS = ("fasta", "fastq", "genbank", "csv", "tsv", "jsonl", "parquet", "text")
 
@@ -29,6 +30,10 @@ class InputArguments:
             "help": "Column of a table or data set that holds the sequences; it is called sequence here, and another "
             "of that name is left out."
         },
+    )
+    sequence_format: Literal["letters", "kmers"] = field(
+        default="letters",
+        metadata={"help": "kmers: overlapping k-mers separated by spaces (ACG CGT GTA), which are joined (ACGTA)."},
     )
     id_column: str | None = field(
         default=None,

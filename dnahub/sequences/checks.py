@@ -1,4 +1,4 @@
-"""Sequences -> nothing, or one sentence about the first that is no DNA."""
+"""Sequences -> how many ambiguous letters they have, or one sentence about the first that is not DNA."""
 
 from collections.abc import Callable, Iterator
 
@@ -35,19 +35,20 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 
-def check_sequences(
-    sequences: pa.LargeStringArray, place: Callable[[int], str], missing: tuple[str, ...] = ()
-) -> None:
+def check_sequences(sequences: pa.LargeStringArray, place: Callable[[int], str], missing: tuple[str, ...] = ()) -> int:
     """
-    See that each one is there and consists of IUPAC nucleotide codes, in either case.
+    Check that each sequence is there and consists of IUPAC nucleotide codes, in either case.
 
     Args:
-        sequences: What to look at.
+        sequences: What to check.
         place: Position in `sequences` -> where that is, as "genes.fa, record 3 (ENST0001)".
         missing: What stands for a sequence that is missing.
 
+    Returns:
+        How many letters are other than A, C, G, T, U and N: a tokenizer reads them as N.
+
     Raises:
-        SequenceFileError: For the first that is missing or empty, holds another letter, or is protein.
+        SequenceFileError: For the first that is missing or empty, contains another letter, or is protein.
     """
     is_missing = pc.is_in(sequences, value_set=pa.array([None, "", *missing], sequences.type))
     if pc.any(is_missing).as_py():
@@ -59,14 +60,15 @@ def check_sequences(
             f"{place(row)}: no sequence{f' ({text})' if text else ''}; remove the record or complete it."
         )
     if not len(sequences):
-        return
+        return 0
     offsets = _offsets(sequences)
     letters = memoryview(sequences.buffers()[2])
     rare = _without(letters[offsets[0] : offsets[-1]], _BASES)
     if not rare.translate(None, _IUPAC_BYTES) and len(rare) <= MIN_PROTEIN_LETTERS // 2:
-        return
+        return len(rare)
     for row in range(len(sequences)):
         _check_one(letters[offsets[row] : offsets[row + 1]], place, row)
+    return len(rare)
 
 
 def _check_one(letters: memoryview, place: Callable[[int], str], row: int) -> None:

@@ -14,7 +14,7 @@ from dnahub.sequences.opening import InputFile
 class FastqFile:
     """The records of a FASTQ file, four lines each; the qualities are left out."""
 
-    unit, first, is_table = "record", 1, False
+    unit, first, is_table, is_typed = "record", 1, False, False
     schema = RecordBatches.schema
 
     def __init__(self, file: InputFile):

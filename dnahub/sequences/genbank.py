@@ -29,7 +29,7 @@ class GenbankFile:
         SequenceFileError: If biopython is not there.
     """
 
-    is_table = False
+    is_table, is_typed = False, False
 
     def __init__(self, file: InputFile, features: str):
         try:

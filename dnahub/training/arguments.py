@@ -100,6 +100,10 @@ class DataArguments:
         default=None, metadata={"help": "Files; default: a fraction of the training sequences."}
     )
     sequence_column: str = field(default="sequence", metadata={"help": "Column of the DNA sequences."})
+    sequence_format: Literal["letters", "kmers"] = field(
+        default="letters",
+        metadata={"help": "kmers: overlapping k-mers separated by spaces (ACG CGT GTA), which are joined (ACGTA)."},
+    )
     label_column: str = field(
         default="label",
         metadata={"help": "Column of the labels; in a FASTA header NAME=... or NAME:... is the column NAME."},
