@@ -341,21 +341,11 @@ def test_loading_goes_on_after_two_faults_of_every_call(published, run, tmp_path
         assert status in {request.status for request in server.requests(pattern)}, pattern
 
 
-def test_a_hub_that_stays_out_of_order_is_one_sentence(published, run, tmp_path, slept):
-    published.hub.server.fail("GET /api/datasets/user/nt-out-of-order.*", 503, times=10_000)
-    flags = ["--dataset_name", "user/nt-out-of-order", "--from_scratch", "tiny", "--output_dir", tmp_path / "run"]
-    sentence = refusal(run(*flags, *QUICK))
-    published.hub.server.stop_failing()
-    assert "user/nt-out-of-order" in sentence and "503" in sentence and "6 times" in sentence
-
-
 @pytest.mark.parametrize(
     ("token", "flags", "facts"),
     [
         (None, ["user/x"], ["user/x", "HF_TOKEN"]),
-        ("hf_UserMayRead", ["user/x"], ["user/x", "read-only"]),
         ("hf_UserMayWrite", ["reader/x"], ["reader/x", "logged in as user"]),
-        ("hf_UserMayWrite", ["user/x..y"], ["user/x..y"]),
         ("hf_UserMayWrite", ["user/malign"], ["user/malign", "thesis.txt"]),
         ("hf_UserMayWrite", ["user/x", "--hub_token", "hf_x"], ["--hub_token"]),
         ("hf_UserMayWrite", ["user/x", "--hub_strategy", "every_save"], ["--hub_strategy"]),
@@ -451,13 +441,6 @@ def test_a_repository_that_became_public_meanwhile_is_not_published_into(publish
     with pytest.raises(HubError, match="user/nt-meanwhile .*public"):
         push_checkpoint(published.runs / "clf" / "checkpoint", target, api)
     assert list(published.hub.server.repository("models", "user/nt-meanwhile").files()) == [".gitattributes"]
-
-
-@pytest.mark.parametrize("branch", ["refs/pr/1", "my branch", "0123456789abcdef0123456789abcdef01234567", "a..b/"])
-def test_what_is_no_name_for_a_branch_is_refused(published, run, branch):
-    push = ["--push_only", "--output_dir", published.runs / "clf", "--hub_model_id", "user/x", "--hub_revision"]
-    sentence = refusal(run(*push, branch))
-    assert repr(branch) in sentence and "branch" in sentence
 
 
 LOAD = """

@@ -54,6 +54,19 @@ def test_rights_are_checked_before_the_work(hub, account, repo_id, fact):
     assert len(hub.server.requests("POST")) == before
 
 
+@pytest.mark.parametrize(
+    ("repo_id", "branch"),
+    [
+        ("user/x..y", "main"),
+        *[("user/x", branch) for branch in ("refs/pr/1", "my branch", "0123456789abcdef" * 2, "a..b/")],
+    ],
+)
+def test_an_invalid_name_is_refused_without_a_request(hub, repo_id, branch):
+    with pytest.raises(HubError, match=repr(repo_id if branch == "main" else branch)):
+        check_target(Target(repo_id, "model", branch=branch), lambda path: True, hub.api(hub.user))
+    assert hub.server.log == []
+
+
 def test_what_people_wrote_into_the_card_stays_after_the_next_push(hub):
     api, target = hub.api(hub.user), Target("user/x", "dataset")
 
