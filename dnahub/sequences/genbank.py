@@ -19,7 +19,8 @@ class GenbankFile:
 
     A CDS begins with its first whole codon: of one whose 5' end is unknown, `codon_start` (2 or 3) says where that is.
 
-    The id of a CDS is its protein_id, else locus_tag, else gene, else the record's id and the CDS's number in it.
+    The id of a CDS is the first of its protein_id, locus_tag and gene that no CDS of the file before it has (a WP_
+    protein may be encoded several times in a genome), else the record's id and the CDS's number in it.
 
     Args:
         file: What to read.
@@ -45,6 +46,7 @@ class GenbankFile:
         self._features = features
         self._number = 0
         self._id = ""
+        self._ids: set[str] = set()
         self.unit, self.first = ("CDS", 1) if features == "cds" else ("record", 1)
         others = (*QUALIFIERS, "record") if features == "cds" else ("description",)
         self.schema = pa.schema(
@@ -105,7 +107,14 @@ class GenbankFile:
         for number, feature in enumerate((each for each in record.features if each.type == "CDS"), start=1):
             values = {name: (feature.qualifiers.get(name) or [None])[0] for name in ("protein_id", *QUALIFIERS)}
             protein_id = values.pop("protein_id")
-            name = protein_id or values["locus_tag"] or values["gene"] or f"{record.id}.{number}"
+            names = (protein_id, values["locus_tag"], values["gene"])
+            name = next((name for name in names if name and name not in self._ids), f"{record.id}.{number}")
+            self._ids.add(name)
+            if feature.location and any(part.end > len(record) for part in feature.location.parts):
+                raise SequenceFileError(
+                    f"{self._file.name}, record {self._number} ({record.id}): its CDS {name} ends beyond the record, "
+                    f"which has {len(record)} nt; remove that feature."
+                )
             try:
                 sequence = feature.extract(record.seq)
             except (ValueError, TypeError) as error:  # of parts that lie in other records, or a location unread

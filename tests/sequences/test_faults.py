@@ -341,6 +341,15 @@ def test_a_cds_of_parts_in_other_records_cannot_be_cut_out(tmp_path):
     assert "record 1 (CHR)" in fault_of(path) and "CDS CHR.1" in fault_of(path)
 
 
+@pytest.mark.parametrize("location", ["3..9", "complement(3..9)", "join(1..3,7..>9)"])
+def test_a_cds_that_ends_beyond_its_record_is_refused(tmp_path, location):
+    features = f"FEATURES             Location/Qualifiers\n     CDS             {location}\n"
+    head = f"LOCUS       CHR 8 bp DNA linear BCT 01-JAN-2020\nVERSION     CHR\n{features}"
+    path = write(tmp_path / "in.gb", f"{head}ORIGIN\n        1 acgtacgt\n//\n")
+    for part in ("record 1 (CHR)", "CDS CHR.1", "8 nt"):
+        assert part in fault_of(path)
+
+
 def test_a_genbank_record_without_letters_is_refused(tmp_path):
     head = (
         "LOCUS       CHR 8 bp DNA linear BCT 01-JAN-2020\nVERSION     CHR\nFEATURES             Location/Qualifiers\n"
