@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from dnahub.sequences.batching import BATCH_NT, BATCH_RECORDS
+from dnahub.sequences.batching import tables
 from dnahub.sequences.checks import SequenceFileError, one_line, shown
 from dnahub.sequences.opening import InputFile
 
@@ -27,7 +27,7 @@ class GenbankFile:
         features: "cds" or "record".
 
     Raises:
-        SequenceFileError: If biopython is not there.
+        SequenceFileError: If biopython is not installed.
     """
 
     is_table, is_typed = False, False
@@ -57,23 +57,21 @@ class GenbankFile:
         return f"after record {self._number} ({shown(self._id)})" if self._number else "record 1"
 
     def __iter__(self) -> Iterator[pa.Table]:
-        rows, nt, count = [], 0, 0
+        return tables(self._rows(), self.schema)
+
+    def _rows(self) -> Iterator[dict[str, str | None]]:
+        count = 0
         for record in self._records():
             for row in self._coding_sequences(record) if self._features == "cds" else [self._whole(record)]:
-                rows.append(row)
-                nt += len(row["sequence"])
-                if nt >= BATCH_NT or len(rows) >= BATCH_RECORDS:
-                    yield pa.Table.from_pylist(rows, schema=self.schema)
-                    count += len(rows)
-                    rows, nt = [], 0
+                count += 1
+                yield row
         if not self._number:
-            raise SequenceFileError(f"{self._file.name}: it holds no records; a GenBank record begins with LOCUS.")
-        if not count + len(rows):
+            raise SequenceFileError(f"{self._file.name}: it has no records; a GenBank record begins with LOCUS.")
+        if not count:
             raise SequenceFileError(
-                f"{self._file.name}: none of its {self._number} records has a CDS; take them whole "
+                f"{self._file.name}: its {self._number} records have no CDS; take them whole "
                 "(--genbank_features record)."
             )
-        yield pa.Table.from_pylist(rows, schema=self.schema)
 
     def _records(self) -> Iterator:
         records = self._parse(self._stream, "genbank")
@@ -86,7 +84,7 @@ class GenbankFile:
                     record = next(records, None)
             except (ValueError, AssertionError, IndexError, KeyError, self._warning) as error:
                 raise SequenceFileError(
-                    f"{self._file.name}, {self.reached()}: it is no whole GenBank record ({one_line(error)}); "
+                    f"{self._file.name}, {self.reached()}: it is not a complete GenBank record ({one_line(error)}); "
                     "fetch it again."
                 ) from error
             if record is None:
@@ -127,7 +125,7 @@ class GenbankFile:
             if codon_start not in ("1", "2", "3"):
                 raise SequenceFileError(
                     f"{self._file.name}, record {self._number} ({record.id}): the codon_start of its CDS {name} is "
-                    f"{shown(codon_start)!r}, not 1, 2 or 3; mend or remove that feature."
+                    f"{shown(codon_start)!r}, not 1, 2 or 3; correct or remove that feature."
                 )
             sequence = sequence[int(codon_start) - 1 :]
             yield {"id": name, "sequence": str(sequence), **values, "record": record.id}

@@ -1,4 +1,4 @@
-"""Input that is no whole file of DNA -> one sentence with the file, the record and what to do."""
+"""Input that is not a complete file of DNA -> one sentence with the file, the record and what to do."""
 
 import builtins
 import bz2
@@ -235,7 +235,7 @@ def test_a_corrupt_parquet_file_says_so(tmp_path):
 
 
 def test_a_path_that_cannot_be_read_says_why(tmp_path, monkeypatch):
-    assert "no such file" in fault_of(tmp_path / "missing.fa")
+    assert "exist" in fault_of(tmp_path / "missing.fa")
     assert "is a folder" in fault_of(tmp_path)
     assert ".fasta, .fna" in fault_of(write(tmp_path / "in.xyz", "AC")) and "--format" in fault_of(tmp_path / "in.xyz")
     assert "File name too long" in fault_of(tmp_path / ("a" * 300 + ".fa"))
