@@ -1,4 +1,4 @@
-"""Data set on the Hub, or a folder that holds one -> the files of its splits."""
+"""Data set on the Hub or in a folder -> the files of its splits."""
 
 import glob
 import json
@@ -19,7 +19,7 @@ from dnahub.machine.files import replacing
 from dnahub.sequences.checks import SequenceFileError, one_line
 from dnahub.sequences.opening import InputFile
 
-# What is fetched beside the data: the card, and the record that `dataset_builder` writes.
+# What is fetched with the data: the card, and the record that `dataset_builder` writes.
 RECORDS = ("README.md", "build.json", "*/build.json")
 
 

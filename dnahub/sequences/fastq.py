@@ -41,9 +41,9 @@ class FastqFile:
             if isinstance(error, SequenceFileError):
                 raise
             raise SequenceFileError(
-                f"{self._file.name}, record {batch.count + 1}: it is no FASTQ record of four lines "
-                f"({one_line(error)}); mend the file, or fetch it again."
+                f"{self._file.name}, record {batch.count + 1}: it is not a FASTQ record of four lines "
+                f"({one_line(error)}); correct the file, or fetch it again."
             ) from error
         if not batch.count:
-            raise SequenceFileError(f"{self._file.name}: it holds no records; give a FASTQ file.")
+            raise SequenceFileError(f"{self._file.name}: it has no records; give a FASTQ file.")
         yield batch.rest()

@@ -12,7 +12,7 @@ import numpy as np
 from dnahub.sequences.checks import SequenceFileError, one_line, shown
 from dnahub.sequences.opening import InputFile
 
-BLOCK_BYTES = 1 << 24
+BLOCK_BYTES = 1 << 20
 WHITE_SPACE = (b" ", b"\t", b"\v", b"\f")
 # https://samtools.github.io/hts-specs/SAMv1.pdf, section 4.1
 BGZF_HEADER_BYTES = 18
@@ -128,16 +128,18 @@ class Genome:
 
     def _scan(self, blocks: Iterator[bytes]) -> None:
         """Find all chromosomes, some whole lines at a time."""
-        rest, offset, number, chromosome = b"", 0, 1, None
+        waiting: list[bytes] = []  # of the line that is open
+        offset, number, chromosome = 0, 1, None
         for block in chain(blocks, [None]):
             if block is None:  # the last line may lack its end
                 is_windows = chromosome is not None and chromosome.line_end_bytes == 2
-                lines = rest + (b"\r\n" if is_windows else b"\n") if rest else b""
-            else:
-                head, line_break, rest = (rest + block).rpartition(b"\n")
-                lines = head + line_break
-            if not lines:
+                block = b"\r\n"[1 - is_windows :] if any(waiting) else b""
+            head, line_break, rest = block.rpartition(b"\n")
+            if not line_break:
+                waiting.append(block)
                 continue
+            lines = b"".join([*waiting, head, line_break])
+            waiting = [rest]
             letters = np.frombuffer(lines, np.uint8)
             ends = np.flatnonzero(letters == ord("\n")) + 1
             starts = np.concatenate([[0], ends[:-1]])
@@ -176,7 +178,7 @@ class Genome:
             chromosome.line_bytes = int(num_bytes[0])
             chromosome.line_end_bytes = 2 if lines[: num_bytes[0]].endswith(b"\r\n") else 1
         num_returns = len(num_bytes) if chromosome.line_end_bytes == 2 else 0
-        are_alike = lines.count(b"\r") == lines.count(b"\r\n") == num_returns
+        are_alike = lines.count(b"\r") == num_returns and (not num_returns or lines.count(b"\r\n") == num_returns)
         if not are_alike or any(space in lines for space in WHITE_SPACE):
             strange = re.search(rb"[ \t\v\f]|\r(?!\n)|" + (rb"(?<!\r)\n" if num_returns else rb"\r"), lines)
             row = lines.count(b"\n", 0, strange.start())

@@ -34,7 +34,7 @@ class UnreadableError(Exception):
 
 class InputFile:
     """
-    One input: looked at when it is made, opened once, when `open` is first called.
+    One input. It is opened when `open` is first called.
 
     It is opened again after `close` only.
 
@@ -129,9 +129,9 @@ class InputFile:
         try:
             found = os.stat(self.path)
         except FileNotFoundError as error:
-            raise SequenceFileError(f"{self.path}: there is no such file; check its name.") from error
+            raise SequenceFileError(f"{self.path}: the file does not exist; check its name.") from error
         except OSError as error:
-            raise SequenceFileError(f"{self.path}: it cannot be looked at ({error.strerror}).") from error
+            raise SequenceFileError(f"{self.path}: it cannot be found ({error.strerror}).") from error
         if stat.S_ISDIR(found.st_mode):
             raise SequenceFileError(
                 f"{self.path}: it is a folder; name the files in it, or give a data set as --dataset_name."
@@ -156,7 +156,7 @@ class InputFile:
         named = COMPRESSIONS.get(suffix)
         if named and found != named:
             raise SequenceFileError(
-                f"{self.path}: the name ends in {suffix} but this is no {KINDS[named]} file; compress or rename it."
+                f"{self.path}: the name ends in {suffix} but this is not a {KINDS[named]} file; compress or rename it."
             )
         return found
 

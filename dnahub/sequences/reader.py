@@ -36,7 +36,7 @@ SUFFIXES = {
 
 class Source(Protocol):
     """
-    What one input holds, as it stands there; iterated once.
+    The contents of one input, unchanged; iterated once.
 
     Attributes:
         schema: Of the tables that it gives.
@@ -55,7 +55,7 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[pa.Table]: ...
 
     def reached(self) -> str:
-        """How far it was read, for a message."""
+        """The place up to which it was read, for a message."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class SequenceReader:
                     num_sequences += piece.num_rows
                     number += piece.num_rows
             if number == source.first:
-                raise SequenceFileError(f"{each.name}: it holds no sequences; give one that does.")
+                raise SequenceFileError(f"{each.name}: it has no sequences; give one that has some.")
             if each.file:
                 each.file.close()
 
@@ -274,7 +274,7 @@ def _format_of(file: InputFile) -> str:
         return SUFFIXES[file.suffix]
     if file.is_regular:
         raise SequenceFileError(
-            f"{file.name}: its format cannot be told by its suffix; {known}, or say --format {'|'.join(FORMATS)}."
+            f"{file.name}: its suffix does not say its format; {known}, or give --format {'|'.join(FORMATS)}."
         )
     try:
         head = file.open().peek(1).lstrip()[:1]
@@ -283,7 +283,7 @@ def _format_of(file: InputFile) -> str:
     if head in (b">", b"@"):
         return "fasta" if head == b">" else "fastq"
     raise SequenceFileError(
-        f"{file.name}: it begins with neither the > of FASTA nor the @ of FASTQ; say --format {'|'.join(FORMATS)}."
+        f"{file.name}: it begins with neither the > of FASTA nor the @ of FASTQ; give --format {'|'.join(FORMATS)}."
     )
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from dnahub.sequences.batching import BATCH_NT, BATCH_RECORDS
+from dnahub.sequences.batching import tables
 from dnahub.sequences.checks import SequenceFileError, shown
 from dnahub.sequences.genome import Genome
 from dnahub.sequences.opening import InputFile
@@ -70,17 +70,12 @@ class BedFile:
         return f"line {self._line}"
 
     def __iter__(self) -> Iterator[pa.Table]:
-        columns, nt = {name: [] for name in self.schema.names}, 0
-        for region in self._regions():
-            sequence = self._cut_out(region)
-            values = (region.name, sequence, region.chrom, region.start, region.end, region.strand)
-            for column, value in zip(columns.values(), values, strict=True):
-                column.append(value)
-            nt += len(sequence)
-            if nt >= BATCH_NT or len(columns["id"]) >= BATCH_RECORDS:
-                yield pa.table(columns, schema=self.schema)
-                columns, nt = {name: [] for name in self.schema.names}, 0
-        yield pa.table(columns, schema=self.schema)
+        return tables(map(self._row, self._regions()), self.schema)
+
+    def _row(self, region: Region) -> dict[str, str | int]:
+        sequence = self._cut_out(region)
+        values = (region.name, sequence, region.chrom, region.start, region.end, region.strand)
+        return dict(zip(self.schema.names, values, strict=True))
 
     def _regions(self) -> Iterator[Region]:
         count = 0
@@ -94,7 +89,7 @@ class BedFile:
                 count += 1
                 yield self._parse(text)
         if not count:
-            raise SequenceFileError(f"{self._bed.name}: it holds no regions; write chrom, start and end in a line.")
+            raise SequenceFileError(f"{self._bed.name}: it has no regions; write chrom, start and end in a line.")
 
     def _parse(self, text: str) -> Region:
         fields = [field.strip() for field in (text.split("\t") if "\t" in text else text.split())]

@@ -48,7 +48,7 @@ class CsvFile(Rows):
     """
     The rows of a CSV or TSV file with a header line; all values are text, as they stand there.
 
-    In TSV a quote is a letter like any other: no field holds a tab or a line break.
+    In TSV a quote is a letter like any other: no field contains a tab or a line break.
 
     Args:
         file: What to read.
@@ -109,14 +109,14 @@ class CsvFile(Rows):
             row = self._invalid[0]
             return SequenceFileError(
                 f"{self._file.name}, row {row.number - 2} ({shown(row.text)!r}): it has {row.actual_columns} fields, "
-                f"but the header has {row.expected_columns}; mend the line"
-                + (", with quotes around a field that holds a separator." if self._has_quotes else ".")
+                f"but the header has {row.expected_columns}; correct the line"
+                + (", with quotes around a field that contains a separator." if self._has_quotes else ".")
             )
         if "straddling" in str(error):
             return SequenceFileError(
                 f"{self._file.name}, {self.reached()}: a row is longer than {BLOCK_BYTES} bytes"
                 + (", or a quote is not closed" if self._has_quotes else "")
-                + "; mend it, or give such sequences as FASTA."
+                + "; correct it, or give such sequences as FASTA."
             )
         if "Empty CSV" in str(error):
             return SequenceFileError(f"{self._file.name}: the file is empty but for white space; give a header line.")
@@ -141,8 +141,8 @@ class JsonlFile(Rows):
     """
     The rows of a JSONL file, a JSON object a line; the types of the columns are those of the first rows.
 
-    A JSON list of objects is read as a whole, and then as JSONL. A JSONL file is given to
-    pyarrow in blocks of whole lines, for its own streaming reader refuses lines longer than a block.
+    A JSON list of objects is read as a whole, and then as JSONL. pyarrow is given blocks of whole lines: its own
+    streaming reader refuses lines longer than a block.
     """
 
     def __init__(self, file: InputFile):
@@ -195,12 +195,12 @@ class JsonlFile(Rows):
                 ),
             )
         except pa.ArrowInvalid as error:
-            told = one_line(error).removeprefix("JSON parse error: ")
-            where = re.search(r" in row (\d+)$", told)
-            row = f"row {self._count + int(where[1])}" if where else f"{self.reached()}"
-            told = (told[: where.start()] if where else told).rstrip(".")
+            fault = one_line(error).removeprefix("JSON parse error: ")
+            where = re.search(r" in row (\d+)$", fault)
+            row = f"row {self._count + int(where[1])}" if where else self.reached()
+            fault = (fault[: where.start()] if where else fault).rstrip(".")
             raise SequenceFileError(
-                f"{self._file.name}, {row}: {told}; write a JSON object a line, with the same columns of "
+                f"{self._file.name}, {row}: {fault}; write a JSON object a line, with the same columns of "
                 f"the same types in all{_listed(self._schema)}."
             ) from error
 
@@ -238,7 +238,7 @@ class ParquetFile(Rows):
             self._parquet = pq.ParquetFile(file.path, pre_buffer=False, filesystem=file.filesystem)
         except (pa.ArrowInvalid, OSError) as error:
             raise SequenceFileError(
-                f"{file.name}: it is no whole Parquet file ({one_line(error)}); fetch it again."
+                f"{file.name}: it is not a complete Parquet file ({one_line(error)}); fetch it again."
             ) from error
         schema = self._parquet.schema_arrow
         self.features: dict[str, Any] = {}
@@ -264,7 +264,7 @@ class ParquetFile(Rows):
 
 
 class TextFile(Rows):
-    """The lines of a text file, a sequence each; those of white space alone are left out, and not counted."""
+    """The lines of a text file, a sequence each; lines of white space are neither read nor counted."""
 
     is_table, is_typed = False, False
     schema = pa.schema([("sequence", pa.large_string())])

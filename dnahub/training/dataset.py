@@ -225,7 +225,7 @@ def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
     missing = {"train": True, "validation": not args.streaming, "test": args.test_fraction > 0 and not args.streaming}
     missing = [role for role, is_wanted in missing.items() if is_wanted and role not in roles]
     if "train" not in roles:
-        raise ValueError(f"{name}: there is no split 'train', only {', '.join(splits)}; name one of them so.")
+        raise ValueError(f"{name}: there is no split 'train', only {', '.join(splits)}; rename one of them.")
     if unknown and missing:
         raise ValueError(
             f"{name}: the split {unknown[0]!r} is not one of {', '.join(words)}, and there is no {missing[0]}; name "
@@ -236,7 +236,7 @@ def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
 
 def _stream(name: str, source: Source) -> IterableDataset:
     if "validation" not in source.paths:
-        raise ValueError(f"{name}: there is no split 'validation', and nothing can be cut off a stream; make one.")
+        raise ValueError(f"{name}: there is no split 'validation', and nothing can be cut off a stream; add one.")
     next(iter(source.open(source.paths["train"])))  # at least its beginning can be read
     rows = IterableDataset.from_generator(
         source.sequences,

@@ -11,7 +11,7 @@ from datasets import Dataset, DatasetDict, Features, IterableDataset, List, Valu
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerFast
 
-# What a row has beside its label, once it is tokenised.
+# Columns of a tokenised row, next to its label.
 IDS, NUM_TOKENS = "input_ids", "num_tokens"
 STREAM_BATCH = 100  # rows
 

@@ -401,6 +401,14 @@ def test_genbank_gives_each_cds_joined_on_its_strand_with_the_best_id_that_it_ha
     assert batch.place(1) == f"{path}, CDS 2 (L_2)"
 
 
+def test_ids_of_genbank_are_unique_where_a_protein_is_encoded_twice(tmp_path):
+    cds = "     CDS             {}\n" + " " * 21 + '/protein_id="WP_1.1"\n'
+    tagged = cds + " " * 21 + '/locus_tag="T_2"\n'
+    features = (cds.format("1..3") + tagged.format("4..6") + tagged.format("7..9")).rstrip("\n")
+    path = write(tmp_path / "in.gb", genbank_record("CHR", "ATGCCCGGGTTT", features))
+    assert [row["id"] for row in rows_of(path)] == ["WP_1.1", "T_2", "CHR.3"]
+
+
 @pytest.mark.parametrize("codon_start", [1, 2, 3])
 @pytest.mark.parametrize("location", ["<1..14", "complement(3..>16)", "join(<1..4,8..17)"])
 def test_a_partial_cds_begins_with_its_first_whole_codon(tmp_path, location, codon_start):
@@ -510,7 +518,7 @@ def test_a_file_that_changes_while_it_is_read_is_found_out(tmp_path, records):
     with pytest.raises(SequenceFileError, match="in.fa: .*changed"):
         reader.check_unchanged()
     path.unlink()
-    with pytest.raises(SequenceFileError, match="in.fa: .*no such file"):
+    with pytest.raises(SequenceFileError, match="in.fa: .*exist"):
         reader.check_unchanged()
 
 
