@@ -127,8 +127,7 @@ def load_pipeline(args: CheckpointArguments):
         return pipeline("dna-embedding", model=name, revision=args.model_revision, trust_remote_code=True)
     except (ValueError, OSError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ValueError(
-            f"{name} cannot be loaded as a checkpoint of train.py (for other models, run embed.py and give its files): "
-            f"{error}"
+            f"{name} cannot be loaded as a checkpoint of train.py (embed other models with embed.py): {error}"
         ) from error
 
 
