@@ -216,7 +216,8 @@ def open_sequences(
 
         found = find_dataset(args.dataset_name, args.dataset_config_name, args.dataset_revision, api)
         split = found.choose(args.dataset_split)
-        return open_inputs(found.inputs(split), args, needed, found.commit, found.features)
+        described = {"features": found.features, "separator": found.listing.separator}
+        return open_inputs(found.inputs(split), args, needed, found.commit, **described)
     files = [InputFile(path) for path in args.input]
     if args.bed:
         return SequenceReader([_regions(InputFile(args.bed), files[0])], args)
@@ -229,9 +230,13 @@ def open_inputs(
     needed: Iterable[str] | None = None,
     commit: str | None = None,
     features: Mapping[str, Any] | None = None,
+    separator: str | None = None,
 ) -> SequenceReader:
     """
     The sequences of one or more files of one format; arguments as those of `SequenceReader`.
+
+    Args:
+        separator: What separates the fields of CSV files; default: by the format.
 
     Raises:
         SequenceFileError: As `open_sequences`.
@@ -246,7 +251,7 @@ def open_inputs(
             raise SequenceFileError(
                 f"{file.name}: it is {name} and {files[0].name} is {formats[0]}; give inputs of one format."
             )
-    inputs = [Input(file.name, partial(_source, file, formats[0], args, needed), file) for file in files]
+    inputs = [Input(file.name, partial(_source, file, formats[0], args, needed, separator), file) for file in files]
     reader = SequenceReader(inputs, args, needed, commit, features)
     if formats[0] in ("csv", "tsv", "jsonl", "parquet"):  # the columns of the others are always the same
         reader.check_columns()
@@ -287,7 +292,9 @@ def _format_of(file: InputFile) -> str:
     )
 
 
-def _source(file: InputFile, name: str, args: InputArguments, needed: Iterable[str] | None) -> Source:
+def _source(
+    file: InputFile, name: str, args: InputArguments, needed: Iterable[str] | None, separator: str | None
+) -> Source:
     match name:
         case "fasta" | "fastq":
             source = FastaFile(file) if name == "fasta" else FastqFile(file)
@@ -296,7 +303,7 @@ def _source(file: InputFile, name: str, args: InputArguments, needed: Iterable[s
         case "genbank":
             return GenbankFile(file, args.genbank_features)
         case "csv" | "tsv":
-            return CsvFile(file, "," if name == "csv" else "\t")
+            return CsvFile(file, separator or ("," if name == "csv" else "\t"))
         case "jsonl":
             return JsonlFile(file)
         case "parquet":

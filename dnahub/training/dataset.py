@@ -108,17 +108,18 @@ class Source:
         paths: The files of each split.
         args: Which of their columns hold what.
         filesystem: Where the files are; None for this machine.
-        features: What a data set says of its columns.
+        features, separator: What a data set says of its columns, and of its CSV files.
     """
 
     paths: dict[str, list[str]]
     args: InputArguments
     filesystem: AbstractFileSystem | None = None
     features: Mapping[str, Any] | None = None
+    separator: str | None = None
 
     def open(self, paths: Sequence[str], needed: Sequence[str] = ()) -> SequenceReader:
         files = [InputFile(path, self.filesystem) for path in paths]
-        return open_inputs(files, self.args, needed, features=self.features)
+        return open_inputs(files, self.args, needed, features=self.features, separator=self.separator)
 
     def sequences(self, paths: Sequence[str]) -> Iterator[dict[str, str]]:
         for batch in self.open(paths):
@@ -160,7 +161,7 @@ def load_sequences(
         build = _read_build(found.folder, config)
         roles = _roles(name, list(found.listing.splits), args)
         paths = {role: found.paths(split) for role, split in roles.items()}
-        source = Source(paths, input_args, found.filesystem, found.features)
+        source = Source(paths, input_args, found.filesystem, found.features, found.listing.separator)
     needed = [args.label_column] * task.takes_labels + [args.group_column] * (args.group_column is not None)
     needed = list(dict.fromkeys(needed))
     if args.dataset_filter and args.streaming:
