@@ -23,6 +23,10 @@ from dnahub.machine.script import is_first_process, run
 from dnahub.training.arguments import HubArguments, parse_arguments
 
 GOES_ON = "the same command goes on from what was saved"
+LESS_MEMORY = (
+    "a smaller --per_device_train_batch_size (and --gradient_accumulation_steps) or --per_device_eval_batch_size, "
+    "--gradient_checkpointing, or --baselines false"
+)
 
 
 def main(argv: Sequence[str] | None = None, api=None) -> None:
@@ -44,11 +48,11 @@ def main(argv: Sequence[str] | None = None, api=None) -> None:
     from huggingface_hub import HfApi
 
     from dnahub.checkpoints.loading import find_checkpoint
+    from dnahub.machine.faults import limits_explained
     from dnahub.machine.processes import leave_processes, share_cores
     from dnahub.reports.report import render_report
     from dnahub.training import run_folder
     from dnahub.training.dataset import load_sequences
-    from dnahub.training.faults import limits_told
     from dnahub.training.run import train_once
     from dnahub.training.search import apply, search
     from dnahub.training.seeds import train_seeds
@@ -65,7 +69,7 @@ def main(argv: Sequence[str] | None = None, api=None) -> None:
     args = replace(args, training=training_arguments(args))
     if args.training.device.type == "cpu":
         share_cores(args.training.world_size)
-    with limits_told(folder), run_folder.opened(folder, args, argv) as (record, begun, results):
+    with limits_explained(folder, LESS_MEMORY), run_folder.opened(folder, args, argv) as (record, begun, results):
         if not run_folder.is_finished(results):
             # All processes take one commit, whatever is pushed meanwhile, and a resumed run the one it began with.
             commits = run_folder.commits(args, begun, api)

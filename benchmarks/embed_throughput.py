@@ -34,11 +34,11 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.embed_inputs import random_dna, write_checkpoint, write_fasta  # noqa: E402
 from benchmarks.embed_process import run_embed  # noqa: E402
+from dnahub.checkpoints.tokenizer import KMER, build_tokenizer, nt_vocabulary  # noqa: E402
 from dnahub.hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, NucleotideTransformerModel  # noqa: E402
 from dnahub.hub_code.configuration_nucleotide_transformer import PRESETS  # noqa: E402
 from dnahub.hub_code.encoding_nucleotide_transformer import encode  # noqa: E402
 from dnahub.hub_code.pipeline_dna_embedding import BUFFER_NT  # noqa: E402
-from dnahub.hub_code.tokenization_nucleotide_transformer import KMER, build_tokenizer, nt_vocabulary  # noqa: E402
 
 SHAPE, TRIAL_SHAPE = "v2-50m", "tiny"
 LIMIT_TOKENS = 2816  # of the matrices: no more makes a product any faster per token

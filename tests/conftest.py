@@ -14,7 +14,7 @@ from tests.local_hub import LocalHub
 
 # The Hugging Face libraries read their environment at import: these lines come before any import of them.
 _FOLDER = tempfile.TemporaryDirectory(prefix="nt-tests-")
-HUB = LocalHub(Path(_FOLDER.name) / "hub").__enter__()  # until the process ends
+HUB = LocalHub(Path(_FOLDER.name) / "hub").start()
 for _name in [name for name in os.environ if name.startswith(("HF_", "HUGGING", "NO_PROXY", "no_proxy"))]:
     del os.environ[_name]
 os.environ |= {

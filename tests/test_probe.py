@@ -12,8 +12,8 @@ from transformers import pipeline
 
 import probe
 from dnahub.checkpoints.saving import save_checkpoint
+from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
-from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
 from dnahub.reports.linear_probe import fit_linear_probe
 
 SPECIES = ["Homo sapiens", "Escherichia coli"]

@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from dnahub.checkpoints.tokenizer import build_tokenizer, first_kmer_id, nt_vocabulary
 from dnahub.hub.downloading import download
 from dnahub.hub_code import (
     NucleotideTransformerConfig,
@@ -32,7 +33,6 @@ from dnahub.hub_code import (
     NucleotideTransformerForTokenClassification,
 )
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
-from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, first_kmer_id, nt_vocabulary
 from dnahub.machine.faults import first_line
 
 # What is fetched from the Hub: no code, and pickles only where they are asked for.

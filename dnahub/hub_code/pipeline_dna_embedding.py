@@ -29,7 +29,7 @@ from .batching_nucleotide_transformer import (
     padded,
 )
 from .encoding_nucleotide_transformer import owners_and_ranks
-from .tokenization_nucleotide_transformer import KMER, first_kmer_id
+from .tokenization_nucleotide_transformer import KMER, count_replaced, first_kmer_id  # noqa: F401
 
 logger = logging.get_logger(__name__)
 
@@ -553,3 +553,10 @@ def _buffer_nt(settings: dict[str, Any]) -> int:
 def _is_whole(value: Any, least: int, most: int | None = None) -> bool:
     is_number = isinstance(value, int) and not isinstance(value, bool)
     return is_number and value >= least and (most is None or value <= most)
+
+
+def complete_settings(model: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """All settings, checked: those given, and defaults for the rest; the engine of embed.py uses it, too."""
+    pipeline = DNAEmbeddingPipeline.__new__(DNAEmbeddingPipeline)
+    pipeline.model, pipeline._forward_params = model, {}
+    return pipeline._settings(given)

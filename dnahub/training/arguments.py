@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from dnahub.machine.arguments import parse
+from dnahub.tasks import TASKS
 
 DEFAULT_BASE_MODEL = "InstaDeepAI/nucleotide-transformer-v2-50m-multi-species"
-# Names only, of what takes seconds to import; a test compares them with the keys there.
-TASKS = ("classification", "multi_label", "regression", "token_classification", "mlm")  # dnahub.tasks.TASKS
+# Names only, of what takes seconds to import; a test compares them with those there.
 PRESETS = ("tiny", "v2-50m", "v2-100m", "v2-250m", "v2-500m")  # of the configuration in hub_code
 TUNINGS = ("full", "frozen", "head", "lora", "ia3")  # dnahub.training.tuning
 
@@ -35,11 +35,11 @@ class ModelArguments:
     from_scratch: Literal[PRESETS] | None = field(
         default=None, metadata={"help": "Random weights of this size instead of a base model."}
     )
-    task: Literal[TASKS] = field(
+    task: str = field(
         default="classification",
         metadata={
-            "help": "One class per sequence, any number of labels per sequence (multi_label), numbers, one class per "
-            "token, or masked language modelling (mlm)."
+            "help": f"{', '.join(TASKS)}: one class per sequence, any number of labels per sequence, numbers, one class "
+            "per token, or masked language modelling."
         },
     )
     tuning: Literal[TUNINGS] = field(
@@ -59,6 +59,8 @@ class ModelArguments:
     )
 
     def __post_init__(self):
+        if self.task not in TASKS:
+            raise ValueError(f"--task {self.task}: give one of {', '.join(TASKS)}.")
         if self.from_scratch and self.model_name_or_path:
             raise ValueError("--from_scratch and --model_name_or_path are both given; give one of them.")
         if self.from_scratch and self.model_revision:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from datasets import Dataset
 
-from dnahub.hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
+from dnahub.checkpoints.tokenizer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
 from dnahub.tasks.collators import LabelCollator, MaskingCollator
 
 PAD, MASK, CLS = 1, 2, 3

@@ -9,7 +9,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
+from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.training.tokens import STREAM_BATCH, num_tokens, tokenize
 from tests.messages import naming
 
