@@ -135,7 +135,7 @@ class SequenceReader:
             from datasets import ClassLabel  # here, for loading `datasets` takes a second
 
             class_names = {
-                name: each.file.names for name, each in self.features.items() if isinstance(each, ClassLabel)
+                name: each.names for name, each in self.features.items() if isinstance(each, ClassLabel)
             }
         self._columns = Columns.of(inputs[0].file.name, self._first.schema, args, needed, class_names)
         self.schema = self._columns.schema
