@@ -11,6 +11,7 @@ import datasets.config
 from datasets import Features, load_dataset_builder
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DataFilesNotFoundError
+from datasets.packaged_modules.csv.csv import CsvConfig
 from huggingface_hub import HfApi, HfFileSystem, is_offline_mode
 
 from dnahub.hub.downloading import download
@@ -32,11 +33,13 @@ class Listing:
         config: The name of the configuration.
         splits: Paths of the files of each split, within the data set.
         features: What README.md says of the columns, as `Features.to_dict` writes it.
+        separator: What separates the fields of CSV files; None for other files.
     """
 
     config: str
     splits: dict[str, list[str]]
     features: dict[str, Any]
+    separator: str | None
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,8 @@ def _list(name: str, path: str, place: str, config_name: str | None, **options: 
             if not file.startswith(place):
                 raise SequenceFileError(f"{name}: its file {file} is not in the data set; name the files instead.")
     splits = {split: [file.removeprefix(place) for file in files] for split, files in splits.items()}
-    return Listing(builder.config.name, splits, (builder.info.features or Features()).to_dict())
+    separator = builder.config.sep if isinstance(builder.config, CsvConfig) else None
+    return Listing(builder.config.name, splits, (builder.info.features or Features()).to_dict(), separator)
 
 
 def _check_one_data_set(folder: Path) -> None:

@@ -85,15 +85,13 @@ class SequenceBatch:
 class Input:
     """
     Args:
-        name: What it is called in messages.
+        file: What is read.
         open: Gives its source.
-        file: What its bytes are counted of; None for a data set.
         genome: What regions are cut out of.
     """
 
-    name: str
+    file: InputFile
     open: Callable[[], Source]
-    file: InputFile | None = None
     genome: InputFile | None = None
 
 
@@ -136,27 +134,30 @@ class SequenceReader:
         if self.features:
             from datasets import ClassLabel  # here, for loading `datasets` takes a second
 
-            class_names = {name: each.names for name, each in self.features.items() if isinstance(each, ClassLabel)}
-        self._columns = Columns.of(inputs[0].name, self._first.schema, args, needed, class_names)
+            class_names = {
+                name: each.names for name, each in self.features.items() if isinstance(each, ClassLabel)
+            }
+        self._columns = Columns.of(inputs[0].file.name, self._first.schema, args, needed, class_names)
         self.schema = self._columns.schema
         self.commit = commit
         self.num_replaced = 0
-        sizes = [each.file.size if each.file else None for each in inputs]
+        sizes = [each.file.size for each in inputs]
         self.num_bytes = None if None in sizes else sum(sizes)
 
     @property
     def bytes_read(self) -> int:
         """Bytes of the inputs that were read so far, compressed as they are."""
-        return sum(each.file.bytes_read for each in self._inputs if each.file)
+        return sum(each.file.bytes_read for each in self._inputs)
 
     def check_unchanged(self) -> None:
         """
         Raises:
-            SequenceFileError: If an input is not what it was when it was first looked at.
+            SequenceFileError: If an input changed since this reader was made.
         """
         for each in self._inputs:
-            for file in filter(None, (each.file, each.genome)):
-                file.check_unchanged()
+            each.file.check_unchanged()
+            if each.genome:
+                each.genome.check_unchanged()
 
     def check_columns(self) -> None:
         """
@@ -167,7 +168,7 @@ class SequenceReader:
         """
         for each in self._inputs[1:]:
             if each.file.size is not None:
-                self._columns.check_same(each.name, _open(each).schema)
+                self._columns.check_same(each.file.name, _open(each).schema)
                 each.file.close()
                 each.file.bytes_read = 0
 
@@ -175,21 +176,20 @@ class SequenceReader:
         num_sequences = 0
         for each in self._inputs:
             source, self._first = self._first or _open(each), None
-            self._columns.check_same(each.name, source.schema)
+            self._columns.check_same(each.file.name, source.schema)
             number = source.first
             missing = MISSING if source.is_table else ()
-            for raw in _until_unreadable(each.name, source):
-                where = f"{each.name}, {source.unit}"
+            for raw in _until_unreadable(each.file.name, source):
+                where = f"{each.file.name}, {source.unit}"
                 for piece in cut(self._columns.select(raw, num_sequences, where, number, source.is_table)):
-                    batch = SequenceBatch(piece, each.name, source.unit, number)
+                    batch = SequenceBatch(piece, each.file.name, source.unit, number)
                     self.num_replaced += check_sequences(piece["sequence"].chunk(0), batch.place, missing)
                     yield batch
                     num_sequences += piece.num_rows
                     number += piece.num_rows
             if number == source.first:
-                raise SequenceFileError(f"{each.name}: it has no sequences; give one that has some.")
-            if each.file:
-                each.file.close()
+                raise SequenceFileError(f"{each.file.name}: it has no sequences; give one that has some.")
+            each.file.close()
 
 
 def open_sequences(
@@ -216,10 +216,12 @@ def open_sequences(
 
         found = find_dataset(args.dataset_name, args.dataset_config_name, args.dataset_revision, api)
         split = found.choose(args.dataset_split)
-        return open_inputs(found.inputs(split), args, needed, found.commit, found.features)
+        described = {"features": found.features, "separator": found.listing.separator}
+        return open_inputs(found.inputs(split), args, needed, found.commit, **described)
     files = [InputFile(path) for path in args.input]
     if args.bed:
-        return SequenceReader([_regions(InputFile(args.bed), files[0])], args)
+        bed = InputFile(args.bed)
+        return SequenceReader([Input(bed, partial(BedFile, bed, files[0]), files[0])], args)
     return open_inputs(files, args, needed)
 
 
@@ -229,9 +231,13 @@ def open_inputs(
     needed: Iterable[str] | None = None,
     commit: str | None = None,
     features: Mapping[str, Any] | None = None,
+    separator: str | None = None,
 ) -> SequenceReader:
     """
     The sequences of one or more files of one format; arguments as those of `SequenceReader`.
+
+    Args:
+        separator: What separates the fields of CSV files; default: by the format.
 
     Raises:
         SequenceFileError: As `open_sequences`.
@@ -246,7 +252,7 @@ def open_inputs(
             raise SequenceFileError(
                 f"{file.name}: it is {name} and {files[0].name} is {formats[0]}; give inputs of one format."
             )
-    inputs = [Input(file.name, partial(_source, file, formats[0], args, needed), file) for file in files]
+    inputs = [Input(file, partial(_source, file, formats[0], args, needed, separator)) for file in files]
     reader = SequenceReader(inputs, args, needed, commit, features)
     if formats[0] in ("csv", "tsv", "jsonl", "parquet"):  # the columns of the others are always the same
         reader.check_columns()
@@ -287,7 +293,9 @@ def _format_of(file: InputFile) -> str:
     )
 
 
-def _source(file: InputFile, name: str, args: InputArguments, needed: Iterable[str] | None) -> Source:
+def _source(
+    file: InputFile, name: str, args: InputArguments, needed: Iterable[str] | None, separator: str | None
+) -> Source:
     match name:
         case "fasta" | "fastq":
             source = FastaFile(file) if name == "fasta" else FastqFile(file)
@@ -296,7 +304,7 @@ def _source(file: InputFile, name: str, args: InputArguments, needed: Iterable[s
         case "genbank":
             return GenbankFile(file, args.genbank_features)
         case "csv" | "tsv":
-            return CsvFile(file, "," if name == "csv" else "\t")
+            return CsvFile(file, separator or ("," if name == "csv" else "\t"))
         case "jsonl":
             return JsonlFile(file)
         case "parquet":
@@ -305,15 +313,11 @@ def _source(file: InputFile, name: str, args: InputArguments, needed: Iterable[s
             return TextFile(file)
 
 
-def _regions(bed: InputFile, genome: InputFile) -> Input:
-    return Input(bed.name, partial(BedFile, bed, genome), bed, genome)
-
-
 def _open(each: Input) -> Source:
     try:
         return each.open()
     except UnreadableError as error:
-        raise SequenceFileError(f"{each.name}: {error}.") from error
+        raise SequenceFileError(f"{each.file.name}: {error}.") from error
 
 
 def _until_unreadable(name: str, source: Source) -> Iterator[pa.Table]:

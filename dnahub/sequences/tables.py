@@ -52,7 +52,7 @@ class CsvFile(Rows):
 
     Args:
         file: What to read.
-        delimiter: "," or tab.
+        delimiter: What separates the fields.
     """
 
     is_typed = False
@@ -60,7 +60,7 @@ class CsvFile(Rows):
     def __init__(self, file: InputFile, delimiter: str):
         super().__init__(file)
         self._stream = _QuoteCounter(file.open())
-        self._has_quotes = delimiter == ","
+        self._has_quotes = delimiter != "\t"
         self._invalid: list[pyarrow.csv.InvalidRow] = []
         try:
             self._reader = pyarrow.csv.open_csv(

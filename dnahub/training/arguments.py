@@ -99,6 +99,10 @@ class DataArguments:
     test_file: list[str] | None = field(
         default=None, metadata={"help": "Files; default: a fraction of the training sequences."}
     )
+    dataset_filter: str | None = field(
+        default=None,
+        metadata={"help": "COLUMN=VALUE: use only these rows, of a data set or files of several tasks."},
+    )
     sequence_column: str = field(default="sequence", metadata={"help": "Column of the DNA sequences."})
     sequence_format: Literal["letters", "kmers"] = field(
         default="letters",

@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from dnahub.training.splits import ROLES, check_groups, check_overlap, complete
 SHUFFLE_BUFFER = 10_000
 # Which rows are cut off for validation and test depends on the data alone: runs of other seeds can be compared.
 CUT_SEED = 42
+VALUES_SHOWN = 10
 NUCLEOTIDE = "[ACGTUacgtu]"  # what a model can learn from
 # Text that is a number and loses nothing as one: "007" and ids of 19 digits stay text.
 INTEGERS = r"^(0|-?[1-9][0-9]{0,17})$"
@@ -49,16 +50,16 @@ class Rows:
     Args:
         starts: Which row is the first of each file.
         places: Each file, what its rows are called, and the number of the first: ("reads.fa", "record", 1).
-        chosen: Which of all these rows the split has; None for all.
+        chosen: Which of all these rows the split has.
     """
 
     starts: list[int]
     places: list[tuple[str, str, int]]
-    chosen: np.ndarray | None = None
+    chosen: np.ndarray
 
     def place(self, row: int) -> str:
         """Where a row of the split is, for messages: "reads.fa, record 3"."""
-        row = row if self.chosen is None else int(self.chosen[row])
+        row = int(self.chosen[row])
         file = bisect(self.starts, row) - 1
         name, unit, first = self.places[file]
         return f"{name}, {unit} {first + row - self.starts[file]}"
@@ -107,17 +108,18 @@ class Source:
         paths: The files of each split.
         args: Which of their columns hold what.
         filesystem: Where the files are; None for this machine.
-        features: What a data set says of its columns.
+        features, separator: What a data set says of its columns, and of its CSV files.
     """
 
     paths: dict[str, list[str]]
     args: InputArguments
     filesystem: AbstractFileSystem | None = None
     features: Mapping[str, Any] | None = None
+    separator: str | None = None
 
     def open(self, paths: Sequence[str], needed: Sequence[str] = ()) -> SequenceReader:
         files = [InputFile(path, self.filesystem) for path in paths]
-        return open_inputs(files, self.args, needed, features=self.features)
+        return open_inputs(files, self.args, needed, features=self.features, separator=self.separator)
 
     def sequences(self, paths: Sequence[str]) -> Iterator[dict[str, str]]:
         for batch in self.open(paths):
@@ -159,15 +161,16 @@ def load_sequences(
         build = _read_build(found.folder, config)
         roles = _roles(name, list(found.listing.splits), args)
         paths = {role: found.paths(split) for role, split in roles.items()}
-        source = Source(paths, input_args, found.filesystem, found.features)
+        source = Source(paths, input_args, found.filesystem, found.features, found.listing.separator)
     needed = [args.label_column] * task.takes_labels + [args.group_column] * (args.group_column is not None)
     needed = list(dict.fromkeys(needed))
+    if args.dataset_filter and args.streaming:
+        raise ValueError("--dataset_filter: the rows of a stream are not filtered; leave it out.")
 
     stream = _stream(name, source) if args.streaming else None
     splits, rows, texts, num_replaced = {}, {}, {}, 0
     for split in (role for role in ROLES if role in source.paths and not (role == "train" and args.streaming)):
-        reader = source.open(source.paths[split], needed)
-        splits[split], rows[split] = _hold(reader, needed)
+        reader, splits[split], rows[split] = _hold(source, split, needed, args.dataset_filter)
         texts[split] = [] if reader.is_typed else [column for column in needed if column not in reader.features]
         num_replaced += reader.num_replaced
     splits = DatasetDict(_with_numbers(splits, texts))
@@ -178,8 +181,9 @@ def load_sequences(
         splits, cut_off, chosen = complete(
             splits, task, args.validation_fraction, args.test_fraction, args.group_column, CUT_SEED
         )
-        of_train = rows["train"]
-        rows |= {split: Rows(of_train.starts, of_train.places, numbers) for split, numbers in chosen.items()}
+        rows |= {
+            split: replace(rows["train"], chosen=rows["train"].chosen[numbers]) for split, numbers in chosen.items()
+        }
         task.check_splits(splits, labels)
     data = SequenceData(splits, labels, name, config, commit, build, cut_off, num_replaced, rows)
     if args.group_column is not None:
@@ -248,33 +252,50 @@ def _stream(name: str, source: Source) -> IterableDataset:
     return rows.shuffle(buffer_size=SHUFFLE_BUFFER, seed=CUT_SEED).repeat(None)
 
 
-def _hold(reader: SequenceReader, needed: Sequence[str]) -> tuple[Dataset, Rows]:
+def _hold(
+    source: Source, split: str, needed: Sequence[str], row_filter: str | None
+) -> tuple[SequenceReader, Dataset, Rows]:
     """
-    The rows in an Arrow file, which processes share as a part of their memory, in the cache of `datasets`.
+    A split, read to its end; its rows are in an Arrow file in the cache of `datasets`, which all processes map.
 
-    Its name is a digest of its content: the same rows are kept once, and so are their tokens beside them.
+    The name of the file is a digest of its content: the same rows are kept once, and so are their tokens next to them.
     """
+    column, _, value = (row_filter or "").partition("=")
+    reader = source.open(source.paths[split], [*needed, *[column] * bool(row_filter)])
     features = Features({"sequence": Value("large_string")} | {name: _feature(reader, name) for name in needed})
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "sequences"
     folder.mkdir(parents=True, exist_ok=True)
-    rows, count = Rows([], []), 0
+    starts, places, chosen, count, values = [], [], [], 0, set()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = Path(scratch) / "rows.arrow"
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, features.arrow_schema) as writer:
             for batch in reader:
                 _check_nucleotides(batch)
-                if not rows.places or rows.places[-1][0] != batch.source:
-                    rows.starts.append(count)
-                    rows.places.append((batch.source, batch.unit, batch.first))
+                if not places or places[-1][0] != batch.source:
+                    starts.append(count)
+                    places.append((batch.source, batch.unit, batch.first))
                 columns = {name: _values(batch.table[name], features[name], reader.is_typed) for name in features}
-                writer.write_table(pa.table(columns).cast(features.arrow_schema))
+                table, numbers = pa.table(columns).cast(features.arrow_schema), np.arange(batch.table.num_rows)
+                if row_filter:
+                    found = batch.table[column].cast(pa.string())
+                    values |= set(found.unique().to_pylist())
+                    numbers = np.flatnonzero(pc.equal(found, value).to_numpy())
+                    table = table.take(numbers)
+                writer.write_table(table)
+                chosen.append(count + numbers)
                 count += batch.table.num_rows
+        if not sum(map(len, chosen)):
+            shown_values = ", ".join(sorted(map(str, values))[:VALUES_SHOWN])
+            raise ValueError(
+                f"split {split}: no row has {value!r} in column {column!r}; --dataset_filter is COLUMN=VALUE, and its "
+                f"values are {shown_values}."
+            )
         with path.open("rb") as file:
             kept = folder / hashlib.file_digest(file, "sha256").hexdigest() / path.name
         if not kept.is_file():
             kept.parent.mkdir(exist_ok=True)
             os.replace(path, kept)
-    return Dataset.from_file(str(kept)), rows
+    return reader, Dataset.from_file(str(kept)), Rows(starts, places, np.concatenate(chosen))
 
 
 def _feature(reader: SequenceReader, column: str) -> Any:

@@ -1,5 +1,7 @@
 """Data set -> its sequences, from a folder and from a Hub on 127.0.0.1."""
 
+import gzip
+import json
 import re
 
 import pytest
@@ -131,3 +133,27 @@ def test_a_data_set_on_the_hub_is_streamed_and_what_is_not_there_is_one_sentence
         opened("user/dna", dataset_split="train", dataset_revision="nope")
     with pytest.raises(HubError, match="user/other"):
         opened("user/other")
+
+
+def test_text_files_on_the_hub_are_streamed_as_files_here(hub, monkeypatch):
+    api = hub.api(hub.user)
+    api.create_repo("user/table", repo_type="dataset")
+    for name, rows in (("train-0.csv.gz", "a,AC\nb,GG\n"), ("train-1.csv.gz", "c,TT\n")):
+        content = gzip.compress(f"id,sequence\n{rows}".encode())
+        api.upload_file(path_or_fileobj=content, path_in_repo=name, repo_id="user/table", repo_type="dataset")
+
+    reader = open_sequences(InputArguments(dataset_name="user/table"), api=api)
+
+    batches = list(reader)
+    assert [row["id"] for batch in batches for row in batch.table.to_pylist()] == ["a", "b", "c"]
+    assert (reader.num_bytes, reader.commit) == (None, api.dataset_info("user/table").sha)
+    assert batches[1].place(0) == f"datasets/user/table@{reader.commit}/train-1.csv.gz, row 0 (c)"
+
+
+@pytest.mark.parametrize("separator", ["\t", ",", ";"])
+def test_the_separator_that_the_card_names_is_that_of_the_files(tmp_path, separator):
+    (tmp_path / "train.csv").write_text(f"sequence{separator}n\nAC{separator}1\n")
+    card = f"---\nconfigs:\n- config_name: a\n  data_files: train.csv\n  sep: {json.dumps(separator)}\n---\n"
+    (tmp_path / "README.md").write_text(card)
+    (batch,) = opened(tmp_path)
+    assert batch.table.to_pylist() == [{"id": "0", "sequence": "AC", "n": "1"}]

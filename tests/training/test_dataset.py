@@ -56,20 +56,6 @@ def test_a_configuration_is_found_by_its_name_and_another_name_is_refused_with_t
         load(toy_dataset, dataset_config_name="other")
 
 
-def test_a_folder_that_was_built_anew_and_another_of_the_same_name_are_read_and_not_remembered(
-    tmp_path, write_dataset
-):
-    def sequence_of(folder, sequence):
-        rows = one(sequence)
-        write_dataset(folder, {"train": rows, "validation": rows}, FEATURES)
-        return load(folder, "mlm").splits["train"][0]["sequence"]
-
-    assert sequence_of(tmp_path / "a" / "same", "AAAA") == "AAAA"
-    assert sequence_of(tmp_path / "b" / "same", "CCCC") == "CCCC"
-    (tmp_path / "a").rename(tmp_path / "old")
-    assert sequence_of(tmp_path / "a" / "same", "GGGG") == "GGGG"
-
-
 def test_without_a_build_file_and_a_test_split_nothing_is_made_up(folder):
     data = load(folder())
 
@@ -93,22 +79,6 @@ def test_a_record_of_something_else_is_no_record_of_the_making(folder):
         (path / "build.json").write_text(foreign)
         assert load(path).build == {}
         shutil.rmtree(path)
-
-
-def test_a_folder_that_holds_several_data_sets_is_not_taken_for_one(tmp_path, write_dataset):
-    for name in ("a", "b"):
-        write_dataset(tmp_path / name, {"train": GOOD, "validation": GOOD}, FEATURES)
-    with pytest.raises(ValueError, match=naming(tmp_path, "a, b")):
-        load(tmp_path)
-
-
-def test_files_that_cannot_be_read_and_a_folder_without_any_are_said_so(tmp_path):
-    (tmp_path / "train.jsonl").write_text('{"sequence": "ACGT"')
-    with pytest.raises(ValueError, match=naming(tmp_path)):
-        load(tmp_path, "mlm")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=naming(tmp_path / "empty", "data files")):
-        load(tmp_path / "empty", "mlm")
 
 
 def one(sequence="ACGT", label=0):
@@ -152,11 +122,6 @@ def test_a_data_set_that_cannot_be_trained_on_is_refused_with_the_reason(folder,
         load(folder(splits, features))
 
 
-def test_an_empty_sequence_is_refused_for_masked_language_modelling_too(folder):
-    with pytest.raises(ValueError, match=naming("train.parquet", "row 0", "no sequence")):
-        load(folder({"train": one(""), "validation": GOOD}), "mlm")
-
-
 # Splits that the data do not have, and rows that stand in two
 
 
@@ -184,19 +149,6 @@ def test_missing_splits_are_cut_off_train_by_row_and_it_is_said_so(folder):
         assert rows.column_names == ["sequence", "label"]
         assert rows["label"][:] == [label_of[sequence] for sequence in rows["sequence"]]
     assert sequences_of(load_sequences(DataArguments(path), "classification")) == sequences_of(data)
-
-
-def test_splits_that_are_there_stay_as_they_are(folder):
-    path = folder({"train": MANY[:60], "validation": MANY[60:70], "test": MANY[70:]}, WITH_GENES)
-    data = load_sequences(DataArguments(path), "mlm")
-    assert data.cut_off == {} and list(map(len, sequences_of(data).values())) == [60, 10, 30]
-    shutil.rmtree(path)
-
-    path = folder({"train": MANY[:60], "test": MANY[60:]}, WITH_GENES)
-    data = load_sequences(DataArguments(path, validation_fraction=0.2), "mlm")
-    assert data.cut_off == {"validation": "0.2 of train, by row"}
-    assert list(data.splits) == ["train", "validation", "test"]
-    assert sequences_of(data)["test"] == [row["sequence"] for row in MANY[60:]]
 
 
 def test_rows_of_one_group_are_cut_off_together(folder):
@@ -248,7 +200,7 @@ def test_a_sequence_of_two_groups_is_no_repeat_within_train_but_one_across_a_cut
         load_sequences(DataArguments(path, group_column="gene"), "mlm")
 
 
-# Columns of other names, and labels of every kind
+# Columns of other names
 
 
 def test_sequences_and_labels_may_stand_in_columns_of_other_names(folder):
@@ -274,103 +226,32 @@ def test_sequences_and_labels_may_stand_in_columns_of_other_names(folder):
     assert data.splits["validation"].to_list() == [{"sequence": "ACGT", "label": 1}]
 
 
-@pytest.mark.parametrize(
-    ("task", "feature", "labels", "separator", "labels_of_train", "encoded"),
-    [
-        (
-            "classification",
-            Value("string"),
-            ["fly", "bee", "fly"],
-            None,
-            Labels(["bee", "fly"], 2),
-            [1, 0, 1],
-        ),
-        (
-            "classification",
-            Value("int64"),
-            [10, 9, 10],
-            None,
-            Labels(["9", "10"], 2),
-            [1, 0, 1],
-        ),
-        (
-            "multi_label",
-            Value("string"),
-            ["a;b", "b", None],
-            ";",
-            Labels(["a", "b"], 2),
-            [[1, 1], [0, 1], [0, 0]],
-        ),
-        (
-            "multi_label",
-            List(Value("string")),
-            [["a", "b"], ["b"], []],
-            None,
-            Labels(["a", "b"], 2),
-            [[1, 1], [0, 1], [0, 0]],
-        ),
-        ("regression", Value("float64"), [0.5, -1.0, 2.0], None, Labels([], 1), [0.5, -1, 2]),
-        (
-            "regression",
-            List(Value("float32")),
-            [[1, 2], [3, 4], [5, 6]],
-            None,
-            Labels([], 2),
-            [[1, 2], [3, 4], [5, 6]],
-        ),
-        (
-            "token_classification",
-            List(Value("string")),
-            [["exon", None], ["intron"], []],
-            None,
-            Labels(["exon", "intron"], 2),
-            [[0, -100], [1], []],
-        ),
-    ],
-)
-def test_labels_of_every_kind_become_what_the_task_takes(
-    folder, task, feature, labels, separator, labels_of_train, encoded
-):
-    rows = [{"sequence": "ACGT" * (i + 1), "label": label} for i, label in enumerate(labels)]
-    path = folder({"train": rows, "validation": rows}, Features({"sequence": Value("string"), "label": feature}))
-
-    data = load(path, task, label_separator=separator)
-
-    assert data.labels == labels_of_train and data.label_names == labels_of_train.names
-    assert [rows["label"][:] for rows in data.splits.values()] == [encoded, encoded]
-
-
-@pytest.mark.parametrize(
-    ("sequence", "good"),
-    [
-        ("N", False),
-        ("NNNNNN", False),
-        ("RYKM", False),
-        ("NNNA", True),
-        ("u", True),
-        ("nnUnn", True),
-        ("RRRg", True),
-    ],
-)
-def test_a_sequence_needs_one_nucleotide(folder, sequence, good):
-    path = folder({"train": one(sequence), "validation": GOOD})
-
-    if good:
-        assert load(path, "mlm").splits["train"]["sequence"][:] == [sequence]
-    else:
-        with pytest.raises(ValueError, match=naming("train.parquet", "row 0", f"'{sequence}'", "A, C, G or T")):
-            load(path, "mlm")
-
-
-@pytest.mark.parametrize(("sequence", "letter"), [("ACGT1", "1"), ("MKVLA", "L"), ("ACG-T", "-"), ("ACGX", "X")])
-def test_letters_that_are_not_nucleotide_codes_are_refused(folder, sequence, letter):
-    with pytest.raises(ValueError, match=naming("train.parquet", "row 0", f"'{letter}'")):
-        load(folder({"train": one(sequence), "validation": GOOD}), "mlm")
-
-
 def test_letters_that_become_n_are_counted_over_all_splits(folder):
     data = load(folder({"train": one("ACGTNRyU"), "validation": one("ACK")}), "mlm")
     assert data.num_replaced == 3
+
+
+@pytest.mark.parametrize("sequence", ["NNNA", "u", "nnUnn", "RRRg"])
+def test_a_sequence_with_one_nucleotide_can_be_learned_from(folder, sequence):
+    data = load(folder({"train": one(sequence), "validation": GOOD}), "mlm")
+    assert data.splits["train"]["sequence"][:] == [sequence]
+
+
+@pytest.mark.parametrize(
+    ("sequence", "fault"),
+    [("N", "A, C, G or T"), ("RYKM", "A, C, G or T"), ("ACG-T", "'-'"), ("ACGX", "'X'"), ("MKVLA", "'L'")],
+)
+def test_a_sequence_without_nucleotides_or_with_other_letters_is_refused(folder, sequence, fault):
+    with pytest.raises(ValueError, match=naming("train.parquet", "row 0", fault)):
+        load(folder({"train": one(sequence), "validation": GOOD}), "mlm")
+
+
+def test_lists_of_labels_become_what_the_task_takes(folder):
+    rows = [{"sequence": "ACGT", "label": ["exon", None]}, {"sequence": "GG", "label": ["intron"]}]
+    features = Features({"sequence": Value("string"), "label": List(Value("string"))})
+    data = load(folder({"train": rows, "validation": rows}, features), "token_classification")
+    assert data.labels == Labels(["exon", "intron"], 2)
+    assert data.splits["train"]["label"][:] == [[0, -100], [1]]
 
 
 # Files
@@ -429,14 +310,6 @@ def test_files_of_each_split_are_taken_as_they_are_and_several_together(write):
         "validation": [{"sequence": "GG", "label": 3.5}],
         "test": [{"sequence": "TT", "label": 4.0}],
     }
-
-
-def test_files_need_no_labels_for_masked_language_modelling(write):
-    files = [write("a.fa", ">1\nACGT\n>2\nGG\n>3\nCC\n")]
-
-    data = load_sequences(DataArguments(train_file=files), "mlm")
-
-    assert data.labels == Labels([], 0) and all(rows.column_names == ["sequence"] for rows in data.splits.values())
 
 
 @pytest.mark.parametrize(
@@ -629,6 +502,27 @@ def test_splits_that_cannot_be_recognised_are_named_where_they_may_be_what_is_cu
         load(folder({"train": GOOD, "dev": GOOD, "val": GOOD}), "mlm")
 
 
+@pytest.mark.parametrize("name", ["train.csv", "train.jsonl"])
+def test_rows_of_one_task_are_filtered_and_named_by_their_place_in_the_file(tmp_path, write, name):
+    rows = [{"sequence": "ACGT" * (i + 1), "label": f"c{i % 2}", "task": ["site", "1"][i // 30]} for i in range(60)]
+    if name.endswith("csv"):
+        text = "sequence,label,task\n" + "".join(",".join(row.values()) + "\n" for row in rows)
+    else:
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+    path = write(name, text)
+
+    data = load_sequences(DataArguments(str(tmp_path), dataset_filter="task=1"), "classification")
+
+    assert sorted(len(text) // 4 - 1 for text in sum(sequences_of(data).values(), [])) == list(range(30, 60))
+    for split, of_split in data.splits.items():
+        for row, sequence in enumerate(of_split["sequence"]):
+            assert data.place(split, row) == f"{path}, row {len(sequence) // 4 - 1}"
+    with pytest.raises(ValueError, match=naming("'2'", "'task'", "1, site")):
+        load_sequences(DataArguments(str(tmp_path), dataset_filter="task=2"), "classification")
+    with pytest.raises(ValueError, match=naming("'kind'", "task")):
+        load_sequences(DataArguments(str(tmp_path), dataset_filter="kind=2"), "classification")
+
+
 def test_a_folder_unpacked_anew_with_the_same_dates_is_read_anew(tmp_path, write_dataset):
     times, read = None, []
     for sequence in ("AAAA", "CCCC"):
@@ -668,8 +562,12 @@ def test_a_data_set_of_the_hub_is_kept_and_read_without_the_hub(hub, monkeypatch
 
     expected = {"train": ["ACGT", "GG"], "validation": ["TT"]}
     assert (data.name, data.commit, sequences_of(data)) == ("user/kept", commit, expected)
+    Dataset.from_dict({"sequence": ["CCCC"]}).push_to_hub("user/kept", split="test", token=hub.user)
+    newest = hub.server.repository("datasets", "user/kept").resolve("main")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert sequences_of(load_sequences(arguments, "mlm", commit)) == expected
+    with pytest.raises(ValueError, match="user/kept"):  # not in the cache, which has another commit
+        load_sequences(arguments, "mlm", newest)
 
 
 # Streams
