@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 import dnahub.training.trainer  # noqa: E402
 import train  # noqa: E402
 from dataset_builder.__main__ import main as build  # noqa: E402
+from dnahub.checkpoints.presets import PRESETS  # noqa: E402
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary  # noqa: E402
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM  # noqa: E402
 
@@ -33,7 +34,7 @@ def main() -> None:
         budgets = ["--train_per_species=100", "--validation_per_species=10", "--test_per_species=10"]
         build(["--source", "synthetic", *budgets, "--output_dir", str(folder / "data")])
         torch.manual_seed(0)
-        config = NucleotideTransformerConfig.from_preset("v2-50m")
+        config = NucleotideTransformerConfig(**PRESETS["v2-50m"])
         NucleotideTransformerForMaskedLM(config).save_pretrained(folder / "base")
         build_tokenizer(nt_vocabulary(), config.max_tokens).save_pretrained(folder / "base")
         for name, context in {"once": once, "in every epoch": lambda _: nullcontext()}.items():

@@ -24,6 +24,7 @@ from transformers import PrinterCallback, TrainerCallback
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from dnahub.checkpoints.presets import PRESETS  # noqa: E402
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary  # noqa: E402
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForSequenceClassification  # noqa: E402
 from dnahub.machine.processes import share_cores  # noqa: E402
@@ -40,8 +41,8 @@ PADDED_BATCH = 2
 # there are, the better their lengths can be grouped.
 MIXED_NT, MIXED_ROWS, MIXED_BATCH = (60, 1200), 96, 8
 
-CONFIG = NucleotideTransformerConfig.from_preset(
-    "v2-50m", num_labels=CLASSES, problem_type="single_label_classification"
+CONFIG = NucleotideTransformerConfig(
+    **PRESETS["v2-50m"], num_labels=CLASSES, problem_type="single_label_classification"
 )
 TOKENIZER = build_tokenizer(nt_vocabulary(), CONFIG.max_tokens)
 

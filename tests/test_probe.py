@@ -11,6 +11,7 @@ from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 from transformers import pipeline
 
 import probe
+from dnahub.checkpoints.presets import PRESETS
 from dnahub.checkpoints.saving import save_checkpoint
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
@@ -61,7 +62,7 @@ def data_folder(tmp_path) -> Path:
 
 def save_tiny_checkpoint(folder: Path, metrics: dict) -> Path:
     torch.manual_seed(0)
-    config = NucleotideTransformerConfig.from_preset("tiny")
+    config = NucleotideTransformerConfig(**PRESETS["tiny"])
     model = NucleotideTransformerForMaskedLM(config)
     save_checkpoint(folder, model, build_tokenizer(nt_vocabulary(), config.max_tokens), metrics, "A card.")
     return folder

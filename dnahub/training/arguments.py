@@ -11,8 +11,8 @@ import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
+from dnahub.checkpoints.presets import PRESETS
 from dnahub.hub.publishing import Target
-from dnahub.hub_code.configuration_nucleotide_transformer import PRESETS
 from dnahub.machine.processes import num_launched
 from dnahub.training.tokens import NUM_TOKENS
 from dnahub.training.tuning import TUNINGS
