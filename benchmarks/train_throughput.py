@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
+from dnahub.checkpoints.presets import PRESETS  # noqa: E402
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM  # noqa: E402
 
 REPETITIONS = 3
@@ -64,7 +65,7 @@ def gemm_limit(tokens: int) -> Callable[[], None]:
 
     Every layer has its own weights; results go into memory that is allocated already.
     """
-    model = NucleotideTransformerForMaskedLM(NucleotideTransformerConfig.from_preset("v2-50m"))
+    model = NucleotideTransformerForMaskedLM(NucleotideTransformerConfig(**PRESETS["v2-50m"]))
     layers = [each for each in model.esm.encoder.layer.modules() if isinstance(each, torch.nn.Linear)]
     weights = [layer.weight.detach() for layer in layers]  # each (out, in)
     sizes = {size for weight in weights for size in weight.shape}

@@ -15,6 +15,7 @@ from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 from transformers import pipeline
 
 import probe
+from dnahub.checkpoints.presets import PRESETS
 from dnahub.checkpoints.saving import save_checkpoint
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
 from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
@@ -67,7 +68,7 @@ def data_folder(tmp_path) -> Path:
 
 def save_tiny_checkpoint(folder: Path, metrics: dict) -> Path:
     torch.manual_seed(0)
-    config = NucleotideTransformerConfig.from_preset("tiny")
+    config = NucleotideTransformerConfig(**PRESETS["tiny"])
     model = NucleotideTransformerForMaskedLM(config)
     save_checkpoint(folder, model, build_tokenizer(nt_vocabulary(), config.max_tokens), metrics, "A card.")
     return folder

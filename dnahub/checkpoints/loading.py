@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from dnahub.checkpoints.presets import PRESETS
 from dnahub.checkpoints.tokenizer import build_tokenizer, first_kmer_id, nt_vocabulary
 from dnahub.hub.downloading import download
 from dnahub.hub_code import (
@@ -205,7 +206,10 @@ def build_from_scratch(
     Raises:
         ValueError: If there is no such preset.
     """
-    config = NucleotideTransformerConfig.from_preset(preset, **_head_fields(problem, label_names, num_outputs))
+    if preset not in PRESETS:
+        raise ValueError(f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
+    fields = PRESETS[preset] | _head_fields(problem, label_names, num_outputs)
+    config = NucleotideTransformerConfig(**fields)
     return HEADS[problem][0](config), build_tokenizer(nt_vocabulary(), config.max_tokens)
 
 

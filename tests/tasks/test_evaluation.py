@@ -260,9 +260,10 @@ def test_the_likeliest_of_a_token_without_label_is_none():
 
 @pytest.mark.parametrize("problem", ["single_label_classification", "multi_label_classification", "regression"])
 def test_the_loss_over_all_rows_is_that_of_transformers_on_them_as_one_batch(problem):
+    from dnahub.checkpoints.presets import PRESETS
     from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForSequenceClassification
 
-    config = NucleotideTransformerConfig.from_preset("tiny", num_labels=3, problem_type=problem)
+    config = NucleotideTransformerConfig(**PRESETS["tiny"], num_labels=3, problem_type=problem)
     model = NucleotideTransformerForSequenceClassification(config).eval()
     ids = torch.randint(6, 4000, (7, 5))
     labels = torch.arange(7) % 3 if problem == "single_label_classification" else torch.rand(7, 3).round()
