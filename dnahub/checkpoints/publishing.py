@@ -7,7 +7,6 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from dnahub.checkpoints.loading import HEADS
 from dnahub.hub.downloading import download
 from dnahub.hub.faults import HubError
 from dnahub.hub.publishing import Publication, Target, check_target, publish
@@ -49,11 +48,12 @@ def check_model(target: Target, api: HfApi) -> Target:
 
 
 def _is_ours(metrics: bytes) -> bool:
-    """Other projects publish a metrics.json, too; ours names the problem that the model was trained for."""
+    """Other projects publish a metrics.json, too; ours has these sections."""
     try:
-        return json.loads(metrics)["problem"] in HEADS
-    except (ValueError, TypeError, KeyError):
+        found = json.loads(metrics)
+    except ValueError:
         return False
+    return isinstance(found, dict) and {"task", "licence", "model", "training"} <= found.keys()
 
 
 def checkpoint_files(folder: Path) -> dict[str, Path]:

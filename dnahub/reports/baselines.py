@@ -7,22 +7,20 @@ import numpy as np
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
+from dnahub.reports.intervals import bootstrap_intervals
 from dnahub.reports.kmers import baseline_features
 from dnahub.reports.linear_probe import fit_linear_probe
 from dnahub.reports.ridge import fit_ridge
-from dnahub.tasks.evaluation import measure
-from dnahub.tasks.targets import Targets
+from dnahub.tasks.task import Labels, Task
 
 # Rows of train and of validation that are used at most: to fit 60,000 took 5 s of CPU time.
 MAX_ROWS = 100_000
 # Of sequences of 12,000 nt 8,333 rows: to count 1 Mnt of them took 0.09 s.
 MAX_NT = 100_000_000
 ROWS_AT_ONCE = 1_000  # 12 MB of such sequences
-# Logit of a label that the rows used of train lack: its probability is 0 for every sequence.
-NEVER = float(np.finfo(np.float32).min)
 
 
-def measure_baselines(splits: DatasetDict, targets: Targets) -> dict[str, Any]:
+def measure_baselines(task: Task, splits: DatasetDict, meaning: Labels) -> dict[str, Any]:
     """
     Fit a logistic regression, or for several labels and numbers a ridge regression, on each of `baseline_features`.
 
@@ -30,24 +28,28 @@ def measure_baselines(splits: DatasetDict, targets: Targets) -> dict[str, Any]:
     used whole, as it is for the model.
 
     Args:
+        task: What the model is trained for; it says which of the two, see `Task.fits_classes`.
         splits: train, validation and test, with columns `sequence` and `label`.
-        targets: What the labels mean; labels of sequences.
+        meaning: What the labels mean.
 
     Returns:
         By the name of each baseline `rows` (of train that were used), the strength of the penalty that validation
-        chose (`C` or `alpha`), and the metrics on test, as `dnahub.tasks.evaluation.measure` gives them of a model.
+        chose (`C` or `alpha`), and the metrics on test with `intervals`, as `task.measure` gives them of a model.
         Empty where the rows of train that were drawn have one label only.
     """
     rows = {split: _sample(splits[split]) for split in ("train", "validation")} | {"test": splits["test"]}
     labels = {split: np.array(rows[split]["label"]) for split in rows}
-    if targets.problem == "single_label_classification" and len(np.unique(labels["train"])) < 2:
+    if task.fits_classes and len(np.unique(labels["train"])) < 2:
         return {}
     counts = {split: baseline_features(_sequences(rows[split])) for split in rows}
     measured = {}
     for name in counts["train"]:
-        penalty, outputs = _fit(targets, {split: counts[split][name] for split in rows}, labels)
-        scores = measure(targets.problem, outputs, labels["test"], targets.label_names)
-        measured[name] = {"rows": len(labels["train"]), **penalty, **scores}
+        fit = _fit_classes if task.fits_classes else _fit_numbers
+        penalty, predicted, classes = fit({split: counts[split][name] for split in rows}, labels)
+        outputs = task.baseline_outputs(predicted, classes, meaning)
+        scores = task.measure(outputs, labels["test"], meaning.names)
+        intervals = bootstrap_intervals(task, outputs, labels["test"], meaning.names)
+        measured[name] = {"rows": len(labels["train"]), **penalty, **scores, "intervals": intervals}
     return measured
 
 
@@ -65,20 +67,20 @@ def _sequences(rows: Dataset) -> Iterator[str]:
         yield from batch["sequence"]
 
 
-def _fit(
-    targets: Targets, features: dict[str, np.ndarray], labels: dict[str, np.ndarray]
-) -> tuple[dict[str, float], np.ndarray]:
-    """The strength of the penalty that validation chose, and outputs on test, as a model gives them."""
-    if targets.problem == "single_label_classification":
-        known = np.isin(labels["validation"], labels["train"])
-        fit = fit_linear_probe(
-            {**features, "validation": features["validation"][known]},
-            {"train": labels["train"], "validation": labels["validation"][known]},
-        )
-        logits = np.full((len(labels["test"]), targets.num_outputs), NEVER)
-        logits[:, fit.labels] = fit.logits
-        return {"C": fit.C}, logits
-    outputs, alpha = fit_ridge(features, labels)
-    if targets.problem == "multi_label_classification":
-        outputs = outputs - 0.5  # 0 and 1 were fitted; `measure` takes what is above 0 for yes
-    return {"alpha": alpha}, outputs
+def _fit_classes(
+    features: dict[str, np.ndarray], labels: dict[str, np.ndarray]
+) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
+    """The strength of the penalty that validation chose, logits on test, and the class of each logit."""
+    known = np.isin(labels["validation"], labels["train"])
+    fit = fit_linear_probe(
+        {**features, "validation": features["validation"][known]},
+        {"train": labels["train"], "validation": labels["validation"][known]},
+    )
+    return {"C": fit.C}, fit.logits, fit.labels
+
+
+def _fit_numbers(
+    features: dict[str, np.ndarray], labels: dict[str, np.ndarray]
+) -> tuple[dict[str, float], np.ndarray, None]:
+    predicted, alpha = fit_ridge(features, labels)
+    return {"alpha": alpha}, predicted, None

@@ -14,10 +14,10 @@ from transformers import HfArgumentParser, TrainingArguments
 from dnahub.hub.publishing import Target
 from dnahub.hub_code.configuration_nucleotide_transformer import PRESETS
 from dnahub.machine.processes import num_launched
+from dnahub.tasks import TASKS
 from dnahub.training.tokens import NUM_TOKENS
 from dnahub.training.tuning import TUNINGS
 
-TASKS = ("classification", "regression", "token_classification", "mlm")
 BY_PROBLEM = "by_problem"  # the first metric of the problem that the labels make: see `dnahub.tasks.evaluation`
 DEFAULT_BASE_MODEL = "InstaDeepAI/nucleotide-transformer-v2-50m-multi-species"
 
@@ -39,10 +39,11 @@ class ModelArguments:
     from_scratch: Literal[tuple(PRESETS)] | None = field(
         default=None, metadata={"help": "Random weights of this size, instead of a base model."}
     )
-    task: Literal[TASKS] = field(
+    task: str = field(
         default="classification",
         metadata={
-            "help": "Classes or numbers of whole sequences, a class of each token, or masked language modelling."
+            "help": "One class of each sequence (classification), any number of labels (multi_label), numbers "
+            "(regression), one class of each token (token_classification), or masked language modelling (mlm)."
         },
     )
     tuning: Literal[TUNINGS] = field(
@@ -248,8 +249,8 @@ def _settle(values: dict[str, Any]) -> None:
         raise ValueError("--model_revision is of a base model, and --from_scratch has none; leave one out.")
     if values["from_scratch"] and values["tuning"] != "full":
         raise ValueError(f"--tuning {values['tuning']} would keep the random weights of --from_scratch; use full.")
-    if values["task"] == "mlm" and values["tuning"] == "head":
-        raise ValueError("--tuning head trains the head alone, which teaches --task mlm little; use full or lora.")
+    if values["task"] not in TASKS:
+        raise ValueError(f"--task {values['task']}: give one of {', '.join(TASKS)}.")
     if values["tuning"] == "frozen" and values["trainable_layers"] < 1:
         raise ValueError(f"--trainable_layers {values['trainable_layers']}: give 1 or more, or --tuning head.")
     if values["lora_r"] < 1 or not 0 <= values["lora_dropout"] < 1:
@@ -319,8 +320,6 @@ def _check_data(values: dict[str, Any]) -> None:
                 raise ValueError(f"--dataset_name and --{name} are both given; give the one that you mean.")
     elif values["dataset_config_name"] or values["dataset_revision"]:
         raise ValueError("--dataset_config_name and --dataset_revision are of a data set; leave them out with files.")
-    if values["task"] == "mlm" and values["label_separator"]:
-        raise ValueError("--label_separator: --task mlm takes no labels; leave it out.")
     if values["streaming"]:
         if values["max_steps"] < 1:
             raise ValueError("--streaming: how long train is, is not known; give --max_steps.")

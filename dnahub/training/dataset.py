@@ -16,7 +16,8 @@ from huggingface_hub import HfApi
 
 from dnahub.hub.downloading import download
 from dnahub.hub.faults import retrying
-from dnahub.tasks.targets import Targets, encode, encode_stream
+from dnahub.tasks import TASKS
+from dnahub.tasks.task import Labels
 from dnahub.training.arguments import DataArguments
 from dnahub.training.files import load_files
 from dnahub.training.splits import ROLES, ROWS_AT_ONCE, check_repeats, complete, refuse_repeats
@@ -37,26 +38,24 @@ class SequenceData:
     """
     Args:
         splits: train, validation and, if any, test; columns `sequence` and, but for masked language modelling, `label`
-            as `dnahub.tasks.targets.encode` makes it. With streaming, train is an `IterableDataset`.
-        targets: What the labels mean; None for masked language modelling.
+            as the task's `encode` makes it. With streaming, train is an `IterableDataset`.
+        labels: What the column `label` means.
         name: The Hub id, or the name of the folder or first file, without its place.
         config: Which configuration of a data set it is; None for files.
         commit: Which commit on the Hub it is; None for a folder and for files.
         build: What the data set's build.json says of its making; empty where it has none.
         cut_off: How the splits were made that the data did not have, such as {"test": "0.1 of train, by gene"}.
+        num_replaced: How many sequences have letters that were read as N.
     """
 
     splits: DatasetDict
-    targets: Targets | None
+    labels: Labels
     name: str
     config: str | None
     commit: str | None
     build: dict[str, Any]
     cut_off: dict[str, str]
-
-    @property
-    def label_names(self) -> list[str]:
-        return self.targets.label_names if self.targets else []
+    num_replaced: int = 0
 
 
 def load_sequences(
@@ -67,7 +66,7 @@ def load_sequences(
 
     Args:
         args: Data set or files, and which columns of them.
-        task: "classification", "regression", "token_classification" or "mlm".
+        task: A key of `dnahub.tasks.TASKS`.
         revision: Branch, tag or commit on the Hub.
         api: Who asks, and which Hub; default the user of the environment.
 
@@ -97,41 +96,36 @@ def load_sequences(
         raise ValueError(f"{name}: there is no split 'validation', and nothing can be cut off a stream; make one.")
     if stream is not None and next(iter(stream.take(1)), None) is None:
         raise ValueError(f"{name}, split train: it is empty.")
-    targets = None
-    if task != "mlm":
-        naming = "train" if stream is None else "validation"
-        splits, targets = encode(splits, args.label_column, task, args.label_separator, naming)
-        if stream is not None:
-            stream = encode_stream(stream, args.label_column, targets, args.label_separator)
+    kind = TASKS[task]
+    if stream is not None and kind.takes_labels:
+        raise ValueError("--streaming is for tasks without labels, such as --task mlm; leave it out.")
+    splits, labels = kind.encode(splits, args.label_column, args.label_separator)
     for split, rows in splits.items():
         _check_sequences(f"{name}, split {split}", rows)
     if stream is not None and not args.allow_repeats:
         stream = refuse_repeats(stream, splits)
     cut_off = {}
     if stream is None:
-        problem = targets and targets.problem
-        splits, cut_off = complete(
-            splits, args.validation_share, args.test_share, args.group_column, CUT_SEED, problem
-        )
+        splits, cut_off = complete(splits, args.validation_share, args.test_share, args.group_column, CUT_SEED, kind)
     if not args.allow_repeats:
         check_repeats(splits)
-    if stream is None and targets and targets.problem == "single_label_classification":
-        _check_labels_are_in_train(splits, targets)
-    columns = ["sequence", "label"] if targets else ["sequence"]
+    if stream is None:
+        kind.check_splits(splits, labels)
+    columns = ["sequence", "label"] if kind.takes_labels else ["sequence"]
     splits = splits.select_columns(columns)
     if stream is not None:
         # Without end, so that processes whose files differ in length do as many steps; --max_steps ends it.
         splits["train"] = (
             stream.select_columns(columns).shuffle(buffer_size=SHUFFLE_BUFFER, seed=CUT_SEED).repeat(None)
         )
-    return SequenceData(splits, targets, name, config, commit, build, cut_off)
+    return SequenceData(splits, labels, name, config, commit, build, cut_off)
 
 
 def _load_files(args: DataArguments, task: str) -> DatasetDict:
     files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
     files = {split: names for split, names in files.items() if names}
     columns = [args.sequence_column]
-    columns += [args.label_column] * (task != "mlm") + [args.group_column] * (args.group_column is not None)
+    columns += [args.label_column] * TASKS[task].takes_labels + [args.group_column] * (args.group_column is not None)
     if not args.streaming:
         return load_files(files, columns)
     stream = load_files({"train": files.pop("train")}, columns, streaming=True)
@@ -263,18 +257,6 @@ def _check_sequences(where: str, rows: Dataset) -> None:
             row = int(wrong[0])
             raise ValueError(f"{where}: {_fault(start + row, batch['sequence'][row].as_py())}; leave that row out.")
         start += len(batch)
-
-
-def _check_labels_are_in_train(splits: DatasetDict, targets: Targets) -> None:
-    in_train = np.unique(splits["train"]["label"])
-    for split in splits.keys() - {"train"}:
-        labels, counts = np.unique(splits[split]["label"], return_counts=True)
-        for label, count in zip(labels, counts, strict=True):
-            if label not in in_train:
-                raise ValueError(
-                    f"split {split}: {count} of its rows have the label {targets.label_names[label]!r}, but none of "
-                    "train has; give train such rows, or leave those out."
-                )
 
 
 def _fault(row: int, sequence: str | None) -> str:

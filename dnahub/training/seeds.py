@@ -12,9 +12,10 @@ from typing import Any
 
 from dnahub.checkpoints.loading import CheckpointFiles
 from dnahub.reports.card import render_card
+from dnahub.tasks import TASKS
 from dnahub.training.arguments import Arguments
 from dnahub.training.dataset import SequenceData
-from dnahub.training.defaults import settle_for_problem
+from dnahub.training.defaults import settle_for_task
 from dnahub.training.run import train_once
 from dnahub.training.run_folder import CHECKPOINT, RECORD, begin, read_results
 
@@ -56,7 +57,7 @@ def train_seeds(
     finished = read_results(folder)
     if finished is not None:
         return finished
-    settle_for_problem(args.training, runs[0]["problem"])  # runs that were finished before settled nothing
+    settle_for_task(args.training, TASKS[args.model.task])  # runs that were finished before settled nothing
     metric, sign = args.training.metric_for_best_model, 1 if args.training.greater_is_better else -1
     values = [run["validation"][metric] for run in runs]
     # One that is undefined is never the best.

@@ -8,10 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, IterableDataset
 
-from dnahub.tasks.targets import IGNORED
+from dnahub.tasks.task import Task
 
 ROLES = ("train", "validation", "test")
-STRATIFIED = ("single_label_classification", "multi_label_classification", "token_classification")
 ROWS_AT_ONCE = 10_000  # 120 MB of sequences of 12,000 nt, as long as the models take
 DIGEST_BYTES = 16  # that two of a thousand million sequences share one by chance: 1e-21
 
@@ -22,7 +21,7 @@ def complete(
     test_share: float = 0.1,
     group_column: str | None = None,
     seed: int = 42,
-    problem: str | None = None,
+    task: Task | None = None,
 ) -> tuple[DatasetDict, dict[str, str]]:
     """
     Cut a missing validation and test split off train, at random, and stratified by label where rows have classes.
@@ -39,8 +38,7 @@ def complete(
         test_share: How much of the rows of train become test, where that is missing; 0 for none.
         group_column: The column of groups, such as gene or chromosome; default none.
         seed: Seed of the shuffling.
-        problem: What `label` is, see `dnahub.tasks.targets`: the splits are stratified for classes of sequences and of
-            tokens; default None, not stratified, as for regression and masked language modelling.
+        task: Whose `row_labels` are the classes by which the splits are stratified; default None, not stratified.
 
     Returns:
         The splits, rows in the order that they had; and how each that is new was made, such as
@@ -69,7 +67,7 @@ def complete(
     if shares:
         rows = splits["train"]
         groups = _groups(rows, group_column)
-        row, label = _row_labels(rows, problem)
+        row, label = (task and task.row_labels(rows)) or (np.zeros(0, int), np.zeros(0, int))
         parts = _cut(
             groups,
             np.stack([groups[row], label]),
@@ -80,7 +78,7 @@ def complete(
         )
         for part, split in enumerate(["train", *shares]):
             complete_splits[split] = rows.select(np.flatnonzero(parts == part))
-    how = f"by {group_column or 'row'}" + (", stratified by label" if problem in STRATIFIED else "")
+    how = f"by {group_column or 'row'}" + (", stratified by label" if task and task.stratified else "")
     made = {split: f"{share:g} of train, {how}" for split, share in shares.items()}
     return DatasetDict({role: complete_splits[role] for role in ROLES if role in complete_splits}), made
 
@@ -104,30 +102,6 @@ def _groups(rows: Dataset, group_column: str | None) -> np.ndarray:
 
 def _numbered(values: pa.Array) -> np.ndarray:
     return values.dictionary_encode().indices.to_numpy()
-
-
-def _row_labels(rows: Dataset, problem: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of a row and a label that it has, each array (pairs,): rows, ids. None where labels are no classes."""
-    if problem not in STRATIFIED:
-        return np.zeros(0, int), np.zeros(0, int)
-    pairs, start = [], 0
-    for batch in rows.select_columns(["label"]).with_format("arrow").iter(ROWS_AT_ONCE):
-        labels = batch["label"].combine_chunks()
-        if problem == "single_label_classification":
-            row, label = np.arange(len(labels)), labels.to_numpy()
-        else:
-            row, values = pc.list_parent_indices(labels).to_numpy(), pc.list_flatten(labels).to_numpy()
-            if problem == "multi_label_classification":
-                has = values.reshape(len(labels), -1) > 0.5  # (rows, labels), as the other
-            else:
-                row, values = row[values != IGNORED], values[values != IGNORED]
-                has = np.zeros((len(labels), values.max(initial=0) + 1), bool)
-                has[row, values] = True
-            row, label = np.nonzero(has)
-        pairs.append((start + row, label))
-        start += len(labels)
-    row, label = map(np.concatenate, zip(*pairs, strict=True))
-    return row, label
 
 
 def _cut(

@@ -25,14 +25,14 @@ def tokenize(
     Replace the column `sequence` by `input_ids` and `num_tokens`, how many tokens the whole sequence has.
 
     Args:
-        splits: Rows with `sequence`; other columns stay. A stream is tokenised as it is read.
+        splits: Rows with `sequence`; other columns stay. A stream, of rows without labels, is tokenised as it is read.
         tokenizer: Of the model.
         max_tokens: How many tokens the model takes, `<cls>` included.
         cut_at: Tokens to keep of a sequence, `<cls>` included; default all, and a longer one is an error.
 
     Raises:
-        ValueError: If a sequence has more tokens than the model takes and none shall be cut, or if a row has another
-            number of labels than tokens, where each token has one; the first such row is named, and how many there
+        ValueError: If a sequence has more tokens than the model takes and `cut_at` is not given, or a row has another
+            number of labels than tokens, where each token has one. The first such row is named, and how many there
             are. In a stream, when the row is reached.
     """
     tokenised = {}
@@ -73,10 +73,10 @@ def _check_labels(split: str, lengths: np.ndarray, numbers: np.ndarray, tokenize
 
 
 def fault_of(sequence: str) -> str | None:
-    """What makes a sequence none that a model can learn from."""
+    """Why a model cannot learn from a sequence; None where it can."""
     if other := NO_DNA.search(sequence):
-        return f"holds {other[0]!r}, which stands for no base"
-    return None if NUCLEOTIDE.search(sequence) else "holds no A, C, G or T"
+        return f"contains {other[0]!r}, which is not a nucleotide code"
+    return None if NUCLEOTIDE.search(sequence) else "contains no A, C, G or T"
 
 
 def num_tokens(rows: Dataset) -> np.ndarray:
@@ -121,22 +121,18 @@ def _tokenize_stream(
 ) -> IterableDataset:
     where = f"{split} (a stream; row 0 is the first of the last {STREAM_BATCH} read)"
 
-    def batch_of_ids(batch: dict[str, list]) -> dict[str, list]:
-        for sequence in batch["sequence"]:
+    def batch_of_ids(sequences: list[str]) -> dict[str, list]:
+        for sequence in sequences:
             if fault := fault_of(sequence or ""):
                 raise ValueError(f"split {split}: the sequence {(sequence or '')[:20]!r} {fault}; leave that row out.")
-        ids = _ids(tokenizer, batch["sequence"])
+        ids = _ids(tokenizer, sequences)
         lengths = np.array([len(each) for each in ids])
         if cut_at is None:
             _check_length(where, lengths, max_tokens)
-        labels = batch.get("label", [])
-        if per_token:
-            _check_labels(where, lengths, np.array([len(each) for each in labels]), tokenizer)
         return {IDS: _cut(tokenizer, ids, cut_at), NUM_TOKENS: lengths.tolist()}
 
-    label = rows.features.get("label")
-    per_token = isinstance(label, List) and label.length == -1
-    return rows.map(batch_of_ids, batched=True, batch_size=STREAM_BATCH, remove_columns="sequence")
+    options = {"input_columns": "sequence", "remove_columns": "sequence"}
+    return rows.map(batch_of_ids, batched=True, batch_size=STREAM_BATCH, **options)
 
 
 def _rules(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:

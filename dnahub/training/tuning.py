@@ -25,7 +25,12 @@ def prepare(model: PreTrainedModel, args, revision: str | None = None) -> PreTra
         model: A model with a task head.
         args: `dnahub.training.arguments.ModelArguments`.
         revision: Commit of the base model on the Hub, for an adapter's configuration.
+
+    Raises:
+        ValueError: If the head alone is to be trained, but is that of the base model.
     """
+    if args.tuning == "head" and _head(model) is None:
+        raise ValueError("--tuning head trains the head alone, which teaches this task little; use full or lora.")
     if args.tuning in ("frozen", "head"):
         return freeze(model, args.trainable_layers if args.tuning == "frozen" else 0)
     if args.tuning == "lora":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from datasets import ClassLabel, Dataset, Features, IterableDataset, List, Value
 
-from dnahub.tasks.targets import Targets
+from dnahub.tasks.task import Labels
 from dnahub.training.arguments import DataArguments
 from dnahub.training.dataset import load_sequences
 from tests.messages import naming
@@ -274,7 +274,7 @@ def test_sequences_and_labels_may_stand_in_columns_of_other_names(folder):
         folder({"train": rows, "validation": rows[:1]}, features), sequence_column="dna", label_column="species"
     )
 
-    assert data.targets == Targets("single_label_classification", ["fly", "yeast"], 2)
+    assert data.labels == Labels(["fly", "yeast"], 2)
     assert data.splits["train"].to_list() == [{"sequence": "ACGT", "label": 1}, {"sequence": "GGGG", "label": 0}]
     assert data.splits["validation"].to_list() == [{"sequence": "ACGT", "label": 1}]
 
@@ -287,7 +287,7 @@ def test_sequences_and_labels_may_stand_in_columns_of_other_names(folder):
             Value("string"),
             ["fly", "bee", "fly"],
             None,
-            Targets("single_label_classification", ["bee", "fly"], 2),
+            Labels(["bee", "fly"], 2),
             [1, 0, 1],
         ),
         (
@@ -295,32 +295,32 @@ def test_sequences_and_labels_may_stand_in_columns_of_other_names(folder):
             Value("int64"),
             [10, 9, 10],
             None,
-            Targets("single_label_classification", ["9", "10"], 2),
+            Labels(["9", "10"], 2),
             [1, 0, 1],
         ),
         (
-            "classification",
+            "multi_label",
             Value("string"),
             ["a;b", "b", None],
             ";",
-            Targets("multi_label_classification", ["a", "b"], 2),
+            Labels(["a", "b"], 2),
             [[1, 1], [0, 1], [0, 0]],
         ),
         (
-            "classification",
+            "multi_label",
             List(Value("string")),
             [["a", "b"], ["b"], []],
             None,
-            Targets("multi_label_classification", ["a", "b"], 2),
+            Labels(["a", "b"], 2),
             [[1, 1], [0, 1], [0, 0]],
         ),
-        ("regression", Value("float64"), [0.5, -1.0, 2.0], None, Targets("regression", [], 1), [0.5, -1, 2]),
+        ("regression", Value("float64"), [0.5, -1.0, 2.0], None, Labels([], 1), [0.5, -1, 2]),
         (
             "regression",
             List(Value("float32")),
             [[1, 2], [3, 4], [5, 6]],
             None,
-            Targets("regression", [], 2),
+            Labels([], 2),
             [[1, 2], [3, 4], [5, 6]],
         ),
         (
@@ -328,7 +328,7 @@ def test_sequences_and_labels_may_stand_in_columns_of_other_names(folder):
             List(Value("string")),
             [["exon", None], ["intron"], []],
             None,
-            Targets("token_classification", ["exon", "intron"], 2),
+            Labels(["exon", "intron"], 2),
             [[0, -100], [1], []],
         ),
     ],
@@ -339,7 +339,7 @@ def test_labels_of_every_kind_become_what_the_task_takes(folder, task, feature, 
 
     data = load(path, task, label_separator=separator)
 
-    assert data.targets == targets and data.label_names == targets.label_names
+    assert data.labels == targets
     assert [rows["label"][:] for rows in data.splits.values()] == [encoded, encoded]
 
 
@@ -400,7 +400,7 @@ def test_one_file_is_read_and_cut_into_splits(write, name, text, column):
         "validation": "0.2 of train, by gene, stratified by label",
     }
     assert {split: len(rows) for split, rows in data.splits.items()} == {"train": 14, "validation": 4, "test": 2}
-    assert data.targets == Targets("single_label_classification", ["bee", "fly"], 2)
+    assert data.labels == Labels(["bee", "fly"], 2)
     for rows in data.splits.values():
         for row in rows:  # as the file was written above
             assert row == {"sequence": row["sequence"], "label": (len(row["sequence"]) // 4 - 1) % 2}
@@ -430,7 +430,7 @@ def test_files_need_no_labels_for_masked_language_modelling(write):
 
     data = load_sequences(DataArguments(train_file=files), "mlm")
 
-    assert data.targets is None and all(rows.column_names == ["sequence"] for rows in data.splits.values())
+    assert data.labels == Labels([], 0) and all(rows.column_names == ["sequence"] for rows in data.splits.values())
 
 
 @pytest.mark.parametrize(
@@ -486,24 +486,25 @@ def streamed(request, tmp_path, write):
     return {f"{split}_file": [str(tmp_path / f"{split}.{suffix}")] for split in ("train", "validation")}
 
 
-def test_a_streamed_train_is_read_as_it_is_used_without_end_with_the_labels_of_validation(streamed):
-    data = load_sequences(DataArguments(streaming=True, **streamed), "classification")
+def test_labelled_rows_cannot_be_streamed(streamed):
+    with pytest.raises(ValueError, match=naming("--streaming", "--task mlm")):
+        load_sequences(DataArguments(streaming=True, **streamed), "classification")
 
-    assert data.targets == Targets("single_label_classification", ["a", "b", "c"], 3)
+
+def test_a_streamed_train_is_read_as_it_is_used_without_end(streamed):
+    data = load_sequences(DataArguments(streaming=True, **streamed), "mlm")
+
     train = data.splits["train"]
     assert isinstance(train, IterableDataset) and isinstance(data.splits["validation"], Dataset)
-    assert data.cut_off == {} and list(data.splits["validation"]["label"]) == [2, 0, 1] * 2
     taken = list(itertools.islice(train, 4 * 9))
-    expected = [(row["sequence"], "abc".index(row["label"])) for row in STREAMED]
-    assert Counter((row["sequence"], row["label"]) for row in taken) == Counter(4 * expected)
-    assert all(set(row) == {"sequence", "label"} for row in taken)
+    assert Counter(row["sequence"] for row in taken) == Counter(4 * [row["sequence"] for row in STREAMED])
     assert [row["sequence"] for row in taken[:9]] != [row["sequence"] for row in STREAMED]  # shuffled
 
 
 def test_a_streamed_train_for_masked_language_modelling_has_sequences_alone(streamed):
     data = load_sequences(DataArguments(streaming=True, **streamed), "mlm")
 
-    assert data.targets is None and data.splits["validation"].column_names == ["sequence"]
+    assert data.labels == Labels([], 0) and data.splits["validation"].column_names == ["sequence"]
     taken = list(itertools.islice(data.splits["train"], 9))
     assert sorted(map(tuple, map(dict.items, taken))) == sorted((("sequence", row["sequence"]),) for row in STREAMED)
 

@@ -10,7 +10,8 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnahub.tasks.targets import IGNORED
+from dnahub.tasks import TASKS
+from dnahub.tasks.labels import IGNORED
 from dnahub.training import splits as splits_module
 from dnahub.training.splits import check_repeats, complete, refuse_repeats
 
@@ -100,7 +101,7 @@ def test_where_every_group_is_larger_than_the_share_the_smallest_is_taken():
 
 
 def labelled(labels, feature=None, **columns):
-    """A data set with labels as `dnahub.tasks.targets.encode` makes them."""
+    """A data set with labels as the task's `encode` makes them."""
     sequences = [f"{i:b}".replace("0", "A").replace("1", "C") for i in range(len(labels))]
     rows = rows_of(sequences, label=labels, **columns)
     feature = feature or ClassLabel(names=[str(i) for i in range(max(labels) + 1)])
@@ -114,7 +115,7 @@ def counts_of(splits):
 def test_a_rare_label_has_its_share_of_validation_and_test():
     splits = labelled([int(i % 20 == 0) for i in range(800)])  # 5 %
     for seed in range(3):
-        result, made = complete(splits, 0.1, 0.1, seed=seed, problem="single_label_classification")
+        result, made = complete(splits, 0.1, 0.1, seed=seed, task=TASKS["classification"])
         assert counts_of(result) == {
             "train": {0: 608, 1: 32},
             "validation": {0: 76, 1: 4},
@@ -128,7 +129,7 @@ def test_a_rare_label_has_its_share_of_validation_and_test():
 
 def test_a_label_of_one_row_stays_in_train():
     for seed in range(5):
-        result, _ = complete(labelled([0] * 59 + [1]), 0.4, 0.4, seed=seed, problem="single_label_classification")
+        result, _ = complete(labelled([0] * 59 + [1]), 0.4, 0.4, seed=seed, task=TASKS["classification"])
         assert counts_of(result)["train"][1] == 1
         assert [len(result[split]) for split in ("validation", "test")] == [24, 24]
 
@@ -142,7 +143,7 @@ def test_a_label_of_one_row_stays_in_train():
 def test_every_label_has_its_share_within_a_row_and_so_have_all_together(sizes, shares, seed):
     sizes = [*sizes, 60]
     labels = [label for label, size in enumerate(sizes) for _ in range(size)]
-    result, _ = complete(labelled(labels), *shares, seed=seed, problem="single_label_classification")
+    result, _ = complete(labelled(labels), *shares, seed=seed, task=TASKS["classification"])
 
     counts = counts_of(result)
     assert sum(counts.values(), Counter()) == Counter(labels)
@@ -151,14 +152,14 @@ def test_every_label_has_its_share_within_a_row_and_so_have_all_together(sizes, 
         assert all(abs(counts[split][label] - share * size) < 1 + 1e-5 for label, size in enumerate(sizes))
         if min(sizes) >= 20:  # or a label of few rows, of which train keeps one, gives too little
             assert abs(counts[split].total() - share * len(labels)) <= 0.5 + 1e-5
-    again, _ = complete(labelled(labels), *shares, seed=seed, problem="single_label_classification")
+    again, _ = complete(labelled(labels), *shares, seed=seed, task=TASKS["classification"])
     assert row_numbers(again) == row_numbers(result)
 
 
 def test_many_labels_of_few_rows_give_what_all_of_them_owe():
     """A tenth of four rows is no row, but of 25 such labels there are ten to give."""
     labels = [i // 4 for i in range(100)]
-    result, _ = complete(labelled(labels), 0.1, 0.1, problem="single_label_classification")
+    result, _ = complete(labelled(labels), 0.1, 0.1, task=TASKS["classification"])
     counts = counts_of(result)
     assert (counts["validation"].total(), counts["test"].total()) == (10, 10)
     assert max(counts["validation"].values()) == max(counts["test"].values()) == 1
@@ -169,7 +170,7 @@ def test_groups_stay_whole_and_are_of_the_stratum_of_their_rarest_label():
     labels = [int(gene % 5 == 0 and i % 5 == 0) for i, gene in enumerate(genes)]
     for seed in range(3):
         splits = labelled(labels, gene=genes)
-        result, made = complete(splits, 0.2, 0.2, "gene", seed, problem="single_label_classification")
+        result, made = complete(splits, 0.2, 0.2, "gene", seed, task=TASKS["classification"])
         assert made["test"] == "0.2 of train, by gene, stratified by label"
         of_split = {split: set(rows["gene"]) for split, rows in result.items()}
         assert [len(of_split[split]) for split in ("train", "validation", "test")] == [30, 10, 10]
@@ -186,7 +187,7 @@ def test_a_label_that_is_rarest_in_no_group_stays_in_train():
     genes = [*"abcdefghij", *"aaaaaabbbbbb", *[f"gene {i}" for i in range(40)]]
     for seed in range(20):
         splits = labelled(labels, gene=genes)
-        result, _ = complete(splits, 0.4, 0.4, "gene", seed, problem="single_label_classification")
+        result, _ = complete(splits, 0.4, 0.4, "gene", seed, task=TASKS["classification"])
         assert set(result["train"]["label"]) == {0, 1, 2}
 
 
@@ -196,7 +197,7 @@ def test_rows_of_several_labels_are_of_the_stratum_of_the_rarest(monkeypatch):
     hot = np.stack([np.ones(300), rng.random(300) < 0.4, np.arange(300) < 30], axis=1)
     hot[-50:] = 0  # without any label
     splits = labelled(hot.tolist(), List(Value("float32"), length=3))
-    result, made = complete(splits, 0.1, 0.2, problem="multi_label_classification")
+    result, made = complete(splits, 0.1, 0.2, task=TASKS["multi_label"])
     assert made["validation"] == "0.1 of train, by row, stratified by label"
     for split, share in (("validation", 0.1), ("test", 0.2)):
         labels = np.array(result[split]["label"])
@@ -209,10 +210,10 @@ def test_tokens_are_of_the_stratum_of_the_rarest_label_of_their_row(monkeypatch)
     labels = [[0, 1 if i % 10 == 0 else 0, IGNORED] for i in range(200)]
     labels[1::20] = [[IGNORED] * (i % 3) for i in range(10)]
     splits = labelled(labels, List(Value("int64")))
-    for problem, exact in (("token_classification", True), (None, False)):
+    for task, exact in ((TASKS["token_classification"], True), (None, False)):
         at_random = set()
         for seed in range(5):
-            result, made = complete(splits, 0.1, 0.2, seed=seed, problem=problem)
+            result, made = complete(splits, 0.1, 0.2, seed=seed, task=task)
             sites = {split: sum(1 in label for label in rows["label"]) for split, rows in result.items()}
             assert [len(result[split]) for split in ("validation", "test")] == [20, 40]
             assert ("stratified" in made["test"]) == exact
@@ -222,8 +223,8 @@ def test_tokens_are_of_the_stratum_of_the_rarest_label_of_their_row(monkeypatch)
 
 def test_labels_that_leave_no_group_to_cut_are_refused():
     with pytest.raises(ValueError, match="4 rows .* 4 sequence groups.* 3 splits.* every label"):
-        complete(labelled([0, 1, 2, 2]), problem="single_label_classification")
-    result, _ = complete(labelled([0, 1, 2, 2]), test_share=0, problem="single_label_classification")
+        complete(labelled([0, 1, 2, 2]), task=TASKS["classification"])
+    result, _ = complete(labelled([0, 1, 2, 2]), test_share=0, task=TASKS["classification"])
     assert result["validation"]["label"][:] == [2]
 
 
@@ -231,7 +232,7 @@ def test_a_hundred_thousand_groups_of_a_thousand_labels_are_cut_in_seconds():
     labels = np.random.default_rng(0).integers(1000, size=100_000)
     splits = labelled(labels.tolist())
     start = time.perf_counter()
-    complete(splits, problem="single_label_classification")
+    complete(splits, task=TASKS["classification"])
     assert time.perf_counter() - start < 20  # about 1 s; a loop of groups x labels takes minutes
 
 
