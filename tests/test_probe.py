@@ -17,11 +17,12 @@ from transformers import pipeline
 import probe
 from dnahub.checkpoints.presets import PRESETS
 from dnahub.checkpoints.saving import save_checkpoint
+from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
-from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
 from dnahub.reports import probe_report
 from dnahub.reports.linear_probe import measure_probe
-from dnahub.tasks.targets import Targets
+from dnahub.tasks import TASKS
+from dnahub.tasks.task import Labels
 
 SPECIES = ["Homo sapiens", "Escherichia coli"]
 WINDOWS = {"train": 60, "validation": 20, "test": 40}
@@ -147,7 +148,7 @@ def test_a_checkpoint_is_probed_and_nothing_but_the_report_is_written(tmp_path, 
     splits = load_dataset("nt-species")
     features = {split: np.stack(embed(list(splits[split]["sequence"]))) for split in WINDOWS}
     labels = {split: np.array(splits[split]["label"]) for split in WINDOWS}
-    expected = measure_probe(features, labels, Targets("single_label_classification", SPECIES, 2))
+    expected = measure_probe(features, labels, TASKS["classification"], Labels(SPECIES, 2))
     assert report["num_rows"] == WINDOWS and report["fine_tuned"] is None
     assert report["linear_probe"]["num_features"] == 128
     losses = [[each["validation_log_loss"] for each in of["candidates"]] for of in (report["linear_probe"], expected)]

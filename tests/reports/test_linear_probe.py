@@ -9,13 +9,16 @@ from sklearn.metrics import log_loss
 
 from dnahub.reports import linear_probe
 from dnahub.reports.linear_probe import ALPHA_GRID, C_GRID, NEVER, measure_majority, measure_probe
-from dnahub.tasks.targets import Targets
+from dnahub.tasks import TASKS
+from dnahub.tasks.task import Labels
+
+CLASSIFICATION = TASKS["classification"]
 
 ROWS = {"train": 150, "validation": 60, "test": 90}
 
 
-def targets(num_labels: int = 3) -> Targets:
-    return Targets("single_label_classification", [f"label {i}" for i in range(num_labels)], num_labels)
+def meaning(num_labels: int = 3) -> Labels:
+    return Labels([f"label {i}" for i in range(num_labels)], num_labels)
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def test_the_chosen_model_is_that_of_a_plain_loop_fitted_on_train_alone(clouds, 
     features, labels = clouds
     kept = {split: labels[split] < num_labels for split in ROWS}
     features, labels = ({split: each[split][kept[split]] for split in ROWS} for each in (features, labels))
-    scores = measure_probe(features, labels, targets(num_labels))
+    scores = measure_probe(features, labels, CLASSIFICATION, meaning(num_labels))
 
     mean, deviation = features["train"].mean(axis=0), features["train"].std(axis=0)
     scaled = {split: (matrix - mean) / deviation for split, matrix in features.items()}
@@ -64,32 +67,36 @@ def test_the_chosen_model_is_that_of_a_plain_loop_fitted_on_train_alone(clouds, 
 
 def test_test_rows_do_not_affect_the_choice(clouds, measured):
     features, labels = clouds
-    scores = measure_probe(features, labels, targets())
+    scores = measure_probe(features, labels, CLASSIFICATION, meaning())
     reversed_test = {**features, "test": features["test"][::-1]}
-    assert measure_probe(reversed_test, labels, targets())["candidates"] == scores["candidates"]
+    assert measure_probe(reversed_test, labels, CLASSIFICATION, meaning())["candidates"] == scores["candidates"]
     np.testing.assert_allclose(measured[1], measured[0][::-1])
 
 
 def test_a_fit_that_did_not_converge_is_marked_and_scikit_learn_warns(clouds):
     with pytest.warns(ConvergenceWarning):
-        assert measure_probe(*clouds, targets(), max_iter=1)["converged"] is False
+        assert measure_probe(*clouds, CLASSIFICATION, meaning(), max_iter=1)["converged"] is False
 
 
 def test_a_label_that_train_lacks_is_never_predicted_and_not_validated_on(clouds, measured):
     features, labels = clouds
     labels["train"] = np.where(labels["train"] == 1, 0, labels["train"])
-    measure_probe(features, labels, targets())
+    measure_probe(features, labels, CLASSIFICATION, meaning())
     assert (measured[0][:, 1] == NEVER).all() and (measured[0][:, [0, 2]] > NEVER).all()
     known = labels["validation"] != 1
     without = {**features, "validation": features["validation"][known]}
-    measure_probe(without, {**labels, "validation": labels["validation"][known]}, targets())
+    measure_probe(without, {**labels, "validation": labels["validation"][known]}, CLASSIFICATION, meaning())
     np.testing.assert_array_equal(measured[0], measured[1])
 
 
 def test_the_majority_is_that_of_train(clouds):
     _, labels = clouds
     labels["train"][:60] = 2
-    assert np.array(measure_majority(labels, targets())["confusion_matrix"])[:, 2].tolist() == [30, 30, 30]
+    assert np.array(measure_majority(labels, CLASSIFICATION, meaning())["confusion_matrix"])[:, 2].tolist() == [
+        30,
+        30,
+        30,
+    ]
 
 
 def by_normal_equations(features, numbers, alpha, split):
@@ -108,7 +115,7 @@ def test_ridge_is_the_solution_of_the_normal_equations_with_the_penalty_that_val
     numbers = {split: matrix @ weights + rng.normal(size=(40, 2)) * 25 for split, matrix in features.items()}
     if problem == "multi_label_classification":
         numbers = {split: (values > 0).astype(float) for split, values in numbers.items()}
-    scores = measure_probe(features, numbers, Targets(problem, ["a", "b"], 2))
+    scores = measure_probe(features, numbers, TASKS[task], Labels(["a", "b"], 2))
 
     errors = [
         np.square(by_normal_equations(features, numbers, alpha, "validation") - numbers["validation"]).mean()
@@ -124,5 +131,7 @@ def test_ridge_is_the_solution_of_the_normal_equations_with_the_penalty_that_val
 
 def test_single_numbers_stay_single(measured):
     features = {split: np.random.default_rng(1).normal(size=(20, 3)) for split in ROWS}
-    measure_probe(features, {split: matrix[:, 0] for split, matrix in features.items()}, Targets("regression", [], 1))
+    measure_probe(
+        features, {split: matrix[:, 0] for split, matrix in features.items()}, TASKS["regression"], Labels([], 1)
+    )
     assert measured[0].shape == (20,)
