@@ -134,9 +134,7 @@ class SequenceReader:
         if self.features:
             from datasets import ClassLabel  # here, for loading `datasets` takes a second
 
-            class_names = {
-                name: each.names for name, each in self.features.items() if isinstance(each, ClassLabel)
-            }
+            class_names = {name: each.names for name, each in self.features.items() if isinstance(each, ClassLabel)}
         self._columns = Columns.of(inputs[0].file.name, self._first.schema, args, needed, class_names)
         self.schema = self._columns.schema
         self.commit = commit
