@@ -108,8 +108,6 @@ def load_data_set(args: CheckpointArguments, label_column: str):
     data = load_sequences(wanted, "classification", args.dataset_revision)
     for split in data.cut_off:
         raise ValueError(f"{name}: there is no split '{split}'; a probe needs train, validation and test.")
-    if data.targets.problem != "single_label_classification":
-        raise ValueError(f"{name}: rows have several labels each; a probe takes one label a row.")
     return data
 
 
@@ -127,8 +125,7 @@ def load_pipeline(args: CheckpointArguments):
         return pipeline("dna-embedding", model=name, revision=args.model_revision, trust_remote_code=True)
     except (ValueError, OSError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ValueError(
-            f"{name} cannot be loaded as a checkpoint of train.py (for other models, run embed.py and give its files): "
-            f"{error}"
+            f"{name} cannot be loaded as a checkpoint of train.py (embed other models with embed.py): {error}"
         ) from error
 
 
@@ -145,7 +142,7 @@ def embed_data_set(args: CheckpointArguments, label_column: str) -> "LabelledEmb
         print(f"probe.py: embedding {split}, {len(rows):,} sequences", file=sys.stderr)
         vectors[split] = embed.encode(list(rows["sequence"]), show_progress=True)
         labels[split] = np.array(rows["label"])
-    return LabelledEmbeddings(data.name, vectors, labels, data.targets, data.splits, data.build)
+    return LabelledEmbeddings(data.name, vectors, labels, data.labels, data.splits, data.build)
 
 
 def read_fine_tuned(model: str, data: "LabelledEmbeddings") -> dict[str, Any] | None:
@@ -155,7 +152,7 @@ def read_fine_tuned(model: str, data: "LabelledEmbeddings") -> dict[str, Any] | 
     test = metrics.get("test")
     if metrics.get("task") != "classification" or test is None:
         return None
-    counts, names = Counter(data.labels["test"].tolist()), data.targets.label_names
+    counts, names = Counter(data.labels["test"].tolist()), data.meaning.names
     if list(test["recall_per_label"]) != names or [sum(row) for row in test["confusion_matrix"]] != [
         counts[label] for label in range(len(names))
     ]:
@@ -176,7 +173,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from dnahub.reports.embeddings import read_embeddings
     from dnahub.reports.linear_probe import measure_majority, measure_probe
     from dnahub.reports.probe_report import draw, render_table
+    from dnahub.tasks import TASKS
 
+    task = TASKS["classification"]
     data = read_embeddings(files, args.label_column) if files else embed_data_set(checkpoint, args.label_column)
     report = {
         "model": checkpoint.model_name_or_path,
@@ -184,12 +183,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "embeddings": files,
         "synthetic": bool(data.build.get("synthetic", False)),
         "num_rows": {split: len(labels) for split, labels in data.labels.items()},
-        "label_names": data.targets.label_names,
+        "label_names": data.meaning.names,
         "seed": args.seed,
         "method": METHOD,
-        "chance": measure_majority(data.labels, data.targets),
-        "baselines": measure_baselines(data.rows, data.targets) if data.rows is not None else {},
-        "linear_probe": measure_probe(data.vectors, data.labels, data.targets),
+        "chance": measure_majority(data.labels, task, data.meaning),
+        "baselines": measure_baselines(task, data.rows, data.meaning) if data.rows is not None else {},
+        "linear_probe": measure_probe(data.vectors, data.labels, task, data.meaning),
         "fine_tuned": None if files else read_fine_tuned(checkpoint.model_name_or_path, data),
         "bayes_optimal_accuracy": data.build.get("bayes_optimal_accuracy"),
     }

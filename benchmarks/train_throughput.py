@@ -11,6 +11,7 @@ import io
 import json
 import os
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
+from dnahub.checkpoints.presets import PRESETS  # noqa: E402
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM  # noqa: E402
 
 REPETITIONS = 3
@@ -47,13 +49,14 @@ def write_data(folder: Path, lengths_nt: Sequence[int]) -> Path:
     return folder
 
 
-def train_once(data: Path, *flags: object) -> dict[str, float]:
+def train_once(data: Path, output: Path, *flags: object) -> dict[str, float]:
     """The section `training` of metrics.json."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        argv = ["--dataset_name", data, "--from_scratch", "v2-50m", "--output_dir", folder, "--use_cpu", *flags]
-        argv += ["--save_strategy", "no", "--eval_strategy", "no", "--disable_tqdm", "true", "--baselines", "false"]
-        train.main([str(each) for each in argv] + ["--report_to", "none", *sys.argv[1:]])
-        return json.loads((Path(folder) / "checkpoint" / "metrics.json").read_text())["training"]
+    shutil.rmtree(output, ignore_errors=True)
+    argv = ["--dataset_name", data, "--output_dir", output, "--use_cpu", *flags, "--baselines", "false"]
+    argv += ["--save_strategy", "no", "--eval_strategy", "no", "--disable_tqdm", "true", "--report_to", "none"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        train.main([*map(str, argv), *sys.argv[1:]])
+    return json.loads((output / "checkpoint" / "metrics.json").read_text())["training"]
 
 
 def gemm_limit(tokens: int) -> Callable[[], None]:
@@ -62,7 +65,7 @@ def gemm_limit(tokens: int) -> Callable[[], None]:
 
     Every layer has its own weights; results go into memory that is allocated already.
     """
-    model = NucleotideTransformerForMaskedLM(NucleotideTransformerConfig.from_preset("v2-50m"))
+    model = NucleotideTransformerForMaskedLM(NucleotideTransformerConfig(**PRESETS["v2-50m"]))
     layers = [each for each in model.esm.encoder.layer.modules() if isinstance(each, torch.nn.Linear)]
     weights = [layer.weight.detach() for layer in layers]  # each (out, in)
     sizes = {size for weight in weights for size in weight.shape}
@@ -101,25 +104,19 @@ def main() -> None:
         write_data(windows, [WINDOW_NT] * BATCH * STEPS)
         rng, (shortest, longest) = random.Random(0), MIXED_NT
         write_data(mixed, [int(shortest * (longest / shortest) ** rng.random()) for _ in range(MIXED_ROWS)])
+        full, other = Path(name) / "full", Path(name) / "other"
+        scratch, batches = ["--from_scratch", "v2-50m"], ["--per_device_train_batch_size", BATCH]
         for _ in range(REPETITIONS):
-            batches = ["--per_device_train_batch_size", BATCH]
-            speed = train_once(windows, *batches, "--max_steps", STEPS)["tokens_per_second"]
+            speed = train_once(windows, full, *scratch, *batches, "--max_steps", STEPS)["tokens_per_second"]
             of_limit.append(speed / tokens_per_second(step, BATCH * WINDOW_TOKENS))
-            flags = [
-                "--per_device_train_batch_size",
-                MIXED_BATCH,
-                "--num_train_epochs",
-                1,
-                "--train_sampling_strategy",
-            ]
+            flags = [*scratch, "--per_device_train_batch_size", MIXED_BATCH, "--num_train_epochs", 1]
             grouped, shuffled = (
-                train_once(mixed, *flags, order)["tokens_per_second"] for order in ("group_by_length", "random")
+                train_once(mixed, other, *flags, "--train_sampling_strategy", order)["tokens_per_second"]
+                for order in ("group_by_length", "random")
             )
             grouping.append(grouped / shuffled)
-            one, many = (
-                train_once(windows, *batches, "--tuning", "head", "--num_train_epochs", epochs)["seconds"]
-                for epochs in (1, HEAD_EPOCHS)
-            )
+            flags = ["--model_name_or_path", full / "checkpoint", "--tuning", "head", *batches, "--num_train_epochs"]
+            one, many = (train_once(windows, other, *flags, epochs)["seconds"] for epochs in (1, HEAD_EPOCHS))
             head.append(HEAD_EPOCHS * one / many)
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}; median (min to max) of {REPETITIONS}")
     print(f"{WINDOW_NT}-nt windows, batches of {BATCH}, of the GEMM limit: {spread(of_limit)}")

@@ -1,10 +1,12 @@
 """Coding sequences of six species -> windows labelled with their species, as Parquet in a folder and on the Hub.
 
-python -m dataset_builder --source synthetic --output_dir data/nt-species
-python -m dataset_builder --source ensembl --output_dir data/nt-species
-python -m dataset_builder --source FOLDER --output_dir data/nt-species --all_windows
-python -m dataset_builder --source ensembl --push_to_hub --hub_dataset_id user/nt-species --hub_private_repo
-python -m dataset_builder --push_only --output_dir data/nt-species --hub_dataset_id user/nt-species
+    python -m dataset_builder --source synthetic --output_dir data/nt-species
+    python -m dataset_builder --source ensembl --output_dir data/nt-species
+    python -m dataset_builder --source FOLDER --output_dir data/nt-species --all_windows
+    python -m dataset_builder --source ensembl --push_to_hub --hub_dataset_id user/nt-species --hub_private_repo
+    python -m dataset_builder --push_only --output_dir data/nt-species --hub_dataset_id user/nt-species
+
+Exit status: 0, done; 2, bad input; 130, interrupted; 143, terminated.
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,7 @@ from dataset_builder.layout import DEFAULT, SPLITS, check_config_name
 
 ENSEMBL, SYNTHETIC = "ensembl", "synthetic"
 STRETCH_NT = 30  # no two splits share a stretch of this length; 60 bits, so that a stretch fits one uint64
-# As in the Nucleotide Transformer benchmarks that this data set grew out of.
+# The numbers of the post that this project grew out of.
 WINDOWS_PER_SPECIES = {"train": 900, "validation": 100, "test": 1000}
 
 
@@ -56,12 +56,11 @@ class Build:
             )
         if self.seed < 0:
             raise ValueError(f"--seed {self.seed}: give 0 or more.")
-        numbers = {f"{split}_per_species": getattr(self, f"{split}_per_species") for split in SPLITS}
-        for name, number in numbers.items():
+        for split, number in self._numbers().items():
             if number < 1:
-                raise ValueError(f"--{name} {number}: every split needs at least 1 window per species.")
-            if self.all_windows and number != WINDOWS_PER_SPECIES[name.removesuffix("_per_species")]:
-                raise ValueError(f"--all_windows takes every window; leave out --{name}.")
+                raise ValueError(f"--{split}_per_species {number}: every split needs at least 1 window per species.")
+        if self.all_windows and self._numbers() != WINDOWS_PER_SPECIES:
+            raise ValueError("--all_windows takes every window; leave out the numbers per_species.")
         if self.license is not None and self.source in (ENSEMBL, SYNTHETIC):
             raise ValueError(f"--license {self.license}: the licence of {self.source} is known; leave it out.")
 
@@ -73,11 +72,11 @@ class Build:
     @property
     def budgets(self) -> dict[str, int] | None:
         """Windows per species for each split, or None for all windows."""
-        if self.all_windows:
-            return None
-        return dict(
-            zip(SPLITS, (self.train_per_species, self.validation_per_species, self.test_per_species), strict=True)
-        )
+        return None if self.all_windows else self._numbers()
+
+    def _numbers(self) -> dict[str, int]:
+        numbers = (self.train_per_species, self.validation_per_species, self.test_per_species)
+        return dict(zip(SPLITS, numbers, strict=True))
 
 
 @dataclass

@@ -655,14 +655,14 @@ def test_a_stream_is_shared_among_processes(tmp_path, launch, toy_rows):
 
 
 @pytest.mark.parametrize(
-    ("problem", "flags"),
+    ("task", "flags"),
     [
-        ("multi_label", ["--task", "multi_label", "--label_separator", ";", "--label_column", "several"]),
-        ("regression", ["--task", "regression", "--label_column", "number"]),
-        ("token_classification", ["--task", "token_classification", "--label_column", "tokens"]),
+        ("multi_label", ["--label_separator", ";", "--label_column", "several"]),
+        ("regression", ["--label_column", "number"]),
+        ("token_classification", ["--label_column", "tokens"]),
     ],
 )
-def test_every_kind_of_label_is_learned_from_a_file_and_loads_again(tmp_path, run_train, toy_rows, problem, flags):
+def test_every_kind_of_label_is_learned_from_a_file_and_loads_again(tmp_path, run_train, toy_rows, task, flags):
     rows = [
         {
             "sequence": row["sequence"],
@@ -676,23 +676,23 @@ def test_every_kind_of_label_is_learned_from_a_file_and_loads_again(tmp_path, ru
 
     status, out, err = run_train(
         *("--train_file", tmp_path / "rows.jsonl", "--output_dir", tmp_path / "run", *SCRATCH, *flags),
-        *("--num_train_epochs", 8, "--per_device_train_batch_size", 8, "--test_fraction", 0.2),
+        *("--task", task, "--num_train_epochs", 8, "--per_device_train_batch_size", 8, "--test_fraction", 0.2),
     )
 
     assert status == 0, err
     measured = metrics(tmp_path / "run")
-    first = {"regression": "spearman", "token_classification": "accuracy"}.get(problem, "micro_f1")
-    assert measured["problem"] == problem and measured["test"][first] > 0.8
+    first = {"regression": "spearman", "token_classification": "accuracy"}.get(task, "micro_f1")
+    assert measured["task"] == task and measured["test"][first] > 0.8
     low, high = measured["test"]["intervals"][first]
     assert low <= measured["test"][first] <= high
-    how = "by row" if problem == "regression" else "by row, stratified by label"
+    how = "by row" if task == "regression" else "by row, stratified by label"
     assert measured["dataset"]["cut_off"] == {"test": f"0.2 of train, {how}", "validation": f"0.1 of train, {how}"}
     head = {"token_classification": NucleotideTransformerForTokenClassification}
     model, _ = load_checkpoint(
-        head.get(problem, NucleotideTransformerForSequenceClassification),
+        head.get(task, NucleotideTransformerForSequenceClassification),
         find_checkpoint(str(tmp_path / "run" / "checkpoint")),
     )
-    assert model.config.num_labels == {"regression": 1, "token_classification": 3}.get(problem, 4)
+    assert model.config.num_labels == {"regression": 1, "token_classification": 3}.get(task, 4)
 
 
 @pytest.mark.parametrize("flags", [[], ["--tuning", "lora"], ["--tuning", "frozen", "--trainable_layers", 1]])

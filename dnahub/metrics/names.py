@@ -14,6 +14,8 @@ NAMES = {
     "rmse": "RMSE",
     "mae": "MAE",
     "masked_accuracy": "Masked-token accuracy",
+    "unigram_loss": "Loss of token frequencies alone",
+    "uniform_loss": "Loss of the uniform distribution",
 }
 LOWER_IS_BETTER = ("loss", "rmse", "mae", "perplexity")
 

@@ -20,12 +20,13 @@ def rank(has_label: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
         return np.nan, np.nan
     order = np.argsort(-scores)
     ranked = scores[order]
-    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)  # of those that score the same
-    found = np.cumsum(has_label[order])[last]  # positives that score as high, at each threshold
-    new = np.diff(found, prepend=0)
-    false = np.diff(last + 1 - found, prepend=0)
-    auroc = (false * (found - new / 2)).sum() / (positives * negatives)
-    return float(auroc), float((new * found / (last + 1)).sum() / positives)
+    # How many items, and how many positives, score at least as high as each threshold, from none to all.
+    at_least = np.concatenate([[0], np.flatnonzero(ranked[1:] != ranked[:-1]) + 1, [len(ranked)]])
+    found = np.concatenate([[0], np.cumsum(has_label[order])])[at_least]
+    new = found[1:] - found[:-1]
+    false = at_least[1:] - at_least[:-1] - new
+    auroc = (false * (found[1:] + found[:-1])).sum() / (2 * positives * negatives)
+    return float(auroc), float((new * found[1:] / at_least[1:]).sum() / positives)
 
 
 def rank_labels(has_label: np.ndarray, scores: np.ndarray, label_names: list[str]) -> dict[str, Any]:

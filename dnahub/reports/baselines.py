@@ -9,7 +9,7 @@ from datasets import Dataset, DatasetDict
 
 from dnahub.reports.kmers import baseline_features
 from dnahub.reports.linear_probe import measure_probe
-from dnahub.tasks.targets import Targets
+from dnahub.tasks.task import Labels, Task
 
 # Most rows of train, and of validation, that are used: fitting 60,000 takes 10 s of CPU time.
 MAX_ROWS = 100_000
@@ -18,7 +18,7 @@ MAX_NT = 100_000_000
 ROWS_AT_ONCE = 1_000  # 12 MB of such sequences
 
 
-def measure_baselines(splits: DatasetDict, targets: Targets) -> dict[str, Any]:
+def measure_baselines(task: Task, splits: DatasetDict, meaning: Labels) -> dict[str, Any]:
     """
     Fit and measure a linear model on each of `baseline_features`.
 
@@ -26,8 +26,9 @@ def measure_baselines(splits: DatasetDict, targets: Targets) -> dict[str, Any]:
     whole, as it is for the model.
 
     Args:
+        task: What the model is trained for; it says which of the two, see `Task.fits_classes`.
         splits: train, validation and test, with columns `sequence` and `label`.
-        targets: What the labels mean; labels of sequences.
+        meaning: What the labels mean.
 
     Returns:
         Name of each baseline -> what `measure_probe` gives. Empty where the rows used of train have one label only,
@@ -35,12 +36,12 @@ def measure_baselines(splits: DatasetDict, targets: Targets) -> dict[str, Any]:
     """
     rows = {split: _sample(splits[split]) for split in ("train", "validation")} | {"test": splits["test"]}
     labels = {split: np.array(rows[split]["label"]) for split in rows}
-    if targets.problem == "single_label_classification":
+    if task.fits_classes:
         if len(np.unique(labels["train"])) < 2 or not np.isin(labels["validation"], labels["train"]).any():
             return {}
     counts = {split: baseline_features(_sequences(rows[split])) for split in rows}
     return {
-        name: measure_probe({split: counts[split][name] for split in rows}, labels, targets)
+        name: measure_probe({split: counts[split][name] for split in rows}, labels, task, meaning)
         for name in counts["train"]
     }
 

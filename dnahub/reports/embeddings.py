@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, DatasetDict, Features
 
-from dnahub.tasks.targets import Targets
+from dnahub.tasks.task import Labels
 
 SPLITS = ("train", "validation", "test")
 # What embed.py writes about the making of the vectors, and which of it must be the same in all splits.
@@ -27,7 +27,7 @@ class LabelledEmbeddings:
         name: Of the data, for titles.
         vectors: Split -> float32 (rows, hidden).
         labels: Split -> int64 (rows,), indices into the label names.
-        targets: The labels.
+        meaning: What the labels mean.
         rows: Columns `sequence` and `label` of each split; None without sequences.
         build: What the data set's build.json says; empty where there is none.
     """
@@ -35,7 +35,7 @@ class LabelledEmbeddings:
     name: str
     vectors: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
-    targets: Targets
+    meaning: Labels
     rows: DatasetDict | None
     build: Mapping[str, Any] = field(default_factory=dict)
 
@@ -79,8 +79,8 @@ def read_embeddings(files: dict[str, str], label_column: str) -> LabelledEmbeddi
     if all("sequence" in table.column_names for table in tables.values()):
         columns = {s: {"sequence": table["sequence"].to_pylist(), "label": labels[s]} for s, table in tables.items()}
         rows = DatasetDict({split: Dataset.from_dict(each) for split, each in columns.items()})
-    targets = Targets("single_label_classification", names, len(names))
-    return LabelledEmbeddings(Path(path).name, vectors, labels, targets, rows)
+    meaning = Labels(names, len(names))
+    return LabelledEmbeddings(Path(path).name, vectors, labels, meaning, rows)
 
 
 def _read(path: str, label_column: str, with_split: bool) -> pa.Table:

@@ -10,8 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dnahub.reports.intervals import bootstrap_intervals
-from dnahub.tasks.evaluation import measure
-from dnahub.tasks.targets import Targets
+from dnahub.tasks.task import Labels, Task
 
 # Inverse strengths of the L2 penalty of a logistic regression. On 60-nt windows of real CDS of six species (5400 for
 # training), six random splits, the k-mer baselines chose 0.01 or 0.1, once 1; test accuracy differed by under 0.01.
@@ -20,12 +19,14 @@ C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 ALPHA_GRID = (1.0, 10.0, 100.0, 1_000.0, 10_000.0)
 # From zero, L-BFGS took at most 260 iterations for 5400 rows of 128 to 1024 strongly correlated features.
 MAX_ITER = 2000
-# Logit of a label without an example in train: its probability is 0 for every row.
-NEVER = float(np.finfo(np.float32).min)
 
 
 def measure_probe(
-    features: dict[str, np.ndarray], labels: dict[str, np.ndarray], targets: Targets, max_iter: int = MAX_ITER
+    features: dict[str, np.ndarray],
+    labels: dict[str, np.ndarray],
+    task: Task,
+    meaning: Labels,
+    max_iter: int = MAX_ITER,
 ) -> dict[str, Any]:
     """
     Fit a logistic regression, or for several labels or numbers a ridge regression, and measure it on test.
@@ -36,9 +37,10 @@ def measure_probe(
 
     Args:
         features: "train", "validation", "test" -> (rows, features), finite numbers.
-        labels: The same keys -> as `dnahub.tasks.targets` encodes them. Train has two labels or more; validation rows
-            whose label train lacks are not used.
-        targets: What the labels mean; labels of sequences.
+        labels: The same keys -> as `task.encode` makes them. Train has two labels or more; validation rows whose label
+            train lacks are not used.
+        task: Of labels of sequences; it says which of the two models, see `Task.fits_classes`.
+        meaning: What the labels mean.
         max_iter: Most iterations of L-BFGS. A fit that needs more is used as it is; scikit-learn warns, and
             `converged` is False.
 
@@ -46,7 +48,7 @@ def measure_probe(
         `rows` and `num_features` of train, the chosen penalty (`C` or `alpha`), `converged`, `candidates` (validation
         loss of every penalty), and the metrics of test with `intervals`, the 95 % bootstrap interval of each.
     """
-    of_classes = targets.problem == "single_label_classification"
+    of_classes = task.fits_classes
     used = np.isin(labels["validation"], labels["train"]) if of_classes else slice(None)
     num_validation = len(labels["validation"][used])
     if of_classes:
@@ -77,32 +79,27 @@ def measure_probe(
             {penalty: value, loss: -float(validation_score)}
             for value, validation_score in zip(grid, search.cv_results_["mean_test_score"], strict=True)
         ],
-        **_score(_outputs(scaled_model, features["test"], targets), labels["test"], targets),
+        **_score(_outputs(scaled_model, features["test"], task, meaning), labels["test"], task, meaning),
     }
 
 
-def measure_majority(labels: dict[str, np.ndarray], targets: Targets) -> dict[str, Any]:
+def measure_majority(labels: dict[str, np.ndarray], task: Task, meaning: Labels) -> dict[str, Any]:
     """Scores on test of always predicting the most frequent label of train; arguments as of `measure_probe`."""
-    outputs = np.zeros((len(labels["test"]), targets.num_outputs))
+    outputs = np.zeros((len(labels["test"]), meaning.num_outputs))
     outputs[:, np.bincount(labels["train"]).argmax()] = 1
-    return _score(outputs, labels["test"], targets)
+    return _score(outputs, labels["test"], task, meaning)
 
 
-def _score(outputs: np.ndarray, labels: np.ndarray, targets: Targets) -> dict[str, Any]:
-    arguments = targets.problem, outputs, labels, targets.label_names
-    intervals = {name: list(ends) for name, ends in bootstrap_intervals(*arguments).items()}
-    return {**measure(*arguments), "intervals": intervals}
+def _score(outputs: np.ndarray, labels: np.ndarray, task: Task, meaning: Labels) -> dict[str, Any]:
+    intervals = bootstrap_intervals(task, outputs, labels, meaning.names)
+    return {**task.measure(outputs, labels, meaning.names), "intervals": intervals}
 
 
-def _outputs(model: Pipeline, features: np.ndarray, targets: Targets) -> np.ndarray:
+def _outputs(model: Pipeline, features: np.ndarray, task: Task, meaning: Labels) -> np.ndarray:
     """Logits or numbers, as a model gives them."""
-    if targets.problem == "regression":
-        return model.predict(features)
-    if targets.problem == "multi_label_classification":
-        return model.predict(features) - 0.5  # fitted to 0 and 1; a logit above 0 means yes
+    if not task.fits_classes:
+        return task.baseline_outputs(model.predict(features), None, meaning)
     logits = model.decision_function(features)
     if logits.ndim == 1:  # with two labels, scikit-learn gives the log odds of the second
         logits = np.stack([np.zeros_like(logits), logits], axis=1)
-    outputs = np.full((len(features), targets.num_outputs), NEVER)  # (rows, labels)
-    outputs[:, model.classes_] = logits
-    return outputs
+    return task.baseline_outputs(logits, model.classes_, meaning)

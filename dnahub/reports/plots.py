@@ -21,7 +21,7 @@ OTHERS = "0.8"  # grey, of labels without a style of their own
 
 MAX_LABELS_WITH_NUMBERS = 20  # in the cells of a confusion matrix
 MAX_LABELS_WITH_NAMES = 150  # beside it; of more, they would be smaller than 4 points
-MAX_NAME = 40  # letters
+MAX_NAME = 30  # letters
 
 _SPECIES_NAME = re.compile(r"[A-Z][a-z]+ [a-z]+")
 
@@ -75,7 +75,7 @@ def draw_confusion_matrix(confusion: np.ndarray, label_names: list[str], title: 
         font_size = min(10, 0.65 * 72 * side_inch / num_labels)
         names = list(map(_readable, label_names))
         rotation = 35 if num_labels <= MAX_LABELS_WITH_NUMBERS else 90
-        anchor = {"ha": "right", "va": "center_baseline" if rotation == 90 else "baseline", "rotation_mode": "anchor"}
+        anchor = {"ha": "right", "va": "center" if rotation == 90 else "top", "rotation_mode": "anchor"}
         axes.set_xticks(range(num_labels), names, rotation=rotation, fontsize=font_size, **anchor)
         axes.set_yticks(range(num_labels), names, fontsize=font_size)
         for tick_labels in (axes.get_xticklabels(), axes.get_yticklabels()):

@@ -41,7 +41,7 @@ def draw(report: dict[str, Any], data: LabelledEmbeddings, folder: Path) -> Iter
     """Draw confusion_matrix.png and umap.png; yields the path of each, or why it was not drawn."""
     synthetic = "SYNTHETIC DATA: " if report["synthetic"] else ""
     model = "" if report["model"] is None else ", " + "/".join(Path(report["model"]).parts[-2:])  # RUN/checkpoint
-    names, num_test = data.targets.label_names, len(data.labels["test"])
+    names, num_test = data.meaning.names, len(data.labels["test"])
 
     classifier = PROBE if report["fine_tuned"] is None else FINE_TUNED
     scores = report["linear_probe"] if report["fine_tuned"] is None else report["fine_tuned"]

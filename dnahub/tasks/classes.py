@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from torch.nn.functional import cross_entropy
 
 from dnahub.metrics.classification.classification import score_classes
@@ -39,7 +38,8 @@ class ClassTask(Task):
         labelled = labels != IGNORED
         outputs, labels = outputs[labelled], labels[labelled]  # (items, labels) and (items,)
         with np.errstate(invalid="ignore"):  # infinity minus infinity: NaN, which is undefined
-            probabilities = softmax(outputs.astype(np.float64), axis=1)
+            powers = np.exp(outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True))
+        probabilities = powers / powers.sum(axis=1, keepdims=True)
         has_label = labels[:, None] == np.arange(outputs.shape[1])
         return {
             **score_classes(outputs.argmax(axis=1), labels, label_names),

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 
 from dnahub.tasks.collators import pad
-from dnahub.tasks.labels import IGNORED
+from dnahub.tasks.labels import IGNORED, refuse_separator
 from dnahub.tasks.task import Labels, Task
 
 # Of the tokens; of these the shares that become <mask> and another token, the rest stays: BERT, and NT's Methods.
@@ -107,6 +107,7 @@ class MaskedLM(Task):
     def encode(
         self, splits: DatasetDict, column: str, label_separator: str | None = None
     ) -> tuple[DatasetDict, Labels]:
+        refuse_separator(label_separator)
         return splits, Labels([], 0)
 
     def head_fields(self, labels: Labels) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import DatasetDict, Value
+from datasets import Dataset, DatasetDict, Value
 from scipy.stats import rankdata
 from torch.nn.functional import mse_loss
 
@@ -42,8 +42,9 @@ class Regression(Task):
             encoded[split] = with_labels(rows, column, numbers, feature)
         return DatasetDict(encoded), Labels([], num_outputs)
 
-    def note_on_labels(self, labels: np.ndarray) -> str | None:
+    def note_on_labels(self, rows: Dataset) -> str | None:
         """A new head gives numbers of about 1, and a step of training moves it by a fraction of that."""
+        labels = np.asarray(rows["label"])
         mean, deviation = labels.mean(dtype=np.float64), labels.std(dtype=np.float64)
         if 1 / FAR_FROM_1 < deviation < FAR_FROM_1 and abs(mean) <= FAR_FROM_1:
             return None

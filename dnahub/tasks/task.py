@@ -101,8 +101,8 @@ class Task(ABC):
         """Raises ValueError if the final splits cannot be trained on, such as a class that train has no row of."""
         return None
 
-    def note_on_labels(self, labels: np.ndarray) -> str | None:
-        """What to tell the user of the labels of train before the training; None for nothing."""
+    def note_on_labels(self, rows: Dataset) -> str | None:
+        """What to tell the user about the labels of train before the training; None for nothing."""
         return None
 
     def head_fields(self, labels: Labels) -> dict[str, Any]:

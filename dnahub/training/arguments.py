@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass, field, fields
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from dnahub.checkpoints.presets import PRESETS
 from dnahub.machine.arguments import parse
 from dnahub.tasks import TASKS
 
 DEFAULT_BASE_MODEL = "InstaDeepAI/nucleotide-transformer-v2-50m-multi-species"
-# Names only, of what takes seconds to import; a test compares them with those there.
-PRESETS = ("tiny", "v2-50m", "v2-100m", "v2-250m", "v2-500m")  # of the configuration in hub_code
-TUNINGS = ("full", "frozen", "head", "lora", "ia3")  # dnahub.training.tuning
+TUNINGS = ("full", "frozen", "head", "lora", "ia3")
 
 # For fields on which the result does not depend, so that an interrupted run can resume with another value.
 FREE = {"decides": False}
@@ -32,14 +31,14 @@ class ModelArguments:
         default=False,
         metadata={"help": "Load weights in pickle format if there are no others; only from people you trust."},
     )
-    from_scratch: Literal[PRESETS] | None = field(
+    from_scratch: Literal[tuple(PRESETS)] | None = field(
         default=None, metadata={"help": "Random weights of this size instead of a base model."}
     )
     task: str = field(
         default="classification",
         metadata={
-            "help": f"{', '.join(TASKS)}: one class per sequence, any number of labels per sequence, numbers, one class "
-            "per token, or masked language modelling."
+            "help": f"{', '.join(TASKS)}: one class per sequence, any number of labels per sequence, numbers, one "
+            "class per token, or masked language modelling."
         },
     )
     tuning: Literal[TUNINGS] = field(

@@ -31,7 +31,7 @@ def tokenize(
     Replace the column `sequence` by `input_ids` and `num_tokens`, how many tokens the whole sequence has.
 
     Args:
-        splits: Rows with `sequence`; other columns stay. A stream is tokenised as it is read.
+        splits: Rows with `sequence`; other columns stay. A stream, of rows without labels, is tokenised as it is read.
         tokenizer: Of the model.
         max_tokens: How many tokens the model takes, `<cls>` included.
         cut_at: Tokens to keep of a sequence, `<cls>` included; default all, and a longer one is an error.

@@ -73,6 +73,11 @@ def test_the_folder_holds_parquet_card_and_record_and_nothing_else(synthetic):
         *[f"data/{split}-00000-of-00001.parquet" for split in sorted(SPLITS)],
     ]
     assert entries(synthetic.parent) == ["nt-species"]
+    record = json.loads((synthetic / "build.json").read_text())
+    assert record["synthetic"] is True and record["source"] == "synthetic" and record["seed"] == 42
+    card = DatasetCard.load(synthetic / "README.md")
+    assert card.data.pretty_name.endswith("(synthetic)") and "synthetic" in card.data.tags
+    assert f"{record['bayes_optimal_accuracy']:.4f}" in card.text
 
 
 def test_the_folder_loads_with_an_empty_cache(synthetic, tmp_path):
@@ -101,14 +106,6 @@ def test_the_program_writes_the_same_bytes_whatever_the_seed_of_hashes(synthetic
     assert len(files) == 5
     for file in files:
         assert (tmp_path / file).read_bytes() == (synthetic / file).read_bytes(), file
-
-
-def test_the_record_and_the_card_say_that_the_data_is_synthetic(synthetic):
-    record = json.loads((synthetic / "build.json").read_text())
-    assert record["synthetic"] is True and record["source"] == "synthetic" and record["seed"] == 42
-    card = DatasetCard.load(synthetic / "README.md")
-    assert card.data.pretty_name.endswith("(synthetic)") and "synthetic" in card.data.tags
-    assert f"{record['bayes_optimal_accuracy']:.4f}" in card.text
 
 
 def test_the_card_is_valid_and_holds_the_figures_of_the_record(source, tmp_path):

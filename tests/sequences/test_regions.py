@@ -10,7 +10,7 @@ import pytest
 from Bio.bgzf import BgzfWriter
 from Bio.Seq import Seq
 
-from dnahub.inference.encoding import reverse_complement
+from dnahub.hub_code.pipeline_dna_embedding import reverse_complement
 from dnahub.sequences import InputArguments, SequenceFileError, open_sequences
 from dnahub.sequences.regions import COMPLEMENT
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dnahub.hub_code.configuration_nucleotide_transformer import PRESETS
 from dnahub.training import arguments
 from dnahub.training.arguments import DEFAULT_BASE_MODEL, deciding, parse_arguments
 from dnahub.training.trainer_arguments import training_arguments
@@ -121,10 +120,6 @@ def test_a_search_without_optuna_says_what_to_install(monkeypatch):
     monkeypatch.setattr(arguments, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="requirements-extra"):
         parse(*REQUIRED, "--hyperparameter_search", 3)
-
-
-def test_the_names_that_stand_in_the_flags_are_those_of_the_library():
-    assert arguments.PRESETS == tuple(PRESETS)
 
 
 def test_the_base_model_is_the_published_50m_unless_another_or_none_is_named():

@@ -380,7 +380,7 @@ def test_the_checkpoint_is_whole_before_anything_is_measured_and_the_same_comman
     assert saved.keys() == {path.name for path in (tmp_path / "whole" / "checkpoint").iterdir()}
     assert metrics(run)["measured"] is False and metrics(run)["test"] is None
     files = find_checkpoint(str(run / "checkpoint"))
-    load_for_task("single_label_classification", files, metrics(run)["model"]["label_names"], 0)
+    load_for_task("sequence", files, {"num_labels": len(metrics(run)["model"]["label_names"])})
     assert "has not ended" in (run / "checkpoint" / "README.md").read_text()
 
     status, out, err = run_train(*arguments, run)

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dnahub.hub_code.encoding_nucleotide_transformer import TokenIds, encode, owners_and_ranks, reverse_complement
-from dnahub.hub_code.tokenization_nucleotide_transformer import (
+from dnahub.checkpoints.tokenizer import (
     SPECIAL_TOKENS_V1,
     build_tokenizer,
-    count_replaced,
     nt_vocabulary,
 )
+from dnahub.hub_code.pipeline_dna_embedding import count_replaced, reverse_complement
+from dnahub.inference.encoding import TokenIds, encode, owners_and_ranks
 
 TOKENIZERS = {
     "v2": build_tokenizer(nt_vocabulary(), max_tokens=2048),
@@ -124,13 +124,6 @@ def test_any_text_gives_the_rust_tokenizers_ids(sequences, version):
 @given(st.lists(st.text("ACGTacgtuN R\n\0é"), min_size=1), st.sampled_from(["v2", "v1"]))
 def test_any_text_of_dna_gives_the_rust_tokenizers_ids(sequences, version):
     assert_as_the_rust_tokenizer(TOKENIZERS[version], sequences)
-
-
-@pytest.mark.parametrize("num_nt", range(14))
-@pytest.mark.parametrize("end", ["", "N", "NN", "NACGTACG", "\n", "R"])
-def test_every_remainder_by_six_before_every_end(tokenizer, num_nt, end):
-    text = "ATGGTAGCTACATCA"[:num_nt] + end
-    assert_as_the_rust_tokenizer(tokenizer, [text, text, "ACGTACG", text])
 
 
 def test_empty_sequences_stay_where_they_are(tokenizer):

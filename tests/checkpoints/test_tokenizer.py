@@ -9,13 +9,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, EsmTokenizer
 
-from dnahub.hub_code.tokenization_nucleotide_transformer import (
+from dnahub.checkpoints.tokenizer import (
     SPECIAL_TOKENS_V1,
     SPECIAL_TOKENS_V2,
     build_tokenizer,
-    count_replaced,
     nt_vocabulary,
 )
+from dnahub.hub_code.pipeline_dna_embedding import count_replaced
 from tests.messages import naming
 
 

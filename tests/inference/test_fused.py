@@ -8,8 +8,7 @@ import torch
 from peft import LNTuningConfig, LoraConfig, get_peft_model
 from torch import nn
 
-from dnahub.hub_code.backends_nucleotide_transformer import FusedBackend
-from dnahub.hub_code.fused_nucleotide_transformer import SHORT_TOKENS, FusedEncoder, can_fuse, weights_version
+from dnahub.inference.fused import SHORT_TOKENS, FusedEncoder, can_fuse
 from tests.tiny_models import LAYERS, V1, random_model
 
 CLS, PAD, N = 3, 1, 4106
@@ -89,6 +88,7 @@ def test_these_weights_let_the_attention_matter(model):
         {"hidden_size": 48, "num_attention_heads": 6, "intermediate_size": 20},
         {"layer_norm_eps": 0.1},
         {"pad_token_id": 0},
+        {"rescaling_factor": 2.5},
     ],
     ids=str,
 )
@@ -122,7 +122,6 @@ def test_a_vector_does_not_depend_on_the_padding_nor_on_which_attention_is_taken
 
 def test_running_it_changes_neither_the_weights_nor_the_next_result(model):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    version = weights_version(model)
     encoder = FusedEncoder(model)
     ids, mask = random_batch(12, 7)
     first = [encoder(ids, mask, layer) for layer in range(LAYERS + 1)]
@@ -131,7 +130,6 @@ def test_running_it_changes_neither_the_weights_nor_the_next_result(model):
         assert torch.equal(a, b) and not a.requires_grad
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    assert version == weights_version(model)
 
 
 def test_a_result_stays_what_it_is_whatever_is_computed_next(model):
@@ -158,16 +156,6 @@ def test_threads_do_not_write_into_each_others_memory(model):
         assert torch.equal(states, others)
 
 
-def test_it_runs_in_inference_mode_and_out_of_it(model):
-    encoder = FusedEncoder(model)
-    ids, mask = random_batch(12, 30)
-    with torch.inference_mode():
-        inside = encoder(ids, mask, LAYERS)
-    outside = encoder(ids, mask, LAYERS)
-    with torch.no_grad():
-        assert torch.equal(inside, outside) and torch.equal(encoder(ids, mask, LAYERS), outside)
-
-
 def test_the_default_dtype_of_a_program_does_not_matter(model):
     ids, mask = random_batch(30, 7)
     expected = FusedEncoder(model)(ids, mask, LAYERS)
@@ -176,89 +164,6 @@ def test_the_default_dtype_of_a_program_does_not_matter(model):
         assert torch.equal(FusedEncoder(model)(ids, mask, LAYERS), expected)
     finally:
         torch.set_default_dtype(torch.float32)
-
-
-# --- weights that change
-
-
-def write_in_place(model):
-    with torch.no_grad():
-        model.encoder.layer[1].attention.self.key.weight.add_(0.5)
-
-
-def write_in_inference_mode(model):
-    with torch.inference_mode():
-        model.encoder.layer[0].attention.self.query.bias.mul_(2)
-
-
-def train_a_step(model):
-    for parameter in model.parameters():
-        parameter.grad = torch.ones_like(parameter)
-    torch.optim.SGD(model.parameters(), lr=0.1).step()
-
-
-def give_new_data(model):
-    weight = model.encoder.layer[0].attention.self.value.weight
-    weight.data = weight.data + 1
-
-
-def replace_a_parameter(model):
-    model.encoder.layer[0].LayerNorm.weight = nn.Parameter(torch.full((32,), 0.5))
-
-
-def merge_an_adapter(model):
-    lora = get_peft_model(model, LoraConfig(target_modules=["query", "value"], init_lora_weights=False))
-    assert lora.merge_and_unload() is model
-
-
-CHANGES = {
-    "through data": lambda model: model.encoder.layer[0].attention.self.query.weight.data.mul_(1.5),
-    "an adapter merged by peft": merge_an_adapter,
-    "in place": write_in_place,
-    "in inference mode": write_in_inference_mode,
-    "a step of training": train_a_step,
-    "new data": give_new_data,
-    "a new parameter": replace_a_parameter,
-    "loaded": lambda model: model.load_state_dict(random_model(seed=1).state_dict()),
-    "loaded and assigned": lambda model: model.load_state_dict(random_model(seed=1).state_dict(), assign=True),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_weights_that_have_changed_are_noticed(model, change):
-    backend = FusedBackend(model)
-    ids, mask = random_batch(12, 30)
-    before = backend(ids, mask, -1)
-    assert_same(before, states_of(model, ids, mask), mask)
-    state = backend.state
-    backend.refresh()
-    assert backend.state is state  # made once for the same weights
-    change(model)
-    backend.refresh()
-    after = backend(ids, mask, -1)
-    assert_same(after, states_of(model, ids, mask), mask)
-    assert (after - before)[mask.bool()].abs().max() > 1e-3
-
-
-def test_a_new_weight_at_the_address_of_an_old_one_is_noticed():
-    # Tensors as large as these are given back to the system at once, and the next one often gets their address.
-    model = random_model(hidden_size=512, num_hidden_layers=1)
-    query = model.encoder.layer[0].attention.self.query
-    backend = FusedBackend(model)
-    for _ in range(5):
-        state = backend.state
-        query.weight = None
-        query.weight = nn.Parameter(torch.randn(512, 512))
-        backend.refresh()
-        assert backend.state is not state
-
-
-def test_an_encoder_made_of_inference_tensors_runs(model):
-    with torch.inference_mode():
-        clone = random_model(seed=0)
-        ids, mask = random_batch(12, 30)
-        assert all(parameter.is_inference() for parameter in clone.parameters())
-        assert_same(FusedBackend(clone)(ids, mask, -1), states_of(model, ids, mask), mask)
 
 
 def test_autocast_of_the_caller_changes_nothing(model):
@@ -283,6 +188,13 @@ def offload_a_layer(model):
     model.encoder.layer[1].to("meta")
 
 
+def put_in_another_linear(model):
+    class Quantized(nn.Linear):
+        pass
+
+    model.encoder.layer[0].output.dense = Quantized(48, 32, bias=False)
+
+
 UNLIKE = {
     "LoRA": with_lora("query", "value"),
     "LoRA of the feed-forward": with_lora("intermediate.dense"),
@@ -292,6 +204,7 @@ UNLIKE = {
     "float64": lambda model: model.double(),
     "training": lambda model: model.train(),
     "meta": lambda model: model.to("meta"),
+    "a Linear of another kind": put_in_another_linear,
     "offloaded": offload_a_layer,
     "one weight in half": lambda model: model.encoder.layer[2].output.half(),
 }
@@ -317,24 +230,3 @@ def test_a_model_that_is_another_is_not_fused(model, change):
 )
 def test_another_architecture_is_not_fused(kwargs):
     assert not can_fuse(random_model(**kwargs))
-
-
-def test_a_quantized_linear_is_not_fused(model):
-    class Quantized(nn.Linear):
-        pass
-
-    assert can_fuse(model)
-    model.encoder.layer[0].output.dense = Quantized(48, 32, bias=False)
-    assert not can_fuse(model)
-
-
-@pytest.mark.parametrize("change", [with_lora("query", "word_embeddings"), lambda model: model.double()])
-def test_an_adapter_or_a_precision_that_comes_later_is_computed_by_the_model_itself(model, change):
-    backend = FusedBackend(model)
-    ids, mask = random_batch(12, 30)
-    before = backend(ids, mask, -1)
-    change(model)
-    backend.refresh()
-    got, expected = backend(ids, mask, -1), states_of(model, ids, mask)
-    assert_same(got, expected, mask, tolerance=0)
-    assert got.dtype != before.dtype or (got - before).abs().max() > 0.01
