@@ -32,8 +32,8 @@ def write_checkpoint(folder: Path, **config_fields: Any) -> None:
     import torch
     from transformers import logging
 
+    from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
     from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerModel
-    from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
 
     logging.disable_progress_bar()
     torch.manual_seed(0)

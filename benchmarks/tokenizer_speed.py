@@ -14,7 +14,7 @@ from pathlib import Path
 
 from transformers import EsmTokenizer
 
-from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
+from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 
 REPEATS = 9
 # (nt, sequences): about 0.5 Mnt each, windows as in the data set and inputs as long as NT-v2 takes

@@ -1,8 +1,8 @@
-"""Arrays -> what `DNAEmbeddingPipeline.compute` gives, with nothing replaced, cut off, padded or repeated."""
+"""Arrays -> what `Engine.compute` gives, with nothing replaced, cut off, padded or repeated."""
 
 import numpy as np
 
-from dnahub.hub_code.pipeline_dna_embedding import Embeddings
+from dnahub.inference.engine import Embeddings
 
 
 def embeddings_of(
@@ -19,5 +19,4 @@ def embeddings_of(
         num_computed_tokens=int(num_tokens.sum()),
         num_padding_tokens=0,
         num_repeats=0,
-        extra={},
     )

@@ -1,20 +1,21 @@
-"""embed.py -> its output compared with the pipeline and with the card's recipe; interrupted, continued, misused."""
+"""embed.py -> its output, compared with the model's plain forward pass; interrupted, continued, misused."""
 
 import errno
-import fcntl
 import gzip
 import json
 import os
 import random
 import re
-import resource
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,10 +24,13 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils.logging import enable_progress_bar
 
 import embed
-from dnahub.hub_code import DNAEmbeddingPipeline, NucleotideTransformerForMaskedLM
+from dnahub.hub_code import NucleotideTransformerForMaskedLM
+from dnahub.hub_code.pipeline_dna_embedding import LONG, POOLINGS
 from dnahub.inference import blocks
-from dnahub.inference.outputs import read_made_by
-from dnahub.inference.shards_folder import ShardsFolder
+from dnahub.inference.arguments import EmbedArguments, OutputArguments
+from dnahub.inference.engine import BACKENDS, Engine
+from dnahub.inference.parts import Parts
+from dnahub.machine.script import outcome
 from dnahub.sequences import SequenceReader, batching
 from tests import forked
 from tests.tiny_models import write_checkpoint
@@ -58,29 +62,22 @@ def write_fasta(path, records) -> str:
 
 @pytest.fixture
 def run(capfd, checkpoint):
-    """A function that runs embed.py in this process: status, output, errors."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """A function that runs embed.py in this process: status, output, and the error sentence."""
 
     def call(*arguments, model=checkpoint, backend="torch") -> tuple[int, str, str]:
-        given = ["--model", model, "--device", "cpu", "--backend", backend, *arguments]
+        given = ["--model_name_or_path", model, "--device", "cpu", "--backend", backend, *arguments]
         capfd.readouterr()
-        status = 0
-        try:
-            embed.main([*map(str, given)])
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capfd.readouterr()
+        status, message = outcome(lambda: embed.main([*map(str, given)]))
+        return status, capfd.readouterr().out, message
 
     yield call
     enable_progress_bar()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(blocks, "MAX_SEQUENCES", SMALL_BLOCK)
-    monkeypatch.setattr(batching, "BATCH_RECORDS", 4)  # what is read and checked at once
+    monkeypatch.setattr(batching, "BATCH_RECORDS", 4)  # read and checked at once
 
 
 class Computed(list):
@@ -90,8 +87,8 @@ class Computed(list):
 
 @pytest.fixture
 def computed(monkeypatch) -> Computed:
-    """How many rows each block had that was computed; after `stop_after` of them comes an interrupt, or `error`."""
-    compute, rows = DNAEmbeddingPipeline.compute, Computed()
+    """The number of rows of each block that was computed; after `stop_after` of them comes `error`."""
+    compute, rows = Engine.compute, Computed()
 
     def counting(self, plan, progress):
         if len(rows) == rows.stop_after:
@@ -101,12 +98,16 @@ def computed(monkeypatch) -> Computed:
         rows.append(len(result.sequence))
         return result
 
-    monkeypatch.setattr(DNAEmbeddingPipeline, "compute", counting)
+    monkeypatch.setattr(Engine, "compute", counting)
     return rows
 
 
 def vectors_in(path) -> np.ndarray:
     return np.stack(pq.read_table(path)["embedding"].to_numpy())
+
+
+def ids_in(path) -> list[str]:
+    return pq.read_table(path)["id"].to_pylist()
 
 
 @cache
@@ -115,263 +116,246 @@ def plain_classes(checkpoint):
 
 
 @cache
-def by_hand(checkpoint, sequence: str) -> np.ndarray:
-    """The recipe of the model's card, for one sequence alone."""
+def by_hand(checkpoint, sequence: str, layer: int = -1) -> np.ndarray:
+    """(tokens, hidden): the recipe of the model's card, for one sequence alone."""
     tokenizer, model = plain_classes(checkpoint)
-    batch = tokenizer([sequence], return_tensors="pt")
     with torch.no_grad():
-        hidden = model(**batch, output_hidden_states=True).hidden_states[-1]
-    return hidden[0].mean(dim=0).numpy()
+        hidden = model(**tokenizer([sequence], return_tensors="pt"), output_hidden_states=True).hidden_states
+    return hidden[layer][0].numpy()
 
 
-def shards_of(output: Path) -> dict[str, tuple[int, int]]:
-    """What is finished: by name of the shard, which file it is and when it was written."""
-    folder = output.with_name(output.name + ".shards")
-    found = {path.name: path.stat() for path in folder.glob("block-*.parquet")}
+@pytest.fixture(scope="module")
+def expected(checkpoint, records) -> np.ndarray:
+    return np.stack([by_hand(checkpoint, sequence).mean(axis=0) for _, sequence in records])
+
+
+def parts_of(output: Path) -> dict[str, tuple[int, int]]:
+    """Finished parts: by name, the file and when it was written."""
+    found = {path.name: path.stat() for path in output.with_name(output.name + ".parts").glob("part-*.parquet")}
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in sorted(found.items())}
 
 
-def sentence(err: str) -> str:
-    """The one error there is."""
-    assert "Traceback" not in err
-    (found,) = [line for line in err.splitlines() if line.startswith("embed.py: ")]
-    return found
-
-
-def has_number(number: int, text: str) -> bool:
-    return re.search(rf"(?<![\d.,]){number:,}(?![\d.,]*\d)", text) is not None
+def num_parts(out: str) -> tuple[int, int, int]:
+    """All, computed now, reused."""
+    return tuple(map(int, re.search(r"^parts: (\d+)\D+(\d+)\D+(\d+)$", out, re.MULTILINE).groups()))
 
 
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("name", ["in.fa", "in.fa.gz", "ïn put.FASTA"])
-def test_every_record_gets_the_vector_of_the_recipe_in_the_order_of_the_file(tmp_path, run, checkpoint, records, name):
-    status, out, err = run(
-        "--input", write_fasta(tmp_path / name, records), "--output", tmp_path / "out.parquet", backend="auto"
-    )
+@pytest.mark.parametrize(("name", "backend"), [("in.fa", "torch"), ("in.fa.gz", "auto"), ("ïn put.FASTA", "fused")])
+def test_each_record_has_the_vector_of_a_plain_forward_pass_in_the_order_of_the_file(
+    tmp_path, run, records, expected, monkeypatch, name, backend
+):
+    fasta = write_fasta(tmp_path / name, records)
+    status, out, error = run("--input", fasta, "--output", tmp_path / "out.parquet", backend=backend)
 
-    assert status == 0, err
-    num_nt = sum(len(sequence) for _, sequence in records)
-    assert f"{len(records)} sequences" in out and f"{num_nt:,} nt" in out
-    assert has_number(32, out)  # letters read as N: 8 x RYKM
-    assert "1 process" in out and out.endswith(f"{tmp_path}/out.parquet\n")
-    assert "sequences/s" in err and "nt/s" in err
-    table = pq.read_table(tmp_path / "out.parquet")
-    assert table["id"].to_pylist() == [name for name, _ in records]
-    expected = np.stack([by_hand(checkpoint, sequence) for _, sequence in records])
+    assert status == 0, error
+    sizes, odd, *_, path = out.splitlines()
+    assert sizes.startswith(f"{len(records)} sequences, {sum(len(sequence) for _, sequence in records):,} nt, ")
+    assert odd.startswith("letters read as N: 32, truncated: 0,")  # 8 x RYKM
+    assert path == str(tmp_path / "out.parquet") and num_parts(out) == (1, 1, 0)
+    assert ids_in(tmp_path / "out.parquet") == [name for name, _ in records]
     assert np.abs(vectors_in(tmp_path / "out.parquet") - expected).max() <= 1e-4
-    assert np.abs(np.diff(expected, axis=0)).max(axis=1).min() > 1e-2  # a record's vector is not its neighbour's
+    assert np.abs(np.diff(expected, axis=0)).max(axis=1).min() > 1e-2  # a vector is not that of its neighbour
     assert names_in(tmp_path) == sorted([name, "out.parquet"])
 
-
-def test_the_vectors_are_those_of_the_pipeline_whatever_the_blocks(tmp_path, run, checkpoint, records, monkeypatch):
-    fasta = write_fasta(tmp_path / "in.fa", records)
-    run("--input", fasta, "--output", tmp_path / "one.parquet")
-    monkeypatch.setattr(blocks, "MAX_SEQUENCES", 7)
-    run("--input", fasta, "--output", tmp_path / "seven.parquet")
-    monkeypatch.setattr(blocks, "MAX_NT", 100)
-    run("--input", fasta, "--output", tmp_path / "few_nt.parquet")
-
-    pipeline = DNAEmbeddingPipeline(AutoModel.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(checkpoint))
-    expected = np.stack(list(pipeline([sequence for _, sequence in records])))
-    for name in ("one", "seven", "few_nt"):
-        assert pq.read_table(tmp_path / f"{name}.parquet")["id"].to_pylist() == [name for name, _ in records]
-        assert np.abs(vectors_in(tmp_path / f"{name}.parquet") - expected).max() <= 1e-5
+    for limit, value in (("MAX_SEQUENCES", 7), ("MAX_NT", 100)):  # of a block
+        monkeypatch.setattr(blocks, limit, value)
+        assert run("--input", fasta, "--output", tmp_path / "small.npy", "--overwrite", backend=backend)[0] == 0
+        assert np.abs(np.load(tmp_path / "small.npy") - expected).max() <= 1e-4
 
 
-def test_the_output_says_what_made_it_and_keeps_the_columns_of_the_source(tmp_path, run, checkpoint):
+def test_settings_decide_the_vectors_and_are_recorded_and_columns_of_the_source_are_kept(tmp_path, run, checkpoint):
     rows = pa.table({"gene": ["a", "b"], "sequence": ["ACGT", "GGG"], "score": [0.5, None], "id": ["x", "y"]})
     pq.write_table(rows, tmp_path / "in.parquet")
 
     options = ["--pooling", "max", "--layer", 1, "--normalize", "--output_dtype", "float16"]
-    status, _, err = run("--input", tmp_path / "in.parquet", "--output", tmp_path / "out.parquet", *options)
+    status, _, error = run("--input", tmp_path / "in.parquet", "--output", tmp_path / "out.parquet", *options)
 
-    assert status == 0, err
+    assert status == 0, error
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.column_names == ["id", "gene", "score", "embedding"]
-    assert table.select(["id", "gene", "score"]).to_pydict() == {
+    assert table.drop_columns("embedding").to_pydict() == {
         **{"id": ["x", "y"], "gene": ["a", "b"], "score": [0.5, None]}
     }
-    assert table.schema.field("embedding").type == pa.list_(pa.float16(), HIDDEN)
-    pipeline = DNAEmbeddingPipeline(AutoModel.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(checkpoint))
-    expected = list(pipeline(["ACGT", "GGG"], pooling="max", layer=1, normalize=True))
-    assert np.abs(np.stack(table["embedding"].to_numpy()).astype(np.float32) - np.stack(expected)).max() < 1e-3
-    made_by = read_made_by(tmp_path / "out.parquet")
-    assert (
-        made_by.items()
-        >= {
-            **{"model": "checkpoint", "revision": None, "pooling": "max", "layer": 1, "normalize": True},
-            **{
-                "dtype": "float32",
-                "output_dtype": "float16",
-                "hidden_size": HIDDEN,
-                "long": "mean",
-                "backend": "torch",
-            },
-        }.items()
-    )
+    vectors = [by_hand(checkpoint, sequence, layer=1).max(axis=0) for sequence in ("ACGT", "GGG")]
+    vectors = np.stack([vector / np.linalg.norm(vector) for vector in vectors])
+    assert np.abs(vectors_in(tmp_path / "out.parquet").astype(np.float32) - vectors).max() < 1e-3
+    made_by = json.loads(table.schema.metadata[b"embedding"])
+    for key, value in {
+        **{"model": "checkpoint", "revision": None, "pooling": "max", "layer": 1, "normalize": True},
+        **{"dtype": "float32", "output_dtype": "float16", "hidden_size": HIDDEN, "long": "mean", "backend": "torch"},
+    }.items():
+        assert made_by[key] == value
+    assert len(made_by["weights"]) == 16
 
 
-def test_other_formats_are_made_of_the_same_vectors(tmp_path, run, records, small_blocks):
-    fasta = write_fasta(tmp_path / "in.fa", records)
-    run("--input", fasta, "--output", tmp_path / "out.parquet")
+def test_a_data_set_on_the_hub_is_recorded_with_its_commit(tmp_path, run, hub):
+    api = hub.api(hub.user)
+    api.create_repo("user/genes", repo_type="dataset")
+    pq.write_table(pa.table({"sequence": ["ACGT", "GGG"]}), tmp_path / "train.parquet")
+    commit = api.upload_file(
+        path_or_fileobj=tmp_path / "train.parquet",
+        path_in_repo="train.parquet",
+        repo_id="user/genes",
+        repo_type="dataset",
+    ).oid
 
-    status, _, err = run("--input", fasta, "--output", tmp_path / "out.npy")
+    status, _, error = run("--dataset_name", "user/genes", "--dataset_split", "train", "--output", tmp_path / "o.npy")
 
-    assert status == 0, err
-    assert np.array_equal(np.load(tmp_path / "out.npy"), vectors_in(tmp_path / "out.parquet"))
+    assert status == 0, error
+    made_by = json.loads((tmp_path / "o.npy.json").read_text())
+    assert (made_by["dataset_name"], made_by["dataset_split"]) == ("user/genes", "train")
+    assert made_by["dataset_revision"] == commit
 
 
 def test_a_long_sequence_is_averaged_cut_into_rows_truncated_or_an_error(tmp_path, run, checkpoint, small_blocks):
     long = "".join(random.Random(2).choices("ACGT", k=150))
     fasta = write_fasta(tmp_path / "in.fa", [("short", "ACGTACGT"), ("long", long), ("other", "CCC")])
+    output = tmp_path / "out.parquet"
 
     def embedded(*options):
-        output = tmp_path / "out.parquet"
-        status, out, err = run("--input", fasta, "--output", output, "--max_length", 11, "--overwrite", *options)
-        assert status == 0, err
+        status, out, error = run("--input", fasta, "--output", output, "--max_length", 11, "--overwrite", *options)
+        assert status == 0, error
         return pq.read_table(output), out
 
-    pieces = [by_hand(checkpoint, long[start : start + 60]) for start in (0, 60, 120)]
+    pieces = [by_hand(checkpoint, long[start : start + 60]).mean(axis=0) for start in (0, 60, 120)]
     table, out = embedded("--stride_nt", 60)
     assert table["id"].to_pylist() == ["short", "long", "other"]
-    expected = np.average(pieces, axis=0, weights=[11, 11, 6])
-    assert np.abs(table["embedding"][1].as_py() - expected).max() <= 1e-5
-    assert "5 windows" not in out
+    assert np.abs(table["embedding"][1].as_py() - np.average(pieces, axis=0, weights=[11, 11, 6])).max() <= 1e-5
+    assert "windows" not in out
 
     table, out = embedded("--long", "windows", "--window_nt", 60, "--stride_nt", 60)
-    assert table.select(["id", "window_start", "window_end"]).to_pydict() == {
+    assert table.drop_columns(["description", "embedding"]).to_pydict() == {
         "id": ["short", "long", "long", "long", "other"],
         "window_start": [0, 0, 60, 120, 0],
         "window_end": [8, 60, 120, 150, 3],
     }
-    assert np.abs(vectors_in(tmp_path / "out.parquet")[1:4] - pieces).max() <= 1e-5
-    assert "3 sequences" in out and "5 windows" in out
+    assert np.abs(vectors_in(output)[1:4] - pieces).max() <= 1e-5
+    assert "3 sequences, 5 windows" in out
 
     table, out = embedded("--long", "truncate")
-    assert np.abs(table["embedding"][1].as_py() - pieces[0]).max() <= 1e-5
-    assert re.search(r"truncated\D{0,3}1\b", out)
+    assert np.abs(table["embedding"][1].as_py() - pieces[0]).max() <= 1e-5 and "truncated: 1," in out
 
-    arguments = ["--input", fasta, "--output", tmp_path / "new.parquet", "--max_length", 11, "--long", "error"]
-    status, _, err = run(*arguments)
-    assert status == 2 and f"{fasta}, record 2 (long)" in sentence(err)
-    assert names_in(tmp_path) == ["in.fa", "out.parquet"]
-
-
-def test_windows_have_columns_of_their_own_beside_those_of_regions(tmp_path, run):
-    sequence = "".join(random.Random(2).choices("ACGT", k=150))
-    regions, output = tmp_path / "regions.tsv", tmp_path / "out.parquet"
-    regions.write_text(f"id\tstart\tend\tsequence\nx\t7\t157\t{sequence}\n")
-    status, _, err = run("--input", regions, "--output", output, "--long", "windows", "--window_nt", 60)
-    assert status == 0, err
-    assert pq.read_table(output).drop_columns("embedding").to_pydict() == {
-        **{"id": ["x"] * 4, "start": ["7"] * 4, "end": ["157"] * 4},
-        **{"window_start": [0, 42, 84, 126], "window_end": [60, 102, 144, 150]},
-    }
+    for options in (["--long", "error"], ["--per_token"]):  # tokens of windows have no mean
+        arguments = ["--input", fasta, "--output", tmp_path / "new.parquet", "--max_length", 11, *options]
+        status, _, error = run(*arguments)
+        assert status == 2 and f"{fasta}, record 2 (long)" in error
 
 
-def test_per_token_gives_the_vectors_of_all_tokens(tmp_path, run, checkpoint, records, small_blocks):
+def test_per_token_has_the_vectors_of_all_tokens(tmp_path, run, checkpoint, records, small_blocks):
     fasta = write_fasta(tmp_path / "in.fa", records)
 
-    status, _, err = run("--input", fasta, "--output", tmp_path / "out.parquet", "--per_token")
+    for name in ("out.parquet", "out.npy"):
+        status, _, error = run("--input", fasta, "--output", tmp_path / name, "--per_token")
+        assert status == 0, error
 
-    assert status == 0, err
-    table = pq.read_table(tmp_path / "out.parquet")
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    for row, (name, sequence) in zip(table.to_pylist(), records, strict=True):
-        assert row["id"] == name and len(row["embedding"]) == len(tokenizer(sequence).input_ids)
-        assert np.abs(np.mean(row["embedding"], axis=0) - by_hand(checkpoint, sequence)).max() <= 1e-5
-
-
-def test_per_token_has_no_mean_of_windows(tmp_path, run):
-    fasta = write_fasta(tmp_path / "in.fa", [("a", "ACGT"), ("long", "ACGT" * 5000)])
-
-    status, _, err = run("--input", fasta, "--output", tmp_path / "out.parquet", "--per_token")
-
-    assert status == 2 and "record 2 (long)" in sentence(err)
+    rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    for row, (name, sequence) in zip(rows, records, strict=True):
+        assert row["id"] == name and np.abs(row["embedding"] - by_hand(checkpoint, sequence)).max() <= 1e-5
+    assert np.array_equal(
+        np.load(tmp_path / "out.npy"), np.concatenate([row["embedding"] for row in rows], dtype="f4")
+    )
 
 
-@pytest.fixture
-def standard_input(monkeypatch):
-    """A function that puts a FASTA file of records into standard input."""
+def test_both_strands_are_averaged(tmp_path, run, checkpoint):
+    fasta = write_fasta(tmp_path / "in.fa", [("a", "AACGTTTGCC")])
+    assert run("--input", fasta, "--output", tmp_path / "o.npy", "--reverse_complement")[0] == 0
 
-    def put(records) -> None:
-        read, write = os.pipe()
-        with os.fdopen(write, "w") as pipe:
-            pipe.writelines(f">{name}\n{sequence}\n" for name, sequence in records)
-        monkeypatch.setattr(sys, "stdin", os.fdopen(read))
-
-    return put
+    strands = [by_hand(checkpoint, sequence).mean(axis=0) for sequence in ("AACGTTTGCC", "GGCAAACGTT")]
+    assert np.abs(np.load(tmp_path / "o.npy")[0] - np.mean(strands, axis=0)).max() <= 1e-5
 
 
-def test_standard_input_is_read(tmp_path, run, standard_input, records):
-    standard_input(records)
+@pytest.mark.parametrize("options", [["--max_length", 6], ["--max_length", 6, "--long", "windows"]])
+def test_blocks_are_smaller_where_a_sequence_has_many_windows(tmp_path, run, records, computed, monkeypatch, options):
+    monkeypatch.setattr(blocks, "MAX_VECTORS", 100)
 
-    status, _, err = run("--input", "-", "--output", tmp_path / "out.parquet")
+    arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet", *options]
+    status, _, error = run(*arguments)
 
-    assert status == 0, err
-    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in records]
-
-
-def test_an_existing_output_is_kept_unless_overwrite_is_given(tmp_path, run):
-    fasta = write_fasta(tmp_path / "in.fa", [("a", "ACGT")])
-    output = tmp_path / "out.parquet"
-    output.write_bytes(b"precious")
-
-    status, _, err = run("--input", fasta, "--output", output)
-    assert status == 2 and str(output) in sentence(err) and "--overwrite" in sentence(err)
-    assert output.read_bytes() == b"precious"
-
-    assert run("--input", fasta, "--output", output, "--overwrite")[0] == 0
-    assert pq.read_table(output)["id"].to_pylist() == ["a"]
+    assert status == 0, error
+    assert len(computed) > 4  # of 10,000 nt, whose 500 windows would else be one block
 
 
-def test_the_ids_beside_an_array_are_kept_too(tmp_path, run):
-    fasta = write_fasta(tmp_path / "in.fa", [("a", "ACGT")])
-    assert run("--input", fasta, "--output", tmp_path / "out.npy")[0] == 0
-    (tmp_path / "out.npy").unlink()
+def put_into_standard_input(monkeypatch, records) -> None:
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as pipe:
+        pipe.writelines(f">{name}\n{sequence}\n" for name, sequence in records)
+    monkeypatch.setattr(sys, "stdin", os.fdopen(read))
 
-    status, _, err = run("--input", fasta, "--output", tmp_path / "out.npy")
 
-    assert status == 2 and f"{tmp_path}/out.npy.ids.tsv" in sentence(err)
+def test_standard_input_is_read_by_one_process_alone(tmp_path, run, records, monkeypatch, small_blocks):
+    arguments = ["--input", "-", "--output", tmp_path / "out.parquet"]
+    put_into_standard_input(monkeypatch, records)
+    status, _, error = run(*arguments, "--shard", "1/2")
+    assert status == 2 and "Standard input" in error
+
+    put_into_standard_input(monkeypatch, [("gene2.2" if i == 30 else name, s) for i, (name, s) in enumerate(records)])
+    status, _, error = run(*arguments)
+    assert status == 2 and "record 31 (gene2.2)" in error and "--allow_duplicate_ids" in error
+
+    put_into_standard_input(monkeypatch, records)
+    status, out, error = run(*arguments)
+    assert status == 0, error
+    assert num_parts(out) == (5, 2, 3)  # three were computed before the duplicate was read
+    assert ids_in(tmp_path / "out.parquet") == [name for name, _ in records]
+
+
+@pytest.mark.parametrize("later", [3, 30])
+def test_a_duplicate_id_names_both_records(tmp_path, run, records, small_blocks, later):
+    twice = [("gene2.2" if i == later else name, sequence) for i, (name, sequence) in enumerate(records)]
+    one = write_fasta(tmp_path / "one.fa", twice[:2])
+    two = write_fasta(tmp_path / "two.fa", twice[2:])
+    arguments = ["--input", one, two, "--output", tmp_path / "out.parquet"]
+
+    status, _, error = run(*arguments)
+
+    assert status == 2
+    for words in (f"{two}, record {later - 1} (gene2.2)", f"{two}, record 1 (gene2.2)", "--allow_duplicate_ids"):
+        assert words in error
+    status, _, error = run(*arguments, "--allow_duplicate_ids")
+    assert status == 0, error
+    assert ids_in(tmp_path / "out.parquet") == [name for name, _ in twice]
+
+
+def test_two_ids_with_one_hash_are_no_duplicates(tmp_path, run, records, small_blocks, monkeypatch):
+    monkeypatch.setattr("dnahub.inference.ids.hash", lambda each: 1, raising=False)
+    status, _, error = run("--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.npy")
+    assert status == 0, error
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "words"),
     [
         (b"", "empty"),
         (b"ACGT\n", "in.fa"),
-        (b">a\nACGT\n>b\n>c\nACGT\n", "{fasta}, record 2 (b)"),
-        (b">prot\nMKVLEF\n", "{fasta}, record 1 (prot)"),
+        (b">a\nACGT\n>b\n>c\nACGT\n", "record 2 (b)"),
+        (b">prot\nMKVLEF\n", "record 1 (prot)"),
         (gzip.compress(b">a\n" + b"ACGT" * 5000, mtime=0)[:40], ".gz"),
-        (b">a\nACGT\n>a\nACC\n", "{fasta}, record 2 (a)"),
+        (b">a\nACGT\n>a\nACC\n", "record 2 (a)"),
     ],
 )
-def test_bad_input_ends_with_status_2_one_sentence_and_no_file(tmp_path, run, content, told):
+def test_bad_input_is_an_error_with_its_place_and_the_old_output_stays(tmp_path, run, content, words):
     fasta = tmp_path / ("in.fa.gz" if content.startswith(b"\x1f\x8b") else "in.fa")
     fasta.write_bytes(content)
     old = tmp_path / "old.parquet"
     old.write_bytes(b"precious")
 
-    for output, flags in ((tmp_path / "new.parquet", []), (old, ["--overwrite"])):
-        status, out, err = run("--input", fasta, "--output", output, *flags)
-        assert status == 2
-        assert told.format(fasta=fasta) in sentence(err) and str(fasta) in sentence(err)
+    status, _, error = run("--input", fasta, "--output", old, "--overwrite")
 
+    assert status == 2 and str(fasta) in error and words in error
     assert names_in(tmp_path) == sorted([fasta.name, "old.parquet"])
     assert old.read_bytes() == b"precious"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "words"),
     [
         (["--input", "absent.fa"], "absent.fa"),
-        (["--input", "{tmp}"], "{tmp}"),
-        (["--output", "{tmp}/absent/o.parquet"], "{tmp}/absent"),
-        (["--output", "{tmp}/folder.parquet", "--overwrite"], "{tmp}/folder.parquet"),
         (["--output", "{tmp}/o.xlsx"], "{tmp}/o.xlsx"),
+        (["--output", "{tmp}/in.fa"], "{tmp}/in.fa"),
         (["--max_length", "1"], "max_length 1"),
         (["--max_length", "9999"], "max_length 9999"),
         (["--layer", "9"], "layer 9"),
@@ -383,360 +367,149 @@ def test_bad_input_ends_with_status_2_one_sentence_and_no_file(tmp_path, run, co
         (["--per_token", "--reverse_complement"], "--per_token --reverse_complement"),
         (["--per_token", "--pooling", "cls"], "--per_token --pooling cls"),
         (["--per_token", "--window_nt", "600"], "--window_nt --per_token"),
-        (["--per_token", "--output", "{tmp}/o.h5ad"], "{tmp}/o.h5ad"),
         (["--long", "error", "--window_nt", "600"], "--window_nt --long error"),
         (["--long", "truncate", "--stride_nt", "600"], "--stride_nt --long truncate"),
         (["--window_nt", "60", "--stride_nt", "61"], "--stride_nt 61 --window_nt 60"),
-        (["--backend", "openvino", "--device", "cuda"], "--backend openvino --device cuda"),
-        (["--revision", "main"], "revision main"),
+        (["--shard", "0/4"], "--shard 0/4"),
+        (["--model_revision", "main"], "revision main"),
+        (["--model_name_or_path", "runs/absent"], "runs/absent"),
+        (["--model_name_or_path", "{tmp}/cut"], "{tmp}/cut weights"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:CUDA")
-def test_arguments_that_cannot_be_met_end_with_status_2_and_one_sentence(tmp_path, run, arguments, told):
-    (tmp_path / "folder.parquet").mkdir()
+def test_arguments_that_cannot_be_met_are_one_sentence(tmp_path, run, checkpoint, arguments, words):
+    weights = shutil.copytree(checkpoint, tmp_path / "cut") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
     given = ["--input", write_fasta(tmp_path / "in.fa", [("a", "ACGT")]), "--output", tmp_path / "o.parquet"]
 
-    status, _, err = run(*given, *(argument.format(tmp=tmp_path) for argument in arguments))
+    status, _, error = run(*given, *(argument.format(tmp=tmp_path) for argument in arguments))
 
     assert status == 2
-    assert all(word in sentence(err) for word in told.format(tmp=tmp_path).split())
-    assert names_in(tmp_path) == ["folder.parquet", "in.fa"]
+    assert all(word in error for word in words.format(tmp=tmp_path).split())
+    assert names_in(tmp_path) == ["cut", "in.fa"]
 
 
-def test_the_input_is_never_the_output(tmp_path, run):
-    table = tmp_path / "in.parquet"
-    pq.write_table(pa.table({"id": ["a"], "sequence": ["ACGT"]}), table)
-
-    status, _, err = run("--input", table, "--output", table, "--overwrite")
-
-    assert status == 2 and str(table) in sentence(err)
-    assert pq.read_table(table).column_names == ["id", "sequence"]
-
-
-def test_a_model_that_is_not_there_is_named(tmp_path, run):
-    fasta = write_fasta(tmp_path / "in.fa", [("a", "ACGT")])
-
-    status, _, err = run("--input", fasta, "--output", tmp_path / "o.parquet", model="runs/absent")
-
-    assert status == 2
-    assert "runs/absent" in sentence(err) and err.count("\n") == 1
+def test_help_and_wrong_arguments_answer_before_anything_heavy_is_imported():
+    options = {"cwd": forked.REPOSITORY, "capture_output": True, "text": True}
+    for flag, status in (("--help", 0), ("--nonsense", 2)):
+        started = time.monotonic()
+        result = subprocess.run([sys.executable, "embed.py", flag], **options)
+        assert result.returncode == status
+        assert time.monotonic() - started < 4  # 0.3 s on an idle machine
+        assert "--shard" in result.stdout or "--nonsense" in result.stderr
+    code = "import sys, embed; print([name for name in ('torch', 'transformers', 'datasets') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], **options).stdout == "[]\n"
 
 
-def test_a_model_file_that_is_cut_off_is_one_sentence(tmp_path, run, checkpoint):
-    fasta = write_fasta(tmp_path / "in.fa", [("a", "ACGT")])
-    model = shutil.copytree(checkpoint, tmp_path / "cut")
-    weights = model / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-
-    status, _, err = run("--input", fasta, "--output", tmp_path / "o.parquet", model=model)
-
-    assert status == 2 and str(model) in sentence(err) and "weights" in sentence(err)
+def test_the_choices_are_those_of_the_engine():
+    choices = {**EmbedArguments.__annotations__, **OutputArguments.__annotations__}
+    assert set(choices["pooling"].__args__) == set(POOLINGS) - {"none"}
+    assert set(choices["long"].__args__) == set(LONG)
+    assert set(choices["backend"].__args__) == set(BACKENDS)
 
 
 @pytest.fixture
 def interrupted(tmp_path, run, records, small_blocks, computed):
-    """The arguments of a run that was interrupted after 2 of 5 blocks, and its shards."""
+    """The arguments of a run that was interrupted after 2 of 5 blocks, and its parts."""
     arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet"]
     computed.stop_after = 2
-    status, _, err = run(*arguments)
-    assert status == 130, err
-    assert "2 finished blocks" in sentence(err) and f"{tmp_path}/out.parquet.shards" in sentence(err)
+    assert run(*arguments)[0] == 130
     computed.clear()
-    return arguments, shards_of(tmp_path / "out.parquet")
-
-
-@pytest.fixture(scope="module")
-def expected(checkpoint, records) -> np.ndarray:
-    """What the pipeline makes of all records."""
-    pipeline = DNAEmbeddingPipeline(AutoModel.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(checkpoint))
-    return np.stack(list(pipeline([sequence for _, sequence in records])))
+    return arguments, parts_of(tmp_path / "out.parquet")
 
 
 def test_the_same_command_computes_only_what_is_missing(tmp_path, run, records, interrupted, computed, expected):
-    arguments, shards = interrupted
-    assert list(shards) == ["block-000000.parquet", "block-000001.parquet"]
+    arguments, parts = interrupted
+    assert list(parts) == ["part-000000.parquet", "part-000001.parquet"]
     computed.stop_after = 2
-    status, _, err = run(*arguments, "--batch_tokens", 4096)  # which does not decide of the vectors
-    assert status == 130 and "4 finished blocks" in sentence(err)
-    assert shards_of(tmp_path / "out.parquet").items() > shards.items()
+    assert run(*arguments, "--batch_tokens", 4096)[0] == 130  # which does not decide the vectors
+    assert parts_of(tmp_path / "out.parquet").items() > parts.items()
 
-    status, out, err = run(*arguments)
+    status, out, error = run(*arguments)
 
-    assert status == 0, err
-    assert computed == [10, 10, 8]
-    table = pq.read_table(tmp_path / "out.parquet")
-    assert table["id"].to_pylist() == [name for name, _ in records]
+    assert status == 0, error
+    assert computed == [10, 10, 8] and num_parts(out) == (5, 1, 4)
+    assert ids_in(tmp_path / "out.parquet") == [name for name, _ in records]
     assert np.abs(vectors_in(tmp_path / "out.parquet") - expected).max() <= 1e-5
-    assert "48 sequences" in out and f"{sum(len(sequence) for _, sequence in records):,} nt" in out
-    assert has_number(32, out) and "4 of 5 blocks" in out
+    assert out.startswith(f"48 sequences, {sum(len(sequence) for _, sequence in records):,} nt")
+    assert "letters read as N: 32" in out
     assert names_in(tmp_path) == ["in.fa", "out.parquet"]
 
 
-def test_an_interrupted_overwrite_goes_on_too(tmp_path, run, records, small_blocks, computed, expected):
+def test_an_interrupted_overwrite_keeps_the_old_output_and_goes_on(tmp_path, run, interrupted, computed, expected):
+    arguments, _ = interrupted
     output = tmp_path / "out.parquet"
     output.write_bytes(b"precious")
-    arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", output, "--overwrite"]
-    computed.stop_after = 3
-    assert run(*arguments)[0] == 130
+    computed.stop_after = 1
+    assert run(*arguments, "--overwrite")[0] == 130
+    status, _, error = run(*arguments)
+    assert status == 2 and "--overwrite" in error and f"{output}.parts" in error
     assert output.read_bytes() == b"precious"
 
-    assert run(*arguments)[0] == 0
+    assert run(*arguments, "--overwrite")[0] == 0
 
-    assert computed == [10, 10, 10, 10, 8]
+    assert computed == [10, 10, 8]
     assert np.abs(vectors_in(output) - expected).max() <= 1e-5
 
 
 def test_what_a_kill_left_half_done_is_made_again(tmp_path, run, interrupted, computed, expected):
     arguments, _ = interrupted
-    folder = tmp_path / "out.parquet.shards"
-    shard = folder / "block-000001.parquet"
-    shard.write_bytes(shard.read_bytes()[:-100])
-    (folder / ".block-000002.parquet.0f.part").write_bytes(b"cut off")
+    folder = tmp_path / "out.parquet.parts"
+    part = folder / "part-000001.parquet"
+    part.write_bytes(part.read_bytes()[:-100])
+    (folder / ".part-000002.parquet.0f.part").write_bytes(b"cut off")
     (folder / ".xyz.part").mkdir()
     (folder / ".xyz.part" / "out.parquet").write_bytes(b"cut off")
-    (folder / "ids.sqlite").write_bytes(b"cut off")
 
-    status, _, err = run(*arguments)
+    assert run(*arguments)[0] == 0
 
-    assert status == 0, err
     assert computed == [10, 10, 10, 8]
     assert np.abs(vectors_in(tmp_path / "out.parquet") - expected).max() <= 1e-5
     assert names_in(tmp_path) == ["in.fa", "out.parquet"]
 
 
-def test_a_block_that_another_version_made_is_made_again(tmp_path, run, interrupted, computed):
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--pooling", "max"], ["--layer", "1"], ["--normalize"], ["--reverse_complement"], ["--max_length", "100"]),
+        *(["--long", "truncate"], ["--window_nt", "600"], ["--stride_nt", "600"], ["--per_token"]),
+        *(["--dtype", "bfloat16"], ["--output_dtype", "float16"]),
+    ],
+)
+def test_parts_of_other_settings_are_computed_again(tmp_path, run, interrupted, options):
     arguments, _ = interrupted
-    shard = tmp_path / "out.parquet.shards" / "block-000001.parquet"
-    table = pq.read_table(shard)
-    facts = json.loads(table.schema.metadata[b"block"])
-    counts = {"letters": 1}
-    for other in (facts | {"new": 1}, facts | {"counts": counts}, {name: facts[name] for name in ("block", "digest")}):
-        metadata = table.schema.metadata | {b"block": json.dumps(other).encode()}
-        pq.write_table(table.replace_schema_metadata(metadata), shard)
-        assert ShardsFolder(tmp_path / "out.parquet").facts(1) is None
-
-    status, _, err = run(*arguments)
-
-    assert status == 0, err
-    assert computed == [10, 10, 10, 8]
+    status, out, error = run(*arguments, *options)
+    assert status == 0, error
+    assert num_parts(out) == (5, 5, 0)
+    clean = tmp_path / "clean.parquet"
+    assert run(*arguments[:-1], clean, *options)[0] == 0
+    assert pq.read_table(tmp_path / "out.parquet").equals(pq.read_table(clean))
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".npy", ".h5", ".zarr"])
-def test_a_folder_that_a_kill_after_the_last_step_left_over_is_told(tmp_path, run, records, monkeypatch, suffix):
-    output = tmp_path / f"out{suffix}"
-    arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", output]
+def test_parts_of_another_model_of_the_same_name_are_computed_again(tmp_path, run, checkpoint, interrupted):
+    arguments, _ = interrupted
+    model = shutil.copytree(checkpoint, tmp_path / "copy" / checkpoint.name)
+    (model / "README.md").write_text("a card is not a weight")
+    os.utime(model / "model.safetensors", (1, 1))
+    assert num_parts(run(*arguments, model=model)[1]) == (5, 3, 2)
+    (tmp_path / "out.parquet").unlink()
+    weights = model / "model.safetensors"
+    shards = [tmp_path / "out.parquet", "--shard", "1/1"]
+    assert run(*arguments[:-1], *shards, model=model)[0] == 0
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
 
-    def killed(self):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ShardsFolder, "remove", killed)
-        assert run(*arguments)[0] == 130
-
-    status, _, err = run(*arguments)
-
-    assert status == 2
-    assert f"{output} " in sentence(err) and f"{output}.shards" in sentence(err)
-
-
-def test_finished_blocks_of_an_interrupted_overwrite_are_not_called_left_over(tmp_path, run, interrupted):
-    arguments, shards = interrupted
-    output = tmp_path / "out.parquet"
-    output.write_bytes(b"precious")
-    os.utime(output, (1, 1))
-
-    status, _, err = run(*arguments)
-
-    assert status == 2 and f"{output} " in sentence(err) and f"{output}.shards" not in sentence(err)
-    assert shards_of(output) == shards
-
-
-def test_blocks_that_one_format_cannot_take_serve_another_after_a_renaming(tmp_path, run, computed):
-    pq.write_table(pa.table({"id": ["a"], "sequence": ["ACGT"], "note": ["x\0y"]}), tmp_path / "in.parquet")
-    arguments = ["--input", tmp_path / "in.parquet", "--output"]
-
-    status, _, err = run(*arguments, tmp_path / "out.h5")
-
-    assert status == 2 and "NUL" in sentence(err) and "'note'" in sentence(err)
-    assert f"rename {tmp_path}/out.h5.shards" in sentence(err)
-    computed.clear()
-    (tmp_path / "out.h5.shards").rename(tmp_path / "other.parquet.shards")
-    status, _, err = run(*arguments, tmp_path / "other.parquet")
-    assert status == 0, err
-    assert computed == []
-    assert pq.read_table(tmp_path / "other.parquet")["note"].to_pylist() == ["x\0y"]
-
-
-@pytest.mark.parametrize("options", [["--max_length", 6], ["--max_length", 6, "--long", "windows"]])
-def test_blocks_are_smaller_where_a_sequence_has_many_windows(tmp_path, run, records, computed, monkeypatch, options):
-    monkeypatch.setattr(blocks, "MAX_VECTORS", 100)
-
-    status, _, err = run(
-        "--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet", *options
-    )
-
-    assert status == 0, err
-    assert len(computed) > 4  # of 10,000 nt, whose 500 windows would else be one block
+    assert num_parts(run(*arguments, model=model)[1]) == (5, 5, 0)
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("change", "rows"),
     [
-        (["--pooling", "max"], "pooling mean max"),
-        (["--layer", "1"], "layer -1 1"),
-        (["--normalize"], "normalize False True"),
-        (["--reverse_complement"], "reverse_complement False True"),
-        (["--max_length", "100"], "max_length None 100"),
-        (["--long", "truncate"], "long mean truncate"),
-        (["--window_nt", "600"], "window_nt None 600"),
-        (["--stride_nt", "600"], "stride_nt None 600"),
-        (["--per_token"], "pooling mean none"),
-        (["--dtype", "bfloat16"], "dtype float32 bfloat16"),
-        (["--output_dtype", "float16"], "output_dtype float32 float16"),
+        *(("sequence", [10, 10, 10, 8]), ("id", [10, 10, 10, 8]), ("description", [10, 10, 10, 8])),
+        *(("shorter", []), ("removed", [10, 10, 10, 7])),
     ],
 )
-def test_other_settings_do_not_go_on_with_the_shards(tmp_path, run, interrupted, options, told):
-    arguments, shards = interrupted
-
-    status, _, err = run(*arguments, *options)
-
-    assert status == 2
-    assert all(word in sentence(err) for word in [*told.split(), "--overwrite"])
-    assert shards_of(tmp_path / "out.parquet") == shards
-
-
-def test_overwrite_starts_anew_with_other_settings(tmp_path, run, interrupted, computed):
+def test_parts_of_another_input_are_computed_again(tmp_path, run, records, interrupted, computed, change, rows):
     arguments, _ = interrupted
-
-    status, _, err = run(*arguments, "--normalize", "--overwrite")
-
-    assert status == 0, err
-    assert computed == [10, 10, 10, 10, 8]
-    assert np.linalg.norm(vectors_in(tmp_path / "out.parquet"), axis=1) == pytest.approx(1)
-
-
-def test_another_model_of_the_same_name_does_not_go_on_with_the_shards(
-    tmp_path, run, checkpoint, records, small_blocks, computed
-):
-    model = shutil.copytree(checkpoint, tmp_path / "model")
-    arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet"]
-    computed.stop_after = 1
-    assert run(*arguments, model=model)[0] == 130
-    (model / "README.md").write_text("a card is no weight")
-    os.utime(model / "model.safetensors", (1, 1))
-    computed.clear()
-    computed.stop_after = 1
-    status, _, err = run(*arguments, model=model)
-    assert status == 130 and "2 finished blocks" in sentence(err)
-    weights = model / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
-
-    status, _, err = run(*arguments, model=model)
-
-    assert status == 2 and "weights" in sentence(err) and "--overwrite" in sentence(err)
-
-
-def test_shards_whose_settings_are_lost_are_not_gone_on_with(tmp_path, run, interrupted):
-    arguments, shards = interrupted
-    record = tmp_path / "out.parquet.shards" / "run.json"
-    assert json.loads(record.read_text())["pooling"] == "mean"
-    record.write_text("{")
-
-    status, _, err = run(*arguments)
-
-    assert status == 2 and "run.json" in sentence(err)
-    assert shards_of(tmp_path / "out.parquet") == shards
-
-
-def test_a_folder_that_holds_other_things_is_left_alone(tmp_path, run):
-    fasta = write_fasta(tmp_path / "in.fa", [("a", "ACGT")])
-    folder = tmp_path / "out.parquet.shards"
-    folder.mkdir()
-    (folder / "thesis.tex").write_text("precious")
-
-    status, _, err = run("--input", fasta, "--output", tmp_path / "out.parquet", "--overwrite")
-
-    assert status == 2 and "thesis.tex" in sentence(err)
-    assert names_in(folder) == ["thesis.tex"]
-    shutil.rmtree(folder)
-    folder.write_text("precious")
-    status, _, err = run("--input", fasta, "--output", tmp_path / "out.parquet", "--overwrite")
-    assert status == 2 and str(folder) in sentence(err) and folder.read_text() == "precious"
-
-
-def test_two_runs_do_not_write_to_one_output(tmp_path, run, interrupted):
-    arguments, shards = interrupted
-    with open(tmp_path / "out.parquet.shards" / "lock", "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        status, _, err = run(*arguments)
-
-    assert status == 2 and "another" in sentence(err) and f"{tmp_path}/out.parquet.shards" in sentence(err)
-    assert shards_of(tmp_path / "out.parquet") == shards
-    assert run(*arguments)[0] == 0
-
-
-def test_a_file_system_without_locks_will_do(tmp_path, run, records, monkeypatch):
-    def no_locks(file, operation):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-
-    status, _, err = run("--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet")
-
-    assert status == 0, err
-
-
-@pytest.mark.parametrize(("fault", "told"), [("", "no sequence"), ("ACGT!", "'!'")], ids=["empty", "letter"])
-@pytest.mark.parametrize("mended", ["ACGTACGTACGT", None])
-def test_after_the_mending_blocks_before_the_fault_are_not_computed_again(
-    tmp_path, run, records, small_blocks, computed, fault, told, mended
-):
-    bad = [(name, fault if i == 33 else sequence) for i, (name, sequence) in enumerate(records)]
-    arguments = ["--input", write_fasta(tmp_path / "in.fa", bad), "--output", tmp_path / "out.parquet"]
-
-    status, _, err = run(*arguments)
-
-    assert status == 2
-    assert f"{tmp_path}/in.fa, record 34 (gene33.33)" in sentence(err) and told in sentence(err)
-    assert "3 finished blocks" in sentence(err)
-    shards = shards_of(tmp_path / "out.parquet")
-    assert len(shards) == 3
-    computed.clear()
-    good = [(name, mended if i == 33 else sequence) for i, (name, sequence) in enumerate(records)]
-    good = [(name, sequence) for name, sequence in good if sequence]
-    write_fasta(tmp_path / "in.fa", good)
-
-    status, _, err = run(*arguments)
-
-    assert status == 0, err
-    assert computed == [10, len(good) - 40]
-    write_fasta(tmp_path / "in.fa", good)
-    assert run("--input", tmp_path / "in.fa", "--output", tmp_path / "clean.parquet")[0] == 0
-    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in good]
-    assert np.abs(vectors_in(tmp_path / "out.parquet") - vectors_in(tmp_path / "clean.parquet")).max() <= 1e-5
-
-
-def test_blocks_behind_a_fault_that_another_process_had_finished_are_made_anew_where_they_differ(
-    tmp_path, run, records, interrupted, computed
-):
-    arguments, _ = interrupted
-    folder = tmp_path / "out.parquet.shards"
-    (folder / "fault-1").touch()
-    write_fasta(tmp_path / "in.fa", records[:10] + records[11:])  # what follows moves up by one
-
-    status, _, err = run(*arguments)
-
-    assert status == 0, err
-    assert computed == [10, 10, 10, 7]
-    ids = [name for name, _ in records[:10] + records[11:]]
-    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == ids
-
-
-@pytest.mark.parametrize("change", ["sequence", "id", "description", "shorter", "removed"])
-def test_another_input_does_not_go_on_with_the_shards_and_overwrite_replaces_what_differs(
-    tmp_path, run, records, interrupted, computed, change
-):
-    arguments, shards = interrupted
     changed = list(records)
     if change == "sequence":
         changed[15] = (changed[15][0], "ACG")
@@ -752,19 +525,33 @@ def test_another_input_does_not_go_on_with_the_shards_and_overwrite_replaces_wha
         place = text.index(changed[15][0])
         (tmp_path / "in.fa").write_text(text[:place] + text[place:].replace("of it", "of them", 1))
 
-    status, _, err = run(*arguments)
+    status, _, error = run(*arguments)
 
-    assert status == 2
-    assert f"{tmp_path}/out.parquet.shards" in sentence(err) and "--overwrite" in sentence(err)
-    assert shards_of(tmp_path / "out.parquet") == shards
-
-    assert run(*arguments, "--overwrite")[0] == 0
-
-    assert computed == {"shorter": [], "removed": [10, 10, 10, 7]}.get(change, [10, 10, 10, 8])
-    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in changed]
+    assert status == 0, error
+    assert computed == rows
+    assert run("--input", tmp_path / "in.fa", "--output", tmp_path / "clean.parquet")[0] == 0
+    assert pq.read_table(tmp_path / "out.parquet").equals(pq.read_table(tmp_path / "clean.parquet"))
+    assert names_in(tmp_path) == ["clean.parquet", "in.fa", "out.parquet"]
 
 
-def test_a_file_that_grows_while_it_is_read_is_told_and_its_blocks_are_of_use(
+def test_after_a_bad_record_is_corrected_the_blocks_before_it_are_reused(
+    tmp_path, run, records, small_blocks, computed
+):
+    bad = [(name, "ACGT!" if i == 33 else sequence) for i, (name, sequence) in enumerate(records)]
+    arguments = ["--input", write_fasta(tmp_path / "in.fa", bad), "--output", tmp_path / "out.parquet"]
+    status, _, error = run(*arguments)
+    assert status == 2 and f"{tmp_path}/in.fa, record 34 (gene33.33)" in error
+    assert len(parts_of(tmp_path / "out.parquet")) == 3
+    write_fasta(tmp_path / "in.fa", records)
+    computed.clear()
+
+    assert run(*arguments)[0] == 0
+
+    assert computed == [10, 8]
+    assert ids_in(tmp_path / "out.parquet") == [name for name, _ in records]
+
+
+def test_a_file_that_grows_while_it_is_read_is_an_error_and_its_parts_are_of_use(
     tmp_path, run, records, small_blocks, computed, monkeypatch
 ):
     fasta = Path(write_fasta(tmp_path / "in.fa", records[:25]))
@@ -777,91 +564,51 @@ def test_a_file_that_grows_while_it_is_read_is_told_and_its_blocks_are_of_use(
 
     monkeypatch.setattr(SequenceReader, "check_unchanged", grown)
     arguments = ["--input", fasta, "--output", tmp_path / "out.parquet"]
-
-    status, _, err = run(*arguments)
-
-    assert status == 2 and str(fasta) in sentence(err) and "changed" in sentence(err)
-    assert "3 finished blocks" in sentence(err)
+    status, _, error = run(*arguments)
+    assert status == 2 and str(fasta) in error and "changed" in error
     assert not (tmp_path / "out.parquet").exists()
-    computed.clear()
-    status, out, err = run(*arguments)
-    assert status == 0, err
-    assert computed == [10, 10, 8]  # the third was of 5 records
-    assert "2 of 5 blocks" in out
-    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in records]
+
+    status, out, _ = run(*arguments)
+
+    assert status == 0 and num_parts(out) == (5, 3, 2)  # the third had 5 records
+    assert ids_in(tmp_path / "out.parquet") == [name for name, _ in records]
 
 
-@pytest.mark.parametrize("later", [3, 30])
-def test_an_id_that_stands_twice_names_both_records(tmp_path, run, records, small_blocks, later):
-    twice = [("gene2.2" if i == later else name, sequence) for i, (name, sequence) in enumerate(records)]
-    one = write_fasta(tmp_path / "one.fa", twice[:2])
-    two = write_fasta(tmp_path / "two.fa", twice[2:])
-    arguments = ["--input", one, two, "--output", tmp_path / "out.parquet"]
-
-    status, _, err = run(*arguments)
-
-    assert status == 2
-    for told in (f"{two}, record {later - 1} (gene2.2)", f"{two}, record 1 (gene2.2)", "--allow_duplicate_ids"):
-        assert told in sentence(err)
-    status, _, err = run(*arguments, "--allow_duplicate_ids")
-    assert status == 0, err
-    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in twice]
-
-
-def test_an_id_that_stands_twice_in_standard_input_is_told_too(tmp_path, run, records, small_blocks, standard_input):
-    standard_input(("gene2.2" if i == 30 else name, sequence) for i, (name, sequence) in enumerate(records))
-
-    status, _, err = run("--input", "-", "--output", tmp_path / "out.parquet")
-
-    assert status == 2
-    assert "record 31 (gene2.2)" in sentence(err) and "record 3 " in sentence(err)
-
-
-def test_a_full_disk_is_one_sentence_and_what_was_finished_stays(tmp_path, run, monkeypatch):
-    monkeypatch.setattr(blocks, "MAX_NT", 6000)
-    rng = random.Random(4)
-    lengths = [6000, *[6] * 1000]  # a block of one row, and one of a thousand
-    many = [(f"r{i}", "".join(rng.choices("ACGT", k=nt))) for i, nt in enumerate(lengths)]
-    arguments = ["--input", write_fasta(tmp_path / "in.fa", many), "--output", tmp_path / "out.parquet"]
-    arguments += ["--allow_duplicate_ids"]  # of which no list is written
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    try:
-        status, _, err = run(*arguments)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    assert status == 2, err
-    assert "block-000001.parquet" in sentence(err) and "disk" in sentence(err)
-    assert list(shards_of(tmp_path / "out.parquet")) == ["block-000000.parquet"]
-    assert run(*arguments)[0] == 0
-    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [name for name, _ in many]
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_quota_is_told_with_its_file(tmp_path, run, records, small_blocks, computed, number):
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), os.strerror(errno.ENOSPC)),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "memory --batch_tokens"),
+    ],
+)
+def test_a_full_memory_or_disk_is_one_sentence(tmp_path, run, records, small_blocks, computed, error, words):
     arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet"]
-    computed.stop_after, computed.error = 1, OSError(number, os.strerror(number), "somewhere")
+    computed.stop_after, computed.error = 1, error
 
-    status, _, err = run(*arguments)
+    status, _, message = run(*arguments)
 
-    assert status == 2 and os.strerror(number) in sentence(err)
-    assert len(shards_of(tmp_path / "out.parquet")) == 1
-
-
-def test_a_batch_that_does_not_fit_into_memory_says_what_to_do(tmp_path, run, records, small_blocks, computed):
-    arguments = ["--input", write_fasta(tmp_path / "in.fa", records), "--output", tmp_path / "out.parquet"]
-    computed.stop_after, computed.error = 1, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-
-    status, _, err = run(*arguments)
-
-    assert status == 2 and "memory" in sentence(err) and "--batch_tokens" in sentence(err)
-    assert len(shards_of(tmp_path / "out.parquet")) == 1
+    assert status == 2 and all(word in message for word in words.split())
+    assert len(parts_of(tmp_path / "out.parquet")) == 1
 
 
-# Runs in processes of their own read standard input, which a test holds back: so a run is in the middle for as long as
-# the test wants.
+def test_a_run_whose_parts_were_joined_by_the_same_command_says_so(tmp_path, run, interrupted, computed, monkeypatch):
+    arguments, _ = interrupted
+    find_all = Parts.find_all
 
+    def joined_meanwhile(self, digests):
+        monkeypatch.setattr(Parts, "find_all", find_all)
+        assert run(*arguments)[0] == 0
+        return find_all(self, digests)
+
+    monkeypatch.setattr(Parts, "find_all", joined_meanwhile)
+    status, _, error = run(*arguments)
+
+    assert status == 2 and f"{tmp_path}/out.parquet.parts" in error
+    assert names_in(tmp_path) == ["in.fa", "out.parquet"]
+
+
+# Runs in processes of their own read standard input, which the test holds back: so a run is in the middle for as long
+# as the test wants.
 
 NUM_STREAMED = 5 * blocks.MAX_SEQUENCES // 2
 
@@ -880,7 +627,7 @@ def start(checkpoint, environment, stream):
     processes = []
 
     def call(output: Path, *options) -> forked.Forked:
-        command = ["embed.py", "--model", checkpoint, "--input", "-", "--output", output, *options]
+        command = ["embed.py", "--model_name_or_path", checkpoint, "--input", "-", "--output", output, *options]
         process = forked.Forked(command, forked.REPOSITORY, environment, stdin=True)
         processes.append(process)
         process.stdin.write(stream)
@@ -894,9 +641,9 @@ def start(checkpoint, environment, stream):
 
 
 def test_a_run_that_is_killed_goes_on_with_the_same_command(tmp_path, start, stream, checkpoint):
-    output = tmp_path / "out.parquet"
+    output = tmp_path / "out.csv"
     process = start(output)
-    process.wait_until(lambda: len(shards_of(output)) == 2)
+    process.wait_until(lambda: len(parts_of(output)) == 2)
     process.kill()
     process.wait()
     assert not output.exists()
@@ -905,25 +652,26 @@ def test_a_run_that_is_killed_goes_on_with_the_same_command(tmp_path, start, str
     again.stdin.close()
 
     assert again.wait() == 0, again.stderr
-    # Each shard says in which run it was computed.
-    assert "2 of 3 blocks" in again.stdout
-    assert pq.read_table(output)["id"].to_pylist() == [f"r{i}" for i in range(NUM_STREAMED)]
-    pipeline = DNAEmbeddingPipeline(AutoModel.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(checkpoint))
-    expected = pipeline.encode(stream.decode().split()[1::2])
-    assert np.abs(vectors_in(output) - expected).max() <= 1e-5
+    assert num_parts(again.stdout) == (3, 1, 2)
+    table = pd.read_csv(output)
+    assert table["id"].tolist() == [f"r{i}" for i in range(NUM_STREAMED)]
+    sequences = stream.decode().split()[1::2]
+    vectors = table[[f"e{i}" for i in range(HIDDEN)]].to_numpy()
+    for i in (0, 499, 8192, NUM_STREAMED - 1):
+        assert np.abs(vectors[i] - by_hand(checkpoint, sequences[i]).mean(axis=0)).max() <= 1e-4
+    assert names_in(tmp_path) == ["out.csv", "out.csv.json"]
 
 
-@pytest.mark.parametrize(("number", "by"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
-def test_a_signal_ends_it_though_it_waits_for_input_and_the_finished_blocks_stay(tmp_path, start, number, by):
+@pytest.mark.parametrize(("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "SIGTERM")])
+def test_a_signal_ends_it_though_it_waits_for_input_and_the_finished_parts_stay(tmp_path, start, number, word):
     output = tmp_path / "out.parquet"
     output.write_bytes(b"precious")
     process = start(output, "--overwrite")
-    process.wait_until(lambda: len(shards_of(output)) == 2)
+    process.wait_until(lambda: len(parts_of(output)) == 2)
 
     process.send_signal(number)
 
     assert process.wait(60) == 128 + number
-    assert by in sentence(process.stderr) and "2 finished blocks" in sentence(process.stderr)
-    assert names_in(tmp_path) == ["out.parquet", "out.parquet.shards"]
-    assert len(shards_of(output)) == 2
-    assert output.read_bytes() == b"precious"
+    (sentence,) = [line for line in process.stderr.splitlines() if line.startswith("embed.py: ")]
+    assert word in sentence and "same command" in sentence and "Traceback" not in process.stderr
+    assert len(parts_of(output)) == 2 and output.read_bytes() == b"precious"

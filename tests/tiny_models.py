@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
+from dnahub.checkpoints.tokenizer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerModel
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
-from dnahub.hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
 
 LAYERS = 3
 SHAPE = {"hidden_size": 32, "num_hidden_layers": LAYERS, "num_attention_heads": 4, "intermediate_size": 48}

@@ -24,6 +24,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from dnahub.checkpoints.presets import PRESETS
+from dnahub.checkpoints.tokenizer import build_tokenizer, first_kmer_id, nt_vocabulary
 from dnahub.hub.downloading import download
 from dnahub.hub_code import (
     NucleotideTransformerConfig,
@@ -32,7 +34,6 @@ from dnahub.hub_code import (
     NucleotideTransformerForTokenClassification,
 )
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
-from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, first_kmer_id, nt_vocabulary
 from dnahub.machine.faults import first_line
 
 # What is fetched from the Hub: no code, and pickles only where they are asked for.
@@ -200,7 +201,9 @@ def build_from_scratch(
     Raises:
         ValueError: If there is no such preset.
     """
-    config = NucleotideTransformerConfig.from_preset(preset, **head_fields)
+    if preset not in PRESETS:
+        raise ValueError(f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
+    config = NucleotideTransformerConfig(**PRESETS[preset] | head_fields)
     return HEADS[head][0](config), build_tokenizer(nt_vocabulary(), config.max_tokens)
 
 

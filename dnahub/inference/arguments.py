@@ -1,80 +1,72 @@
-"""Command line -> typed arguments of embed.py that do not contradict each other."""
+"""Command line -> what embed.py computes and where the result goes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from transformers import HfArgumentParser
-
-from dnahub.hub_code.backends_nucleotide_transformer import BACKENDS
-from dnahub.hub_code.batching_nucleotide_transformer import LONG
-from dnahub.hub_code.pipeline_dna_embedding import POOLINGS
-from dnahub.sequences import InputArguments
-
-POOLED = tuple(pooling for pooling in POOLINGS if pooling != "none")  # that is --per_token
-LONG_WITH_WINDOWS = ("mean", "windows")
+LONG_IN_WINDOWS = ("mean", "windows")
 
 
 @dataclass
 class EmbedArguments:
-    """What the embeddings are: all that decides of them beside the sequences."""
+    """The embeddings."""
 
-    model: str = field(metadata={"help": "Folder or Hub id of a checkpoint, ours or a published one."})
-    revision: str | None = field(
-        default=None,
-        metadata={"help": "Branch, tag or commit of the checkpoint on the Hub; default: its newest."},
+    model_name_or_path: str = field(metadata={"help": "Checkpoint: a folder, or a repository on the Hub."})
+    model_revision: str | None = field(
+        default=None, metadata={"help": "Branch, tag or commit of the checkpoint on the Hub. Default: the newest."}
     )
     allow_pickle: bool = field(
         default=False,
-        metadata={"help": "Load weights in pickle format, where the checkpoint has no others: trust who made them."},
+        metadata={
+            "help": "Load weights in pickle format if the checkpoint has no others. A pickle can run code: use this "
+            "only if you trust its author."
+        },
     )
-    pooling: Literal[POOLED] = field(
-        default="mean",
-        metadata={"help": "One vector out of the tokens': mean (of all, <cls> included), mean_without_cls, cls, max."},
+    pooling: Literal["mean", "mean_without_cls", "cls", "max"] = field(
+        default="mean", metadata={"help": "How the vectors of the tokens become one; mean includes <cls>."}
     )
     layer: int = field(
         default=-1,
         metadata={
-            "help": "0 = the embeddings, i = after layer i, -1 = the last, after the final layer norm; deeper ones "
-            "are not computed."
+            "help": "0 = the token embeddings, i = after layer i, -1 = the last layer, after the final layer norm. "
+            "Deeper layers are not computed."
         },
     )
     normalize: bool = field(default=False, metadata={"help": "Scale each vector to Euclidean length 1."})
     reverse_complement: bool = field(
-        default=False, metadata={"help": "Mean of the vectors of a sequence and of its reverse complement."}
+        default=False, metadata={"help": "Average the vectors of a sequence and its reverse complement."}
     )
     max_length: int | None = field(
         default=None,
-        metadata={"help": "Tokens a forward pass takes at the most, <cls> included; default: the model's positions."},
+        metadata={"help": "Most tokens of a forward pass, <cls> included. Default: all positions of the model."},
     )
-    long: Literal[LONG] = field(
+    long: Literal["mean", "windows", "truncate", "error"] = field(
         default="mean",
         metadata={
-            "help": "A sequence of more tokens than --max_length: mean (of windows, weighted by their tokens), "
-            "windows (a row each, with window_start and window_end in nt, 0-based half-open), truncate (its begin "
-            "alone), error."
+            "help": "For sequences of more than --max_length tokens. mean: average over windows, weighted by their "
+            "tokens. windows: a row per window, with window_start and window_end (nt, 0-based half-open). truncate: "
+            "use the beginning only. error: stop."
         },
     )
     window_nt: int | None = field(
         default=None,
-        metadata={"help": "With --long mean or windows: nt of a window; default: as many as --max_length takes."},
+        metadata={"help": "Length of a window in nt, for --long mean and windows. Default: --max_length tokens."},
     )
     stride_nt: int | None = field(
         default=None,
-        metadata={"help": "With --long mean or windows: nt from the start of a window to that of the next one."},
+        metadata={"help": "Distance between the starts of two windows in nt. Default: three quarters of a window."},
     )
     per_token: bool = field(
-        default=False, metadata={"help": "The vectors of all tokens, <cls> first, instead of one of the sequence."}
+        default=False, metadata={"help": "Write the vectors of all tokens, <cls> first, instead of pooling them."}
     )
     dtype: Literal["float32", "bfloat16", "float16"] = field(
-        default="float32", metadata={"help": "In what the model computes."}
+        default="float32", metadata={"help": "Precision of the computation."}
     )
 
     def __post_init__(self):
         if self.per_token and self.reverse_complement:
             raise ValueError(
-                "--per_token with --reverse_complement: the tokens of the two strands are of other nucleotides and "
-                "have no mean; leave one of the two out."
+                "--per_token with --reverse_complement: tokens of the two strands cover different nucleotides and "
+                "cannot be averaged; leave one out."
             )
         if self.per_token and self.pooling != "mean":
             raise ValueError(f"--per_token with --pooling {self.pooling}: tokens are not pooled; leave one out.")
@@ -83,30 +75,33 @@ class EmbedArguments:
                 continue
             if value < 1:
                 raise ValueError(f"--{name} {value}: give 1 or more nt.")
-            if self.long not in LONG_WITH_WINDOWS:
-                raise ValueError(
-                    f"--{name} with --long {self.long}: there are windows with --long mean and --long windows only."
-                )
+            if self.long not in LONG_IN_WINDOWS:
+                raise ValueError(f"--{name} with --long {self.long}: only --long mean and --long windows use windows.")
             if self.per_token and self.long == "mean":
                 raise ValueError(
-                    f"--{name} with --per_token: the tokens of overlapping windows have no mean; give --long windows."
+                    f"--{name} with --per_token: tokens of overlapping windows cannot be averaged; add --long windows."
                 )
         if self.window_nt is not None and self.stride_nt is not None and self.stride_nt > self.window_nt:
             raise ValueError(
-                f"--stride_nt {self.stride_nt} is more than --window_nt {self.window_nt}, and the nt between two "
-                "windows would be left out; give that or less."
+                f"--stride_nt {self.stride_nt} is more than --window_nt {self.window_nt}, so nucleotides between two "
+                "windows would be lost; give a smaller stride."
             )
 
     @property
+    def with_windows(self) -> bool:
+        """Whether a row is a window."""
+        return self.long == "windows"
+
+    @property
     def plan_settings(self) -> dict[str, Any]:
-        """What `DNAEmbeddingPipeline.plan` takes beside the sequences."""
+        """The settings of the engine's plans."""
         return {
             "pooling": "none" if self.per_token else self.pooling,
             "layer": self.layer,
             "normalize": self.normalize,
             "reverse_complement": self.reverse_complement,
             "max_length": self.max_length,
-            # The tokens of overlapping windows have no mean; what fits the model needs none.
+            # Tokens of overlapping windows have no mean; a sequence that fits the model needs none.
             "long": "error" if self.per_token and self.long == "mean" else self.long,
             "window_nt": self.window_nt,
             "stride_nt": self.stride_nt,
@@ -114,64 +109,42 @@ class EmbedArguments:
 
 
 @dataclass
-class RunArguments:
-    """Where the embeddings go, and on what they are computed."""
+class OutputArguments:
+    """Where they go, and how they are computed."""
 
     output: str = field(
         metadata={
-            "help": "File to write, in the format that its ending says; while it is made, finished parts lie in "
-            "OUTPUT.shards, and the same command goes on from there."
+            "help": "File to write: .parquet, .npy (with NAME.npy.ids.tsv and NAME.npy.json), .h5ad, .csv or .tsv "
+            "(with NAME.csv.json). Finished parts wait in OUTPUT.parts; after an interruption the same command "
+            "computes only what is missing there."
         }
     )
-    overwrite: bool = field(
-        default=False,
-        metadata={"help": "Replace the output, and what OUTPUT.shards holds of other settings or another input."},
-    )
+    overwrite: bool = field(default=False, metadata={"help": "Replace an output that exists."})
     output_dtype: Literal["float32", "float16"] = field(
-        default="float32", metadata={"help": "In what the embeddings are written."}
+        default="float32", metadata={"help": "Precision of the vectors in the output."}
+    )
+    shard: str | None = field(
+        default=None,
+        metadata={
+            "help": "I/N, with I from 1 to N: compute only every N-th part of the input, starting from the I-th, and "
+            "write no output. Run all N, on any machines that share the folder of the output, in any order; then run "
+            "the same command without --shard, which writes the output. In a SLURM job array: sbatch --array=1-N and "
+            "--shard $SLURM_ARRAY_TASK_ID/N. accelerate launch needs no --shard."
+        },
     )
     device: str | None = field(
         default=None,
-        metadata={
-            "help": "Such as cpu, cuda:1 or mps; default: the machine's best, and of several processes each its own."
-        },
+        metadata={"help": "cpu, cuda:1, mps, ... Default: the best there is; each launched process uses its own GPU."},
     )
-    backend: Literal[BACKENDS] = field(
+    backend: Literal["auto", "torch", "fused"] = field(
         default="auto",
-        metadata={
-            "help": "What computes the model; auto takes the fastest that can run it, and the vectors are the same "
-            "to 1e-4."
-        },
+        metadata={"help": "What runs the model; auto is the fastest that can. Their vectors agree to 1e-4."},
     )
     batch_tokens: int | None = field(
-        default=None, metadata={"help": "Tokens of a batch, padding included; default: chosen for the device."}
+        default=None, metadata={"help": "Most tokens of a batch, padding included. Default: by the device."}
     )
-    allow_duplicate_ids: bool = field(
-        default=False, metadata={"help": "Take records of the same id; not given, they are an error."}
-    )
+    allow_duplicate_ids: bool = field(default=False, metadata={"help": "Accept several records with the same id."})
 
     def __post_init__(self):
         if self.batch_tokens is not None and self.batch_tokens < 1:
             raise ValueError(f"--batch_tokens {self.batch_tokens}: give 1 or more.")
-        if self.backend == "openvino" and self.device not in (None, "cpu"):
-            raise ValueError(f"--backend openvino with --device {self.device}: it computes on the CPU; leave one out.")
-
-
-class Arguments(NamedTuple):
-    """All of them."""
-
-    input: InputArguments
-    embed: EmbedArguments
-    run: RunArguments
-
-
-def parse_arguments(argv: Sequence[str]) -> Arguments:
-    """
-    Read the arguments of the command line.
-
-    Raises:
-        ValueError: If two of them contradict each other, or a number is out of range.
-        SystemExit: If one is unknown, missing or none of its choices; argparse has told it.
-    """
-    parser = HfArgumentParser((InputArguments, EmbedArguments, RunArguments), allow_abbrev=False, prog="embed.py")
-    return Arguments(*parser.parse_args_into_dataclasses(argv))

@@ -1,84 +1,37 @@
-"""Ids of records -> the first that stands twice, found on the disk, so that memory does not grow with the input."""
+"""Ids of records -> those that occurred before, at 8 bytes for each id."""
 
-import errno
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Sequence
 
-CACHE_KIB = 65_536
-
-
-class Repeat(NamedTuple):
-    """Two records, from 0, with the same id."""
-
-    id: str
-    earlier: int
-    later: int
+import numpy as np
 
 
 class SeenIds:
-    """
-    Every id so far, in a file.
+    """All ids so far, as 64-bit hashes, in a few sorted arrays of growing size."""
 
-    Args:
-        path: The file; an old one is replaced.
-    """
+    def __init__(self):
+        self._sorted: list[np.ndarray] = []
 
-    def __init__(self, path: Path):
-        self.path = path
-        self._number = 0
-        path.unlink(missing_ok=True)
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        # It is made anew by each run: what a kill leaves of it need not be whole.
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", f"cache_size=-{CACHE_KIB}"):
-            self._database.execute(f"PRAGMA {pragma}")
-        with _faults_of(self.path):
-            self._database.execute("CREATE TABLE ids (id TEXT PRIMARY KEY, record INTEGER) WITHOUT ROWID")
-
-    def add(self, ids: Sequence[str]) -> Repeat | None:
+    def add(self, ids: Sequence[str]) -> list[int]:
         """
-        Take the ids of the next records.
+        Add the ids of the next records.
 
         Returns:
-            The first of them that an earlier record has, too; after one, no more can be added.
-
-        Raises:
-            OSError: If the file cannot be written.
+            Positions in `ids` of those that occurred before. Two different ids have the same hash with a probability
+            of 2^-64, so a caller who can compares the ids themselves.
         """
-        first, self._number = self._number, self._number + len(ids)
-        rows = sorted(zip(ids, range(first, self._number), strict=True))  # in the order of the index, which is faster
-        with _faults_of(self.path):
-            try:
-                self._database.execute("BEGIN")
-                self._database.executemany("INSERT INTO ids VALUES (?, ?)", rows)
-                self._database.execute("COMMIT")
-            except sqlite3.IntegrityError:
-                return self._first_repeat(ids, first)
-        return None
-
-    def _first_repeat(self, ids: Sequence[str], first: int) -> Repeat:
-        own: dict[str, int] = {}
-        for later, each in enumerate(ids, start=first):
-            query = "SELECT record FROM ids WHERE id = ? AND record < ?"
-            found = self._database.execute(query, (each, first)).fetchone()
-            earlier = found[0] if found else own.get(each)
-            if earlier is not None:
-                return Repeat(each, earlier, later)
-            own[each] = later
-        raise RuntimeError(f"{self.path} holds ids that are none of the input's.")
-
-    def close(self) -> None:
-        """Remove the file."""
-        self._database.close()
-        self.path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _faults_of(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        number = errno.ENOSPC if error.sqlite_errorname == "SQLITE_FULL" else errno.EIO
-        raise OSError(number, str(error), str(path)) from error
+        # Python's hash of text is SipHash with a random key: nobody can craft ids that collide.
+        hashes = np.fromiter(map(hash, ids), np.int64, len(ids))
+        order = np.argsort(hashes, kind="stable")
+        ordered = hashes[order]
+        repeated = np.zeros(len(ids), bool)
+        repeated[order[1:]] = ordered[1:] == ordered[:-1]
+        for earlier in self._sorted:
+            places = np.minimum(np.searchsorted(earlier, hashes), len(earlier) - 1)
+            repeated |= earlier[places] == hashes
+        if len(ordered):
+            self._sorted.append(ordered)
+        while len(self._sorted) > 1 and len(self._sorted[-2]) <= 2 * len(self._sorted[-1]):
+            merged = np.concatenate([self._sorted.pop(), self._sorted.pop()])
+            merged.sort(kind="stable")  # of two sorted halves: a merge
+            self._sorted.append(merged)
+        return np.flatnonzero(repeated).tolist()

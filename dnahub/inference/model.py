@@ -1,79 +1,56 @@
-"""Arguments -> the pipeline that embeds, and what the output says of it."""
+"""Arguments -> the engine, and a record of what decides and describes the embeddings."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from dnahub.checkpoints.loading import CheckpointFiles, find_checkpoint, load_checkpoint
-from dnahub.hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, NucleotideTransformerModel
-from dnahub.inference.arguments import EmbedArguments, RunArguments
-from dnahub.inference.processes import Processes
+from dnahub.checkpoints.identity import checkpoint_digest
+from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
+from dnahub.hub_code import NucleotideTransformerModel
+from dnahub.inference.arguments import EmbedArguments, OutputArguments
+from dnahub.inference.engine import Engine
+from dnahub.sequences.arguments import InputArguments
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def find_for_all(args: EmbedArguments, processes: Processes) -> CheckpointFiles:
-    """The checkpoint's files, of the commit that the first process found, whatever is pushed meanwhile."""
-    revision = args.revision
-    if processes.count > 1:
-        first = find_checkpoint(args.model, revision, args.allow_pickle) if processes.is_first else None
-        revision = processes.from_first(first and first.commit)
-        if first is not None:
-            return first
-    return find_checkpoint(args.model, revision, args.allow_pickle)
-
-
-def load_pipeline(
-    files: CheckpointFiles, args: EmbedArguments, run: RunArguments, device: torch.device
-) -> DNAEmbeddingPipeline:
+def load_engine(args: EmbedArguments, output: OutputArguments, device: torch.device) -> tuple[Engine, dict[str, Any]]:
     """
-    Load the checkpoint onto the device, for the settings of the run.
+    Load the checkpoint onto the device.
+
+    Returns:
+        The engine, and all settings that decide the vectors of a sequence, as JSON has them. Parts of different
+        settings are never mixed.
 
     Raises:
-        ValueError: If the checkpoint is none of an NT, its weights are damaged, or the settings are out of its range.
+        ValueError: If the checkpoint is not a Nucleotide Transformer, its weights are damaged, or a setting is out of
+            its range.
     """
+    files = find_checkpoint(args.model_name_or_path, args.model_revision, args.allow_pickle)
     model, tokenizer = load_checkpoint(NucleotideTransformerModel, files)
-    options = {} if run.batch_tokens is None else {"batch_tokens": run.batch_tokens}
-    pipeline = DNAEmbeddingPipeline(
-        model.to(DTYPES[args.dtype]), tokenizer, backend=run.backend, device=device, **options
-    )
-    pipeline.plan(["A"], **args.plan_settings)  # says what is out of range before anything is read
-    return pipeline
-
-
-def deciding(files: CheckpointFiles, weights: str, args: EmbedArguments, run: RunArguments) -> dict[str, Any]:
-    """
-    What two runs must have in common for the blocks of one to be of use to the other, as JSON has it.
-
-    Args:
-        weights: From `dnahub.checkpoints.identity.checkpoint_digest`.
-    """
-    return {
-        "model": files.published_name,
-        "weights": weights,
-        **args.plan_settings,
-        "dtype": args.dtype,
-        "output_dtype": run.output_dtype,
-    }
-
-
-def made_by(
-    files: CheckpointFiles,
-    weights: str,
-    args: EmbedArguments,
-    run: RunArguments,
-    config: NucleotideTransformerConfig,
-    backend: str,
-) -> dict[str, Any]:
-    """What the output says of itself."""
-    return {
+    engine = Engine(model.to(device, DTYPES[args.dtype]), tokenizer, output.backend, output.batch_tokens)
+    engine.plan(["A"], **args.plan_settings)  # finds settings out of range before anything is read
+    settings = {
         "model": files.published_name,
         "revision": files.commit,
-        "weights": weights,
+        "weights": checkpoint_digest(files),
         **args.plan_settings,
-        "max_length": args.max_length or config.max_tokens,
+        "max_length": args.max_length or model.config.max_tokens,
         "dtype": args.dtype,
-        "output_dtype": run.output_dtype,
-        "backend": backend,
-        "hidden_size": config.hidden_size,
+        "output_dtype": output.output_dtype,
+        "hidden_size": model.config.hidden_size,
+    }
+    return engine, settings
+
+
+def data_set(inputs: InputArguments, commit: str | None) -> dict[str, str | None]:
+    """What the output says of the data set that it was made from; nothing for files."""
+    if not inputs.dataset_name:
+        return {}
+    return {
+        "dataset_name": inputs.dataset_name if commit else Path(inputs.dataset_name).resolve().name,
+        "dataset_config_name": inputs.dataset_config_name,
+        "dataset_split": inputs.dataset_split,
+        "dataset_revision": commit,
     }

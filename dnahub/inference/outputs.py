@@ -1,5 +1,6 @@
-"""Finished shards -> the one output, in the format that its suffix names."""
+"""Finished parts -> the one output, in the format that its suffix names."""
 
+import hashlib
 import importlib
 import os
 import re
@@ -8,179 +9,151 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dnahub.inference.faults import full_disk_told
-from dnahub.inference.outputs_arrays import (
-    ids_file,
-    made_by_file,
-    read_npy_made_by,
-    read_safetensors_made_by,
-    write_npy,
-    write_safetensors,
-)
-from dnahub.inference.outputs_hdf5 import read_h5ad_made_by, read_hdf5_made_by, write_h5ad, write_hdf5
-from dnahub.inference.outputs_parquet import read_parquet_made_by, write_parquet
-from dnahub.inference.outputs_rows import ShardRows
-from dnahub.inference.outputs_zarr import read_zarr_made_by, write_zarr
-from dnahub.inference.shards import check_columns
+from dnahub.inference.counts import Counts
+from dnahub.inference.faults import explained_disk
+from dnahub.inference.formats import Rows, ids_file, json_file, write_csv, write_h5ad, write_npy, write_parquet
+from dnahub.inference.parts import Facts, Parts, parts_folder
+from dnahub.inference.progress import writing_bar
+from dnahub.inference.rows import EMBEDDING, WINDOW_COLUMNS
 
-# Suffix -> what writes such a file, and what reads from it what made it.
-FORMATS: dict[str, tuple[Callable[[ShardRows, Path, dict[str, Any]], None], Callable[[Path], Any]]] = {
-    ".parquet": (write_parquet, read_parquet_made_by),
-    ".npy": (write_npy, read_npy_made_by),
-    ".safetensors": (write_safetensors, read_safetensors_made_by),
-    ".zarr": (write_zarr, read_zarr_made_by),
-    ".h5": (write_hdf5, read_hdf5_made_by),
-    ".hdf5": (write_hdf5, read_hdf5_made_by),
-    ".h5ad": (write_h5ad, read_h5ad_made_by),
+FORMATS: dict[str, Callable[[Rows, Path], None]] = {
+    ".parquet": write_parquet,
+    ".npy": write_npy,
+    ".h5ad": write_h5ad,
+    ".csv": write_csv,
+    ".tsv": write_csv,
 }
-OUTPUT_SUFFIXES = tuple(FORMATS)
-EXTRAS = {".zarr": "zarr", ".h5": "h5py", ".hdf5": "h5py", ".h5ad": "anndata"}
-# Formats whose columns are objects with a path, and the names that these, or AnnData, keep for themselves.
-_WITH_PATHS = (".zarr", ".h5", ".hdf5", ".h5ad")
-_NAME = re.compile(r"(?!\.|__)[^/\\\0]+")
-_KEPT_NAMES = ("_index", "zarr.json")
+PER_TOKEN = (".parquet", ".npy")  # the others have one vector a row
 
 
 def output_files(output: Path) -> list[Path]:
-    """All files that an output has, itself first: what --overwrite speaks of."""
-    output = Path(output)
-    suffix = _suffix(output)
-    beside = {".npy": [ids_file(output), made_by_file(output)], ".safetensors": [ids_file(output)]}
-    return [output, *beside.get(suffix, [])]
+    """All files of an output, itself first."""
+    beside = {".npy": [ids_file(output), json_file(output)], ".csv": [json_file(output)], ".tsv": [json_file(output)]}
+    return [output, *beside.get(output.suffix.lower(), [])]
 
 
-def check_output(output: Path, per_token: bool, long_windows: bool, columns: Sequence[str] = ("id",)) -> None:
+def check_output(
+    output: Path, inputs: Sequence[str], columns: Sequence[str], with_windows: bool, per_token: bool, overwrite: bool
+) -> None:
     """
     Find before the work what would stop the writing after it.
 
     Args:
-        output: The file to write (.zarr: folder).
+        output: The file to write.
+        inputs: Files that are read.
+        columns: Names of the source's columns, `id` among them.
+        with_windows: Whether a row is a window.
         per_token: Whether a row has a vector for each token.
-        long_windows: Whether a row is a window.
-        columns: Names of the source's columns that are kept, `id` among them.
+        overwrite: Whether a file that exists may be replaced.
 
     Raises:
-        ValueError: If the suffix is unknown, a package is missing, the folder is missing or cannot be written to,
-            another thing has the name, or the format cannot hold such rows or columns of these names.
+        ValueError: If the output exists or is an input, its folder is missing or not writable, its suffix is unknown,
+            or the format cannot hold the rows.
     """
-    output = Path(output)
-    suffix = _suffix(output)
-    _check_rows(output, per_token=per_token, columns=columns)
-    check_columns(columns, with_windows=long_windows, per_token=per_token)
-    if suffix in EXTRAS:
-        try:
-            importlib.import_module(EXTRAS[suffix])
-        except ImportError as error:
-            raise ValueError(
-                f"{output}: to write {suffix} needs the package {EXTRAS[suffix]}, which is not installed; run pip "
-                "install -r requirements-extra.txt, or name a .parquet file."
-            ) from error
-    _check_place(output)
-
-
-def _suffix(output: Path) -> str:
     suffix = output.suffix.lower()
     if suffix not in FORMATS:
-        raise ValueError(f"{output}: the output's suffix tells its format; it is one of {', '.join(OUTPUT_SUFFIXES)}.")
-    return suffix
-
-
-def _check_rows(output: Path, *, per_token: bool, columns: Sequence[str]) -> None:
-    suffix = _suffix(output)
-    if per_token and suffix == ".h5ad":
-        raise ValueError(
-            f"{output}: AnnData has one vector a row, so --per_token cannot be written as .h5ad; name a file of "
-            f"another suffix: {', '.join(other for other in OUTPUT_SUFFIXES if other != suffix)}."
-        )
-    for name in columns:
-        if suffix in _WITH_PATHS and (not _NAME.fullmatch(name) or name in _KEPT_NAMES):
-            raise ValueError(
-                f"{output}: {suffix} cannot hold a column of the name {name!r}; rename it in the input, or name a "
-                ".parquet file."
-            )
-
-
-def _check_place(output: Path) -> None:
-    folder = output.parent
-    if not folder.is_dir():
-        raise ValueError(f"{output} cannot be written: there is no folder {folder}; make it, or name another.")
+        raise ValueError(f"--output {output}: the suffix is one of {', '.join(FORMATS)}.")
+    folder = parts_folder(output)
     for path in output_files(output):
-        if path.suffix.lower() == ".zarr":
-            # An older one is replaced as a whole: nothing but a Zarr group goes that way.
-            if path.exists() and not (path / "zarr.json").is_file():
-                raise ValueError(f"{path} is there, but is no Zarr group of format 3; name another folder.")
-        elif path.is_dir():
-            raise ValueError(f"{path} is a folder; name a file.")
+        if path.is_dir():
+            raise ValueError(f"--output {path} is a folder; name a file.")
+        # Files beside an output that does not exist are those of an interrupted run.
+        if path.exists() and not overwrite and (path == output or not folder.exists()):
+            left = f" ({folder} has parts of an interrupted run)" if folder.exists() else ""
+            raise ValueError(f"--output {path} exists{left}; name another file, or give --overwrite.")
+    if any(output.exists() and Path(name).exists() and output.samefile(name) for name in inputs):
+        raise ValueError(f"--output {output} is the input; name another file.")
+    if per_token and suffix not in PER_TOKEN:
+        raise ValueError(f"--output {output}: --per_token goes into {' or '.join(PER_TOKEN)}; name such a file.")
+    _check_columns(output, columns, with_windows, per_token)
+    if suffix == ".h5ad":
+        try:
+            importlib.import_module("anndata")
+        except ImportError as error:
+            raise ValueError(
+                f"--output {output}: .h5ad needs the package anndata; run pip install -r requirements-extra.txt, or "
+                "name a .parquet file."
+            ) from error
     try:
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=output.parent):
             pass
     except OSError as error:
         raise ValueError(
-            f"{output} cannot be written: nothing can be put into {folder} ({error.strerror}); name another folder."
+            f"--output {output}: no file can be written in {output.parent} ({error.strerror}); name another folder."
         ) from error
 
 
-def write_output(
-    shards: Sequence[Path], output: Path, made_by: dict[str, Any], progress: Callable[[int], Any] | None = None
-) -> None:
-    """
-    All rows of the shards, in their order, in one file; the shards stay.
+def _check_columns(output: Path, columns: Sequence[str], with_windows: bool, per_token: bool) -> None:
+    suffix = output.suffix.lower()
+    added = [
+        EMBEDDING,
+        *(WINDOW_COLUMNS if with_windows else ()),
+        *(("num_tokens", "offset") if per_token else ()),
+    ]
+    for name in columns:
+        if list(columns).count(name) > 1:
+            raise ValueError(f"The input has two columns {name!r}; rename one of them.")
+        if name in added or (suffix in (".csv", ".tsv") and re.fullmatch(r"e\d+", name)):
+            raise ValueError(f"The input has a column {name!r}, a name that the output uses itself; rename it.")
+        if suffix == ".h5ad" and ("/" in name or name == "_index"):
+            raise ValueError(f"{output}: .h5ad cannot hold a column {name!r}; rename it, or name a .parquet file.")
 
-    It is written within the folder of the shards, which has to be on the output's file system, and moved when it is
-    whole: a process that is killed leaves nothing elsewhere. Memory holds a few row groups.
+
+def write_output(output: Path, rows: Rows) -> None:
+    """
+    Write all rows into one file, and those beside it; the parts stay.
+
+    It is written in the folder of the parts and moved: a process that is killed leaves nothing elsewhere.
+
+    Raises:
+        ValueError: If a part is damaged or the disk is full. The output is then what it was.
+    """
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=parts_folder(output)) as scratch:
+        complete = Path(scratch) / output.name
+        with explained_disk(output):
+            FORMATS[output.suffix.lower()](rows, complete)
+            for path in output_files(complete):
+                with open(path, "rb") as file:
+                    os.fsync(file.fileno())  # the parts are removed next
+        _, *beside = output_files(complete)
+        if beside:  # an old array must never stand beside the new ids
+            output.unlink(missing_ok=True)
+        for path in beside:
+            os.replace(path, output.with_name(path.name))
+        os.replace(complete, output)
+
+
+def join(parts: Parts, digests: Sequence[str], output: Path, made_by: dict[str, Any]) -> list[Facts] | None:
+    """
+    Write the output, if the parts of all blocks are there, and remove these.
 
     Args:
-        shards: Their paths, in order.
-        output: The file (.zarr: folder); what is there is replaced.
-        made_by: What is to stand in the output about itself; see `read_made_by`.
-        progress: Called with a number of rows that were written since.
+        parts: Of the output.
+        digests: Of all blocks, in order.
+        output: The file; what is there is replaced.
+        made_by: What the output says of itself; the backends and a digest of the input are added.
+
+    Returns:
+        The facts of all parts; None if one is missing, or another process writes the output.
 
     Raises:
-        FormatError: If the format cannot hold what stands in them.
-        ValueError: If there are no shards, one is damaged or unlike the others, or the disk is full. The output is
-            then what it was.
+        ValueError: As `write_output`.
     """
-    output = Path(output)
-    rows = ShardRows(shards, progress)
-    _check_rows(output, per_token=rows.per_token, columns=[column.name for column in rows.columns])
-    write, _ = FORMATS[_suffix(output)]
-    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=rows.paths[0].parent) as scratch:
-        whole = Path(scratch) / output.name
-        with full_disk_told(output):
-            write(rows, whole, made_by)
-            _sync(Path(scratch))
-        _move(whole, output)
-
-
-def _sync(folder: Path) -> None:
-    """The shards are removed after this: what was made of them has to be on the disk."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with open(Path(parent) / name, "rb") as file:
-                os.fsync(file.fileno())
-
-
-def _move(whole: Path, output: Path) -> None:
-    made, beside = output_files(whole)[0], output_files(whole)[1:]
-    if output.is_dir():  # no system call replaces a folder with files in it
-        os.rename(output, whole.with_name("replaced"))
-    elif beside:  # an older one must not stand beside the new table of ids, even if this process ends here
-        output.unlink(missing_ok=True)
-    for path in beside:
-        os.replace(path, output.with_name(path.name))
-    os.replace(made, output)
-
-
-def read_made_by(output: Path) -> dict[str, Any]:
-    """
-    What made an output: model, revision, pooling, layer, dtype and the like.
-
-    Raises:
-        ValueError: If nothing of that stands there.
-    """
-    output = Path(output)
-    _, read = FORMATS[_suffix(output)]
-    try:
-        return read(output)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{output} does not say what made it; it is no output of embed.py.") from error
+    if parts.find_all(digests) is None:
+        return None
+    with parts.locked() as is_mine:
+        facts = parts.find_all(digests) if is_mine else None  # again: they may have been joined meanwhile
+        if facts is None:
+            return None
+        parts.remove_scratch()
+        counts = Counts.total(each.counts for each in facts)
+        made_by = made_by | {
+            "backend": ", ".join(sorted({each.backend for each in facts})),
+            "input_digest": hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest(),
+        }
+        with writing_bar(counts.rows) as progress:
+            paths = [parts.path(block) for block in range(len(digests))]
+            write_output(output, Rows(paths, parts.layout, counts.vectors, made_by, progress))
+        parts.remove()
+    parts.remove_folder()
+    return facts

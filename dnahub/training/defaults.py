@@ -6,7 +6,8 @@ from transformers import PretrainedConfig, TrainingArguments
 from transformers.utils import is_flash_attn_2_available
 
 from dnahub.tasks.task import Task
-from dnahub.training.arguments import BY_PROBLEM, ModelArguments
+from dnahub.training.arguments import ModelArguments
+from dnahub.training.trainer_arguments import BY_TASK
 
 # Wider models than this (NT-v2-250m and 500m, NT-v1) are trained at the smaller rates.
 SMALL_HIDDEN_SIZE = 512
@@ -43,7 +44,7 @@ def settle_for_task(args: TrainingArguments, task: Task) -> None:
         ValueError: If the task does not measure the metric that was given.
     """
     given = args.metric_for_best_model
-    metric = task.metrics[0] if given == BY_PROBLEM else given.removeprefix("eval_")
+    metric = task.metrics[0] if given == BY_TASK else given.removeprefix("eval_")
     if metric not in task.metrics:
         raise ValueError(f"--metric_for_best_model {given}: for this task it is one of {', '.join(task.metrics)}.")
     args.metric_for_best_model = metric

@@ -107,7 +107,7 @@ def train(trainer: SequenceTrainer, args: Arguments) -> Timing:
     started = time.perf_counter()
     on_signal = SaveOnSignal()
     early = StopEarly(
-        args.run.early_stopping_patience,
+        args.trainer.early_stopping_patience,
         f"eval_{args.training.metric_for_best_model}",
         args.training.greater_is_better,
     )

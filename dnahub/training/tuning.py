@@ -9,7 +9,6 @@ from transformers import PreTrainedModel
 
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
 
-TUNINGS = ("full", "frozen", "head", "lora", "ia3")
 # As in the LoRA paper (arXiv:2106.09685). The gated feed-forward, two thirds of a layer, is "intermediate.dense".
 LORA_TARGETS = ("query", "value")
 # As in the IA3 paper (arXiv:2205.05638): keys, values, and what goes into the feed-forward's second product.

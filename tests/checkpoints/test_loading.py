@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from dnahub.checkpoints.loading import HEADS, find_checkpoint, load_checkpoint, load_for_task
+from dnahub.checkpoints.tokenizer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
 from dnahub.hub_code import (
     NucleotideTransformerConfig,
     NucleotideTransformerForMaskedLM,
@@ -20,7 +21,6 @@ from dnahub.hub_code import (
     NucleotideTransformerModel,
 )
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
-from dnahub.hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
 from tests.messages import naming
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFa
 
 from dnahub.checkpoints.loading import build_from_scratch, find_checkpoint, load_for_task
 from dnahub.checkpoints.saving import save_checkpoint
-from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
+from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from tests.checkpoints.test_other_encoders import MODELS, VOCABULARY, tokenizer_of_3_mers, write
 
 SPECIAL = dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], VOCABULARY[:5], strict=True))

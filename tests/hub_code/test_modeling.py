@@ -150,12 +150,13 @@ class Reference:
     def gelu(x):
         return 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
 
-    @staticmethod
-    def rotate(x):
-        """Rotary positions: features i and i + d/2 are a pair, turned by position * 10000^(-2i/d)."""
+    def rotate(self, x):
+        """Rotary positions: features i and i + d/2 are a pair, turned by position * base^(-2i/d)."""
         tokens, dim = x.shape
         half = dim // 2
-        angle = np.arange(tokens)[:, None] * 10000.0 ** (-2 * np.arange(half) / dim)  # (tokens, dim / 2)
+        # SegmentNT: https://github.com/instadeepai/nucleotide-transformer, "rescaling_factor".
+        base = 10000.0 * self.config.get("rescaling_factor", 1) ** (dim / (dim - 2))
+        angle = np.arange(tokens)[:, None] * base ** (-2 * np.arange(half) / dim)  # (tokens, dim / 2)
         first, second = x[:, :half], x[:, half:]
         return np.concatenate(
             [first * np.cos(angle) - second * np.sin(angle), second * np.cos(angle) + first * np.sin(angle)], axis=1
@@ -619,10 +620,6 @@ def test_v2_reads_its_longest_input_as_the_reference_does(tmp_path):
 # --- stopping early
 
 
-def run_up_to(model, layer: int, **inputs):
-    return model(**inputs, layer=layer)
-
-
 @pytest.mark.parametrize("layer", range(-4, 4))
 @pytest.mark.parametrize("kind", ["v2", "v1"])
 def test_stopping_early_gives_that_hidden_state_and_runs_no_deeper_layer(kind, layer):
@@ -634,7 +631,7 @@ def test_stopping_early_gives_that_hidden_state_and_runs_no_deeper_layer(kind, l
     for i, module in enumerate(model.encoder.layer, start=1):
         module.register_forward_hook(lambda *_, i=i: runs.append(i))
     with torch.no_grad():
-        got = run_up_to(model, layer, **inputs).last_hidden_state
+        got = model(**inputs, layer=layer).last_hidden_state
     assert torch.equal(got, expected)
     assert runs == list(range(1, layer % 4 + 1))
 
@@ -646,7 +643,7 @@ def test_stopping_early_leaves_the_model_whole():
     parameters = {name: parameter.data_ptr() for name, parameter in model.named_parameters()}
     with torch.no_grad():
         before = model(**inputs).last_hidden_state
-        run_up_to(model, 1, **inputs)
+        model(**inputs, layer=1)
         after = model(**inputs).last_hidden_state
     assert torch.equal(before, after)
     assert [name for name, _ in model.named_modules()] == names
@@ -659,16 +656,77 @@ def test_hidden_states_are_whole_after_a_run_that_stopped_early_recorded_its_own
     inputs = padded([random_ids(9, seed=0)])
     with torch.no_grad():
         for _ in range(2):
-            assert len(run_up_to(model, 1, **inputs, output_hidden_states=True).hidden_states) == 2
+            assert len(model(**inputs, layer=1, output_hidden_states=True).hidden_states) == 2
         states = model(**inputs, output_hidden_states=True).hidden_states
         assert len(states) == 4
-        assert torch.equal(states[1], run_up_to(model, 1, **inputs).last_hidden_state)
+        assert torch.equal(states[1], model(**inputs, layer=1).last_hidden_state)
 
 
-@pytest.mark.parametrize("layer", [4, -5, 100])
+@pytest.mark.parametrize("return_dict", [True, False])
+def test_the_embeddings_are_the_only_hidden_state_of_layer_0(return_dict):
+    model = tiny(NucleotideTransformerModel)
+    inputs = padded([random_ids(9, seed=0)])
+    with torch.no_grad():
+        expected = model(**inputs, output_hidden_states=True).hidden_states[0]
+        outputs = model(**inputs, layer=0, output_hidden_states=True, return_dict=return_dict)
+    [states] = outputs.hidden_states if return_dict else outputs[-1]
+    assert isinstance(outputs, tuple) != return_dict
+    assert torch.equal(states, expected)
+
+
+@pytest.mark.parametrize("layer", [np.int64(2), np.uint8(2), torch.tensor(2)])
+def test_a_layer_may_be_any_integer(layer):
+    model = tiny(NucleotideTransformerModel)
+    inputs = padded([random_ids(9, seed=0)])
+    with torch.no_grad():
+        assert torch.equal(model(**inputs, layer=layer)[0], model(**inputs, layer=2)[0])
+
+
+@pytest.mark.parametrize("layer", [4, -5, 100, True, 1.0, "last", None])
 def test_a_layer_that_the_model_lacks_is_an_error(layer):
     with pytest.raises(ValueError, match=naming(layer, 3)):
-        run_up_to(tiny(NucleotideTransformerModel), layer, **padded([[CLS]]))
+        tiny(NucleotideTransformerModel)(**padded([[CLS]]), layer=layer)
+
+
+# --- as other libraries call it
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("kind", ["v2", "v1"])
+def test_input_embeddings_have_the_positions_of_their_tokens(kind, side):
+    model = tiny(NucleotideTransformerForMaskedLM, kind)
+    inputs = padded([random_ids(n, seed=n, vocabulary=4105) for n in LENGTHS])
+    if side == "left":
+        inputs = {name: tensor.flip(1) for name, tensor in inputs.items()}
+    embeddings, mask = model.get_input_embeddings()(inputs["input_ids"]), inputs["attention_mask"]
+    with torch.no_grad():
+        expected = model(**inputs).logits[mask.bool()]
+        got = model(inputs_embeds=embeddings, attention_mask=mask).logits[mask.bool()]
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+        alone = model(inputs_embeds=embeddings[:1, :23] if side == "right" else embeddings[:1, -23:]).logits[0]
+    torch.testing.assert_close(alone, expected[:23], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_tokens", [4120, 4000])
+def test_the_vocabulary_can_be_resized(num_tokens):
+    model = tiny(NucleotideTransformerForMaskedLM)
+    before, ids = model.lm_head.bias.detach().clone(), torch.tensor([[CLS, 7, 8]])
+    with torch.no_grad():
+        expected = model(ids).logits
+        assert model.resize_token_embeddings(num_tokens, mean_resizing=False).num_embeddings == num_tokens
+        logits = model(ids).logits
+    kept = min(len(before), num_tokens)
+    assert logits.shape[-1] == num_tokens
+    assert torch.equal(logits[..., :kept], expected[..., :kept])
+    assert not model.lm_head.bias[kept:].any() and model.lm_head.bias.requires_grad
+    assert model(ids, labels=ids).loss.isfinite()
+
+
+def test_a_pooling_layer_may_be_declined_and_not_asked_for():
+    config = tiny(NucleotideTransformerModel).config
+    assert NucleotideTransformerModel(config, add_pooling_layer=False).pooler is None
+    with pytest.raises(ValueError, match="add_pooling_layer"):
+        NucleotideTransformerModel(config, add_pooling_layer=True)
 
 
 # --- precision, saving
@@ -678,22 +736,43 @@ def exact_frequencies(dim: int) -> torch.Tensor:
     return torch.tensor([10000.0 ** (-2 * i / dim) for i in range(dim // 2)], dtype=torch.float64)
 
 
-@pytest.mark.parametrize("how", ["dtype=", ".to()", ".half()", "there and back"])
-def test_rotary_frequencies_stay_exact_in_half_precision(tmp_path, how):
-    folder = write_folder(tmp_path / "x", V2, random_weights(V2))
-    if how == "dtype=":
-        model = NucleotideTransformerModel.from_pretrained(folder, dtype=torch.bfloat16)
-    else:
-        model = NucleotideTransformerModel.from_pretrained(folder)
-        model = model.half() if how == ".half()" else model.to(torch.bfloat16)
-        if how == "there and back":
-            model = model.float()
-    inv_freq = model.rotary_embeddings.inv_freq
-    assert inv_freq.dtype == torch.float32
-    torch.testing.assert_close(inv_freq.double(), exact_frequencies(8), rtol=1e-6, atol=0)
-    assert model.embeddings.word_embeddings.weight.dtype == (
-        torch.float32 if how == "there and back" else torch.float16 if how == ".half()" else torch.bfloat16
-    )
+def on_meta(model) -> NucleotideTransformerModel:
+    with torch.device("meta"):
+        return NucleotideTransformerModel(model.config).eval()
+
+
+def emptied_and_loaded(model):
+    other = on_meta(model).to_empty(device="cpu")
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+def assigned(model):
+    other = on_meta(model)
+    other.load_state_dict(model.state_dict(), assign=True)
+    return other
+
+
+@pytest.mark.parametrize("rebuild", [emptied_and_loaded, assigned, lambda model: model.half().float()])
+def test_rotary_positions_survive_the_meta_device_and_half_precision(rebuild):
+    model = tiny(NucleotideTransformerModel)
+    frequencies = model.rotary_embeddings.frequencies()
+    assert frequencies.dtype == torch.float32
+    torch.testing.assert_close(frequencies.double(), exact_frequencies(8), rtol=1e-6, atol=0)
+    for parameter in model.parameters():
+        parameter.data = parameter.half().float()
+    inputs = padded([random_ids(n, seed=n) for n in LENGTHS])
+    with torch.no_grad():
+        expected = model(**inputs).last_hidden_state
+        assert torch.equal(rebuild(model)(**inputs).last_hidden_state, expected)
+
+
+@pytest.mark.parametrize("factor", [2.44140625, 0.5])
+def test_rescaled_rotary_positions_are_those_of_segment_nt(tmp_path, factor):
+    config = V2 | {"rescaling_factor": factor}
+    weights = random_weights(config)
+    model = NucleotideTransformerForMaskedLM.from_pretrained(write_folder(tmp_path / "x", config, weights)).double()
+    compare_with_reference(model, Reference(config, weights), tolerance=1e-5)
 
 
 def test_bfloat16_agrees_with_float32_at_the_end_of_a_long_input(tmp_path):

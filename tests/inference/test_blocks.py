@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnahub.hub_code.batching_nucleotide_transformer import Cutting, cut
-from dnahub.hub_code.tokenization_nucleotide_transformer import nt_vocabulary
+from dnahub.checkpoints.tokenizer import nt_vocabulary
+from dnahub.hub_code.pipeline_dna_embedding import Cutting
 from dnahub.inference import blocks
 from dnahub.inference.blocks import MAX_NT, MAX_VECTORS, cut_into_blocks, digest, max_nt_of_block
+from dnahub.inference.cutting import cut
 from dnahub.sequences import SequenceBatch
 
 
@@ -50,7 +51,6 @@ def test_blocks_are_those_of_the_rule_however_the_input_comes_in_batches(sequenc
     expected = one_by_one(sequences, max_sequences, max_nt)
     assert [block.table["id"].to_pylist() for block in blocks] == [[f"r{i}" for i in rows] for rows in expected]
     assert [block.number for block in blocks] == list(range(len(expected)))
-    assert [block.first for block in blocks] == [rows[0] for rows in expected]
     assert [block.num_nt for block in blocks] == [sum(len(sequences[i]) for i in rows) for rows in expected]
     for block, rows in zip(blocks, expected, strict=True):
         assert [block.place(i) for i in range(len(block))] == [f"in.fa, record {i + 1} (r{i})" for i in rows]

@@ -1,56 +1,45 @@
-"""Shards -> outputs: each format read back by its own library, and compared with the arrays that went in."""
+"""Parts -> outputs: each format read by the tools of its users, and compared with the arrays that went in."""
 
-import io
 import json
 import os
-import re
-import resource
 import signal
-import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import anndata
-import h5py
+import duckdb
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zarr
 from datasets import List, Value, load_dataset
-from safetensors import safe_open
-from safetensors.numpy import load_file
 
-from dnahub.inference import outputs_hdf5, outputs_parquet, outputs_zarr, shards
-from dnahub.inference.outputs import OUTPUT_SUFFIXES, check_output, output_files, read_made_by, write_output
-from dnahub.inference.shards import shard_schema, write_shard
+from dnahub.inference import formats, rows
+from dnahub.inference.counts import Counts
+from dnahub.inference.outputs import FORMATS, check_output, join, output_files
+from dnahub.inference.parts import Facts, Parts
+from dnahub.inference.rows import Layout
 from tests import forked
+from tests.inference.test_parts import small_files
 from tests.made_embeddings import embeddings_of
 
 HIDDEN = 8
-MADE_BY = {
-    "model": "user/répo",
-    "layer": -1,
-    "normalize": True,
-    "epsilon": 1e-12,
-    "inputs": ["a.fa", "b.fa"],
-    "block": {"nt": 2_000_000},
-}
-SUFFIXES = [suffix for suffix in OUTPUT_SUFFIXES if suffix != ".hdf5"]  # .h5 by another name
+MADE_BY = {"model": "user/répo", "revision": None, "layer": -1, "normalize": True, "inputs": ["a.fa", "b.fa"]}
+SUFFIXES = list(FORMATS)
 TAGS = pa.list_(pa.struct([("a", pa.int64())]))
-PER_TOKEN_SUFFIXES = [suffix for suffix in SUFFIXES if suffix != ".h5ad"]
 
 
 @dataclass(frozen=True)
 class Made:
-    """Shards, and what is in them."""
+    """Parts, and what is in them."""
 
-    paths: list[Path]
+    parts: Parts
+    digests: list[str]
     vectors: np.ndarray  # (rows, hidden), per token (tokens of all rows, hidden)
-    rows: list[dict]  # id, columns of the source, with windows `window_start` and `window_end`
+    rows: list[dict]  # the columns of the source, and those of windows
     num_tokens: list[int]
 
 
@@ -59,685 +48,367 @@ def source_rows(first: int, count: int) -> pa.Table:
     return pa.table(
         {
             "id": [f"gène{i}" for i in names],
-            "sequence": ["ACGT"] * count,
-            "species": pa.array([(None, 'yeast "b"\tx\ny\rz', "fly")[i % 3] for i in names], pa.string()),
+            "species": pa.array([(None, 'yeast "b"\tx\ny\rz, w', "fly")[i % 3] for i in names], pa.string()),
             "taxon": pa.array([7 * i for i in names], pa.int32()),
             "copies": pa.array([None if i == 2 else i for i in names], pa.int64()),
             "score": pa.array([None if i == 3 else i / 3 for i in names], pa.float64()),
             "coding": [i % 2 == 0 for i in names],
+            "known": pa.array([(None, True, False)[i % 3] for i in names], pa.bool_()),
             "tags": pa.array([[{"a": i}] if i % 2 else None for i in names], TAGS),
             "day": [date(2026, 1, 1 + i % 28) for i in names],
+            "strand": pa.array([("+", "-")[i % 2] for i in names]).dictionary_encode(),
         }
     )
 
 
-def write_shards(
-    folder,
-    counts=(5, 1, 7),
-    output_dtype="float32",
-    windows=False,
-    per_token=False,
-    hidden=HIDDEN,
-    source=source_rows,
-    seed=0,
+def write_parts(
+    output: Path, counts=(5, 1, 7), dtype="float32", windows=False, per_token=False, hidden=HIDDEN
 ) -> Made:
-    rng = np.random.default_rng(seed)
-    folder.mkdir(exist_ok=True)
-    paths, vectors, rows, num_tokens = [], [], [], []
+    rng = np.random.default_rng(0)
+    parts = Parts(output, {}, Layout(source_rows(0, 1).schema, hidden, dtype, windows, per_token))
+    vectors, all_rows, num_tokens = [], [], []
     for number, count in enumerate(counts):
-        table = source(sum(counts[:number]), count)
+        records = source_rows(sum(counts[:number]), count)
         repeats = rng.integers(1, 4, size=count) if windows else np.ones(count, dtype=np.int64)
         sequence = np.repeat(np.arange(count), repeats)
         start = np.concatenate([np.arange(n) * 100 for n in repeats])
         tokens = rng.integers(1, 6, size=len(sequence))
-        num_vectors = tokens.sum() if per_token else len(sequence)
-        block = rng.normal(size=(num_vectors, hidden)).astype(np.float32)
-        without_sequence = table.drop_columns("sequence")
-        schema = shard_schema(without_sequence.schema, hidden, output_dtype, with_windows=windows, per_token=per_token)
-        paths.append(folder / f"block-{number:06}.parquet")
-        write_shard(
-            paths[-1], table, embeddings_of(block, sequence, start, start + 150, tokens), schema, {"block": number}
-        )
-        taken = without_sequence.to_pylist()
+        block = rng.normal(size=(tokens.sum() if per_token else len(sequence), hidden)).astype(np.float32)
+        embeddings = embeddings_of(block, sequence, start, start + 150, tokens)
+        facts = Facts({}, f"d{number}", "torch", Counts.of(count, 4 * count, embeddings))
+        parts.write(number, records, embeddings, facts)
+        taken = records.to_pylist()
         for i, a in zip(sequence, start, strict=True):
-            rows.append({**taken[i], **({"window_start": int(a), "window_end": int(a) + 150} if windows else {})})
+            all_rows.append({**taken[i], **({"window_start": a, "window_end": a + 150} if windows else {})})
         vectors.append(block)
         num_tokens += tokens.tolist()
-    return Made(paths, np.concatenate(vectors).astype(output_dtype), rows, num_tokens)
+    digests = [f"d{number}" for number in range(len(counts))]
+    return Made(parts, digests, np.concatenate(vectors).astype(dtype), all_rows, num_tokens)
 
 
-@pytest.fixture
-def output_in(tmp_path):
-    """A function that writes shards and an output of them."""
-
-    def make(suffix, **options) -> tuple[Made, Path]:
-        made = write_shards(tmp_path / "out.shards", **options)
-        output = tmp_path / f"out{suffix}"
-        write_output(made.paths, output, MADE_BY)
-        return made, output
-
-    return make
+def write(output: Path, **options) -> Made:
+    made = write_parts(output, **options)
+    assert join(made.parts, made.digests, output, MADE_BY) is not None
+    return made
 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
-    """Row groups and chunks of a few rows, so that a small output has many, which do not fall together."""
-    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 3 * HIDDEN * 4)
-    monkeypatch.setattr(outputs_parquet, "ROW_GROUP_BYTES", 4 * HIDDEN * 4)
-    for module in (outputs_hdf5, outputs_zarr):
-        monkeypatch.setattr(module, "CHUNK_BYTES", 5 * HIDDEN * 4)
-        monkeypatch.setattr(module, "CHUNK_ROWS", 4)
+    """Row groups of a few rows, so that a small output has several, unlike the parts."""
+    monkeypatch.setattr(rows, "ROW_GROUP_BYTES", 3 * HIDDEN * 4)
+    monkeypatch.setattr(formats, "ROW_GROUP_BYTES", 4 * HIDDEN * 4)
 
 
-def as_json(value) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def files_in(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
-def flat_rows(made: Made) -> list[dict]:
-    """The rows as formats without nesting and missing values have them: NaN is written None here."""
-    return [
-        {
-            **row,
-            "species": row["species"] or "",
-            "tags": "" if row["tags"] is None else as_json(row["tags"]),
-            "day": row["day"].isoformat(),
-        }
-        for row in made.rows
+def read_by_pandas(path: Path) -> pd.DataFrame:
+    suffix = path.suffix
+    return pd.read_parquet(path) if suffix == ".parquet" else pd.read_csv(path, sep="\t" if suffix == ".tsv" else ",")
+
+
+def read_by_polars(path: Path) -> pd.DataFrame:
+    if path.suffix == ".parquet":
+        table = pl.read_parquet(path)
+        table = table.with_columns(pl.col("embedding").cast(pl.Array(pl.Float32, HIDDEN)))
+    else:
+        table = pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",")
+    return pd.DataFrame(table.to_dict(as_series=False))
+
+
+def read_by_duckdb(path: Path) -> pd.DataFrame:
+    return duckdb.sql(f"SELECT * FROM '{path}'").df()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv"])
+@pytest.mark.parametrize("read", [read_by_pandas, read_by_polars, read_by_duckdb])
+def test_pandas_polars_and_duckdb_read_every_table(tmp_path, read, suffix, dtype):
+    output = tmp_path / f"out{suffix}"
+    made = write(output, dtype=dtype)
+
+    table = read(output)
+
+    assert table["id"].tolist() == [row["id"] for row in made.rows]
+    assert table["taxon"].tolist() == [row["taxon"] for row in made.rows]
+    assert table["species"].fillna("").tolist() == [row["species"] or "" for row in made.rows]
+    assert table["score"].astype(float).fillna(-1).tolist() == [
+        pytest.approx(-1 if row["score"] is None else row["score"]) for row in made.rows
+    ]
+    columns = ["embedding"] if suffix == ".parquet" else [f"e{i}" for i in range(HIDDEN)]
+    assert [name for name in table.columns if name not in made.rows[0]] == columns
+    vectors = np.stack(table["embedding"].tolist()) if suffix == ".parquet" else table[columns].to_numpy()
+    assert np.array_equal(vectors.astype(dtype), made.vectors)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_anndata_reads_h5ad_whole_and_backed(tmp_path, dtype):
+    made = write(tmp_path / "out.h5ad", dtype=dtype)
+
+    for table in (anndata.read_h5ad(tmp_path / "out.h5ad"), anndata.read_h5ad(tmp_path / "out.h5ad", backed="r")):
+        assert table.X[:].dtype == dtype and np.array_equal(table.X[:], made.vectors)
+        assert table.obs_names.tolist() == [row["id"] for row in made.rows]
+        assert table.obs["species"].astype(str).tolist() == [row["species"] or "" for row in made.rows]
+        assert table.obs["taxon"].tolist() == [row["taxon"] for row in made.rows]
+        assert table.obs["copies"].isna().tolist() == [row["copies"] is None for row in made.rows]
+        assert table.obs["coding"].tolist() == [row["coding"] for row in made.rows]
+        assert table.obs["tags"].iloc[1] == '[{"a": 1}]' and table.obs["day"].iloc[0] == "2026-01-01"
+        assert table.uns["embedding"]["model"] == "user/répo" and "revision" not in table.uns["embedding"]
+
+
+@pytest.mark.parametrize("per_token", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_npy_has_all_vectors_and_its_tsv_says_what_each_row_is(tmp_path, dtype, per_token):
+    output = tmp_path / "out.npy"
+    made = write(output, dtype=dtype, per_token=per_token)
+
+    vectors = np.load(output)
+    assert vectors.dtype == dtype and np.array_equal(vectors, made.vectors)
+    path = tmp_path / "out.npy.ids.tsv"
+    for table in (read_by_pandas(path), read_by_polars(path), read_by_duckdb(path)):
+        assert table["id"].tolist() == [row["id"] for row in made.rows]
+        assert table["species"].fillna("").tolist() == [row["species"] or "" for row in made.rows]
+        assert table["coding"].tolist() == [row["coding"] for row in made.rows]
+        assert table["strand"].tolist() == [row["strand"] for row in made.rows]
+        if per_token:
+            assert table["num_tokens"].tolist() == made.num_tokens
+            assert table["offset"].tolist() == [sum(made.num_tokens[:i]) for i in range(len(made.rows))]
+
+
+def test_text_has_quotes_only_where_it_needs_them(tmp_path):
+    output = tmp_path / "plain.csv"
+    parts = Parts(
+        output, {}, Layout(pa.schema([("id", pa.string()), ("a,b", pa.string())]), 2, "float32", False, False)
+    )
+    one = np.ones(2, np.int64)
+    for block, name in enumerate(["x", 'y"z']):
+        records = pa.table({"id": [name, "w"], "a,b": ["007", None]})
+        embeddings = embeddings_of(np.array([[0.1, -2], [3e-9, 4]], np.float32), np.arange(2), one, one, one)
+        parts.write(block, records, embeddings, Facts({}, str(block), "torch", Counts.of(2, 2, embeddings)))
+    join(parts, ["0", "1"], output, MADE_BY)
+
+    assert output.read_text().splitlines() == [
+        *('id,"a,b",e0,e1', "x,007,0.1,-2", "w,,3e-9,4"),
+        *('"y""z","007",0.1,-2', '"w",,3e-9,4'),
     ]
 
 
-def without_nan(values: np.ndarray) -> list:
-    return [None if isinstance(value, float) and np.isnan(value) else value for value in values.tolist()]
+@pytest.mark.parametrize("per_token", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_parquet_has_larger_row_groups_than_parts_and_datasets_loads_it(tmp_path, per_token, dtype):
+    output = tmp_path / "out.parquet"
+    made = write_parts(output, per_token=per_token, dtype=dtype)
+    groups_of_parts = sum(pq.ParquetFile(path).num_row_groups for path in made.parts.folder.glob("*.parquet"))
+    join(made.parts, made.digests, output, MADE_BY)
 
-
-def vectors_in(path: Path) -> np.ndarray:
-    """By the library of the format, as a user does; per token those of all rows."""
-    if path.suffix == ".parquet":
-        column = pq.read_table(path)["embedding"].combine_chunks().flatten()
-        column = column.flatten() if pa.types.is_fixed_size_list(column.type) else column
-        return column.to_numpy().reshape(-1, HIDDEN)
-    if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
-    if path.suffix == ".safetensors":
-        return load_file(path)["embedding"]
-    if path.suffix == ".zarr":
-        return zarr.open_group(path, mode="r")["embedding"][:]
-    if path.suffix == ".h5ad":
-        return anndata.read_h5ad(path).X
-    with h5py.File(path) as file:
-        return file["embedding"][:]
-
-
-@pytest.mark.parametrize("suffix", [*OUTPUT_SUFFIXES, ".NPY"])
-def test_every_format_has_the_vectors_in_order_and_says_what_made_them(output_in, suffix):
-    made, output = output_in(suffix)
-
-    if suffix != ".NPY":
-        assert np.array_equal(vectors_in(output), made.vectors) and vectors_in(output).dtype == np.float32
-    assert read_made_by(output) == MADE_BY
-    assert sorted(path.name for path in output.parent.iterdir()) == sorted(
-        ["out.shards", *(path.name for path in output_files(output))]
-    )
-    assert sorted(output.with_name("out.shards").iterdir()) == made.paths
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_float16_stays_float16_in_every_format(output_in, suffix):
-    made, output = output_in(suffix, output_dtype="float16")
-
-    vectors = vectors_in(output)
-    assert vectors.dtype == np.float16 and np.array_equal(vectors, made.vectors)
-
-
-@pytest.mark.parametrize("suffix", PER_TOKEN_SUFFIXES)
-@pytest.mark.parametrize("output_dtype", ["float32", "float16"])
-def test_per_token_every_format_has_the_vectors_of_all_tokens(output_in, suffix, output_dtype):
-    made, output = output_in(suffix, per_token=True, output_dtype=output_dtype)
-
-    assert np.array_equal(vectors_in(output), made.vectors)
-
-
-def test_parquet_has_the_source_the_fixed_size_lists_and_larger_row_groups(output_in):
-    made, output = output_in(".parquet")
-
+    with pq.ParquetFile(output) as file:
+        assert 1 < file.num_row_groups < groups_of_parts
+        split = "BYTE_STREAM_SPLIT" in file.metadata.row_group(0).column(file.metadata.num_columns - 1).encodings
+        assert split == (dtype == "float32")  # DuckDB, polars and older pyarrow cannot read half floats so
     table = pq.read_table(output)
-    assert table.schema.field("embedding").type == pa.list_(pa.float32(), HIDDEN)
+    assert table.schema.field("species").type == pa.string() and table.schema.field("tags").type == TAGS
     assert table.drop_columns("embedding").to_pylist() == made.rows
-    metadata = pq.read_metadata(output)
-    assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [3, 3, 3, 4]
-    frame = pd.read_parquet(output)
-    assert np.array_equal(np.stack(frame["embedding"]), made.vectors)
+    dataset = load_dataset("parquet", data_files=str(output), split="train", cache_dir=str(tmp_path / "cache"))
+    vector = List(Value(dtype), length=HIDDEN)
+    assert dataset.features["embedding"] == (List(vector) if per_token else vector)
+    found = np.concatenate(dataset["embedding"][:]) if per_token else np.array(dataset["embedding"][:])
+    assert np.array_equal(found.astype(dtype), made.vectors)
 
 
-@pytest.mark.parametrize("output_dtype", ["float32", "float16"])
-@pytest.mark.parametrize("per_token", [False, True])
-def test_datasets_loads_the_parquet_file_with_its_types(output_in, per_token, output_dtype, tmp_path):
-    made, output = output_in(".parquet", per_token=per_token, output_dtype=output_dtype)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_windows_have_the_id_and_where_they_start_and_end(tmp_path, suffix):
+    output = tmp_path / f"out{suffix}"
+    made = write(output, windows=True)
 
-    rows = load_dataset("parquet", data_files=str(output), split="train", cache_dir=str(tmp_path / "cache"))
-
-    vector = List(Value(output_dtype), length=HIDDEN)
-    assert rows.features["embedding"] == (List(vector) if per_token else vector)
-    assert rows["id"] == [row["id"] for row in made.rows]
-    loaded = np.concatenate([np.reshape(value, (-1, HIDDEN)) for value in rows["embedding"]])
-    assert np.array_equal(loaded.astype(output_dtype), made.vectors)
-
-
-@pytest.mark.parametrize("suffix", [".npy", ".safetensors"])
-@pytest.mark.parametrize("windows", [False, True])
-@pytest.mark.parametrize("per_token", [False, True])
-def test_the_table_of_ids_says_what_each_row_is(output_in, suffix, windows, per_token):
-    made, output = output_in(suffix, windows=windows, per_token=per_token)
-
-    ids = pd.read_csv(f"{output}.ids.tsv", sep="\t", float_precision="round_trip")
-    added = (["window_start", "window_end"] if windows else []) + (["num_tokens", "offset"] if per_token else [])
-    assert list(ids) == [name for name in made.rows[0] if name not in added] + added
-    for name in made.rows[0]:
-        values = [None if pd.isna(value) else value for value in ids[name]]
-        assert values == [None if row[name] == "" else row[name] for row in flat_rows(made)]
-    if per_token:
-        assert ids["num_tokens"].tolist() == made.num_tokens
-        vectors, firsts = vectors_in(output), np.cumsum([0, *made.num_tokens])
-        for row, (offset, count) in enumerate(zip(ids["offset"], ids["num_tokens"], strict=True)):
-            assert np.array_equal(vectors[offset : offset + count], made.vectors[firsts[row] : firsts[row + 1]])
-
-
-def test_a_table_of_ids_without_odd_letters_is_plain_text(tmp_path):
-    def plain(first, count):
-        return pa.table(
-            {"id": [f"g{first + i}" for i in range(count)], "sequence": ["A"] * count, "gc": [0.5] * count}
-        )
-
-    made = write_shards(tmp_path / "out.shards", source=plain, counts=(1, 2))
-
-    write_output(made.paths, tmp_path / "out.npy", MADE_BY)
-
-    assert (tmp_path / "out.npy.ids.tsv").read_bytes() == b"id\tgc\ng0\t0.5\ng1\t0.5\ng2\t0.5\n"
-    assert json.loads((tmp_path / "out.npy.json").read_text()) == MADE_BY
-
-
-def test_safetensors_has_the_number_of_tokens_and_aligned_tensors(output_in):
-    made, output = output_in(".safetensors", per_token=True, counts=(4, 3))
-
-    with safe_open(output, framework="numpy") as file:
-        assert sorted(file.keys()) == ["embedding", "num_tokens"]
-        assert file.get_tensor("num_tokens").tolist() == made.num_tokens
-        assert np.array_equal(file.get_slice("embedding")[2:5], made.vectors[2:5])
-    content = output.read_bytes()
-    assert int.from_bytes(content[:8], "little") % 8 == 0
-
-
-@pytest.mark.parametrize("suffix", [".zarr", ".h5", ".h5ad"])
-def test_columns_of_the_source_are_numbers_or_text(output_in, suffix):
-    made, output = output_in(suffix)
-
-    expected = {name: [row[name] for row in flat_rows(made)] for name in made.rows[0]}
-    types = {"taxon": np.int32, "copies": np.float64, "score": np.float64, "coding": np.bool_}
-    if suffix == ".zarr":
-        group = zarr.open_group(output, mode="r")
-        found = {name: group[name][:] for name in group.array_keys() if name != "embedding"}
-    elif suffix == ".h5":
-        with h5py.File(output) as file:
-            found = {name: (column.asstr() if column.dtype == object else column)[:] for name, column in file.items()}
-        del found["embedding"]
+    names = [f"{row['id']}:{row['window_start']}-{row['window_end']}" for row in made.rows]
+    if suffix == ".h5ad":
+        table = anndata.read_h5ad(output)
+        assert table.obs_names.tolist() == names
+        table = table.obs
     else:
-        obs = anndata.read_h5ad(output).obs
-        found = {"id": obs.index.to_numpy(), **{name: obs[name].to_numpy() for name in obs}}
-        assert list(obs) == [name for name in expected if name != "id"]
-    assert {name: without_nan(values) for name, values in found.items()} == expected
-    assert {name: found[name].dtype for name in types} == types
+        table = read_by_pandas(tmp_path / "out.npy.ids.tsv" if suffix == ".npy" else output)
+    columns = zip(*(table[name].astype(str) for name in ("id", "window_start", "window_end")), strict=True)
+    assert [f"{name}:{start}-{end}" for name, start, end in columns] == names
 
 
-@pytest.mark.parametrize("suffix", [".zarr", ".h5"])
-def test_per_token_each_row_has_its_number_of_tokens_and_its_first_vector(output_in, suffix):
-    made, output = output_in(suffix, per_token=True)
-
-    if suffix == ".zarr":
-        group = zarr.open_group(output, mode="r")
-        num_tokens, offset = group["num_tokens"][:], group["offset"][:]
-    else:
-        with h5py.File(output) as file:
-            num_tokens, offset = file["num_tokens"][:], file["offset"][:]
-    assert num_tokens.tolist() == made.num_tokens
-    assert offset.tolist() == np.cumsum([0, *made.num_tokens])[:-1].tolist()
-
-
-@pytest.mark.parametrize("suffix", [".parquet", ".zarr", ".h5"])
-def test_windows_have_the_id_and_where_they_start_and_end(output_in, suffix):
-    made, output = output_in(suffix, windows=True)
-
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_format_says_what_made_it(tmp_path, suffix):
+    output = tmp_path / f"out{suffix}"
+    write(output)
     if suffix == ".parquet":
-        found = {name: np.array(pq.read_table(output)[name]) for name in ("id", "window_start", "window_end")}
-    elif suffix == ".zarr":
-        found = {name: zarr.open_group(output, mode="r")[name][:] for name in ("id", "window_start", "window_end")}
+        made_by = json.loads(pq.read_schema(output).metadata[b"embedding"])
+    elif suffix == ".h5ad":
+        made_by = {**anndata.read_h5ad(output).uns["embedding"], "revision": None}
+        made_by["inputs"] = made_by["inputs"].tolist()
     else:
-        with h5py.File(output) as file:
-            found = {"id": file["id"].asstr()[:], **{name: file[name][:] for name in ("window_start", "window_end")}}
-    assert len(set(found["id"])) < len(found["id"])
-    assert {name: values.tolist() for name, values in found.items()} == {
-        name: [row[name] for row in made.rows] for name in found
-    }
+        made_by = json.loads(Path(f"{output}.json").read_text())
+    digest = made_by.pop("input_digest")
+    assert made_by == MADE_BY | {"backend": "torch"}
+    assert len(digest) == 32
+    assert sorted(tmp_path.iterdir()) == sorted(output_files(output))  # the parts are removed
 
 
-@pytest.mark.parametrize("backed", [None, "r"])
-@pytest.mark.parametrize("windows", [False, True])
-def test_anndata_reads_it_whole_and_backed_without_a_warning(output_in, recwarn, backed, windows):
-    made, output = output_in(".h5ad", windows=windows)
-
-    data = anndata.read_h5ad(output, backed=backed)
-
-    assert np.array_equal(data.X[:], made.vectors)
-    assert data.obs_names.is_unique
-    if windows:
-        assert data.obs_names.tolist() == [
-            f"{row['id']}:{row['window_start']}-{row['window_end']}" for row in made.rows
-        ]
-        assert data.obs["id"].tolist() == [row["id"] for row in made.rows]
-        assert data.obs["window_end"].tolist() == [row["window_end"] for row in made.rows]
-    else:
-        assert data.obs_names.tolist() == [row["id"] for row in made.rows]
-    assert data.uns["embedding"]["model"] == "user/répo"
-    assert data.n_vars == HIDDEN
-    data = data.to_memory() if backed else data
-    data.write_h5ad(output.with_name("again.h5ad"))
-    assert read_made_by(output.with_name("again.h5ad")) == MADE_BY
-    assert [str(warning.message) for warning in recwarn] == []
+def test_missing_parts_or_a_process_that_joins_them_write_nothing(tmp_path):
+    output = tmp_path / "out.parquet"
+    made = write_parts(output)
+    assert join(made.parts, [*made.digests, "d3"], output, MADE_BY) is None
+    assert join(made.parts, ["d0", "other", "d2"], output, MADE_BY) is None
+    with made.parts.locked():
+        assert join(made.parts, made.digests, output, MADE_BY) is None
+    assert not output.exists()
+    assert join(made.parts, made.digests[:2], output, MADE_BY) is not None  # of a shorter input
+    assert pq.read_table(output)["id"].to_pylist() == [row["id"] for row in made.rows[:6]]
+    assert list(tmp_path.iterdir()) == [output]
 
 
-def test_anndata_leaves_out_what_is_none_and_the_others_keep_it(tmp_path):
-    made = write_shards(tmp_path / "out.shards")
-    for suffix in OUTPUT_SUFFIXES:
-        write_output(made.paths, tmp_path / f"out{suffix}", {"model": "m", "max_length": None})
-        expected = {"model": "m"} if suffix == ".h5ad" else {"model": "m", "max_length": None}
-        assert read_made_by(tmp_path / f"out{suffix}") == expected
-
-
-def test_start_and_end_of_the_source_are_no_windows(tmp_path):
-    def regions(first, count):
-        ids = [f"r{first + i}" for i in range(count)]
-        return pa.table(
-            {"id": ids, "sequence": ["A"] * count, "window_start": list(range(count)), "window_end": ["x"] * count}
-        )
-
-    made = write_shards(tmp_path / "out.shards", source=regions)
-
-    write_output(made.paths, tmp_path / "out.h5ad", MADE_BY)
-
-    data = anndata.read_h5ad(tmp_path / "out.h5ad")
-    assert data.obs_names.tolist() == [f"r{i}" for i in range(13)]
-    assert data.obs["window_end"].tolist() == ["x"] * 13
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize(
-    "column",
-    [
-        pa.array([None, None], pa.null()),
-        pa.array(["a", "b"]).dictionary_encode(),
-        pa.array(["a", None], pa.large_string()),
-        pa.array([1, 2**64 - 1], pa.uint64()),
-        pa.array([0.5, None], pa.float32()),
-        pa.array([True, None]),
-        pa.array([b"\xff", None]),
-        pa.array([[], [None, 1.5]]),
-    ],
-    ids=str,
-)
-def test_a_column_of_any_type_can_be_written_in_every_format(tmp_path, suffix, column):
-    def typed(first, count):
-        return pa.table({"id": [f"g{first + i}" for i in range(count)], "sequence": ["A"] * count, "odd": column})
-
-    made = write_shards(tmp_path / "out.shards", source=typed, counts=(2, 2))
-
-    write_output(made.paths, tmp_path / f"out{suffix}", MADE_BY)
-
-    assert np.array_equal(vectors_in(tmp_path / f"out{suffix}"), made.vectors)
-    if suffix == ".h5":
-        with h5py.File(tmp_path / "out.h5") as file:
-            kinds = {"null": "O", "dictionary": "O", "large_string": "O", "uint64": "u", "float": "f", "bool": "f"}
-            kind = str(column.type).split("<")[0]
-            assert file["odd"].dtype.kind == kinds.get(kind, "O")
-
-
-@pytest.mark.parametrize("suffix", [".zarr", ".h5", ".h5ad"])
-def test_a_number_that_float64_cannot_hold_is_not_rounded_among_missing_ones(tmp_path, suffix):
-    def large(first, count):
-        return pa.table({"id": ["a", "b"], "sequence": ["A"] * 2, "count": [2**53 + 1, None]})
-
-    made = write_shards(tmp_path / "out.shards", source=large, counts=(2,))
-    with pytest.raises(ValueError, match="'count' .*float64"):
-        write_output(made.paths, tmp_path / f"out{suffix}", MADE_BY)
-
-    assert list(tmp_path.iterdir()) == [tmp_path / "out.shards"]
-
-
-@pytest.mark.parametrize("suffix", [".h5", ".h5ad"])
-def test_a_nul_in_text_is_told_with_its_column(tmp_path, suffix):
-    def nul(first, count):
-        return pa.table({"id": ["a", "b"], "sequence": ["A"] * 2, "note": ["x\0y", ""]})
-
-    made = write_shards(tmp_path / "out.shards", source=nul, counts=(2,))
-    with pytest.raises(ValueError, match="'note' .*NUL"):
-        write_output(made.paths, tmp_path / f"out{suffix}", MADE_BY)
-
-    assert list(tmp_path.iterdir()) == [tmp_path / "out.shards"]
-
-
-def test_progress_is_told_of_every_row(tmp_path):
-    made = write_shards(tmp_path / "out.shards")
-    told = []
-
-    write_output(made.paths, tmp_path / "out.npy", MADE_BY, progress=told.append)
-
-    assert sum(told) == 13 and len(told) > 3
-
-
-def test_no_shards_are_no_output(tmp_path):
-    with pytest.raises(ValueError, match="shards"):
-        write_output([], tmp_path / "out.parquet", MADE_BY)
-
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_shard_that_is_cut_off_or_absent_is_named(tmp_path):
-    made = write_shards(tmp_path / "out.shards")
-    made.paths[1].write_bytes(made.paths[1].read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"block-000001\.parquet "):
-        write_output(made.paths, tmp_path / "out.parquet", MADE_BY)
-    made.paths[1].unlink()
-    with pytest.raises(ValueError, match=r"block-000001\.parquet "):
-        write_output(made.paths, tmp_path / "out.parquet", MADE_BY)
-
-    assert list(tmp_path.iterdir()) == [tmp_path / "out.shards"]
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_shard_that_was_damaged_within_is_named_and_the_old_output_stays(tmp_path, suffix):
-    made = write_shards(tmp_path / "out.shards")
+@pytest.mark.parametrize("suffix", [".parquet", ".h5ad"])
+def test_a_part_that_was_damaged_within_is_named_and_the_old_output_stays(tmp_path, suffix):
     output = tmp_path / f"out{suffix}"
-    write_output(made.paths, output, MADE_BY)
-    chunk = pq.read_metadata(made.paths[2]).row_group(1)
-    column = [chunk.column(i) for i in range(chunk.num_columns)][-1]
-    content = bytearray(made.paths[2].read_bytes())
-    content[column.data_page_offset + column.total_compressed_size - 5] ^= 1
-    made.paths[2].write_bytes(content)
+    output.write_bytes(b"precious")
+    made = write_parts(output)
+    path = made.parts.path(1)
+    content = bytearray(path.read_bytes())
+    place = pq.ParquetFile(path).metadata.row_group(0).column(0).data_page_offset + 40
+    content[place : place + 8] = bytes(8)
+    path.write_bytes(content)
 
-    with pytest.raises(ValueError, match=r"block-000002\.parquet .*remove"):
-        write_output(made.paths, output, {"model": "another"})
+    with pytest.raises(ValueError, match="part-000001.parquet is damaged"):
+        join(made.parts, made.digests, output, MADE_BY)
 
-    assert np.array_equal(vectors_in(output), made.vectors)
-    assert read_made_by(output) == MADE_BY
-    assert sorted(output.with_name("out.shards").iterdir()) == made.paths
-
-
-@pytest.mark.parametrize(
-    "options", [{"hidden": 4}, {"output_dtype": "float16"}, {"per_token": True}, {"windows": True}], ids=str
-)
-def test_a_shard_of_another_run_is_named(tmp_path, options):
-    made = write_shards(tmp_path / "out.shards")
-    other = write_shards(tmp_path / "other", **options)
-
-    with pytest.raises(ValueError, match="other/block-000001.parquet .*block-000000.parquet"):
-        write_output([made.paths[0], other.paths[1]], tmp_path / "out.parquet", MADE_BY)
+    assert output.read_bytes() == b"precious" and len(list(made.parts.folder.glob("part-*"))) == 3
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_an_output_that_is_there_is_replaced_with_all_its_files(tmp_path, suffix):
+@pytest.mark.parametrize("share", [0.1, 0.95])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of h5py's objects
+def test_a_full_disk_names_the_output_and_nothing_changes(tmp_path, monkeypatch, suffix, share):
+    monkeypatch.undo()  # row groups as they are
+    other = tmp_path / f"other{suffix}"
+    write(other, counts=(900, 900), hidden=64)
     output = tmp_path / f"out{suffix}"
-    write_output(write_shards(tmp_path / "a", seed=1).paths, output, MADE_BY)
-    made = write_shards(tmp_path / "b", counts=(2, 2), seed=2)
+    output.write_bytes(b"precious")
+    made = write_parts(output, counts=(900, 900), hidden=64)
+    before = files_in(tmp_path)
 
-    write_output(made.paths, output, {"model": "second"})
+    with pytest.raises(ValueError, match=rf"out\{suffix} .* full"):
+        with small_files(int(share * other.stat().st_size)):
+            join(made.parts, made.digests, output, MADE_BY)
 
-    assert np.array_equal(vectors_in(output), made.vectors)
-    assert read_made_by(output) == {"model": "second"}
-    if suffix in (".npy", ".safetensors"):
-        assert len(pd.read_csv(f"{output}.ids.tsv", sep="\t")) == 4
-    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a", tmp_path / "b", *output_files(output)])
-    assert sorted((tmp_path / "b").iterdir()) == made.paths
-
-
-@contextmanager
-def small_files(limit: int):
-    """Files of this process may have so many bytes: the system's own refusal, as of a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:  # before pytest writes again: its output may be a larger file
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files_in(tmp_path) == before
+    assert join(made.parts, made.digests, output, MADE_BY) is not None
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_a_full_disk_is_told_with_the_path_and_nothing_changes(tmp_path, monkeypatch, suffix, share):
-    monkeypatch.undo()  # pieces of the size that they have
-    output = tmp_path / f"out{suffix}"
-    write_output(write_shards(tmp_path / "old").paths, output, MADE_BY)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    made = write_shards(tmp_path / "out.shards", counts=(900, 900), hidden=256)
-    write_output(made.paths, tmp_path / f"whole{suffix}", MADE_BY)
-    sizes = [path.stat().st_size for path in [tmp_path / f"whole{suffix}", *(tmp_path / f"whole{suffix}").rglob("*")]]
-
-    with pytest.raises(ValueError, match=rf"out\{suffix} .*disk"):
-        with small_files(int(share * max(sizes))):
-            write_output(made.paths, output, {"model": "another"})
-
-    assert {path: path.read_bytes() for path in before} == before
-    assert sorted((tmp_path / "out.shards").iterdir()) == made.paths
-    write_output(made.paths, output, {"model": "another"})
-    assert read_made_by(output) == {"model": "another"}
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(5, "Input/output error")], ids=repr)
-def test_an_error_within_a_write_of_hdf5_comes_out_as_it_was(tmp_path, error):
-    class Failing(io.FileIO):
-        """Takes 20 kB."""
-
-        def write(self, content):
-            if self.tell() > 20_000:
-                raise error
-            return super().write(content)
-
-    with Failing(tmp_path / "a.h5", "w+") as file:
-        disk = outputs_hdf5._Disk(file)
-        with h5py.File(disk, "w") as hdf5:
-            for i in range(20):
-                hdf5[f"a{i}"] = np.ones(1000)
-        with pytest.raises(type(error)) as raised:
-            disk.check()
-
-    assert raised.value is error
-
-
-@pytest.mark.parametrize("suffix", [".h5", ".h5ad"])
-def test_hdf5_writes_the_whole_of_what_a_file_takes_in_parts(tmp_path, monkeypatch, suffix):
-    class Slow(io.FileIO):
-        def write(self, content):
-            return super().write(memoryview(content)[:1000])
-
-    made = write_shards(tmp_path / "out.shards", counts=(100, 100))
-    monkeypatch.setattr(outputs_hdf5, "open", lambda path, mode, buffering: Slow(path, "w+"), raising=False)
-
-    write_output(made.paths, tmp_path / f"out{suffix}", MADE_BY)
-
-    assert np.array_equal(vectors_in(tmp_path / f"out{suffix}"), made.vectors)
-
-
-STOP_AFTER_THE_FIRST_ROWS = """
+JOIN = """
 import sys, time
 from pathlib import Path
-from dnahub.inference.outputs import write_output
+from dnahub.inference import outputs
+from tests.inference.test_outputs import MADE_BY, write_parts
 
-def stop(num_rows):
-    print("written", flush=True)
+output, stage = Path(sys.argv[1]), sys.argv[2]
+made = write_parts(output)
+write_output, remove = outputs.write_output, outputs.Parts.remove
+
+def stop(*arguments):
+    print("stopped", flush=True)
     time.sleep(600)
 
-output, *shards = map(Path, sys.argv[1:])
-write_output(shards, output, {"model": "new"}, progress=stop)
+if stage == "writing":
+    tables = outputs.Rows.tables
+    outputs.Rows.tables = lambda rows: (stop() if i else table for i, table in enumerate(tables(rows)))
+elif stage == "moving":
+    replace = outputs.os.replace
+    def replace_once(*paths):
+        if ".part" not in str(paths[1]):
+            replace(*paths)
+            stop()
+        replace(*paths)
+    outputs.os.replace = replace_once
+else:
+    outputs.Parts.remove = stop
+outputs.join(made.parts, made.digests, output, MADE_BY)
 """
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize(
-    ("suffix", "number"),
-    [(".npy", signal.SIGKILL), (".h5ad", signal.SIGKILL), (".npy", signal.SIGINT), (".h5", signal.SIGINT)],
+    ("suffix", "stage"), [(".npy", "writing"), (".h5ad", "writing"), (".npy", "moving"), (".csv", "removing")]
 )
-def test_a_process_that_is_stopped_while_writing_leaves_the_old_output_and_no_other_file(
-    tmp_path, environment, suffix, number
+def test_a_process_that_is_stopped_while_joining_leaves_a_complete_output_or_all_parts(
+    tmp_path, environment, suffix, stage, number
 ):
     output = tmp_path / f"out{suffix}"
-    write_output(write_shards(tmp_path / "old").paths, output, MADE_BY)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    made = write_shards(tmp_path / "out.shards")
-    process = forked.Forked(["-c", STOP_AFTER_THE_FIRST_ROWS, output, *made.paths], forked.REPOSITORY, environment)
+    output.write_bytes(b"precious")
+    paths = environment | {"PYTHONPATH": str(forked.REPOSITORY)}
+    process = forked.Forked(["-c", JOIN, output, stage], forked.REPOSITORY, paths)
     try:
-        process.wait_until(lambda: process.stdout == "written\n")
-        scratch = list((tmp_path / "out.shards").glob(f".*.part/out{suffix}"))
+        process.wait_until(lambda: process.stdout == "stopped\n")
         process.send_signal(number)
         assert process.wait(60) != 0
     finally:
         process.kill()
 
-    assert len(scratch) == 1
-    assert {path: path.read_bytes() for path in before} == before
-    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "old", tmp_path / "out.shards", *output_files(output)])
-    if number == signal.SIGINT:
-        assert sorted((tmp_path / "out.shards").iterdir()) == made.paths
-    write_output(made.paths, output, {"model": "newer"})
-    assert read_made_by(output) == {"model": "newer"}
-
-
-def test_the_table_of_ids_of_another_output_never_stands_beside_an_array(tmp_path, monkeypatch):
-    output = tmp_path / "out.npy"
-    write_output(write_shards(tmp_path / "old").paths, output, MADE_BY)
-    made = write_shards(tmp_path / "out.shards", counts=(2,))
-    replace, moved = os.replace, []
-
-    def killed(source, target):
-        moved.append(Path(target).name)
-        replace(source, target)
-        assert not output.exists() or len(moved) == 3
-        if len(moved) == 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        write_output(made.paths, output, MADE_BY)
-    assert not output.exists()
-
-    moved.clear()
-    monkeypatch.setattr(os, "replace", replace)
-    write_output(made.paths, output, MADE_BY)
-    assert len(np.load(output)) == 2
+    if stage == "writing":
+        assert output.read_bytes() == b"precious"
+    elif stage == "moving":
+        assert not output.exists()  # rather than beside the ids of another one
+    else:
+        assert len(pd.read_csv(output)) == 13
+    assert len(list(Path(f"{output}.parts").glob("part-*"))) == 3
+    check_output(output, [], ["id"], False, False, overwrite=output.exists())
+    write(output)
+    assert sorted(tmp_path.iterdir()) == sorted(output_files(output))
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "columns", "options", "words"),
     [
-        ("out", ".parquet, .npy"),
-        ("out.csv", ".parquet, .npy"),
-        ("out.parquet.gz", ".parquet, .npy"),
-        ("absent/out.npy", "no folder"),
-        ("file/out.npy", "no folder"),
-        ("folder.parquet", "is a folder"),
-        ("taken.npy", "taken.npy.ids.tsv is a folder"),
-        ("folder.zarr", "Zarr group"),
-        ("file.zarr", "Zarr group"),
+        ("out", [], {}, ".parquet"),
+        ("out.xlsx", [], {}, ".parquet"),
+        ("absent/out.npy", [], {}, "absent"),
+        ("folder.npy", [], {}, "folder"),
+        ("there.npy", [], {}, "there.npy --overwrite"),
+        ("ids.npy", [], {}, "ids.npy.ids.tsv --overwrite"),
+        ("in.parquet", [], {"overwrite": True}, "input"),
+        ("out.h5ad", [], {"per_token": True}, ".parquet .npy"),
+        ("out.csv", [], {"per_token": True}, ".parquet .npy"),
+        ("out.npy", ["id", "embedding"], {}, "'embedding'"),
+        ("out.npy", ["id", "a", "a"], {}, "two 'a'"),
+        ("out.npy", ["window_end"], {"with_windows": True}, "'window_end'"),
+        ("out.npy", ["offset"], {"per_token": True}, "'offset'"),
+        ("out.csv", ["e12"], {}, "'e12'"),
+        ("out.h5ad", ["a/b"], {}, "'a/b'"),
+        ("out.h5ad", ["_index"], {}, "'_index'"),
     ],
 )
-def test_a_place_that_an_output_cannot_have_is_told_before_the_work(tmp_path, name, told):
-    for folder in ("folder.parquet", "folder.zarr", "taken.npy.ids.tsv"):
-        (tmp_path / folder).mkdir()
-    for file in ("file", "file.zarr"):
-        (tmp_path / file).write_text("precious")
+def test_what_cannot_be_written_is_an_error_before_the_work(tmp_path, name, columns, options, words):
+    (tmp_path / "folder.npy").mkdir()
+    for there in ("there.npy", "ids.npy.ids.tsv", "in.parquet"):
+        (tmp_path / there).write_text("precious")
+    before = sorted(tmp_path.iterdir())
+    options = {"with_windows": False, "per_token": False, "overwrite": False} | options
 
-    with pytest.raises(ValueError, match="^[^\n]+$") as raised:
-        check_output(tmp_path / name, per_token=False, long_windows=False)
+    with pytest.raises(ValueError) as raised:
+        check_output(tmp_path / name, [str(tmp_path / "in.parquet")], columns, **options)
 
-    assert told in str(raised.value) and str(tmp_path / name) in str(raised.value)
-    assert len(list(tmp_path.iterdir())) == 5
+    assert all(word in str(raised.value) for word in words.split())
+    assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
-def test_a_place_that_an_output_can_have_passes_and_is_left_as_it_was(tmp_path, suffix):
-    check_output(tmp_path / f"out{suffix}", per_token=False, long_windows=True, columns=["id", "a b"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_can_be_written_passes_and_leaves_nothing(tmp_path, suffix):
+    check_output(tmp_path / f"out{suffix.upper()}", [], ["id", "start", "e", "num_tokens"], True, False, False)
     assert list(tmp_path.iterdir()) == []
-    output = tmp_path / f"out{suffix}"
-    write_output(write_shards(tmp_path / "shards").paths, output, MADE_BY)
-
-    check_output(output, per_token=False, long_windows=False)
-
-    assert read_made_by(output) == MADE_BY
 
 
-def test_a_folder_that_takes_no_files_is_told_before_the_work(tmp_path, monkeypatch):
-    folder = tmp_path / "folder"
-    folder.mkdir(mode=0o555)
-    monkeypatch.chdir(folder)  # root may write everywhere, and another user not even look into tmp_path
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65_534)
-    try:
-        with pytest.raises(ValueError, match=r"out\.npy .*Permission"):
-            check_output(Path("out.npy"), per_token=False, long_windows=False)
-    finally:
-        os.seteuid(user)
+def test_a_folder_that_takes_no_files_and_a_missing_package_are_errors_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "anndata", None)
+    with pytest.raises(ValueError, match="requirements-extra.txt"):
+        check_output(tmp_path / "out.h5ad", [], ["id"], False, False, False)
 
+    def refused(*arguments, **options):
+        raise PermissionError(13, os.strerror(13))
 
-@pytest.mark.parametrize(
-    ("suffix", "package"), [(".zarr", "zarr"), (".h5", "h5py"), (".hdf5", "h5py"), (".h5ad", "anndata")]
-)
-def test_a_package_that_is_missing_is_named_with_the_file_that_installs_it(tmp_path, monkeypatch, suffix, package):
-    monkeypatch.setitem(sys.modules, package, None)
-
-    with pytest.raises(ValueError, match=f"{package}.*requirements-extra.txt"):
-        check_output(tmp_path / f"out{suffix}", per_token=False, long_windows=False)
-
-
-@pytest.mark.parametrize("suffix", [".parquet", ".npy", ".safetensors"])
-def test_the_other_formats_need_no_package_beyond_requirements_txt(tmp_path, environment, suffix):
-    made = write_shards(tmp_path / "out.shards")
-    code = (
-        "import sys\nfrom pathlib import Path\n"
-        "for name in ('zarr', 'h5py', 'anndata'):\n    sys.modules[name] = None\n"
-        "from dnahub.inference.outputs import check_output, read_made_by, write_output\n"
-        "output, *shards = map(Path, sys.argv[1:])\n"
-        "check_output(output, False, False)\nwrite_output(shards, output, {'a': 1})\n"
-        "assert read_made_by(output) == {'a': 1}"
-    )
-
-    done = forked.run(["-c", code, tmp_path / f"out{suffix}", *made.paths], forked.REPOSITORY, environment)
-
-    assert done.returncode == 0, done.stderr
-
-
-def test_per_token_is_no_anndata(tmp_path):
-    with pytest.raises(ValueError, match=r"out\.h5ad.*\.parquet, \.npy"):
-        check_output(tmp_path / "out.h5ad", per_token=True, long_windows=False)
-    with pytest.raises(ValueError, match="AnnData"):
-        write_output(write_shards(tmp_path / "shards", per_token=True).paths, tmp_path / "out.h5ad", MADE_BY)
-
-
-@pytest.mark.parametrize("name", ["a/b", "_index", "", ".", "..", "__x", "zarr.json", "a\\b", "a\0b"])
-@pytest.mark.parametrize("suffix", [".zarr", ".h5", ".h5ad"])
-def test_a_column_name_that_a_format_cannot_have_is_told_before_the_work(tmp_path, suffix, name):
-    with pytest.raises(ValueError, match=re.escape(repr(name))):
-        check_output(tmp_path / f"out{suffix}", False, False, ["id", name])
-    check_output(tmp_path / "out.npy", False, False, ["id", name])
-
-
-def test_a_column_that_the_output_adds_is_told_before_the_work(tmp_path):
-    with pytest.raises(ValueError, match="'window_start'"):
-        check_output(tmp_path / "out.npy", False, True, ["id", "window_start"])
-    check_output(tmp_path / "out.npy", False, False, ["id", "window_start"])
-
-
-def test_a_file_that_does_not_say_what_made_it_is_no_output(tmp_path):
-    pq.write_table(pa.table({"id": ["a"]}), tmp_path / "a.parquet")
-    (tmp_path / "a.npy").write_bytes(b"")
-    zarr.create_group(tmp_path / "a.zarr")
-    for name in ("a.h5", "a.h5ad"):
-        h5py.File(tmp_path / name, "w").close()
-    for name in ("a.parquet", "a.zarr", "a.h5", "a.h5ad"):
-        with pytest.raises(ValueError, match=name):
-            read_made_by(tmp_path / name)
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    with pytest.raises(ValueError, match=f"{tmp_path} .*Permission denied"):
+        check_output(tmp_path / "out.npy", [], ["id"], False, False, False)

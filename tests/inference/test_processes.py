@@ -1,11 +1,8 @@
-"""embed.py in two processes -> what one makes, in the same order; one that fails or is killed ends the other."""
+"""embed.py in several processes -> the output of one; shards, launched processes, one that is killed, two at once."""
 
-import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +11,13 @@ import pytest
 import torch
 
 from dnahub.inference import processes
-from dnahub.inference.arguments import parse_arguments
-from dnahub.inference.processes import Processes, join_processes
-from dnahub.inference.run import check
+from dnahub.inference.processes import Shard, choose_device, find_shard
 from tests import forked
 from tests.tiny_models import write_checkpoint
 
 BLOCK = 8192
-NUM_BLOCKS = 6
+NUM_BLOCKS = 5
 NUM_RECORDS = (NUM_BLOCKS - 1) * BLOCK + 100
-TWO_BY_ACCELERATE = [
-    *("-m", "accelerate.commands.launch", "--config_file", "accelerate_config.yaml"),
-    *("--num_processes", "2", "--main_process_port", "0"),
-]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("model") / "checkpoint", hidden_size=16, num_hidden_layers=2)
 
 
 @pytest.fixture(scope="module")
@@ -47,54 +33,47 @@ def write_fasta(path: Path, sequences: list[str]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fasta(tmp_path_factory, sequences) -> Path:
-    return write_fasta(tmp_path_factory.mktemp("reads") / "reads.fa", sequences)
+def command(tmp_path_factory, sequences):
+    """A function that gives a command line of embed.py."""
+    folder = tmp_path_factory.mktemp("input")
+    model = write_checkpoint(folder / "checkpoint", hidden_size=16, num_hidden_layers=2)
+    reads = write_fasta(folder / "reads.fa", sequences)
 
-
-@pytest.fixture(scope="module")
-def command(checkpoint):
-    """A function that gives the command line of embed.py."""
-
-    def make(fasta: Path, output: Path, *options) -> list[str]:
-        arguments = ["--model", checkpoint, "--input", fasta, "--output", output, "--backend", "torch", *options]
-        return ["embed.py", *map(str, arguments)]
+    def make(output: Path, *options, fasta: Path = reads) -> list[str]:
+        arguments = ["--model_name_or_path", model, "--input", fasta, "--output", output, "--backend", "torch"]
+        return ["embed.py", *map(str, [*arguments, *options])]
 
     return make
 
 
-@pytest.fixture
-def start_two(command, environment):
-    """A function that starts embed.py in two processes, and gives both, by rank."""
-    started = []
-
-    def call(*arguments) -> list[forked.Forked]:
-        started.extend(forked.start_together(command(*arguments), forked.REPOSITORY, environment, 2))
-        return started
-
-    yield call
-    for process in started:
-        process.kill()
+@pytest.fixture(scope="module")
+def run(environment):
+    """A function that runs such a command."""
+    return lambda command: forked.run(command, forked.REPOSITORY, environment)
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory, command, environment, fasta):
-    """What one process makes of all reads."""
+def one(tmp_path_factory, command, run):
+    """The output of one process."""
     output = tmp_path_factory.mktemp("one") / "reads.parquet"
-    result = forked.run(command(fasta, output), forked.REPOSITORY, environment)
+    result = run(command(output))
     assert result.returncode == 0, result.stderr
-    assert "1 process" in result.stdout
-    return pq.read_table(output)
+    table = pq.read_table(output)
+    assert table["id"].to_pylist() == [f"read{i}" for i in range(NUM_RECORDS)]
+    return table
 
 
-def same(output: Path, expected) -> bool:
+def is_like(output: Path, expected) -> bool:
+    """Whether the output is complete, and nothing else is left."""
     table = pq.read_table(output)
     vectors, others = (np.stack(each["embedding"].to_numpy()) for each in (table, expected))
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
     columns = [name for name in expected.column_names if name != "embedding"]
     return table.select(columns).equals(expected.select(columns)) and np.abs(vectors - others).max() <= 1e-5
 
 
-def shards_of(output: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in sorted(Path(f"{output}.shards").glob("block-*.parquet"))}
+def parts_of(output: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in Path(f"{output}.parts").glob("part-*.parquet")}
 
 
 def sentences(err: str) -> list[str]:
@@ -102,124 +81,128 @@ def sentences(err: str) -> list[str]:
     return [line for line in err.splitlines() if line.startswith("embed.py: ")]
 
 
+@pytest.mark.parametrize("all_shards", [True, False])
+def test_shards_compute_their_blocks_and_the_same_command_joins_them(tmp_path, command, run, one, all_shards):
+    output = tmp_path / "reads.parquet"
+    result = run(command(output, "--shard", "2/2"))
+    assert result.returncode == 0, result.stderr
+    assert "shard 2/2: 2 of 5 parts, computed now: 2" in result.stdout and "without --shard" in result.stdout
+    assert sorted(parts_of(output)) == ["part-000001.parquet", "part-000003.parquet"]
+    assert "computed now: 0" in run(command(output, "--shard", "2/2")).stdout
+    if all_shards:
+        assert run(command(output, "--shard", "1/2")).returncode == 0
+        assert len(parts_of(output)) == NUM_BLOCKS and not output.exists()
+
+    result = run(command(output))
+
+    assert result.returncode == 0, result.stderr
+    assert f"parts: 5, computed now: {0 if all_shards else 3}" in result.stdout
+    assert is_like(output, one)
+
+
 @pytest.mark.slow
-def test_two_processes_launched_by_accelerate_make_what_one_makes_in_the_order_of_the_input(
-    tmp_path, command, environment, fasta, one
-):
-    launched = [sys.executable, *TWO_BY_ACCELERATE, *command(fasta, tmp_path / "reads.parquet")]
+def test_processes_launched_by_accelerate_make_the_output_of_one(tmp_path, command, environment, one):
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_config.yaml"]
+    launcher += ["--num_processes", "2", "--main_process_port", "0"]
+    launched = [sys.executable, *launcher, *command(tmp_path / "reads.parquet")]
     options = {"cwd": forked.REPOSITORY, "env": environment, "timeout": 300}
     result = subprocess.run(launched, capture_output=True, text=True, **options)
 
     assert result.returncode == 0, result.stderr
-    out = result.stdout
-    assert out.count("2 processes") == 1 and out.count(f"{NUM_RECORDS:,} sequences") == 1
-    assert f"of {NUM_BLOCKS} blocks" not in out  # none of an earlier run
-    assert one["id"].to_pylist() == [f"read{i}" for i in range(NUM_RECORDS)]
-    assert same(tmp_path / "reads.parquet", one)
-    assert [path.name for path in tmp_path.iterdir()] == ["reads.parquet"]
+    assert result.stdout.count(f"{NUM_RECORDS:,} sequences") == 1
+    assert is_like(tmp_path / "reads.parquet", one)
 
 
-def test_when_one_of_two_is_killed_the_other_ends_and_one_process_does_what_is_missing(
-    tmp_path, start_two, command, environment, fasta, one
+def test_the_last_of_two_launched_processes_joins_the_parts(tmp_path, command, environment, one):
+    output = tmp_path / "reads.parquet"
+    result = forked.run_together(command(output), forked.REPOSITORY, environment, 2)
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count(f"{NUM_RECORDS:,} sequences") == 1 and result.stdout.count("is done") == 1
+    assert is_like(output, one)
+
+
+def test_when_one_of_two_is_killed_nothing_is_joined_and_one_process_computes_what_is_missing(
+    tmp_path, command, environment, run, one
 ):
     output = tmp_path / "reads.parquet"
-    first, second = start_two(fasta, output)
-    first.wait_until(lambda: shards_of(output))
+    first, second = forked.start_together(command(output), forked.REPOSITORY, environment, 2)
+    first.wait_until(lambda: parts_of(output))
     second.kill()
-    assert first.wait() == 2 and len(sentences(first.stderr)) == 1
-    shards = shards_of(output)
-    assert 1 <= len(shards) < NUM_BLOCKS and not output.exists()
+    assert first.wait() == 0 and "process 1/2 is done" in first.stdout
+    parts = parts_of(output)
+    assert 3 <= len(parts) < NUM_BLOCKS and not output.exists()
 
-    again = forked.run(command(fasta, output), forked.REPOSITORY, environment)
+    again = run(command(output))
 
     assert again.returncode == 0, again.stderr
-    assert f"{len(shards)} of {NUM_BLOCKS} blocks" in again.stdout and "1 process" in again.stdout
-    assert same(output, one)
+    assert f"reused: {len(parts)}" in again.stdout
+    assert is_like(output, one)
 
 
-def test_the_bad_record_of_one_process_is_told_once_and_ends_both(tmp_path, command, environment, sequences):
-    long = [*sequences[: BLOCK + 5], "ACGT" * 100, *sequences[BLOCK + 5 :]]
-    fasta = write_fasta(tmp_path / "reads.fa", long)
-    arguments = command(fasta, tmp_path / "reads.parquet", "--max_length", 20, "--long", "error")
+def test_the_same_command_running_twice_writes_one_output(tmp_path, command, environment, one):
+    output = tmp_path / "reads.parquet"
+    both = [forked.Forked(command(output), forked.REPOSITORY, environment) for _ in range(2)]
+    statuses = [process.wait() for process in both]
+
+    assert 0 in statuses and set(statuses) <= {0, 2}, [process.stderr for process in both]
+    for process, status in zip(both, statuses, strict=True):
+        assert len(sentences(process.stderr)) == (status == 2)
+    assert is_like(output, one)
+
+
+@pytest.mark.parametrize("fault", ["record", "output"])
+def test_an_error_of_all_processes_is_printed_once(tmp_path, command, environment, sequences, fault):
+    if fault == "record":
+        fasta = write_fasta(tmp_path / "reads.fa", [*sequences[: BLOCK + 5], "AC!", *sequences[BLOCK + 5 :]])
+        arguments = command(tmp_path / "reads.parquet", fasta=fasta)
+    else:
+        arguments = command(tmp_path / "reads.xlsx")
     result = forked.run_together(arguments, forked.REPOSITORY, environment, 2)
-
-    assert result.returncode != 0
-    (sentence,) = sentences(result.stderr)
-    assert f"{fasta}, record {BLOCK + 6} (read{BLOCK + 5})" in sentence
-    assert not (tmp_path / "reads.parquet").exists()
-
-
-def test_arguments_that_contradict_each_other_are_told_by_the_first_process_alone(
-    tmp_path, command, environment, fasta
-):
-    result = forked.run_together(command(fasta, tmp_path / "reads.xlsx"), forked.REPOSITORY, environment, 2)
 
     assert result.returncode == 2
     (sentence,) = sentences(result.stderr)
-    assert f"{tmp_path}/reads.xlsx" in sentence
-    assert not list(tmp_path.iterdir())
+    assert (f"{fasta}, record {BLOCK + 6} " if fault == "record" else f"{tmp_path}/reads.xlsx") in sentence
+    assert not (tmp_path / "reads.parquet").exists()
 
 
-def test_sigterm_ends_one_that_waits_for_the_other(tmp_path, start_two, fasta):
-    output = tmp_path / "reads.parquet"
-    first, second = start_two(fasta, output)
-    first.wait_until(lambda: shards_of(output))
-    second.send_signal(signal.SIGSTOP)
-    own = {f"block-{number:06d}.parquet" for number in range(0, NUM_BLOCKS, 2)}
-    first.wait_until(lambda: shards_of(output).keys() >= own)
-    time.sleep(1)  # the first has its blocks done, and waits
-    first.send_signal(signal.SIGTERM)
-
-    assert first.wait(60) == 128 + signal.SIGTERM
-    (sentence,) = sentences(first.stderr)
-    assert "SIGTERM" in sentence and "finished blocks" in sentence
-    assert not output.exists()
+@pytest.mark.parametrize("given", ["0/4", "5/4", "1", "1/0", "a/b", "1/4/4", "-1/4"])
+def test_a_shard_counts_from_1_to_n(given):
+    assert find_shard("4/4") == Shard(3, 4, joins=False)
+    assert [block for block in range(9) if find_shard("4/4").has(block)] == [3, 7]
+    with pytest.raises(ValueError, match=rf"--shard {given}: .*1 to N"):
+        find_shard(given)
 
 
-def test_several_processes_cannot_read_standard_input(monkeypatch, tmp_path):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    pipe = tmp_path / "pipe.fa"
-    pipe.write_text(">a\nACGT\n")
-    read, write = os.pipe()
-    os.write(write, b">a\nACGT\n")
-    os.close(write)
-    monkeypatch.setattr(sys, "stdin", os.fdopen(read))
-    arguments = ["--model", "m", "--format", "fasta", "--output", str(tmp_path / "o.parquet")]
-
-    check(parse_arguments([*arguments, "--input", str(pipe)]))
-    with pytest.raises(ValueError, match="2 processes"):
-        check(parse_arguments([*arguments, "--input", "-"]))
+def test_the_environment_of_a_launcher_is_the_shard(monkeypatch):
+    assert find_shard(None) == Shard(0, 1, joins=True)
+    monkeypatch.setenv("RANK", "5")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert find_shard(None) == Shard(5, 8, joins=True)
+    with pytest.raises(ValueError, match="--shard 1/2 with 8"):
+        find_shard("1/2")
 
 
-def test_the_end_of_another_process_is_one_sentence(monkeypatch):
-    class Alone:
-        def wait_for_everyone(self):
-            raise RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:48213")
+def test_each_launched_process_has_its_own_device_or_its_share_of_the_cores(monkeypatch):
+    cores, made = [], []
+    monkeypatch.setattr(processes, "share_cores", cores.append)
+    assert choose_device(None) == choose_device("cpu") == torch.device("cpu") and cores == []
+    for name, value in {"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "LOCAL_RANK": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert choose_device(None) == torch.device("cpu") and cores == [4]
 
-    monkeypatch.setattr(processes, "PartialState", Alone)
-
-    with pytest.raises(ValueError, match="processes"):
-        Processes(0, 2, torch.device("cpu")).meet()
-
-
-def test_one_process_waits_for_nobody():
-    alone = Processes(0, 1, torch.device("cpu"))
-
-    alone.meet()
-    assert alone.from_first("run") == "run"
-
-
-def test_several_processes_do_not_share_one_gpu(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr(processes, "check_device", lambda name: None)
-
-    with pytest.raises(ValueError, match="--device cuda:0 .*2 processes"):
-        join_processes("cuda:0")
-
-
-def test_processes_that_do_not_find_each_other_are_an_error_and_not_each_a_whole_run(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr(processes, "PartialState", lambda **options: type("Alone", (), {"num_processes": 1}))
-
-    with pytest.raises(ValueError, match="2 processes .* 1 "):
-        join_processes("cpu")
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch, "empty", lambda *size, device: made.append(device))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 4)
+    assert choose_device(None) == torch.device("cuda:2") and made == ["cuda:2"]
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"2 devices \(cuda\)"):
+        choose_device(None)
+    with pytest.raises(ValueError, match="--device cuda:0 with 8"):
+        choose_device("cuda:0")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")  # accelerate launch --cpu
+    assert choose_device(None) == torch.device("cpu")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.delenv("ACCELERATE_USE_CPU")
+    assert choose_device(None) == torch.device("cuda")  # the current one

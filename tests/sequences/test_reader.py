@@ -2,6 +2,8 @@
 
 import bz2
 import gzip
+import io
+import json
 import lzma
 import os
 import random
@@ -92,6 +94,9 @@ def written(folder: Path, name: str, records) -> Path:
             return write(path, "".join(f"{name}{separator}{dna}\n" for name, dna in [("id", "sequence"), *records]))
         case ".jsonl":
             return write(path, "".join(f'{{"id": "{name}", "sequence": "{dna}"}}\n' for name, dna in records))
+        case ".json":
+            rows = [{"id": name, "sequence": dna} for name, dna in records]
+            return write(path, json.dumps(rows, indent=1))
         case ".parquet":
             pq.write_table(pa.table(columns), path)
             return path
@@ -103,8 +108,9 @@ def written(folder: Path, name: str, records) -> Path:
 COMPRESSED = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 
 
-@pytest.mark.parametrize("name", ["in.fa", "in.fq", "in.gb", "in.csv", "in.tsv", "in.jsonl", "in.parquet", "in.txt"])
-def test_every_format_gives_the_same_sequences_and_ids(tmp_path, records, name):
+@pytest.mark.parametrize("suffix", ["fa", "fq", "gb", "csv", "tsv", "jsonl", "json", "parquet", "txt"])
+def test_every_format_gives_the_same_sequences_and_ids(tmp_path, records, suffix):
+    name = f"in.{suffix}"
     rows = rows_of(written(tmp_path, name, records), genbank_features="record")
 
     letters = [sequence.upper() if name == "in.gb" else sequence for _, sequence in records]
@@ -140,6 +146,48 @@ def test_compressed_files_are_read_as_plain_ones(tmp_path, records, name, suffix
 
     assert rows == rows_of(plain, genbank_features="record")
     assert reader.bytes_read == reader.num_bytes == path.stat().st_size
+
+
+SKIPPABLE = bytes.fromhex("502a4d18 04000000 00000000")  # a frame that pzstd writes before each other one
+STREAMS = {
+    ".xz": lambda data: lzma.compress(data) + bytes(8),
+    ".bz2": bz2.compress,
+    ".gz": gzip.compress,
+    ".zst": lambda data: SKIPPABLE + zst(data),
+}
+
+
+def zst(data: bytes) -> bytes:
+    stream = io.BytesIO()
+    with xopen.xopen(stream, "wb", format="zst", threads=0) as file:
+        file.write(data)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("suffix", STREAMS)
+def test_streams_that_follow_one_another_are_read_to_the_end_or_are_an_error(tmp_path, records, suffix):
+    """With the padding that the format has, or a frame to skip."""
+    halves = [STREAMS[suffix](fasta_of(half).encode()) for half in (records[:30], records[30:])]
+    path = write(tmp_path / f"in.fa{suffix}", b"".join(halves))
+    assert [row["id"] for row in rows_of(path)] == [name for name, _ in records]
+
+    damaged = halves[1][:1] + b"\xaa" * 20 + halves[1][21:]
+    path = write(tmp_path / f"damaged.fa{suffix}", halves[0] + damaged)
+    with pytest.raises(SequenceFileError, match=rf"damaged.*\{suffix} file is corrupt"):
+        rows_of(path)
+    path = write(tmp_path / f"cut.fa{suffix}", halves[0] + halves[1][:-20])
+    with pytest.raises(SequenceFileError, match=rf"cut.*\{suffix} file ends too early"):
+        rows_of(path)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 2, 7, 1 << 18])
+@pytest.mark.parametrize("name", ["in.fa", "in.fq", "in.csv", "in.jsonl", "in.txt"])
+@pytest.mark.parametrize("line_end", ["\r", "\r\n", "\n"])
+def test_line_ends_of_every_system_are_read_alike(tmp_path, monkeypatch, records, name, line_end, block_bytes):
+    monkeypatch.setattr("dnahub.sequences.opening.BUFFER_BYTES", block_bytes)
+    path = written(tmp_path, name, records[2:8])
+    path.write_bytes(path.read_bytes().replace(b"\n", line_end.encode()))
+    assert [row["sequence"] for row in rows_of(path)] == [sequence for _, sequence in records[2:8]]
 
 
 def test_compression_is_told_by_the_first_bytes_where_the_name_does_not_say_it(tmp_path, records):
@@ -353,6 +401,14 @@ def test_genbank_gives_each_cds_joined_on_its_strand_with_the_best_id_that_it_ha
     assert batch.place(1) == f"{path}, CDS 2 (L_2)"
 
 
+def test_ids_of_genbank_are_unique_where_a_protein_is_encoded_twice(tmp_path):
+    cds = "     CDS             {}\n" + " " * 21 + '/protein_id="WP_1.1"\n'
+    tagged = cds + " " * 21 + '/locus_tag="T_2"\n'
+    features = (cds.format("1..3") + tagged.format("4..6") + tagged.format("7..9")).rstrip("\n")
+    path = write(tmp_path / "in.gb", genbank_record("CHR", "ATGCCCGGGTTT", features))
+    assert [row["id"] for row in rows_of(path)] == ["WP_1.1", "T_2", "CHR.3"]
+
+
 @pytest.mark.parametrize("codon_start", [1, 2, 3])
 @pytest.mark.parametrize("location", ["<1..14", "complement(3..>16)", "join(<1..4,8..17)"])
 def test_a_partial_cds_begins_with_its_first_whole_codon(tmp_path, location, codon_start):
@@ -462,7 +518,7 @@ def test_a_file_that_changes_while_it_is_read_is_found_out(tmp_path, records):
     with pytest.raises(SequenceFileError, match="in.fa: .*changed"):
         reader.check_unchanged()
     path.unlink()
-    with pytest.raises(SequenceFileError, match="in.fa: .*no such file"):
+    with pytest.raises(SequenceFileError, match="in.fa: .*exist"):
         reader.check_unchanged()
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from datasets import Dataset
 
-from dnahub.hub_code.tokenization_nucleotide_transformer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
+from dnahub.checkpoints.tokenizer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
 from dnahub.tasks.collators import LabelCollator
 from dnahub.tasks.masked_lm import MaskingCollator
 from dnahub.tasks.token_classification import TokenLabelCollator

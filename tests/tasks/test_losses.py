@@ -54,7 +54,7 @@ def cases(tmp_path_factory, toy_rows, mlm_run):
         labelled = [row | {"tokens": ["yn"[i % 7 == 0] for i in range(len(row["sequence"]) // k)]} for row in rows]
         file.write_text("\n".join(map(json.dumps, labelled)))
         for task, flags in FLAGS.items():
-            flags = [*flags, "--train_file", file, "--test_share", 0, "--allow_repeats", "--max_steps", STEPS]
+            flags = [*flags, "--train_file", file, "--test_fraction", 0, "--allow_overlap", "--max_steps", STEPS]
             flags += ["--output_dir", folder / "run", "--learning_rate", "1e-3"]
             flags += ["--train_sampling_strategy", "random", "--model_name_or_path", base]
             found[f"{name}, {task}"] = list(map(str, flags))

@@ -278,9 +278,10 @@ def test_auroc_and_average_precision_are_those_of_scikit_learn(ties):
 
 @pytest.mark.parametrize("task", ["classification", "multi_label", "regression"])
 def test_the_loss_over_all_rows_is_that_of_transformers_on_them_as_one_batch(task):
+    from dnahub.checkpoints.presets import PRESETS
     from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForSequenceClassification
 
-    config = NucleotideTransformerConfig.from_preset("tiny", num_labels=3, problem_type=TASKS[task].problem_type)
+    config = NucleotideTransformerConfig(**PRESETS["tiny"], num_labels=3, problem_type=TASKS[task].problem_type)
     model = NucleotideTransformerForSequenceClassification(config).eval()
     ids = torch.randint(6, 4000, (7, 5))
     labels = torch.arange(7) % 3 if task == "classification" else torch.rand(7, 3).round()

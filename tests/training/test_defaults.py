@@ -5,16 +5,19 @@ import pytest
 import torch
 from transformers import BertConfig, TrainingArguments
 
+from dnahub.checkpoints.presets import PRESETS
 from dnahub.hub_code import NucleotideTransformerConfig
 from dnahub.tasks import TASKS
 from dnahub.training import defaults
-from dnahub.training.arguments import ModelArguments, parse_arguments
-from dnahub.training.tuning import TUNINGS
+from dnahub.training.arguments import TUNINGS, ModelArguments, parse_arguments
+from dnahub.training.trainer_arguments import training_arguments
 from tests.messages import naming
 
 
 def training(*flags) -> TrainingArguments:
-    return parse_arguments(["--dataset_name", "d", "--output_dir", "o", "--use_cpu", *map(str, flags)])[2]
+    return training_arguments(
+        parse_arguments("", ["--dataset_name", "d", "--output_dir", "o", "--use_cpu", *map(str, flags)])
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,7 +39,7 @@ def training(*flags) -> TrainingArguments:
 def test_the_learning_rate_goes_by_tuning_and_width(preset, tuning, rate):
     args = training()
 
-    defaults.settle_for_model(args, ModelArguments(tuning=tuning), NucleotideTransformerConfig.from_preset(preset))
+    defaults.settle_for_model(args, ModelArguments(tuning=tuning), NucleotideTransformerConfig(**PRESETS[preset]))
 
     assert args.learning_rate == rate
 
@@ -54,7 +57,7 @@ def test_random_weights_have_rates_of_their_own():
     rates = {}
     for preset in ("tiny", "v2-500m"):
         args = training()
-        config = NucleotideTransformerConfig.from_preset(preset)
+        config = NucleotideTransformerConfig(**PRESETS[preset])
         defaults.settle_for_model(args, ModelArguments(from_scratch=preset), config)
         rates[preset] = args.learning_rate
 
@@ -64,7 +67,7 @@ def test_random_weights_have_rates_of_their_own():
 def test_a_learning_rate_that_is_given_stays_and_every_tuning_has_one():
     args = training("--learning_rate", "7e-6")
 
-    defaults.settle_for_model(args, ModelArguments(tuning="lora"), NucleotideTransformerConfig.from_preset("tiny"))
+    defaults.settle_for_model(args, ModelArguments(tuning="lora"), NucleotideTransformerConfig(**PRESETS["tiny"]))
 
     assert args.learning_rate == 7e-6
     assert set(defaults.LEARNING_RATES) == {*TUNINGS, "from_scratch"}

@@ -8,12 +8,12 @@ from datasets import Dataset
 from transformers import Trainer, TrainingArguments
 
 import dnahub.training.trainer
+from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import (
     NucleotideTransformerConfig,
     NucleotideTransformerForSequenceClassification,
     NucleotideTransformerForTokenClassification,
 )
-from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
 from dnahub.tasks import TASKS
 from dnahub.training.features import features_computed_once, has_fixed_features
 from dnahub.training.tuning import freeze

@@ -1,6 +1,7 @@
 """Results of several seeds -> mean and deviation, and the best of them; no run of train.py is made here."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from dnahub.training.arguments import parse_arguments
-from dnahub.training.run import Arguments
 from dnahub.training.seeds import _adopt, _spread, train_seeds
+from dnahub.training.trainer_arguments import training_arguments
 from tests.reports.test_card import PROBLEMS, results
 
 
@@ -87,12 +88,12 @@ def test_a_card_that_cannot_be_made_leaves_no_half_checkpoint(tmp_path):
 
 def adopted(folder: Path, runs: list[dict], *flags) -> dict:
     """What comes of seeds that were all finished when the run was cut off: no model is trained."""
-    parsed = parse_arguments(
-        ["--dataset_name", "d", "--output_dir", str(folder), "--seeds", str(len(runs)), "--use_cpu", *flags]
+    args = parse_arguments(
+        "", ["--dataset_name", "d", "--output_dir", str(folder), "--seeds", str(len(runs)), "--use_cpu", *flags]
     )
     for i, run in enumerate(runs):
         written(folder / f"seed-{42 + i}" / "checkpoint", run)
-    args = Arguments(*parsed)
+    args = replace(args, training=training_arguments(args))
     found = train_seeds(args, None, None, {"arguments": {}, "environment": {}, "commits": {}}, {})
     assert json.loads((folder / "checkpoint" / "metrics.json").read_text()) == found
     return found["seeds"]

@@ -9,7 +9,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
+from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.training.tokens import STREAM_BATCH, num_tokens, tokenize
 from tests.messages import naming
 
@@ -105,6 +105,8 @@ def test_a_row_of_another_number_of_labels_than_tokens_is_named(tokenizer, bad, 
     told = ["row 3", f"{expected} tokens", f"{numbers} labels", "2"]
     with pytest.raises(ValueError, match=naming("split test", *told)):
         tokenize(splits, tokenizer, 10, cut_at)
+    with pytest.raises(ValueError, match=naming("file.fa, record 3 of test", *told[1:])):
+        tokenize(splits, tokenizer, 10, cut_at, lambda split, row: f"file.fa, record {row} of {split}")
 
 
 @pytest.mark.parametrize("feature", [List(Value("float32"), length=2), Value("int64"), ClassLabel(names=["a", "b"])])
@@ -132,8 +134,8 @@ def test_what_another_tokenizer_adds_at_both_ends_has_no_label():
 # Streams
 
 
-def stream_of(sequences) -> DatasetDict:
-    return DatasetDict(train=Dataset.from_dict({"sequence": sequences}).to_iterable_dataset())
+def stream_of(sequences, **columns) -> DatasetDict:
+    return DatasetDict(train=Dataset.from_dict({"sequence": sequences, **columns}).to_iterable_dataset())
 
 
 @pytest.mark.parametrize("cut_at", [None, 4])
@@ -142,10 +144,10 @@ def test_a_stream_is_tokenised_as_the_same_rows_at_once(tokenizer, cut_at):
     rows = ["".join(rng.choices("ACGTNacgtu ", k=rng.randint(1, 40))) + "A" for _ in range(2 * STREAM_BATCH + 7)]
     at_once = tokenize(splits_of(train=rows), tokenizer, 2048, cut_at)["train"]
 
-    streamed = tokenize(stream_of(rows), tokenizer, 2048, cut_at)["train"]
+    streamed = tokenize(stream_of(rows, label=list(range(len(rows)))), tokenizer, 2048, cut_at)["train"]
 
     assert isinstance(streamed, IterableDataset)
-    assert list(streamed) == at_once.remove_columns("label").to_list()
+    assert list(streamed) == at_once.to_list()
 
 
 def test_a_stream_without_end_and_beside_splits_that_are_at_hand_is_read_as_it_is_used(tokenizer):
@@ -159,21 +161,18 @@ def test_a_stream_without_end_and_beside_splits_that_are_at_hand_is_read_as_it_i
     assert list(tokenised["validation"]["input_ids"]) == [tokenizer("ACGTAC").input_ids]
 
 
-@pytest.mark.parametrize(
-    ("bad", "told"),
-    [
-        ("", ["split train", "''", "A, C, G or T"]),
-        (None, ["split train", "''", "A, C, G or T"]),
-        (" \n", ["split train", r"' \n'", "A, C, G or T"]),
-        ("N" * 99, ["split train", "N" * 20, "A, C, G or T"]),
-        ("ACGTAC" * 10, ["split train", "stream", "row 3", "11 tokens", 10]),
-    ],
-)
-def test_a_sequence_that_a_stream_cannot_have_is_an_error_when_its_batch_is_reached(tokenizer, bad, told):
-    rows = ["ACGT"] * STREAM_BATCH + ["ACGT", "GG", "U", bad, "ACGT"]
+def test_a_sequence_that_is_too_long_is_an_error_when_its_batch_of_the_stream_is_reached(tokenizer):
+    rows = ["ACGT"] * STREAM_BATCH + ["ACGT", "GG", "U", "ACGTAC" * 10, "ACGT"]
     streamed = iter(tokenize(stream_of(rows), tokenizer, 10)["train"])
 
     for _ in range(STREAM_BATCH):
         next(streamed)
-    with pytest.raises(ValueError, match=naming(*told)):
+    with pytest.raises(ValueError, match=naming("split train", "ACGTACACGTACACGTACAC", "11 tokens", 10)):
         next(streamed)
+
+
+def test_a_longer_sequence_of_a_stream_is_cut_where_asked_and_its_whole_length_is_known(tokenizer):
+    streamed = list(tokenize(stream_of(["ACGTAC" * 20, "ACGTAC"]), tokenizer, 10, cut_at=5)["train"])
+
+    assert [row["input_ids"] for row in streamed] == [tokenizer("ACGTAC" * 4).input_ids, tokenizer("ACGTAC").input_ids]
+    assert [row["num_tokens"] for row in streamed] == [21, 2]

@@ -1,0 +1,215 @@
+"""Rows of all parts -> a file in each format."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from dnahub.inference.rows import EMBEDDING, ROW_GROUP_BYTES, WINDOW_COLUMNS, Layout
+from dnahub.machine.faults import first_line
+
+
+@dataclass(frozen=True)
+class Rows:
+    """
+    All rows, read in pieces of bounded size.
+
+    Args:
+        paths: The parts, in order.
+        layout: Their columns.
+        num_vectors: Of all rows.
+        made_by: What the output says of itself.
+        progress: Called with a number of rows that were read since the last call.
+    """
+
+    paths: Sequence[Path]
+    layout: Layout
+    num_vectors: int
+    made_by: dict[str, Any]
+    progress: Callable[[int], Any]
+
+    def tables(self) -> Iterator[pa.Table]:
+        """
+        Raises:
+            ValueError: If a part was damaged after it was written.
+        """
+        for path in self.paths:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                for i in range(file.num_row_groups):
+                    try:
+                        table = file.read_row_group(i)
+                    except (pa.ArrowException, OSError) as error:
+                        raise ValueError(
+                            f"{path} is damaged ({' '.join(str(error).split())}); remove it, and the same command "
+                            "computes it again."
+                        ) from error
+                    yield table
+                    self.progress(table.num_rows)
+
+
+def write_parquet(rows: Rows, path: Path) -> None:
+    """One column `embedding`; `made_by` is JSON in the metadata `embedding`. Small row groups become larger ones."""
+    metadata = {b"embedding": json.dumps(rows.made_by).encode()}
+    with open(path, "wb") as file, rows.layout.parquet_writer(file, metadata) as writer:
+        waiting: list[pa.Table] = []
+        num_bytes = 0
+        for table in rows.tables():
+            size = rows.layout.vectors(table).nbytes
+            if waiting and num_bytes + size > ROW_GROUP_BYTES:
+                _write_row_group(writer, waiting)
+                waiting, num_bytes = [], 0
+            waiting.append(table)
+            num_bytes += size
+        _write_row_group(writer, waiting)
+
+
+def _write_row_group(writer: pq.ParquetWriter, tables: list[pa.Table]) -> None:
+    table = pa.concat_tables(tables)
+    writer.write_table(table, row_group_size=len(table))
+
+
+def write_npy(rows: Rows, path: Path) -> None:
+    """
+    (rows, hidden), per token (tokens of all rows, hidden). NAME.ids.tsv has the other columns, per token with
+    `num_tokens` and `offset`, the row's first vector.
+    """
+    first = 0
+    with _npy(rows, path) as file, open(ids_file(path), "wb") as ids:
+        for table in rows.tables():
+            columns = table.drop_columns(EMBEDDING)
+            if rows.layout.per_token:
+                num_tokens = rows.layout.num_tokens(table)
+                offset = first + np.cumsum(num_tokens) - num_tokens
+                columns = columns.append_column("num_tokens", [num_tokens]).append_column("offset", [offset])
+            vectors = rows.layout.vectors(table)
+            file.write(vectors.data)
+            _write_text(columns, ids, "\t", header=not ids.tell())
+            first += len(vectors)
+    write_json(rows, path)
+
+
+def _npy(rows: Rows, path: Path) -> BinaryIO:
+    """A file that has the header. A memory map would be shorter, but a full disk kills its process by SIGBUS."""
+    file = open(path, "wb")
+    shape = (rows.num_vectors, rows.layout.hidden_size)
+    descr = np.lib.format.dtype_to_descr(np.dtype(rows.layout.dtype))
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+    return file
+
+
+def write_csv(rows: Rows, path: Path) -> None:
+    """The columns of the source, then a column for each dimension: e0, e1, ..."""
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    with open(path, "wb") as file:
+        for table in rows.tables():
+            vectors = rows.layout.vectors(table).astype(np.float32)
+            dimensions = {f"e{i}": np.ascontiguousarray(vectors[:, i]) for i in range(vectors.shape[1])}
+            text = table.drop_columns(EMBEDDING)
+            for name, values in dimensions.items():
+                text = text.append_column(name, [values])
+            _write_text(text, file, delimiter, header=not file.tell())
+    write_json(rows, path)
+
+
+def write_h5ad(rows: Rows, path: Path) -> None:
+    """
+    X = the vectors, obs_names = the ids, obs = the other columns, uns["embedding"] = `made_by` without what is None.
+
+    Windows of one sequence are named `id:start-end`, and obs has their `id`.
+    """
+    import anndata
+    import pandas as pd
+
+    scratch = path.with_suffix(".npy")
+    columns = []
+    with _npy(rows, scratch) as file:
+        for table in rows.tables():
+            file.write(rows.layout.vectors(table).data)
+            columns.append(table.drop_columns(EMBEDDING))
+    obs = _without_missing(pa.concat_tables(columns)).to_pandas()
+    names = obs["id"]
+    if rows.layout.with_windows:
+        start, end = (obs[name].astype(str) for name in WINDOW_COLUMNS)
+        names = names + ":" + start + "-" + end
+    else:
+        obs = obs.drop(columns="id")
+    obs.index = pd.Index(names.to_numpy(), dtype=object)
+    # A map of the file, as a plain array: the operating system reads it piece by piece.
+    vectors = np.load(scratch, mmap_mode="r").view(np.ndarray)
+    var = pd.DataFrame(index=[str(i) for i in range(rows.layout.hidden_size)])
+    made_by = {name: value for name, value in rows.made_by.items() if value is not None}
+    try:
+        anndata.AnnData(vectors, obs, var, uns={"embedding": made_by}).write_h5ad(path)
+    except RuntimeError as error:  # HDF5's for a failed write
+        raise ValueError(
+            f"{path.name} cannot be written ({first_line(error)}); is the disk or quota full? Finished parts are kept."
+        ) from error
+    scratch.unlink()
+
+
+def ids_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.ids.tsv")
+
+
+def json_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def write_json(rows: Rows, path: Path) -> None:
+    json_file(path).write_text(json.dumps(rows.made_by, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_text(table: pa.Table, file: BinaryIO, delimiter: str, header: bool) -> None:
+    """Append rows as CSV or TSV, with quotes only where they are needed."""
+    table = _plain(table)
+    text = [column for column in table.columns if pa.types.is_string(column.type)]
+    special = f'["\r\n{delimiter}]'
+    needs_quotes = any(pc.any(pc.match_substring_regex(column, special)).as_py() for column in text)
+    if header:
+        names = [
+            f'"{name.replace(chr(34), chr(34) * 2)}"' if set(name) & set(special[1:-1]) else name
+            for name in table.column_names
+        ]
+        file.write((delimiter.join(names) + "\n").encode())
+    style = "needed" if needs_quotes else "none"
+    pa_csv.write_csv(table, file, pa_csv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style=style))
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Numbers and text stay; everything else becomes text: lists and structs as JSON, dates as ISO 8601."""
+    for i, field in enumerate(table.schema):
+        if pa.types.is_large_string(field.type):
+            table = table.set_column(i, field.name, table[i].cast(pa.string()))
+        elif not _is_plain(field.type):
+            values = [None if value is None else _as_text(value) for value in table[i].to_pylist()]
+            table = table.set_column(i, field.name, pa.array(values, pa.string()))
+    return table
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_string(kind)
+
+
+def _as_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, (list, dict)) else str(value)
+
+
+def _without_missing(table: pa.Table) -> pa.Table:
+    """For AnnData: missing text is empty, missing numbers are NaN, and truth values among missing ones are text."""
+    table = _plain(table)
+    for i, field in enumerate(table.schema):
+        column = table[i]
+        if pa.types.is_boolean(field.type) and column.null_count:
+            column = column.cast(pa.string())
+        if pa.types.is_string(column.type):
+            column = pc.fill_null(column, "")
+        table = table.set_column(i, field.name, column)
+    return table
