@@ -107,13 +107,13 @@ def by_normal_equations(features, numbers, alpha, split):
     return other @ weights + centre
 
 
-@pytest.mark.parametrize("problem", ["regression", "multi_label_classification"])
-def test_ridge_is_the_solution_of_the_normal_equations_with_the_penalty_that_validation_chose(problem, measured):
+@pytest.mark.parametrize("task", ["regression", "multi_label"])
+def test_ridge_is_the_solution_of_the_normal_equations_with_the_penalty_that_validation_chose(task, measured):
     rng = np.random.default_rng(0)
     features = {split: rng.normal(size=(40, 30)) * 3 + 1 for split in ROWS}
     weights = rng.normal(size=(30, 2))
     numbers = {split: matrix @ weights + rng.normal(size=(40, 2)) * 25 for split, matrix in features.items()}
-    if problem == "multi_label_classification":
+    if task == "multi_label":
         numbers = {split: (values > 0).astype(float) for split, values in numbers.items()}
     scores = measure_probe(features, numbers, TASKS[task], Labels(["a", "b"], 2))
 
@@ -124,7 +124,7 @@ def test_ridge_is_the_solution_of_the_normal_equations_with_the_penalty_that_val
     assert [each["validation_squared_error"] for each in scores["candidates"]] == pytest.approx(errors)
     assert scores["alpha"] == ALPHA_GRID[int(np.argmin(errors))]
     expected = by_normal_equations(features, numbers, scores["alpha"], "test")
-    shift = 0.5 if problem == "multi_label_classification" else 0  # a logit above 0 means yes
+    shift = 0.5 if task == "multi_label" else 0  # a logit above 0 means yes
     np.testing.assert_allclose(measured[0] + shift, expected, rtol=1e-8)
     assert ("macro_f1" if shift else "spearman") in scores
 

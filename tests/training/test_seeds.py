@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 from dnahub.training.arguments import parse_arguments
 from dnahub.training.seeds import _adopt, _spread, train_seeds
 from dnahub.training.trainer_arguments import training_arguments
-from tests.reports.test_card import PROBLEMS, results
+from tests.reports.test_card import OF_TASKS, results
 
 
 def measured(validation, test=None):
@@ -100,24 +100,24 @@ def adopted(folder: Path, runs: list[dict], *flags) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("problem", "metric", "values", "flags", "chosen"),
+    ("task", "metric", "values", "flags", "chosen"),
     [
-        ("single_label_classification", "accuracy", [0.5, 0.7, 0.6], [], 43),
-        ("single_label_classification", "loss", [0.5, 0.7, 0.3], ["--metric_for_best_model", "eval_loss"], 44),
+        ("classification", "accuracy", [0.5, 0.7, 0.6], [], 43),
+        ("classification", "loss", [0.5, 0.7, 0.3], ["--metric_for_best_model", "eval_loss"], 44),
         ("regression", "rmse", [0.2, 0.7, 0.6], ["--metric_for_best_model", "rmse"], 42),
         ("regression", "spearman", [None, 0.1, 0.3], [], 44),
         ("regression", "spearman", [None, None], [], 42),
-        ("masked_lm", "loss", [2.5, 2.4], [], 43),
+        ("mlm", "loss", [2.5, 2.4], [], 43),
         ("token_classification", "accuracy", [0.5, 0.5], [], 42),
     ],
 )
 def test_the_best_by_validation_is_chosen_though_all_seeds_were_finished_before(
-    tmp_path, problem, metric, values, flags, chosen
+    tmp_path, task, metric, values, flags, chosen
 ):
-    run = PROBLEMS[problem]
+    run = OF_TASKS[task]
     runs = [run | {"validation": run["validation"] | {metric: value}} for value in values]
 
-    seeds = adopted(tmp_path, runs, *flags)
+    seeds = adopted(tmp_path, runs, "--task", task, *flags)
 
     assert seeds["seeds"] == list(range(42, 42 + len(values)))
     assert seeds["chosen"] == chosen
