@@ -542,7 +542,7 @@ def test_numbers_far_from_1_are_noted(tmp_path, run_train, toy_rows):
         *("--task", "regression"),
     )
 
-    assert status == 0 and re.search(r"note: .*mean of \S+ .*deviation of 7\d+", err), err
+    assert status == 0 and re.search(r"note: .*mean \S+ .*deviation 7\d+", err), err
 
 
 # Recipes
