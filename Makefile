@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # Nothing that these targets do needs the Hub: data, model and metric are made or kept here.
 export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
-LAUNCH := $(BIN)/accelerate launch --config_file accelerate_config.yaml
+LAUNCH := $(BIN)/accelerate launch --quiet --config_file accelerate_config.yaml
 
 .PHONY: help setup demo real test test-all lint clean
 
@@ -25,7 +25,7 @@ demo: setup ## Synthetic data set -> pre-training -> fine-tuning -> embeddings a
 	$(BIN)/python -m dataset_builder --source synthetic --train_per_species 8000 --output_dir data/demo
 	$(LAUNCH) train.py recipes/demo_mlm.yaml
 	$(LAUNCH) train.py recipes/demo.yaml
-	$(BIN)/python probe.py --model runs/demo/checkpoint --dataset_name data/demo --output_dir runs/demo
+	$(BIN)/python probe.py --model_name_or_path runs/demo/checkpoint --dataset_name data/demo --output_dir runs/demo
 	$(BIN)/python embed.py --model_name_or_path runs/demo/checkpoint --dataset_name data/demo --dataset_split test \
 		--output runs/demo/test_windows.parquet
 
@@ -34,7 +34,7 @@ real: setup ## The same on your own coding sequences: make real NT_CDS_DIR=folde
 	rm -rf runs/real
 	$(BIN)/python -m dataset_builder --source "$(NT_CDS_DIR)" --output_dir data/real
 	$(LAUNCH) train.py recipes/real_tiny.yaml
-	$(BIN)/python probe.py --model runs/real/checkpoint --dataset_name data/real --output_dir runs/real
+	$(BIN)/python probe.py --model_name_or_path runs/real/checkpoint --dataset_name data/real --output_dir runs/real
 	$(BIN)/python embed.py --model_name_or_path runs/real/checkpoint --input "$(NT_CDS_DIR)"/Mus_musculus* --output runs/real/mouse.h5ad
 
 # A file of tests to one worker, for its fixtures; a worker on each core.

@@ -1,295 +1,204 @@
-"""Checkpoint + labelled windows -> how far a linear probe gets, beside k-mer baselines; confusion matrix and UMAP.
+"""Embeddings + labels -> scores of a linear probe and of k-mer baselines, confusion matrix, UMAP.
 
-    python probe.py --model runs/demo/checkpoint --dataset_name data/nt-species --output_dir runs/demo
-    python probe.py --model user/my-nt --trust_remote_code --dataset_name user/nt-species --output_dir runs/report
+    python probe.py --train_embeddings train.parquet --validation_embeddings validation.parquet \
+        --test_embeddings test.parquet --output_dir report
+    python probe.py --model_name_or_path runs/demo/checkpoint --dataset_name data/nt-species --output_dir runs/demo
 
-The embeddings of train fit the probe, those of validation choose its penalty, those of test are looked at once; the
-k-mer baselines go through the same steps. OUTPUT_DIR gets metrics.json, confusion_matrix.png (of the checkpoint's own
-classifier where its metrics.json tells of one on the same test windows, else of the probe) and umap.png.
+Embeddings are Parquet files of embed.py or of any other encoder, a vector and a label a row: a file for each split, or
+one file with a column `split`. Alternatively, a checkpoint embeds a data set. The probe is fitted on train, validation
+chooses its penalty, test is evaluated once. The same is done with k-mer counts, if there are sequences: those of the
+data set, or a column `sequence`. OUTPUT_DIR gets metrics.json, umap.png, and confusion_matrix.png: of the checkpoint's
+own classifier, if its metrics.json describes the same test rows, else of the probe.
 """
 
 import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import evaluate
-import numpy as np
-from datasets.exceptions import DatasetsError
-from safetensors import SafetensorError
-from tqdm.auto import tqdm
-from transformers import HfArgumentParser, pipeline
+from dnahub.machine.arguments import parse
+from dnahub.machine.files import write_text
+from dnahub.machine.script import run
 
-from dnahub.machine.files import replacing
-from dnahub.reports.kmers import baseline_features
-from dnahub.reports.linear_probe import fit_linear_probe
-from dnahub.reports.plots import draw_confusion_matrix, draw_points
-from dnahub.reports.projection import project
-from dnahub.reports.wilson import METHOD, wilson_interval
-from dnahub.training.arguments import DataArguments
-from dnahub.training.dataset import SequenceData, load_sequences
+if TYPE_CHECKING:
+    from dnahub.reports.embeddings import LabelledEmbeddings
 
-METRIC_MODULE = Path(__file__).parent / "dnahub" / "metrics" / "classification"
-SPLITS = ("train", "validation", "test")
-
-# What a UMAP still shows as points; exact neighbours of more take long. The default budget's test split is all drawn.
-MAX_UMAP_POINTS = 6000
-
-PROBE = "linear probe"
-FINE_TUNED = "fine-tuned classifier"
-
-# Sequences and what they are of, for the progress bar -> one vector each.
-Embed = Callable[[Sequence[str], str], np.ndarray]
+METHOD = "The lowest loss on validation chooses the penalty; fitted on train alone; test is evaluated once."
 
 
 @dataclass
-class ProbeArguments:
-    """What to probe, on which data, and where to leave the report."""
+class EmbeddingArguments:
+    """Embeddings in Parquet files."""
 
-    model: str = field(
-        metadata={
-            "help": "Checkpoint: a folder, or a repository on the Hub. It brings the code of its dna-embedding "
-            "pipeline along, and that code is run: of a folder as it is, of a repository with --trust_remote_code."
-        }
-    )
-    dataset_name: str = field(
-        metadata={"help": "Data set: a folder written by dataset_builder, or one of the Hub with the same columns."}
-    )
-    output_dir: str = field(metadata={"help": "Folder of the report; files of an earlier report are replaced."})
-    model_revision: str | None = field(
+    train_embeddings: str | None = field(default=None, metadata={"help": "Rows to fit the probe on."})
+    validation_embeddings: str | None = field(default=None, metadata={"help": "Rows that choose its penalty."})
+    test_embeddings: str | None = field(default=None, metadata={"help": "Rows to evaluate it on."})
+    embeddings: str | None = field(
         default=None,
-        metadata={"help": "Branch, tag or commit of the checkpoint on the Hub: pin the code that you read."},
+        metadata={"help": "One file instead of three; its column `split` is train, validation or test."},
+    )
+
+
+@dataclass
+class CheckpointArguments:
+    """Or a checkpoint that embeds a data set."""
+
+    model_name_or_path: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder or Hub id of a checkpoint of train.py, whose own code is run: a folder's as it is, a Hub "
+            "repository's with --trust_remote_code. For other models, use embed.py first."
+        },
+    )
+    model_revision: str | None = field(
+        default=None, metadata={"help": "Branch, tag or commit of the checkpoint on the Hub: pin the code you read."}
+    )
+    trust_remote_code: bool = field(default=False, metadata={"help": "Run the code of a checkpoint on the Hub."})
+    dataset_name: str | None = field(
+        default=None, metadata={"help": "Folder written by dataset_builder, or Hub id of a data set with its columns."}
     )
     dataset_config_name: str | None = field(
-        default=None, metadata={"help": "Which configuration of the data set, where it has several."}
+        default=None, metadata={"help": "Configuration of the data set, where it has several."}
     )
     dataset_revision: str | None = field(
         default=None, metadata={"help": "Branch, tag or commit of the data set on the Hub."}
     )
-    batch_size: int = field(default=64, metadata={"help": "Windows embedded at a time."})
-    seed: int = field(default=42, metadata={"help": "Decides the layout of the UMAP; the rest knows no chance."})
-    trust_remote_code: bool = field(
-        default=False, metadata={"help": "Run the code of a repository on the Hub; not needed for a folder."}
+
+
+@dataclass
+class ReportArguments:
+    """Labels and report."""
+
+    output_dir: str = field(metadata={"help": "Folder of the report; files of an earlier report are replaced."})
+    label_column: str = field(default="label", metadata={"help": "Column of the labels."})
+    seed: int = field(
+        default=42, metadata={"help": "Seed of the UMAP's layout and sample; everything else is deterministic."}
     )
 
 
-def prepare_output(args: ProbeArguments) -> Path:
-    """Make the report's folder, and see that it can be written before hours are spent."""
-    folder = Path(args.output_dir)
-    if folder.resolve() in (Path(args.model).resolve(), Path(args.dataset_name).resolve()):
+def check(files: dict[str, str], checkpoint: CheckpointArguments, output_dir: str) -> Path:
+    """The report's folder; an error for contradictory arguments, and where the report could not be written."""
+    model, data_set = checkpoint.model_name_or_path, checkpoint.dataset_name
+    from_files = set(files) in ({"embeddings"}, {f"{split}_embeddings" for split in ("train", "validation", "test")})
+    if not (from_files and not model and not data_set) and not (not files and model and data_set):
         raise ValueError(
-            f"--output_dir {folder} is what the report is about, and would be written over; name another."
+            "give --train_embeddings, --validation_embeddings and --test_embeddings; or --embeddings alone; or "
+            "--model_name_or_path and --dataset_name."
         )
+    folder = Path(output_dir)
+    for given in (model, data_set):
+        if given and folder.resolve() == Path(given).resolve():
+            raise ValueError(f"--output_dir {folder} is the checkpoint or data set to report on; name another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         return folder
 
 
-def load_windows(name: str, config_name: str | None = None, revision: str | None = None) -> SequenceData:
-    """The data set, with all three splits of its own and one label a window."""
-    args = DataArguments(dataset_name=name, dataset_config_name=config_name)
-    data = load_sequences(args, "classification", revision)
+def load_data_set(args: CheckpointArguments, label_column: str):
+    """The data set, with all three splits of its own and one label a sequence."""
+    from dnahub.training.arguments import DataArguments
+    from dnahub.training.dataset import load_sequences
+
+    name = args.dataset_name
+    wanted = DataArguments(dataset_name=name, dataset_config_name=args.dataset_config_name, label_column=label_column)
+    data = load_sequences(wanted, "classification", args.dataset_revision)
     for split in data.cut_off:
-        raise ValueError(f"{name}: there is no split '{split}'; the report is about a data set's own splits.")
-    if data.targets.problem != "single_label_classification":
-        raise ValueError(f"{name}: its rows have several labels each; a probe is of one.")
+        raise ValueError(f"{name}: there is no split '{split}'; a probe needs train, validation and test.")
     return data
 
 
-def load_embed(args: ProbeArguments) -> Embed:
-    """The checkpoint's own pipeline, as a function."""
-    folder = Path(args.model)
-    if folder.is_dir():
-        config = folder / "config.json"
-        if not config.is_file():
-            raise ValueError(f"{folder} is no checkpoint: there is no config.json in it.")
-        if "dna-embedding" not in json.loads(config.read_text(encoding="utf-8")).get("custom_pipelines", {}):
-            raise ValueError(f"{config} names no dna-embedding pipeline; give a checkpoint that train.py saved.")
-    elif not args.trust_remote_code:
+def load_pipeline(args: CheckpointArguments):
+    """The checkpoint's own embedding pipeline."""
+    from safetensors import SafetensorError
+    from transformers import pipeline
+
+    name = args.model_name_or_path
+    if not Path(name).is_dir() and not args.trust_remote_code:
         raise ValueError(
-            f"{folder} is no folder here; if it is a repository on the Hub, give --trust_remote_code, which runs the "
-            "code that it brings along."
+            f"{name} is not a folder; for a checkpoint on the Hub give --trust_remote_code, which runs its code."
         )
     try:
-        embedding_pipeline = pipeline(
-            "dna-embedding",
-            model=args.model,
-            revision=args.model_revision,
-            trust_remote_code=True,
-            batch_size=args.batch_size,
-        )
+        return pipeline("dna-embedding", model=name, revision=args.model_revision, trust_remote_code=True)
     except (ValueError, OSError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{args.model} cannot be loaded: {error}") from error
-
-    def embed(sequences: Sequence[str], what: str) -> np.ndarray:
-        vectors = embedding_pipeline(iter(sequences))
-        return np.stack(list(tqdm(vectors, total=len(sequences), desc=f"embedding {what}", unit="window")))
-
-    return embed
+        raise ValueError(
+            f"{name} cannot be loaded as a checkpoint of train.py (embed other models with embed.py): {error}"
+        ) from error
 
 
-def read_fine_tuned(model: str, data: SequenceData) -> dict[str, Any] | None:
-    """
-    What train.py measured of the checkpoint's classifier; None without one, or if that was on other test windows.
-    """
+def embed_data_set(args: CheckpointArguments, label_column: str) -> "LabelledEmbeddings":
+    """Every split, embedded by the checkpoint."""
+    import numpy as np
+
+    from dnahub.reports.embeddings import LabelledEmbeddings
+
+    data = load_data_set(args, label_column)
+    embed = load_pipeline(args)
+    vectors, labels = {}, {}
+    for split, rows in data.splits.items():
+        print(f"probe.py: embedding {split}, {len(rows):,} sequences", file=sys.stderr)
+        vectors[split] = embed.encode(list(rows["sequence"]), show_progress=True)
+        labels[split] = np.array(rows["label"])
+    return LabelledEmbeddings(data.name, vectors, labels, data.labels, data.splits, data.build)
+
+
+def read_fine_tuned(model: str, data: "LabelledEmbeddings") -> dict[str, Any] | None:
+    """What train.py measured of the checkpoint's classifier; None without one, or if its test rows were others."""
     path = Path(model) / "metrics.json"
-    if not path.is_file():
-        return None
-    metrics = json.loads(path.read_text(encoding="utf-8"))
+    metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     test = metrics.get("test")
     if metrics.get("task") != "classification" or test is None:
         return None
-    true_counts = Counter(data.splits["test"]["label"])
-    same_labels = list(test["recall_per_label"]) == data.label_names
-    if not same_labels or [sum(row) for row in test["confusion_matrix"]] != [
-        true_counts[label] for label in range(len(data.label_names))
+    counts, names = Counter(data.labels["test"].tolist()), data.meaning.names
+    if list(test["recall_per_label"]) != names or [sum(row) for row in test["confusion_matrix"]] != [
+        counts[label] for label in range(len(names))
     ]:
-        print(f"probe.py: left out {path}: its classifier was tested on other windows than these.", file=sys.stderr)
+        print(f"probe.py: ignored {path}: its classifier was tested on other rows.", file=sys.stderr)
         return None
     return test
 
 
-def measure(data: SequenceData, embeddings: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Scores on the test split of chance, of each baseline and of the probe."""
-    metric = evaluate.load(str(METRIC_MODULE), keep_in_memory=True)  # from its path: nothing is fetched
-    labels = {split: np.array(data.splits[split]["label"]) for split in SPLITS}
-
-    def score(predictions: np.ndarray) -> dict[str, Any]:
-        scores = metric.compute(predictions=predictions, references=labels["test"], label_names=data.label_names)
-        return with_interval(scores, len(labels["test"]))
-
-    def probe(features: dict[str, np.ndarray]) -> dict[str, Any]:
-        fit = fit_linear_probe(features, labels)
-        return {
-            **score(fit.predictions),
-            "num_features": features["train"].shape[1],
-            "C": fit.C,
-            "converged": fit.converged,
-            "candidates": fit.candidates,
-        }
-
-    most_frequent = np.bincount(labels["train"]).argmax()
-    features_of_split = {split: baseline_features(list(data.splits[split]["sequence"])) for split in SPLITS}
-    return {
-        "chance": score(np.full_like(labels["test"], most_frequent)),
-        "baselines": {
-            name: probe({split: features_of_split[split][name] for split in SPLITS})
-            for name in features_of_split["train"]
-        },
-        "linear_probe": probe(embeddings),
-    }
-
-
-def with_interval(scores: dict[str, Any], num_test: int) -> dict[str, Any]:
-    return {**scores, "accuracy_interval": list(wilson_interval(scores["accuracy"], num_test))}
-
-
-def collect(
-    args: ProbeArguments, data: SequenceData, embeddings: dict[str, np.ndarray], fine_tuned: dict[str, Any] | None
-) -> dict[str, Any]:
-    """All that metrics.json says."""
-    num_windows = {split: len(data.splits[split]) for split in SPLITS}
-    bayes_accuracy = data.build.get("bayes_optimal_accuracy")
-    return {
-        "model": args.model,
-        "dataset_name": args.dataset_name,
-        "synthetic": bool(data.build.get("synthetic", False)),
-        "num_windows": num_windows,
-        "label_names": data.label_names,
-        "seed": args.seed,
-        "interval_method": METHOD,
-        "choice_of_C": "lowest log loss on validation; fitted on train alone; test predicted once, with that C",
-        **measure(data, embeddings),
-        "fine_tuned": None if fine_tuned is None else with_interval(fine_tuned, num_windows["test"]),
-        "bayes_optimal": None
-        if bayes_accuracy is None
-        else with_interval({"accuracy": bayes_accuracy}, num_windows["test"]),
-    }
-
-
-def draw(report: dict[str, Any], embeddings: np.ndarray, labels: np.ndarray, folder: Path) -> None:
-    """Leave confusion_matrix.png and umap.png in the folder."""
-    synthetic = "SYNTHETIC DATA: " if report["synthetic"] else ""
-    dataset = report["dataset_name"]
-    if Path(dataset).is_dir():
-        dataset = Path(dataset).resolve().name
-    model = "/".join(Path(report["model"]).parts[-2:])  # RUN/checkpoint, or user/repo
-    num_test = len(labels)
-
-    scores, classifier = report["linear_probe"], f"{PROBE} on embeddings"
-    if report["fine_tuned"] is not None:
-        scores, classifier = report["fine_tuned"], FINE_TUNED
-    low, high = scores["accuracy_interval"]
-    draw_confusion_matrix(
-        np.array(scores["confusion_matrix"]),
-        report["label_names"],
-        f"{synthetic}{classifier}, {model}\n{num_test:,} test windows of {dataset}: "
-        f"accuracy {scores['accuracy']:.3f} (95% interval {low:.3f} to {high:.3f})",
-        folder / "confusion_matrix.png",
-    )
-
-    drawn = np.sort(np.random.default_rng(report["seed"]).permutation(num_test)[:MAX_UMAP_POINTS])
-    share = f"{num_test:,}" if len(drawn) == num_test else f"{len(drawn):,} of {num_test:,}"
-    draw_points(
-        project(embeddings[drawn], report["seed"]),
-        labels[drawn],
-        report["label_names"],
-        f"{synthetic}UMAP of embeddings, {model}\n{share} test windows of {dataset}: "
-        f"accuracy of a linear probe {report['linear_probe']['accuracy']:.3f}",
-        folder / "umap.png",
-    )
-
-
-def table(report: dict[str, Any]) -> str:
-    """One aligned line a method."""
-    methods = {"chance (most frequent label)": report["chance"]}
-    for name, scores in report["baselines"].items():
-        methods[f"{name}, logistic regression"] = scores
-    methods[f"{PROBE} on embeddings"] = report["linear_probe"]
-    methods[FINE_TUNED] = report["fine_tuned"]
-    methods["Bayes-optimal (synthetic data)"] = report["bayes_optimal"]
-
-    def number(value: float | None) -> str:
-        return "-" if value is None else f"{value:.3f}"
-
-    width = max(map(len, methods))
-    lines = [f"{'method':<{width}}  test accuracy  95% interval    macro F1     MCC"]
-    for name, scores in methods.items():
-        if scores is not None:
-            low, high = scores["accuracy_interval"]
-            lines.append(
-                f"{name:<{width}}  {scores['accuracy']:13.3f}  {low:.3f} to {high:.3f}  "
-                f"{number(scores.get('macro_f1')):>8}  {number(scores.get('mcc')):>6}"
-            )
-    return "\n".join(lines)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program with the command line, or with these arguments."""
-    try:
-        parser = HfArgumentParser(ProbeArguments, allow_abbrev=False)
-        (args,) = parser.parse_args_into_dataclasses(arguments)
-        folder = prepare_output(args)
-        data = load_windows(args.dataset_name, args.dataset_config_name, args.dataset_revision)
-        fine_tuned = read_fine_tuned(args.model, data)
-        embed = load_embed(args)
-        embeddings = {split: embed(data.splits[split]["sequence"], split) for split in SPLITS}
-    except (ValueError, OSError, DatasetsError) as error:
-        print(f"probe.py: error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+    classes = EmbeddingArguments, CheckpointArguments, ReportArguments
+    embeddings, checkpoint, args = parse("probe.py", __doc__, classes, arguments)
+    files = {split: file for split, file in vars(embeddings).items() if file is not None}
+    folder = check(files, checkpoint, args.output_dir)
 
-    report = collect(args, data, embeddings, fine_tuned)
-    with replacing(folder / "metrics.json") as scratch:
-        scratch.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    draw(report, embeddings["test"], np.array(data.splits["test"]["label"]), folder)
-    print(table(report))
-    for name in ("metrics.json", "confusion_matrix.png", "umap.png"):
-        print(folder / name)
+    # These import torch and datasets: only now that the arguments are known.
+    from dnahub.reports.baselines import measure_baselines
+    from dnahub.reports.embeddings import read_embeddings
+    from dnahub.reports.linear_probe import measure_majority, measure_probe
+    from dnahub.reports.probe_report import draw, render_table
+    from dnahub.tasks import TASKS
+
+    task = TASKS["classification"]
+    data = read_embeddings(files, args.label_column) if files else embed_data_set(checkpoint, args.label_column)
+    report = {
+        "model": checkpoint.model_name_or_path,
+        "dataset_name": checkpoint.dataset_name,
+        "embeddings": files,
+        "synthetic": bool(data.build.get("synthetic", False)),
+        "num_rows": {split: len(labels) for split, labels in data.labels.items()},
+        "label_names": data.meaning.names,
+        "seed": args.seed,
+        "method": METHOD,
+        "chance": measure_majority(data.labels, task, data.meaning),
+        "baselines": measure_baselines(task, data.rows, data.meaning) if data.rows is not None else {},
+        "linear_probe": measure_probe(data.vectors, data.labels, task, data.meaning),
+        "fine_tuned": None if files else read_fine_tuned(checkpoint.model_name_or_path, data),
+        "bayes_optimal_accuracy": data.build.get("bayes_optimal_accuracy"),
+    }
+
+    write_text(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
+    print(render_table(report))
+    print(folder / "metrics.json", flush=True)
+    for line in draw(report, data, folder):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    run("probe.py", main)

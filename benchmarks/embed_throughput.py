@@ -1,6 +1,6 @@
 """Random sequences -> speed of embedding beside the machine's limit and beside the usual ways, in one run.
 
-    python benchmarks/embed_throughput.py [repetitions] [--only windows cds ...] [--cds 96] [--compile] [--trial]
+    python benchmarks/embed_throughput.py [repetitions] [--only windows cds ...] [--cds 96] [--trial]
     NT_CDS_DIR=folder python benchmarks/embed_throughput.py      also with the lengths of its human CDS
 
 Weights are random, in the shape of NT-v2-50m; float32, all cores. The limit is the time of the matrix products alone:
@@ -9,12 +9,10 @@ after everything else, for other processes slow all of it alike; a share of the 
 another ratio one of two times of one repetition. Tokens and nt are those of the sequences: padding counts in the time
 only. embed.py runs in a fresh process, from a FASTA file to a Parquet file, and says its seconds itself; its start-up
 (imports, loading) stands apart. sentence-transformers makes batches of 32 of all sequences sorted by length: of few
-CDS it pads much, of many little, so that the padding is told beside its speed, and --cds takes more of them. OpenVINO
-takes all cores, whatever OMP_NUM_THREADS says: leave that unset.
+CDS it pads much, of many little, so that the padding is told beside its speed, and --cds takes more of them.
 """
 
 import argparse
-import copy
 import gzip
 import os
 import statistics
@@ -34,11 +32,12 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.embed_inputs import random_dna, write_checkpoint, write_fasta  # noqa: E402
 from benchmarks.embed_process import run_embed  # noqa: E402
+from dnahub.checkpoints.presets import PRESETS  # noqa: E402
 from dnahub.checkpoints.tokenizer import KMER, build_tokenizer, nt_vocabulary  # noqa: E402
 from dnahub.hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, NucleotideTransformerModel  # noqa: E402
-from dnahub.hub_code.configuration_nucleotide_transformer import PRESETS  # noqa: E402
-from dnahub.hub_code.encoding_nucleotide_transformer import encode  # noqa: E402
 from dnahub.hub_code.pipeline_dna_embedding import BUFFER_NT  # noqa: E402
+from dnahub.inference.encoding import encode  # noqa: E402
+from dnahub.inference.engine import Engine  # noqa: E402
 
 SHAPE, TRIAL_SHAPE = "v2-50m", "tiny"
 LIMIT_TOKENS = 2816  # of the matrices: no more makes a product any faster per token
@@ -205,12 +204,10 @@ class Machine:
         self.sentence_transformer = sentence_transformer(self.checkpoint)
         self.one_by_one = OneByOne(self.model, self.tokenizer, 1)
         self.in_file_order = OneByOne(self.model, self.tokenizer, PADDED_BATCH)
-        self.pipeline = self.make_pipeline("auto")
+        self.pipeline = DNAEmbeddingPipeline(self.model, self.tokenizer, device="cpu")
+        self.engine = Engine(self.model, self.tokenizer)
         self.rng = np.random.default_rng(0)
         self.limit.flops_per_second()
-
-    def make_pipeline(self, backend: str) -> DNAEmbeddingPipeline:
-        return DNAEmbeddingPipeline(self.model, self.tokenizer, backend=backend, device="cpu")
 
     def scaled(self, number: int) -> int:
         return max(2, round(number * self.scale))
@@ -233,7 +230,7 @@ class Machine:
 
     def planned_padding(self, sequences: Sequence[str]) -> str:
         """How much of what the model sees is padding; computes nothing."""
-        plan = self.pipeline.plan(sequences, long="mean")
+        plan = self.engine.plan(sequences, long="mean")
         lengths = [plan.pieces.lengths[batch].tolist() for batch in plan.batches]
         return padding(lengths)
 
@@ -357,46 +354,38 @@ def show_lengths(
     print(f"  a full buffer of {len(buffer)} such sequences: {machine.planned_padding(buffer)}")
 
 
-def show_backends(machine: Machine, repetitions: int, with_compile: bool) -> None:
+def embedder(engine: Engine) -> Callable[[Sequence[str]], np.ndarray]:
+    return lambda sequences: engine.compute(engine.plan(sequences, long="mean")).vectors
+
+
+def show_backends(machine: Machine, repetitions: int) -> None:
+    """The engine by each backend, and the pipeline, which runs the model's own forward."""
     windows = machine.dna(WINDOW_NT, machine.scaled(WINDOWS))
     long = machine.dna(LONG_NT, machine.scaled(LONG))
-    names = ["torch", "fused", "openvino", *(["compile"] if with_compile else [])]
-    pipelines, notes, expected = {}, {}, None
-    for name in names:
-        started = time.perf_counter()
-        try:
-            pipeline = machine.make_pipeline(name)
-        except ValueError as error:  # its package is missing
-            print(f"\n{name} left out: {error}")
-            continue
-        # Both shapes, and one with padding.
-        vectors = pipeline.encode([*windows[:32], *long[:3], long[0][:-KMER]])
-        took = time.perf_counter() - started
-        expected = vectors if expected is None else expected
-        notes[name] = f"ready in {took:.1f} s, differs by {np.abs(vectors - expected).max():.0e}"
-        pipelines[name] = pipeline
+    embed = {name: embedder(Engine(machine.model, machine.tokenizer, name)) for name in ("torch", "fused")}
+    embed["pipeline"] = machine.pipeline.encode
+    few = [*windows[:32], *long[:3], long[0][:-KMER]]  # both shapes, and one with padding
+    check_same({name: each(few) for name, each in embed.items()})
     for title, sequences in ((f"{WINDOW_NT}-nt windows", windows), (f"{num_tokens(long[0])}-token sequences", long)):
-        ways = [Way(name, sequences, timed(pipeline.encode)) for name, pipeline in pipelines.items()]
+        ways = [Way(name, sequences, timed(each)) for name, each in embed.items()]
         turns = Turns(machine.limit, ways, num_tokens, repetitions)
-        print(f"\nBackends, {title}, {len(sequences)} of them; tokens/s (auto is {machine.pipeline.backend}):")
-        turns.show(notes, compared=machine.pipeline.backend)
+        print(f"\nBackends, {title}, {len(sequences)} of them; tokens/s:")
+        turns.show({}, compared=machine.engine.backend)
     for sequence in (windows[0], long[0]):
-        show_latency(pipelines, sequence, repetitions)
+        show_latency(embed, sequence, repetitions)
 
 
-def show_latency(pipelines: dict[str, DNAEmbeddingPipeline], sequence: str, repetitions: int) -> None:
-    latencies: dict[str, list[float]] = {name: [] for name in pipelines}
+def show_latency(embed: dict[str, Callable], sequence: str, repetitions: int) -> None:
+    latencies: dict[str, list[float]] = {name: [] for name in embed}
     for _ in range(LATENCY_CALLS * repetitions):
-        for name, pipeline in pipelines.items():
-            latencies[name].append(1000 * seconds(lambda: pipeline.encode(sequence)))  # noqa: B023
+        for name, each in embed.items():
+            latencies[name].append(1000 * seconds(lambda: each([sequence])))  # noqa: B023
     print(f"\nOne sequence alone, {num_tokens(sequence)} tokens; ms:")
     for name, each in latencies.items():
-        faster = f"   torch over it {spread(quotients(latencies['torch'], each))}" if name != "torch" else ""
-        print(f"  {name:28} {spread(each, '.1f'):>24}{faster}")
+        print(f"  {name:28} {spread(each, '.1f'):>24}")
 
 
 def show_batches(machine: Machine, repetitions: int) -> None:
-    pipeline = copy.copy(machine.pipeline)  # its number of tokens is changed
     ways = []
     for batch_tokens in BATCH_TOKENS:
         size = batch_tokens // (1 + WINDOW_NT // KMER)
@@ -405,12 +394,12 @@ def show_batches(machine: Machine, repetitions: int) -> None:
         number *= max(1, round(machine.scaled(WINDOWS) / number))
 
         def embed(sequences: Sequence[str], batch_tokens: int = batch_tokens) -> float:
-            pipeline.batch_tokens = batch_tokens
-            return seconds(lambda: pipeline.encode(sequences))
+            engine = Engine(machine.model, machine.tokenizer, batch_tokens=batch_tokens)
+            return seconds(lambda: embedder(engine)(sequences))
 
         ways.append(Way(f"{batch_tokens} ({size} windows)", machine.dna(WINDOW_NT, number), embed))
     turns = Turns(machine.limit, ways, num_tokens, repetitions)
-    print(f"\nTokens of a batch, {WINDOW_NT}-nt windows, {pipeline.backend}; tokens/s:")
+    print(f"\nTokens of a batch, {WINDOW_NT}-nt windows, {machine.engine.backend}; tokens/s:")
     turns.show({})
 
 
@@ -425,7 +414,7 @@ def show_tokenising(machine: Machine, repetitions: int) -> None:
             raise SystemExit(f"encode and the Rust tokenizer disagree on sequences of {num_nt} nt.")
         works = {
             "encode": lambda: encode(sequences, first_kmer_id),  # noqa: B023
-            "plan": lambda: machine.pipeline.plan(sequences),  # noqa: B023
+            "plan": lambda: machine.engine.plan(sequences),  # noqa: B023
             "Rust tokenizer": lambda: tokenizer(sequences),  # noqa: B023
         }
         speeds: dict[str, list[float]] = {name: [] for name in works}
@@ -444,7 +433,6 @@ def main() -> None:
     parser.add_argument("repetitions", nargs="?", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="parts to run; all by default")
     parser.add_argument("--cds", type=int, default=CDS, help="CDS to embed in a turn")
-    parser.add_argument("--compile", action="store_true", help="the backend 'compile', too: minutes to compile")
     parser.add_argument("--trial", action="store_true", help="a tiny model and few sequences: does all of it run?")
     args = parser.parse_args()
     transformers.logging.set_verbosity_error()
@@ -454,14 +442,14 @@ def main() -> None:
         machine = Machine(Path(name), args.trial)
         print(
             f"{torch.get_num_threads()} threads, torch {torch.__version__}, {machine.preset} with random weights, "
-            f"backend {machine.pipeline.backend}; median (min to max), {args.repetitions} repetitions"
+            f"backend {machine.engine.backend}; median (min to max), {args.repetitions} repetitions"
         )
         if machine.sentence_transformer is None:
             print("sentence-transformers: not installed, left out")
         shows = {
             "windows": lambda: show_windows(machine, args.repetitions),
             "cds": lambda: show_cds(machine, args.repetitions, machine.scaled(args.cds)),
-            "backends": lambda: show_backends(machine, args.repetitions, args.compile),
+            "backends": lambda: show_backends(machine, args.repetitions),
             "batches": lambda: show_batches(machine, args.repetitions),
             "tokenising": lambda: show_tokenising(machine, args.repetitions),
         }

@@ -1,14 +1,17 @@
-"""Random sequences -> training speed beside the GEMM limit and beside padding to the maximum, in one run.
+"""Random sequences -> training speed of train.py beside the GEMM limit, of grouping by length, and of --tuning head.
 
-    python benchmarks/train_throughput.py [repetitions] [flags of train.py, as --torch_compile true]
+    python benchmarks/train_throughput.py [flags of train.py, as --torch_compile true]
 
-Weights are random, in the shape of NT-v2-50m; six classes, all weights trained, float32, all cores. Everything is
-timed in turn, step by step or repetition by repetition, for other processes slow all of it alike; a ratio is the
-median of ratios between neighbours. Tokens are those of the sequences: padding counts in the time only.
+Random weights in the shape of NT-v2-50m, six classes, float32, all cores. Comparisons alternate, because other
+processes on the machine slow all of them alike. Speeds are those that train.py writes to metrics.json.
 """
 
-import gc
+import contextlib
+import io
+import json
+import os
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -17,185 +20,108 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-import transformers
-from datasets import Dataset, DatasetDict, disable_progress_bars
-from transformers import PrinterCallback, TrainerCallback
+from datasets import ClassLabel, Dataset, Features, Value
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary  # noqa: E402
-from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForSequenceClassification  # noqa: E402
-from dnahub.machine.processes import share_cores  # noqa: E402
-from dnahub.tasks.collators import LabelCollator  # noqa: E402
-from dnahub.training.arguments import parse_arguments  # noqa: E402
-from dnahub.training.tokens import num_tokens, tokenize  # noqa: E402
-from dnahub.training.trainer import SequenceTrainer  # noqa: E402
+import train  # noqa: E402
+from dnahub.checkpoints.presets import PRESETS  # noqa: E402
+from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM  # noqa: E402
 
+REPETITIONS = 3
 CLASSES = 6
-WINDOW_NT, BATCH, STEPS = 60, 64, 6  # steps are those timed in a repetition, after one to warm up
-# A batch of 64 padded to 2048 tokens takes minutes and tens of GB; two rows keep both cores as busy as 64 do.
-PADDED_BATCH = 2
-# Lengths of one draw, uniform in their logarithm. The batches are small to keep the run short, and the more batches
-# there are, the better their lengths can be grouped.
-MIXED_NT, MIXED_ROWS, MIXED_BATCH = (60, 1200), 96, 8
-
-CONFIG = NucleotideTransformerConfig.from_preset(
-    "v2-50m", num_labels=CLASSES, problem_type="single_label_classification"
-)
-TOKENIZER = build_tokenizer(nt_vocabulary(), CONFIG.max_tokens)
+WINDOW_NT, BATCH, STEPS = 60, 64, 8
+WINDOW_TOKENS = 1 + WINDOW_NT // 6
+MIXED_NT, MIXED_ROWS, MIXED_BATCH = (60, 1200), 96, 8  # lengths uniform in their logarithm
+HEAD_EPOCHS = 10
 
 
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def build_model() -> NucleotideTransformerForSequenceClassification:
-    torch.manual_seed(0)
-    return NucleotideTransformerForSequenceClassification(CONFIG)
-
-
-def random_rows(lengths_nt: Sequence[int]) -> Dataset:
+def write_data(folder: Path, lengths_nt: Sequence[int]) -> Path:
     rng = random.Random(0)
-    sequences = ["".join(rng.choices("ACGT", k=length)) for length in lengths_nt]
-    rows = Dataset.from_dict({"sequence": sequences, "label": [i % CLASSES for i in range(len(sequences))]})
-    return tokenize(DatasetDict(train=rows), TOKENIZER, CONFIG.max_tokens)["train"]
+    features = Features({"sequence": Value("string"), "label": ClassLabel(names=[str(i) for i in range(CLASSES)])})
+    for split, lengths in {"train": lengths_nt, "validation": [WINDOW_NT] * 12, "test": [WINDOW_NT] * 12}.items():
+        rows = {
+            "sequence": ["".join(rng.choices("ACGT", k=length)) for length in lengths],
+            "label": [i % CLASSES for i in range(len(lengths))],
+        }
+        Dataset.from_dict(rows, features=features).to_parquet(folder / f"{split}.parquet")
+    return folder
 
 
-class GemmLimit:
+def train_once(data: Path, output: Path, *flags: object) -> dict[str, float]:
+    """The section `training` of metrics.json."""
+    shutil.rmtree(output, ignore_errors=True)
+    argv = ["--dataset_name", data, "--output_dir", output, "--use_cpu", *flags, "--baselines", "false"]
+    argv += ["--save_strategy", "no", "--eval_strategy", "no", "--disable_tqdm", "true", "--report_to", "none"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        train.main([*map(str, argv), *sys.argv[1:]])
+    return json.loads((output / "checkpoint" / "metrics.json").read_text())["training"]
+
+
+def gemm_limit(tokens: int) -> Callable[[], None]:
     """
-    The matrix products of a training step and nothing else: of each linear layer, y = x wᵀ, dx = dy w and dw = dyᵀ x.
+    The matrix products of a training step and nothing else: y = x wᵀ, dx = dy w and dw = dyᵀ x of each linear layer.
 
-    Weights are those of a model, each layer its own; what comes out goes into memory that is there already.
+    Every layer has its own weights; results go into memory that is allocated already.
     """
+    model = NucleotideTransformerForMaskedLM(NucleotideTransformerConfig(**PRESETS["v2-50m"]))
+    layers = [each for each in model.esm.encoder.layer.modules() if isinstance(each, torch.nn.Linear)]
+    weights = [layer.weight.detach() for layer in layers]  # each (out, in)
+    sizes = {size for weight in weights for size in weight.shape}
+    inputs, outputs, input_gradients = ({size: torch.ones(tokens, size) for size in sizes} for _ in range(3))
+    gradients = {weight.shape: torch.empty_like(weight) for weight in weights}
 
-    def __init__(self, tokens: int):
-        layers = build_model().esm.encoder.layer
-        self.weights = [
-            module.weight.detach() for module in layers.modules() if isinstance(module, torch.nn.Linear)
-        ]  # each (out, in)
-        sizes = {size for weight in self.weights for size in weight.shape}
-        self.inputs, self.outputs = ({size: torch.ones(tokens, size) for size in sizes} for _ in range(2))
-        self.gradients = {weight.shape: torch.empty_like(weight) for weight in self.weights}
-        self.input_gradients = {size: torch.empty(tokens, size) for size in sizes}
-
-    def __call__(self) -> None:
-        for weight in self.weights:
+    def step() -> None:
+        for weight in weights:
+            torch.mm(inputs[weight.shape[1]], weight.t(), out=outputs[weight.shape[0]])
+        for weight in reversed(weights):
             size_out, size_in = weight.shape
-            torch.mm(self.inputs[size_in], weight.t(), out=self.outputs[size_out])
-        for weight in reversed(self.weights):
-            size_out, size_in = weight.shape
-            torch.mm(self.inputs[size_out], weight, out=self.input_gradients[size_in])
-            torch.mm(self.inputs[size_out].t(), self.inputs[size_in], out=self.gradients[weight.shape])
+            torch.mm(inputs[size_out], weight, out=input_gradients[size_in])
+            torch.mm(inputs[size_out].t(), inputs[size_in], out=gradients[weight.shape])
+
+    return step
 
 
-class PaddedLoop:
-    """A step as in a plain loop: each row padded to the model's maximum, torch's AdamW as it comes."""
-
-    def __init__(self, rows: Dataset):
-        self.model = build_model().train()
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-5)
-        features = [{"input_ids": row["input_ids"]} for row in rows.select(range(PADDED_BATCH))]
-        self.batch = TOKENIZER.pad(features, padding="max_length", max_length=CONFIG.max_tokens, return_tensors="pt")
-        self.batch["labels"] = torch.tensor(rows[:PADDED_BATCH]["label"])
-        self.tokens = sum(rows[:PADDED_BATCH]["num_tokens"])
-
-    def __call__(self) -> None:
-        self.model(**self.batch).loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+def tokens_per_second(step: Callable[[], None], tokens: int) -> float:
+    step()
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        step()
+    return STEPS * tokens / (time.perf_counter() - start)
 
 
-class StepTimer(TrainerCallback):
-    """Seconds of each whole step, loading of its batch included; `between` is run and timed in between."""
-
-    def __init__(self, between: Callable[[], object]):
-        self.between = between
-        self.steps: list[float] = []
-        self.others: list[float] = []
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.clock = time.perf_counter()
-
-    def on_step_end(self, args, state, control, **kwargs):
-        self.steps.append(time.perf_counter() - self.clock)
-        self.others.append(seconds(self.between))
-        self.clock = time.perf_counter()
-
-
-def train(rows: Dataset, flags: Sequence[object], between: Callable[[], object] = lambda: None) -> StepTimer:
-    """Train by the Trainer, the arguments, the rows and the collator of train.py."""
-    with tempfile.TemporaryDirectory() as folder:
-        argv = ["--dataset_name", "none", "--from_scratch", "v2-50m", "--output_dir", folder, "--learning_rate", 1e-5]
-        argv += ["--use_cpu", "true", "--bf16", "false", "--dataloader_pin_memory", "false", "--report_to", "none"]
-        argv += ["--save_strategy", "no", "--eval_strategy", "no", "--disable_tqdm", "true", *flags]
-        args = parse_arguments([str(each) for each in argv])[2]
-        timer = StepTimer(between)
-        trainer = SequenceTrainer(
-            model=build_model(),
-            args=args,
-            train_dataset=rows,
-            data_collator=LabelCollator(TOKENIZER),
-            processing_class=TOKENIZER,
-            callbacks=[timer],
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-    gc.collect()  # the Trainer's cycles hold three times the weights
-    return timer
-
-
-def spread(values: Sequence[float], form: str = ".2f") -> str:
-    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+def spread(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def main() -> None:
-    given = sys.argv[1:]
-    repetitions = int(given.pop(0)) if given and given[0].isdecimal() else 3
-    transformers.logging.set_verbosity_error()
-    disable_progress_bars()
-    share_cores(1)
-
-    windows = random_rows([WINDOW_NT] * BATCH * (STEPS + 1))
-    rng = random.Random(0)
-    shortest, longest = MIXED_NT
-    mixed = random_rows([int(shortest * (longest / shortest) ** rng.random()) for _ in range(MIXED_ROWS)])
-    step_tokens, mixed_tokens = BATCH * windows[0]["num_tokens"], int(num_tokens(mixed).sum())
-    gemm_limit, padded_loop = GemmLimit(step_tokens), PaddedLoop(windows)
-    gemm_limit()
-
-    steps, limits, padded, shuffled, grouped = [], [], [], [], []
-    for _ in range(repetitions):
-        flags = ["--per_device_train_batch_size", BATCH, "--max_steps", STEPS + 1, *given]
-        timer = train(windows, flags, gemm_limit)
-        steps += timer.steps[1:]
-        limits += timer.others[:-1]  # each just before its step
-        padded.append(seconds(padded_loop))
-        flags = ["--per_device_train_batch_size", MIXED_BATCH, "--num_train_epochs", 1, *given]
-        flags += ["--length_column_name", "num_tokens", "--train_sampling_strategy"]
-        shuffled.append(sum(train(mixed, [*flags, "random"]).steps))
-        grouped.append(sum(train(mixed, [*flags, "group_by_length"]).steps))
-
-    print(
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}; median (min to max), {repetitions} repetitions"
-    )
-    print(f"{WINDOW_NT}-nt windows, {windows[0]['num_tokens']} tokens each, batches of {BATCH}; tokens/s:")
-    print(f"  GEMM limit:                {spread([step_tokens / each for each in limits], '.0f')}")
-    print(f"  train.py:                  {spread([step_tokens / each for each in steps], '.0f')}")
-    print(f"  of the GEMM limit:         {spread([a / b for a, b in zip(limits, steps, strict=True)])}")
-    print(
-        f"  padded to {CONFIG.max_tokens} tokens:     {spread([padded_loop.tokens / each for each in padded], '.2f')}"
-        f", in batches of {PADDED_BATCH}, for {BATCH} such rows would take minutes"
-    )
-    factor = statistics.median(padded) / padded_loop.tokens * step_tokens / statistics.median(steps)
-    print(f"  train.py over that:        {factor:.0f} times")
-    print(f"{shortest} to {longest} nt, {mixed_tokens / MIXED_ROWS:.0f} tokens on average, batches of {MIXED_BATCH}:")
-    print(f"  random, padded to longest: {spread([mixed_tokens / each for each in shuffled], '.0f')}")
-    print(f"  grouped by length:         {spread([mixed_tokens / each for each in grouped], '.0f')}")
-    print(f"  grouped over random:       {spread([a / b for a, b in zip(shuffled, grouped, strict=True)])} times")
+    os.environ.pop("OMP_NUM_THREADS", None)
+    step = gemm_limit(BATCH * WINDOW_TOKENS)
+    of_limit, grouping, head = [], [], []
+    with tempfile.TemporaryDirectory() as name:
+        windows, mixed = Path(name) / "windows", Path(name) / "mixed"
+        write_data(windows, [WINDOW_NT] * BATCH * STEPS)
+        rng, (shortest, longest) = random.Random(0), MIXED_NT
+        write_data(mixed, [int(shortest * (longest / shortest) ** rng.random()) for _ in range(MIXED_ROWS)])
+        full, other = Path(name) / "full", Path(name) / "other"
+        scratch, batches = ["--from_scratch", "v2-50m"], ["--per_device_train_batch_size", BATCH]
+        for _ in range(REPETITIONS):
+            speed = train_once(windows, full, *scratch, *batches, "--max_steps", STEPS)["tokens_per_second"]
+            of_limit.append(speed / tokens_per_second(step, BATCH * WINDOW_TOKENS))
+            flags = [*scratch, "--per_device_train_batch_size", MIXED_BATCH, "--num_train_epochs", 1]
+            grouped, shuffled = (
+                train_once(mixed, other, *flags, "--train_sampling_strategy", order)["tokens_per_second"]
+                for order in ("group_by_length", "random")
+            )
+            grouping.append(grouped / shuffled)
+            flags = ["--model_name_or_path", full / "checkpoint", "--tuning", "head", *batches, "--num_train_epochs"]
+            one, many = (train_once(windows, other, *flags, epochs)["seconds"] for epochs in (1, HEAD_EPOCHS))
+            head.append(HEAD_EPOCHS * one / many)
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}; median (min to max) of {REPETITIONS}")
+    print(f"{WINDOW_NT}-nt windows, batches of {BATCH}, of the GEMM limit: {spread(of_limit)}")
+    print(f"{shortest} to {longest} nt, batches of {MIXED_BATCH}, grouped by length over random: {spread(grouping)}")
+    print(f"--tuning head, {HEAD_EPOCHS} epochs over {HEAD_EPOCHS} times one epoch: {spread(head)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""build.json of each configuration -> README.md, the card of the data set."""
+"""build.json of each configuration -> README.md, the data set card."""
 
 import hashlib
 import json
@@ -9,12 +9,11 @@ from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from dataset_builder.arguments import ENSEMBL
 from dataset_builder.composition import CODONS
-from dataset_builder.layout import DEFAULT, build_file, data_files
-from dataset_builder.sources import ENSEMBL
+from dataset_builder.layout import DEFAULT, SPLITS, build_file, data_files
 from dataset_builder.species import ENSEMBL_LICENCE
 from dataset_builder.synthetic import MAX_WINDOWS, MIN_WINDOWS, codon_usage_notes
-from dataset_builder.windows import SPLITS
 
 TEMPLATE = Path(__file__).with_name("dataset_card.md")
 # https://huggingface.co/docs/hub/datasets-cards: the Hub's size categories, by their upper bound.
@@ -90,10 +89,10 @@ def card_data(builds: Sequence[dict[str, Any]]) -> DatasetCardData:
 
 
 def _description(build: dict[str, Any]) -> str:
-    """What tells this build from any other.
+    """A text unique to this build.
 
-    Of a local folder whose card lists its files, `load_dataset` knows nothing but the card's metadata: without this it
-    would give an earlier build of the same folder out of its cache (datasets 5.2).
+    `load_dataset` identifies a local folder by its card's metadata: without this it would return an earlier build of
+    the same folder from its cache (datasets 5.2).
     """
     digest = hashlib.sha256(json.dumps(build["files"], sort_keys=True).encode()).hexdigest()
     return f"windows of {build['window_nt']} nt, seed {build['seed']}, build {digest[:16]}"
@@ -105,7 +104,7 @@ def total(build: dict[str, Any], split: str) -> int:
 
 
 def command(build: dict[str, Any]) -> str:
-    """The command that builds this data set again; a folder is called DIR, its place is nobody's business."""
+    """The command that rebuilds this data set; a folder is called DIR, to keep its path private."""
     source = "DIR" if build["source"] == "folder" else build["source"]
     budgets = build["windows_per_species"]
     windows = " ".join(f"--{split}_per_species {budgets[split]}" for split in SPLITS) if budgets else "--all_windows"
@@ -116,5 +115,5 @@ def command(build: dict[str, Any]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown and HTML show as it is, whatever a file's name contains."""
+    """Text that Markdown and HTML show unchanged, whatever a file name contains."""
     return re.sub(r"[^\w .-]", lambda character: f"&#{ord(character[0])};", text)

@@ -30,13 +30,13 @@ class CDS(NamedTuple):
 
 @dataclass(frozen=True)
 class GeneSet:
-    """What one file gave.
+    """The genes of one file.
 
     Args:
         genes: One CDS per gene, sorted by gene id.
         records: Records in the file.
-        repeated_ids: Records whose gene and transcript an earlier record had, too.
-        skipped: Records that are no valid CDS, by the first reason that applies.
+        repeated_ids: Records with the gene and transcript of an earlier record.
+        skipped: Records that are not a valid CDS, by the first reason that applies.
     """
 
     genes: list[CDS]
@@ -46,20 +46,19 @@ class GeneSet:
 
 
 def read_genes(path: str | Path, starts: frozenset[str], min_length_nt: int) -> GeneSet:
-    """Reads a FASTA file and keeps the longest valid CDS of each gene.
+    """Read a FASTA file and keep the longest valid CDS of each gene.
 
-    A CDS is valid when its length is a multiple of three, it begins with a start codon, ends with a stop codon, has no
-    stop codon in between, and is no shorter than `min_length_nt`. Among the longest of a gene the one with the
-    smallest transcript id (then sequence) is kept, so the order of the file does not matter, nor do records of
-    the same id.
+    A CDS is valid if its length is a multiple of three and at least `min_length_nt`, it starts with a start codon,
+    ends with a stop codon, and has no stop codon in between. Ties go to the smallest transcript id, then sequence, so
+    the result does not depend on the order of the file.
 
     Args:
-        path: FASTA file, gzip or plain.
+        path: FASTA file, compressed or plain.
         starts: Start codons, such as {"ATG"}.
         min_length_nt: Shortest CDS to keep, in nt.
 
     Raises:
-        SequenceFileError: The file cannot be read, or holds no valid CDS.
+        SequenceFileError: The file cannot be read, or has no valid CDS.
     """
     best: dict[str, CDS] = {}
     names = set()
@@ -79,14 +78,14 @@ def read_genes(path: str | Path, starts: frozenset[str], min_length_nt: int) -> 
     counts = {reason: skipped[reason] for reason in SKIP_REASONS}
     if not best:
         raise SequenceFileError(
-            f"{path}: none of its {number} records is a valid CDS ({counts}); give a FASTA file of whole coding "
+            f"{path}: no valid CDS in {number} records ({counts}); give a FASTA file of complete coding "
             "sequences, from start to stop codon."
         )
     return GeneSet([best[gene] for gene in sorted(best)], number, number - len(names), counts)
 
 
 def skip_reason(sequence: str, starts: frozenset[str], min_length_nt: int) -> str | None:
-    """Why `sequence` (upper case, no U) is no valid CDS, or None if it is one. See `read_genes`."""
+    """Why `sequence` (upper case, no U) is not a valid CDS, or None if it is one. See `read_genes`."""
     if len(sequence) % 3:
         return NOT_MULTIPLE_OF_THREE
     if sequence[:3] not in starts:
@@ -104,9 +103,9 @@ def skip_reason(sequence: str, starts: frozenset[str], min_length_nt: int) -> st
 def gene_and_transcript(record_id: str, description: str) -> tuple[str, str]:
     """Gene and transcript of a FASTA header, `>record_id description`.
 
-    Ensembl, where a word `gene:ID` follows: `>TRANSCRIPT cds chromosome:… gene:GENE …`. Otherwise `>GENE TRANSCRIPT`,
-    and a header without a second word, or with one that is an attribute (`key=value`), names gene and transcript at
-    once: `>GENE`, `>GENE source=X`.
+    Ensembl, with a word `gene:ID`: `>TRANSCRIPT cds chromosome:… gene:GENE …`. Otherwise `>GENE TRANSCRIPT`. In a
+    header without a second word, or with an attribute (`key=value`) there, the id stands for both: `>GENE`,
+    `>GENE source=X`.
     """
     words = description.split()
     for word in words:
@@ -122,7 +121,7 @@ def read_records(path: str | Path) -> Iterator[dict[str, str]]:
     The records of a FASTA file, plain or compressed: `id`, `description`, `sequence`; streamed, with a progress bar.
 
     Raises:
-        SequenceFileError: The file is empty, broken, not FASTA, or holds something else than IUPAC nucleotide codes.
+        SequenceFileError: The file is empty, damaged, not FASTA, or contains other than IUPAC nucleotide codes.
     """
     with tqdm(desc="Reading coding sequences", unit=" records", delay=1) as progress:
         for batch in open_sequences(InputArguments(input=[str(path)], format="fasta")):

@@ -11,7 +11,7 @@ CODONS = tuple("".join(letters) for letters in product("ACGT", repeat=3))
 
 
 def codon_counts(genes: Sequence[CDS]) -> dict[str, int]:
-    """How often each of the 64 codons stands in the genes: all after the start codon, the stop codon included.
+    """Count of each of the 64 codons in the genes, without the start codon and with the stop codon.
 
     Codons with letters other than A, C, G and T are not counted.
     """
@@ -22,7 +22,7 @@ def codon_counts(genes: Sequence[CDS]) -> dict[str, int]:
 
 
 def gc_content(genes: Sequence[CDS]) -> dict[str, float]:
-    """Share of G and C among A, C, G and T: `gc` in whole genes, `gc3` at the third positions of their codons."""
+    """Share of G and C among A, C, G and T: `gc` in whole genes, `gc3` at third codon positions."""
     letters = np.frombuffer("".join(cds.sequence for cds in genes).encode("ascii"), dtype=np.uint8)
     return {"gc": _gc_share(letters), "gc3": _gc_share(letters[2::3])}
 

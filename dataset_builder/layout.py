@@ -1,13 +1,12 @@
-"""Name of a configuration -> where its files lie, in a folder as on the Hub."""
+"""Name of a configuration -> paths of its files, in a folder as on the Hub."""
 
 import json
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dataset_builder.windows import SPLITS
-
-BUILDER = "dataset_builder"  # who wrote a record
+SPLITS = ("train", "validation", "test")
+BUILDER = "dataset_builder"  # the author of a record
 DEFAULT = "default"
 _FILE = "build.json"
 
@@ -18,57 +17,56 @@ def data_folder(config_name: str) -> str:
 
 
 def build_file(config_name: str) -> str:
-    """Where the record of a configuration's making is."""
+    """The path of the record of how a configuration was built."""
     return _FILE if config_name == DEFAULT else f"{config_name}/{_FILE}"
 
 
 def is_build_file(path: str) -> bool:
-    """Whether a path, by / and relative, is such a record."""
+    """Whether a relative path with / may be such a record."""
     return re.fullmatch(rf"([^/]+/)?{_FILE}", path) is not None
 
 
 def belongs_to(config_name: str, path: str) -> bool:
-    """Whether a path, by / and relative, is a file of that configuration, of this build or an earlier one."""
+    """Whether a relative path with / is a file of that configuration, of this build or an earlier one."""
     parent, name = PurePosixPath(path).parent, PurePosixPath(path).name
     return path == build_file(config_name) or (str(parent) == data_folder(config_name) and name.endswith(".parquet"))
 
 
-def read_record(text: str) -> dict[str, Any] | None:
-    """What a build.json of this program holds; None for one of something else."""
-    try:
-        record = json.loads(text)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) and record.get("builder") == BUILDER else None
-
-
-def find_build_files(folder: Path) -> list[Path]:
-    """The records in a folder that `folder.write_folder` wrote."""
-    paths = (folder / _FILE, *sorted(folder.glob(f"*/{_FILE}")))
-    return [path for path in paths if path.is_file() and read_record(path.read_text(encoding="utf-8")) is not None]
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """The records that this program wrote into a folder; a build.json of another program is not one."""
+    paths = (path for path in (folder / _FILE, *sorted(folder.glob(f"*/{_FILE}"))) if path.is_file())
+    records = []
+    for path in paths:
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
+        if isinstance(record, dict) and record.get("builder") == BUILDER:
+            records.append(record)
+    return records
 
 
 def holds_nothing_else(folder: Path) -> bool:
-    """Whether all files in a folder are of one configuration that this program built there."""
-    records = [read_record(path.read_text(encoding="utf-8")) for path in find_build_files(folder)]
-    if len(records) != 1:
-        return False
+    """Whether all files in a folder belong to one configuration that this program built there."""
+    records = read_records(folder)
     paths = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()]
-    return all(path == "README.md" or belongs_to(records[0]["config_name"], path) for path in paths)
+    return len(records) == 1 and all(
+        path == "README.md" or belongs_to(records[0]["config_name"], path) for path in paths
+    )
 
 
 def data_files(config_name: str) -> list[dict[str, str]]:
-    """What the card's metadata say of where the splits are."""
+    """The card's metadata on where the splits are."""
     return [{"split": split, "path": f"{data_folder(config_name)}/{split}-*.parquet"} for split in SPLITS]
 
 
 def check_config_name(config_name: str) -> None:
     """
     Raises:
-        ValueError: If a configuration cannot be called so.
+        ValueError: If a configuration cannot have this name.
     """
     if not re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", config_name) or config_name == data_folder(DEFAULT):
         raise ValueError(
-            f"--config_name {config_name!r}: it is a folder's name, too; give letters, digits and single - or _ "
-            f"between them, such as w120, and not {data_folder(DEFAULT)!r}."
+            f"--config_name {config_name!r} also names a folder; use letters and digits with single - or _ between "
+            f"them, such as w120, but not {data_folder(DEFAULT)!r}."
         )

@@ -1,4 +1,4 @@
-"""Source -> genes of the six species, and where they are from."""
+"""Source -> genes of the six species, and their origin."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,21 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from datasets import DownloadManager
 
+from dataset_builder.arguments import ENSEMBL, SYNTHETIC
 from dataset_builder.cds import CDS, read_genes
-from dataset_builder.ensembl import fetch
-from dataset_builder.species import SPECIES, Species
+from dataset_builder.ensembl import download_manager, fetch
+from dataset_builder.species import SPECIES
 from dataset_builder.synthetic import CODON_USAGE_FILE, codon_usage, synthetic_genes
 
-ENSEMBL = "ensembl"
-SYNTHETIC = "synthetic"
 FASTA_SUFFIXES = tuple(suffix + gz for suffix in (".fa", ".fasta", ".fna") for gz in ("", ".gz"))
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the genes of one species are from; None where the source does not say."""
+    """The origin of the genes of one species; None for what the source does not say."""
 
     name: str
     sha256: str
@@ -38,33 +36,29 @@ class Origin:
 SpeciesGenes = tuple[list[list[CDS]], list[Origin]]
 
 
-def genes_of_ensembl(dl_manager: DownloadManager, min_length_nt: int) -> SpeciesGenes:
-    """One CDS per gene, per species, from its Ensembl release: downloaded and checked, or from the cache."""
-    fetched = [fetch(species, dl_manager) for species in SPECIES]
-    genes, origins = [], []
-    for species, (path, checksum) in zip(SPECIES, fetched, strict=True):
-        species_genes, origin = _read(path, species, min_length_nt)
-        genes.append(species_genes)
-        licence, licence_address = species.licence
-        origins.append(
-            replace(
-                origin,
-                name=species.file_name,
-                address=species.address,
-                release=species.release,
-                assembly=species.assembly,
-                checksum=str(checksum),
-                licence=licence,
-                licence_address=licence_address,
-            )
+def genes_of_ensembl(min_length_nt: int) -> SpeciesGenes:
+    """One CDS per gene, per species, from its Ensembl release: downloaded and verified, or from the cache."""
+    downloads = download_manager()
+    fetched = [fetch(species, downloads) for species in SPECIES]
+    genes, origins = _read([path for path, _ in fetched], min_length_nt)
+    return genes, [
+        replace(
+            origin,
+            name=species.file_name,
+            address=species.address,
+            release=species.release,
+            assembly=species.assembly,
+            checksum=checksum,
+            licence=species.licence[0],
+            licence_address=species.licence[1],
         )
-    return genes, origins
+        for species, origin, (_, checksum) in zip(SPECIES, origins, fetched, strict=True)
+    ]
 
 
 def genes_of_folder(folder: Path, min_length_nt: int) -> SpeciesGenes:
-    """One CDS per gene, per species, from a folder that holds a FASTA file of each."""
-    read = [_read(path, species, min_length_nt) for species, path in zip(SPECIES, species_files(folder), strict=True)]
-    return [genes for genes, _ in read], [origin for _, origin in read]
+    """One CDS per gene, per species, from a folder with a FASTA file of each."""
+    return _read(species_files(folder), min_length_nt)
 
 
 def genes_of_codon_usage(num_genes: int, window_nt: int, generators: Sequence[np.random.Generator]) -> SpeciesGenes:
@@ -73,7 +67,7 @@ def genes_of_codon_usage(num_genes: int, window_nt: int, generators: Sequence[np
         synthetic_genes(codon_usage()[species.scientific_name], num_genes, window_nt, rng)
         for species, rng in zip(SPECIES, generators, strict=True)
     ]
-    return genes, [Origin(name=CODON_USAGE_FILE.name, sha256=_sha256(CODON_USAGE_FILE))] * len(SPECIES)
+    return genes, [Origin(name=CODON_USAGE_FILE.name, sha256=sha256(CODON_USAGE_FILE))] * len(SPECIES)
 
 
 def species_files(folder: Path) -> list[Path]:
@@ -92,29 +86,26 @@ def species_files(folder: Path) -> list[Path]:
     missing = [f"{species.prefix}*.fa[.gz]" for species, matches in found.items() if not matches]
     if missing:
         raise ValueError(
-            f"{folder}: no file for {', '.join(missing)}; give one FASTA file per species, named so "
+            f"{folder}: there is no {', '.join(missing)}; give one FASTA file per species "
             f"({', '.join(FASTA_SUFFIXES)})."
         )
     for species, matches in found.items():
         if len(matches) > 1:
             raise ValueError(
-                f"{folder}: {len(matches)} files for {species.scientific_name} ({', '.join(matches)}); leave one."
+                f"{folder}: {len(matches)} files for {species.scientific_name} ({', '.join(matches)}); keep one."
             )
     return [folder / matches[0] for matches in found.values()]
 
 
-def _read(path: Path, species: Species, min_length_nt: int) -> tuple[list[CDS], Origin]:
-    found = read_genes(path, species.starts, min_length_nt)
-    origin = Origin(
-        name=path.name,
-        sha256=_sha256(path),
-        records=found.records,
-        repeated_ids=found.repeated_ids,
-        skipped=found.skipped,
-    )
-    return found.genes, origin
+def _read(paths: Sequence[Path], min_length_nt: int) -> SpeciesGenes:
+    found = [read_genes(path, species.starts, min_length_nt) for species, path in zip(SPECIES, paths, strict=True)]
+    return [each.genes for each in found], [
+        Origin(path.name, sha256(path), records=each.records, repeated_ids=each.repeated_ids, skipped=each.skipped)
+        for path, each in zip(paths, found, strict=True)
+    ]
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Codon usage of six species -> random genes, and the best any classifier can do on their windows."""
+"""Codon usage of six species -> random genes, and the Bayes-optimal classifier of their windows."""
 
 import csv
 import math
@@ -13,10 +13,10 @@ from dataset_builder.species import SPECIES, STOPS
 
 CODON_USAGE_FILE = Path(__file__).with_name("codon_usage.csv")
 START = "ATG"
-# A gene has from 5 to 25 windows' worth of codons (100 to 500 at 60 nt), each number as likely as the next, in every
-# species alike: its length says nothing of its species.
+# Genes are as long as 5 to 25 windows (100 to 500 codons at 60 nt), uniformly and in every species: the length of a
+# gene carries no information on its species.
 MIN_WINDOWS, MAX_WINDOWS = 5, 25
-ALL_WINDOWS_GENES = 1000  # genes per species where no budget asks for a number of windows
+ALL_WINDOWS_GENES = 1000  # genes per species without a budget of windows
 
 
 @cache
@@ -28,26 +28,26 @@ def codon_usage() -> dict[str, dict[str, int]]:
 
 
 def codon_usage_notes() -> list[str]:
-    """The comment lines of codon_usage.csv: what was counted, when, and where it is from."""
+    """The comment lines of codon_usage.csv: what was counted, when, and its source."""
     with CODON_USAGE_FILE.open(encoding="utf-8") as file:
         return [line.removeprefix("#").strip() for line in file if line.startswith("#")]
 
 
 def num_genes_for(budgets: dict[str, int] | None) -> int:
-    """Genes per species that give every split more than enough windows, even if each had the fewest it can have."""
+    """Genes per species that give every split more than enough windows, even if all were short."""
     if budgets is None:
         return ALL_WINDOWS_GENES
     return math.ceil(2 * sum(budgets.values()) / MIN_WINDOWS) + 6
 
 
 def synthetic_genes(usage: dict[str, int], num_genes: int, window_nt: int, rng: np.random.Generator) -> list[CDS]:
-    """Draws genes codon by codon: ATG, independent sense codons, a stop codon.
+    """Draw genes codon by codon: ATG, independent sense codons, a stop codon.
 
     Args:
         usage: Count of each codon; sense and stop codons are drawn in proportion.
-        num_genes: How many.
-        window_nt: Window the data set will have, in nt; it sets the length of the genes.
-        rng: Decides everything.
+        num_genes: Number of genes.
+        window_nt: Window of the data set, in nt; it scales the length of the genes.
+        rng: Source of randomness.
     """
     sense, sense_bounds = _distribution({codon: count for codon, count in usage.items() if codon not in STOPS})
     stop, stop_bounds = _distribution({codon: count for codon, count in usage.items() if codon in STOPS})
@@ -55,7 +55,7 @@ def synthetic_genes(usage: dict[str, int], num_genes: int, window_nt: int, rng: 
     lengths = rng.integers(MIN_WINDOWS * window_codons, MAX_WINDOWS * window_codons, size=num_genes, endpoint=True)
     genes = []
     for number, length in enumerate(lengths, start=1):
-        # Bytes, not an array of str: joining one is slow, and an interrupt that falls into it is lost.
+        # Bytes, because joining an array of str is slow.
         middle = sense[np.searchsorted(sense_bounds, rng.random(length - 2), side="right")].tobytes().decode("ascii")
         name = f"synthetic{number:07d}"
         end = stop[np.searchsorted(stop_bounds, rng.random(), side="right")].decode("ascii")
@@ -66,9 +66,9 @@ def synthetic_genes(usage: dict[str, int], num_genes: int, window_nt: int, rng: 
 def bayes_optimal_posteriors(sequences: Sequence[str], usages: Sequence[dict[str, int]]) -> np.ndarray:
     """Exact probability of each species given the letters of a window, under the model of `synthetic_genes`.
 
-    All species are equally likely beforehand. A window is the first of its gene (ATG, then sense codons), lies inside
-    (sense codons), or ends the gene (sense codons, then a stop codon), with probabilities that follow from the lengths
-    and are the same for every species; each is summed over, weighted so.
+    Species have equal priors. A window is the first of its gene (ATG, then sense codons), an inner one (sense codons),
+    or the last (sense codons, then a stop codon). The probabilities of the three follow from the gene lengths, are the
+    same for every species, and weight the sum.
 
     Args:
         sequences: In-frame windows of one length, A, C, G and T.
@@ -78,9 +78,9 @@ def bayes_optimal_posteriors(sequences: Sequence[str], usages: Sequence[dict[str
         float64 (windows, species); each row sums to one.
 
     Raises:
-        ValueError: A window that no species can have, such as one with a stop codon inside.
+        ValueError: A window is impossible in every species, such as one with an inner stop codon.
     """
-    codons = sorted(usages[0])  # in this order a codon's index is its three letters as digits to the base of four
+    codons = sorted(usages[0])  # in this order, a codon's index is its letters as base-4 digits
     letters = np.array(sequences, dtype="S").view(np.uint8).reshape(len(sequences), -1, 3)
     codon = np.searchsorted(np.frombuffer(b"ACGT", dtype=np.uint8), letters) @ [16, 4, 1]  # (windows, codons)
 
@@ -89,7 +89,7 @@ def bayes_optimal_posteriors(sequences: Sequence[str], usages: Sequence[dict[str
     starts_with_atg = (codon[:, 0] == codons.index(START))[:, None]
     is_stop = np.array([name in STOPS for name in codons])
     log_sense, log_stop = np.empty((2, len(usages), len(codons)))
-    with np.errstate(divide="ignore"):  # log 0 = -inf is meant: a codon that this species does not have here
+    with np.errstate(divide="ignore"):  # log 0 = -inf: a codon that is impossible here
         for row, usage in enumerate(usages):
             counts = np.array([usage[name] for name in codons], dtype=float)
             log_sense[row] = np.log(np.where(is_stop, 0, counts) / counts[~is_stop].sum())
@@ -105,30 +105,30 @@ def bayes_optimal_posteriors(sequences: Sequence[str], usages: Sequence[dict[str
     highest = log_likelihood.max(axis=1, keepdims=True)
     impossible = np.flatnonzero(np.isneginf(highest[:, 0]))
     if len(impossible):
-        raise ValueError(f"window {impossible[0]} ({sequences[impossible[0]]}) cannot come from any of the species.")
+        raise ValueError(f"window {impossible[0]} ({sequences[impossible[0]]}) is impossible in every species.")
     likelihood = np.exp(log_likelihood - highest)
     return likelihood / likelihood.sum(axis=1, keepdims=True)
 
 
 def bayes_optimal_predictions(sequences: Sequence[str], usages: Sequence[dict[str, int]]) -> np.ndarray:
-    """The most probable species of each window: no classifier is right more often, on average over the model.
+    """The most probable species of each window: int64 (windows,), indices into `usages`.
 
-    Takes what `bayes_optimal_posteriors` takes and returns int64 (windows,), indices into `usages`.
+    No classifier has a higher expected accuracy. Arguments as of `bayes_optimal_posteriors`.
     """
     return bayes_optimal_posteriors(sequences, usages).argmax(axis=1)
 
 
 def _window_kinds(window_codons: int) -> tuple[float, float, float]:
-    """Shares of windows inside a gene, at its start and at its end, among all windows of many genes."""
+    """Shares of inner, first and last windows among all windows."""
     lengths = range(MIN_WINDOWS * window_codons, MAX_WINDOWS * window_codons + 1)
     windows = sum(length // window_codons for length in lengths)
     first = len(lengths) / windows
-    last = sum(length % window_codons == 0 for length in lengths) / windows  # else the stop lies in the left-over end
+    last = sum(length % window_codons == 0 for length in lengths) / windows  # else its stop is in the rest
     return 1 - first - last, first, last
 
 
 def _distribution(counts: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Codons, and the upper bound of each one's part of the interval from 0 to 1."""
+    """Codons, and their cumulative probabilities."""
     codons = sorted(counts)
     bounds = np.cumsum([counts[codon] for codon in codons])
     return np.array(codons, dtype="S3"), bounds / bounds[-1]

@@ -1,4 +1,4 @@
-"""Genes -> labelled windows in three splits that share nothing."""
+"""Genes -> windows in three splits that share no stretch of 30 nt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from datasets.utils import tqdm
 
+from dataset_builder.arguments import STRETCH_NT
 from dataset_builder.cds import CDS
+from dataset_builder.layout import SPLITS
 
-SPLITS = ("train", "validation", "test")
-# The first keeps what it draws; each later one gives up what it shares with those before it.
+# The first keeps all that it draws; a later one drops what it shares with those before it.
 LEAK_PRIORITY = ("test", "validation", "train")
-STRETCH_NT = 30  # 60 bits: a stretch fits one uint64, so stretches are compared exactly, not by a hash
 CHUNK_STRETCHES = 1 << 21  # stretches held in memory at a time
 
 _CODE = np.full(256, 4, dtype=np.uint8)  # 4: not A, C, G or T
@@ -48,14 +48,14 @@ class Windows:
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """What happened to the windows of one species in one split.
+    """Counts of the windows of one species in one split.
 
     Args:
         genes: Genes assigned to the split.
         candidates: Windows of these genes that could be drawn.
         examined: Windows drawn, in random order, until the budget was filled.
-        duplicates: Of these, removed as equal to an earlier one of the split, on either strand.
-        leaks: Of these, removed because they share a stretch with a split of higher priority, on either strand.
+        duplicates: Windows removed because they equal an earlier one of the split, on either strand.
+        leaks: Windows removed because they share a stretch with a split of higher priority, on either strand.
         kept: Windows in the data set.
     """
 
@@ -68,10 +68,10 @@ class SplitCounts:
 
 
 def tile(genes: Sequence[CDS], window_nt: int) -> tuple[Windows, int]:
-    """Cuts every CDS, from its first nt, into windows that do not overlap; what is left over at its end is not used.
+    """Cut every CDS, from its first nt, into windows that do not overlap; a shorter rest at its end is not used.
 
     Returns:
-        The windows of A, C, G and T alone, and the number of those dropped for other letters.
+        The windows of only A, C, G and T, and the number of windows dropped for other letters.
     """
     tiles = np.array([len(cds.sequence) // window_nt for cds in genes], dtype=np.int64)
     text = "".join(cds.sequence[: count * window_nt] for cds, count in zip(genes, tiles, strict=True))
@@ -117,13 +117,13 @@ def canonical_sequences(windows: Windows) -> np.ndarray:
 
 
 def drop_ambiguous(species_windows: Sequence[Windows]) -> tuple[list[Windows], list[int]]:
-    """Removes every window that stands, on either strand, in more than one species: it has no one right label.
+    """Remove every window that occurs, on either strand, in more than one species: its label is ambiguous.
 
     Args:
         species_windows: One entry per species.
 
     Returns:
-        The windows left, and how many were removed, per species.
+        The remaining windows, and the number removed, per species.
     """
     canonical = [canonical_sequences(windows) for windows in species_windows]
     distinct, in_species = np.unique(np.concatenate([np.unique(each) for each in canonical]), return_counts=True)
@@ -134,16 +134,16 @@ def drop_ambiguous(species_windows: Sequence[Windows]) -> tuple[list[Windows], l
 
 
 def assign_genes(num_genes: int, shares: Sequence[float], rng: np.random.Generator) -> np.ndarray:
-    """Assigns genes to splits at random.
+    """Assign genes to splits at random.
 
     Args:
-        num_genes: How many.
+        num_genes: Number of genes.
         shares: Weight of each of SPLITS.
         rng: Decides the assignment.
 
     Returns:
-        int8 (num_genes,), index into SPLITS. Every split has at least one gene; what whole genes leave over, or lack,
-        is the largest split's.
+        int8 (num_genes,), index into SPLITS. Every split has at least one gene; the largest split takes what
+        rounding leaves.
 
     Raises:
         ValueError: Fewer genes than splits.
@@ -163,21 +163,21 @@ def select(
     orders: Sequence[np.ndarray],
     budgets: dict[str, int] | None,
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, list[SplitCounts]]]:
-    """Draws the windows of each split so that no two splits share a stretch of 30 nt, on either strand.
+    """Draw the windows of each split so that no two splits share a stretch of 30 nt, on either strand.
 
     Test comes first, then validation, then train. Within a split the windows of its genes are taken in the given
-    order; one that equals an earlier one of the species and split (on either strand), or that shares a stretch with
-    any window kept in a split before, of any species, is passed over; and so on until the budget is filled.
+    order until the budget is filled. A window is skipped if, on either strand, it equals an earlier one of the same
+    species and split, or shares a stretch with a window of an earlier split, of any species.
 
     Args:
         species_windows: Per species, its windows.
         split_of_gene: Per species, index into SPLITS of each gene.
         orders: Per species, a permutation of its windows.
-        budgets: Windows per species for each split, or None for all there are.
+        budgets: Windows per species for each split, or None for all.
 
     Returns:
-        Per split and species: the indices of the windows kept, in the order drawn; and the counts. A split may fall
-        short of its budget: the caller decides what that means.
+        Per split and species, the indices of the windows kept, in the order drawn, and the counts. A split may have
+        fewer windows than its budget.
     """
     rows: dict[str, list[np.ndarray]] = {}
     counts: dict[str, list[SplitCounts]] = {}
@@ -218,7 +218,7 @@ def _draw(
             part = slice(examined, min(examined + chunk, len(candidates)))
             leaking = _share_stretch(windows.letters[candidates[part]], stretches_before) & ~duplicate[part]
             good = np.flatnonzero(~leaking & ~duplicate[part])[:missing]
-            # When the budget is filled, what stands behind the last window kept was not examined.
+            # Once the budget is filled, the windows after the last one kept were not examined.
             seen = int(good[-1]) + 1 if len(good) == missing else part.stop - part.start
             kept.append(candidates[part][good])
             duplicates += int(duplicate[part][:seen].sum())

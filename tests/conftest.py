@@ -14,7 +14,7 @@ from tests.local_hub import LocalHub
 
 # The Hugging Face libraries read their environment at import: these lines come before any import of them.
 _FOLDER = tempfile.TemporaryDirectory(prefix="nt-tests-")
-HUB = LocalHub(Path(_FOLDER.name) / "hub").__enter__()  # until the process ends
+HUB = LocalHub(Path(_FOLDER.name) / "hub").start()
 for _name in [name for name in os.environ if name.startswith(("HF_", "HUGGING", "NO_PROXY", "no_proxy"))]:
     del os.environ[_name]
 os.environ |= {
@@ -135,14 +135,11 @@ def run_train(capfd):
     """A function that runs train.py in this process: status, output, errors."""
 
     import train  # here, for most tests of the suite need neither it nor torch
+    from tests.hub_fixtures import exit_status
 
     def run(*arguments) -> tuple[int, str, str]:
         capfd.readouterr()
-        status = 0
-        try:
-            train.main([*map(str, arguments), "--use_cpu", "--disable_tqdm", "true"])
-        except SystemExit as stop:
-            status = stop.code
+        status = exit_status(train.main, [*map(str, arguments), "--use_cpu", "--disable_tqdm", "true"])
         return status, *capfd.readouterr()
 
     return run

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import textwrap
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from dnahub.machine.script import outcome
 from tests import forked
 from tests.local_hub import Account, LocalHub
 
@@ -78,17 +80,26 @@ def slept(monkeypatch) -> list[float]:
     return seconds
 
 
+def exit_status(main: Callable, *arguments, **options) -> int:
+    """The exit status of a script whose main function is called here; its one sentence goes to standard error."""
+    returned = []
+    try:
+        status, message = outcome(lambda: returned.append(main(*arguments, **options)))
+    except SystemExit as stop:
+        return stop.code or 0
+    if message:
+        print(f"{main.__module__.partition('.')[0]}: {message}", file=sys.stderr)
+    return status or returned[0] or 0
+
+
 @pytest.fixture
 def call(capfd):
     """A function that runs `main` of a program in this process as a user, and returns what `subprocess.run` would."""
 
     def run(main: Callable, *arguments, api) -> subprocess.CompletedProcess:
         capfd.readouterr()
-        try:
-            status = main([str(word) for word in arguments], api=api)
-        except SystemExit as stop:
-            status = stop.code
-        process = subprocess.CompletedProcess(arguments, status or 0, *capfd.readouterr())
+        status = exit_status(main, [str(word) for word in arguments], api=api)
+        process = subprocess.CompletedProcess(arguments, status, *capfd.readouterr())
         assert not api.token or api.token not in process.stdout + process.stderr, "a token was printed"
         return process
 

@@ -7,12 +7,13 @@ import json
 import sys
 
 from dnahub.checkpoints.loading import find_checkpoint
-from dnahub.training.arguments import Arguments, parse_arguments
+from dnahub.training.arguments import parse_arguments
 from dnahub.training.dataset import load_sequences
 from dnahub.training.trainer import build_trainer
+from dnahub.training.trainer_arguments import training_arguments
 
 QUIET = ["--use_cpu", "--disable_tqdm", "true", "--report_to", "none", "--logging_steps", "1"]
-QUIET += ["--eval_strategy", "no", "--save_strategy", "no"]
+QUIET += ["--save_strategy", "no"]
 
 
 def step_losses(arguments: list[str], divisions: list[tuple[int, int]]) -> list[list[tuple[float, float]]]:
@@ -20,10 +21,11 @@ def step_losses(arguments: list[str], divisions: list[tuple[int, int]]) -> list[
     data, curves = None, []
     for batch, accumulated in divisions:
         divided = ["--per_device_train_batch_size", batch, "--gradient_accumulation_steps", accumulated]
-        args = Arguments(*parse_arguments([*map(str, [*arguments, *divided]), *QUIET]))
+        args = parse_arguments("", [*map(str, [*arguments, *divided]), *QUIET])
+        training = training_arguments(args)
         base = args.model.model_name_or_path
         data = data or load_sequences(args.data, args.model.task)
-        trainer, _ = build_trainer(args.model, args.data, args.training, data, base and find_checkpoint(base))
+        trainer, _ = build_trainer(args.model, args.data, training, data, base and find_checkpoint(base))
         trainer.train()
         history = trainer.state.log_history
         curves.append([(each["loss"], each["grad_norm"]) for each in history if "grad_norm" in each])

@@ -1,20 +1,28 @@
-"""probe.py from its command line on a small data set, with a stand-in for the embedding and with a checkpoint."""
+"""probe.py from its arguments: embeddings in files, and a checkpoint with a data set."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 from transformers import pipeline
 
 import probe
+from dnahub.checkpoints.presets import PRESETS
 from dnahub.checkpoints.saving import save_checkpoint
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
-from dnahub.reports.linear_probe import fit_linear_probe
+from dnahub.reports import probe_report
+from dnahub.reports.linear_probe import measure_probe
+from dnahub.tasks import TASKS
+from dnahub.tasks.task import Labels
 
 SPECIES = ["Homo sapiens", "Escherichia coli"]
 WINDOWS = {"train": 60, "validation": 20, "test": 40}
@@ -61,251 +69,224 @@ def data_folder(tmp_path) -> Path:
 
 def save_tiny_checkpoint(folder: Path, metrics: dict) -> Path:
     torch.manual_seed(0)
-    config = NucleotideTransformerConfig.from_preset("tiny")
+    config = NucleotideTransformerConfig(**PRESETS["tiny"])
     model = NucleotideTransformerForMaskedLM(config)
     save_checkpoint(folder, model, build_tokenizer(nt_vocabulary(), config.max_tokens), metrics, "A card.")
     return folder
 
 
-def embed_by_composition(sequences, what: str) -> np.ndarray:
-    return np.array([[sequence.count(letter) for letter in "ATGC"] for sequence in sequences], dtype=np.float32)
+class Composition:
+    """A stand-in for the pipeline: the counts of four letters."""
+
+    def encode(self, sequences, show_progress: bool) -> np.ndarray:
+        return np.array([[sequence.count(letter) for letter in "ATGC"] for sequence in sequences], dtype=np.float32)
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run main() with a stand-in for the embedding; gives exit code, stdout and stderr."""
+def figures(monkeypatch):
+    """File name -> title of the figures; nothing is drawn, nothing projected."""
+    written = {}
 
-    def run_main(embed=embed_by_composition, **arguments) -> tuple[int, str, str]:
-        if embed is not None:
-            monkeypatch.setattr(probe, "load_embed", lambda args: embed)
-        argv = [text for name, value in arguments.items() for text in (f"--{name}", str(value))]
-        try:
-            probe.main(argv)
-        except SystemExit as exit:
-            return exit.code, *capsys.readouterr()
-        return 0, *capsys.readouterr()
+    def draw(*given):
+        *_, title, path = given
+        written[path.name] = title
+
+    monkeypatch.setattr(probe_report, "draw_confusion_matrix", draw)
+    monkeypatch.setattr(probe_report, "draw_points", draw)
+    monkeypatch.setattr(probe_report, "project", lambda embeddings, seed: embeddings[:, :2])
+    return written
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run main() with a stand-in for the pipeline; gives metrics.json, stdout and stderr."""
+
+    def run_main(stand_in: bool = True, **arguments) -> tuple[dict, str, str]:
+        if stand_in:
+            monkeypatch.setattr(probe, "load_pipeline", lambda args: Composition())
+        given = {"output_dir": tmp_path / "report"} | arguments
+        probe.main([text for name, value in given.items() for text in (f"--{name}", str(value))])
+        return json.loads((Path(given["output_dir"]) / "metrics.json").read_text()), *capsys.readouterr()
 
     return run_main
 
 
 @pytest.fixture
-def titles(monkeypatch):
-    """File name -> title of the figures; nothing is drawn, nothing projected."""
-    written = {}
+def embedding_files(tmp_path):
+    """Embeddings of four letters' counts and labels, some rows of the data set, with or without sequences."""
 
-    def draw(values, *rest):
-        *_, title, path = rest
-        written[path.name] = title
+    def write(num_test: int = 40, names: tuple[str, ...] = tuple(SPECIES), with_sequences: bool = False) -> dict:
+        files = {}
+        for seed, (split, num_rows) in enumerate((WINDOWS | {"test": num_test}).items()):
+            rows = windows(num_rows, seed)
+            vectors = Composition().encode(rows["sequence"], False).tolist()
+            columns = {"embedding": vectors, "label": [names[i % len(names)] for i in range(num_rows)]}
+            columns |= {"sequence": list(rows["sequence"])} if with_sequences else {}
+            files[f"{split}_embeddings"] = tmp_path / f"{split}.parquet"
+            pq.write_table(pa.table(columns), files[f"{split}_embeddings"])
+        return files
 
-    monkeypatch.setattr(probe, "draw_confusion_matrix", draw)
-    monkeypatch.setattr(probe, "draw_points", draw)
-    monkeypatch.setattr(probe, "project", lambda embeddings, seed: embeddings[:, :2])
-    return written
-
-
-def fine_tuned_metrics(confusion: list[list[int]]) -> dict:
-    right = confusion[0][0] + confusion[1][1]
-    return {
-        "task": "classification",
-        "test": {
-            "accuracy": right / sum(map(sum, confusion)),
-            "macro_f1": 0.9,
-            "mcc": 0.8,
-            "recall_per_label": dict(zip(SPECIES, (0.9, 0.9), strict=True)),
-            "confusion_matrix": confusion,
-        },
-    }
+    return write
 
 
 def test_a_checkpoint_is_probed_and_nothing_but_the_report_is_written(tmp_path, data_folder, run, monkeypatch):
     checkpoint = save_tiny_checkpoint(tmp_path / "run" / "checkpoint", {"task": "mlm", "test": {"loss": 8.0}})
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     monkeypatch.chdir(tmp_path)
-    code, _, err = run(None, model="run/checkpoint", dataset_name="nt-species", output_dir="report")
-    assert code == 0
-    assert "embedding test: 100%" in err
-
+    report, out, err = run(
+        False, model_name_or_path="run/checkpoint", dataset_name="nt-species", output_dir=tmp_path / "report"
+    )
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    written = {tmp_path / "report" / name for name in ("metrics.json", "confusion_matrix.png", "umap.png")}
-    assert set(after) - set(before) == written
+    written = [str(tmp_path / "report" / name) for name in ("metrics.json", "confusion_matrix.png", "umap.png")]
+    assert {str(path) for path in set(after) - set(before)} == set(written)
     assert {path: after[path] for path in before} == before
-    for name in ("confusion_matrix.png", "umap.png"):
-        assert matplotlib.image.imread(tmp_path / "report" / name).std() > 0.01
+    assert out.splitlines()[-3:] == written and "100%" in err
+    for name in written[1:]:
+        assert matplotlib.image.imread(name).std() > 0.01
 
-    # The same by hand: lists, in batches of another size.
     embed = pipeline("dna-embedding", model=str(checkpoint), trust_remote_code=True, batch_size=20)
     splits = load_dataset("nt-species")
     features = {split: np.stack(embed(list(splits[split]["sequence"]))) for split in WINDOWS}
-    fit = fit_linear_probe(features, {split: np.array(splits[split]["label"]) for split in WINDOWS})
-    report = json.loads((tmp_path / "report" / "metrics.json").read_text())
-    assert report["num_windows"] == WINDOWS
-    assert report["fine_tuned"] is None
+    labels = {split: np.array(splits[split]["label"]) for split in WINDOWS}
+    expected = measure_probe(features, labels, TASKS["classification"], Labels(SPECIES, 2))
+    assert report["num_rows"] == WINDOWS and report["fine_tuned"] is None
     assert report["linear_probe"]["num_features"] == 128
-    losses = [candidate["validation_log_loss"] for candidate in report["linear_probe"]["candidates"]]
-    assert losses == pytest.approx([candidate["validation_log_loss"] for candidate in fit.candidates], rel=1e-2)
+    losses = [[each["validation_log_loss"] for each in of["candidates"]] for of in (report["linear_probe"], expected)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
 
 
-def test_report_and_table_hold_every_method_with_its_interval(tmp_path, data_folder, run, titles):
-    code, out, _ = run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report", seed=7)
-    report = json.loads((tmp_path / "report" / "metrics.json").read_text())
-    assert code == 0
-    assert report["seed"] == 7
-    assert report["synthetic"] is True
-    assert report["label_names"] == SPECIES
-    assert report["chance"]["accuracy"] == 0.5
-    assert list(report["baselines"]) == ["3-mer counts", "in-frame codons", "frame-wise 3-mers"]
-    for scores in (*report["baselines"].values(), report["linear_probe"]):
-        low, high = scores["accuracy_interval"]
-        assert low < scores["accuracy"] < high
-        assert scores["converged"]
-        assert scores["C"] in [candidate["C"] for candidate in scores["candidates"]]
-        assert np.sum(scores["confusion_matrix"]) == WINDOWS["test"]
-    assert report["linear_probe"]["accuracy"] > 0.7
-    assert report["bayes_optimal"]["accuracy"] == 0.975
-    assert "Wilson" in report["interval_method"]
+def test_files_of_embeddings_give_what_the_data_set_gives(data_folder, tmp_path, run, figures, embedding_files):
+    by_checkpoint, table, _ = run(model_name_or_path="demo/checkpoint", dataset_name=data_folder, seed=7)
+    assert by_checkpoint["seed"] == 7 and by_checkpoint["synthetic"] is True
+    for title in figures.values():
+        assert title.startswith("SYNTHETIC DATA: ")
+        assert "demo/checkpoint\n40 test rows of nt-species: accuracy" in title
+    by_files, _, _ = run(**embedding_files(names=tuple(SPECIES), with_sequences=True))
+    assert by_files["label_names"] == sorted(SPECIES) and by_files["bayes_optimal_accuracy"] is None
+    for scores in (by_checkpoint, by_files):
+        assert list(scores["baselines"]) == ["3-mer counts", "in-frame codons", "frame-wise 3-mers"]
+        assert scores["chance"]["accuracy"] == 0.5 and scores["linear_probe"]["accuracy"] > 0.7
+    assert by_files["linear_probe"]["accuracy"] == by_checkpoint["linear_probe"]["accuracy"]
+    assert not any("SYNTHETIC" in title for title in figures.values())
 
-    rows, files = out.splitlines()[:-3], out.splitlines()[-3:]
-    assert [row[:20].strip() for row in rows] == [
-        "method",
-        "chance (most frequen",
-        "3-mer counts, logist",
-        "in-frame codons, log",
-        "frame-wise 3-mers, l",
-        "linear probe on embe",
-        "Bayes-optimal (synth",
+    rows = table.splitlines()[:-3]
+    assert [row.split()[0] for row in rows] == [
+        *("method", "chance", "3-mer", "in-frame", "frame-wise", "linear", "Bayes-optimal")
     ]
     assert len({len(row) for row in rows}) == 1
-    assert rows[-1].split()[-2:] == ["-", "-"]
-    assert files == [str(tmp_path / "report" / name) for name in ("metrics.json", "confusion_matrix.png", "umap.png")]
+    assert rows[-1].split()[-4:] == ["0.975", "-", "-", "-"]
 
 
-def test_titles_name_what_is_shown_and_say_that_data_are_synthetic(tmp_path, data_folder, run, titles):
-    run(model=tmp_path / "demo" / "checkpoint", dataset_name=data_folder, output_dir=tmp_path / "report")
-    for title in titles.values():
-        assert title.startswith("SYNTHETIC DATA: ")
-        assert "demo/checkpoint\n40 test windows of nt-species: accuracy" in title
-    assert "linear probe on embeddings" in titles["confusion_matrix.png"]
+def test_without_sequences_there_are_no_baselines_and_the_table_says_so(run, figures, embedding_files):
+    report, out, _ = run(**embedding_files())
+    assert report["baselines"] == {}
+    assert "'sequence'" in out and "3-mer" not in out
 
 
-def test_real_data_without_a_build_file_have_no_bayes_row_and_are_not_called_synthetic(
-    tmp_path, data_folder, run, titles
+def test_the_table_is_printed_before_the_figures_are_drawn(run, capsys, monkeypatch, embedding_files, tmp_path):
+    def fail(*given):
+        raise MemoryError
+
+    monkeypatch.setattr(probe_report, "draw_confusion_matrix", fail)
+    with pytest.raises(MemoryError):
+        run(**embedding_files())
+    assert "linear probe on embeddings" in capsys.readouterr().out
+    assert (tmp_path / "report" / "metrics.json").is_file()
+
+
+def test_a_test_split_of_two_rows_has_no_umap_and_that_of_an_earlier_report_goes(run, embedding_files, tmp_path):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "umap.png").write_bytes(b"of an earlier report")
+    _, out, _ = run(**embedding_files(num_test=2))
+    assert "4 or more test rows" in out.splitlines()[-1]
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["confusion_matrix.png", "metrics.json"]
+
+
+def test_a_umap_of_too_many_rows_draws_some_and_says_how_many(run, figures, embedding_files, monkeypatch):
+    monkeypatch.setattr(probe_report, "MAX_UMAP_POINTS", 30)
+    run(**embedding_files())
+    assert "30 of 40 test rows" in figures["umap.png"]
+
+
+def fine_tuned(confusion: list[list[int]]) -> dict:
+    scores = {"accuracy": 0.9, "macro_f1": 0.9, "mcc": 0.8, "intervals": {"accuracy": [0.8, 0.975]}}
+    recalls = dict(zip(SPECIES, (0.9, 0.9), strict=True))
+    return {"task": "classification", "test": {**scores, "recall_per_label": recalls, "confusion_matrix": confusion}}
+
+
+@pytest.mark.parametrize(
+    ("confusion", "same"), [([[18, 2], [2, 18]], True), ([[180, 20], [20, 180]], False), ([[18, 3], [2, 17]], False)]
+)
+def test_the_fine_tuned_classifier_is_reported_and_drawn_if_it_was_tested_on_these_rows(
+    tmp_path, data_folder, run, figures, confusion, same
 ):
-    (data_folder / "build.json").unlink()
-    _, out, _ = run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["bayes_optimal"] is None
-    assert "Bayes" not in out
-    assert not any("SYNTHETIC" in title for title in titles.values())
-
-
-def test_the_fine_tuned_classifier_is_reported_and_drawn(tmp_path, data_folder, run, titles):
     checkpoint = tmp_path / "checkpoint"
     checkpoint.mkdir()
-    (checkpoint / "metrics.json").write_text(json.dumps(fine_tuned_metrics([[18, 2], [2, 18]])))
-    _, out, err = run(model=checkpoint, dataset_name=data_folder, output_dir=tmp_path / "report")
-    report = json.loads((tmp_path / "report" / "metrics.json").read_text())
-    assert report["fine_tuned"]["confusion_matrix"] == [[18, 2], [2, 18]]
-    assert report["fine_tuned"]["accuracy_interval"] == pytest.approx([0.769, 0.960], abs=1e-3)
-    assert "fine-tuned classifier" in out
-    assert "fine-tuned classifier" in titles["confusion_matrix.png"]
-    assert "metrics.json" not in err
+    (checkpoint / "metrics.json").write_text(json.dumps(fine_tuned(confusion)))
+    report, out, err = run(model_name_or_path=checkpoint, dataset_name=data_folder)
+    assert (report["fine_tuned"] is not None) == ("fine-tuned classifier" in out) == same
+    assert ("fine-tuned classifier" in figures["confusion_matrix.png"]) == same
+    assert (str(checkpoint / "metrics.json") in err) != same
 
 
-@pytest.mark.parametrize("confusion", [[[180, 20], [20, 180]], [[18, 3], [2, 17]]])
-def test_a_classifier_that_was_tested_on_other_windows_is_left_out_with_a_note(
-    tmp_path, data_folder, run, titles, confusion
-):
-    checkpoint = tmp_path / "checkpoint"
-    checkpoint.mkdir()
-    (checkpoint / "metrics.json").write_text(json.dumps(fine_tuned_metrics(confusion)))
-    code, out, err = run(model=checkpoint, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert code == 0
-    assert str(checkpoint / "metrics.json") in err
-    assert "fine-tuned" not in out
-
-
-def test_a_umap_of_too_many_windows_draws_some_and_says_how_many(tmp_path, data_folder, run, titles, monkeypatch):
-    monkeypatch.setattr(probe, "MAX_UMAP_POINTS", 30)
-    run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert "30 of 40 test windows" in titles["umap.png"]
-
-
-def one_sentence(code: int, out: str, err: str) -> str:
-    assert (code, out) == (2, "")
-    (sentence,) = [line for line in err.splitlines() if line.startswith("probe.py: error: ")]
-    assert "Traceback" not in err
-    return sentence
+@pytest.mark.parametrize(
+    "names",
+    [
+        (),
+        ("embeddings", "test_embeddings"),
+        ("train_embeddings", "test_embeddings"),
+        ("embeddings", "dataset_name"),
+        ("model_name_or_path",),
+        ("dataset_name",),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_an_error(run, names):
+    with pytest.raises(ValueError, match="--test_embeddings.*--embeddings.*--model_name_or_path and --dataset_name"):
+        run(**dict.fromkeys(names, "x"))
 
 
 @pytest.mark.parametrize("split", WINDOWS)
-def test_a_missing_split_is_one_sentence_and_exit_code_2(tmp_path, data_folder, run, split):
+def test_a_missing_split_is_an_error(data_folder, run, split):
     (data_folder / f"{split}.parquet").unlink()
-    outcome = run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert f"'{split}'" in one_sentence(*outcome) and data_folder.name in one_sentence(*outcome)
+    with pytest.raises(ValueError, match=f"{data_folder.name}.*'{split}'"):
+        run(model_name_or_path="x", dataset_name=data_folder)
 
 
-@pytest.mark.parametrize("column", ["sequence", "label"])
-def test_a_missing_column_is_one_sentence_and_exit_code_2(tmp_path, data_folder, run, column):
-    for seed, (split, num_windows) in enumerate(WINDOWS.items()):
-        windows(num_windows, seed).remove_columns(column).to_parquet(data_folder / f"{split}.parquet")
-    outcome = run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert f"'{column}'" in one_sentence(*outcome)
+@pytest.mark.parametrize("broken", ["nowhere", "no config", "another model", "weights"])
+def test_what_is_not_a_checkpoint_is_an_error_that_names_it(tmp_path, data_folder, run, broken):
+    checkpoint = tmp_path / "checkpoint"
+    if broken == "weights":
+        weights = save_tiny_checkpoint(checkpoint, {"task": "mlm"}) / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:1000])
+    elif broken != "nowhere":
+        checkpoint.mkdir()
+    if broken == "another model":
+        (checkpoint / "config.json").write_text(json.dumps({"model_type": "esm"}))
+    message = "--trust_remote_code" if broken == "nowhere" else "embed.py"
+    with pytest.raises(ValueError, match=f"{checkpoint} .*{message}"):
+        run(False, model_name_or_path=checkpoint, dataset_name=data_folder)
 
 
-def test_labels_that_train_lacks_are_one_sentence_and_exit_code_2(tmp_path, data_folder, run):
-    three = FEATURES.copy()
-    three["label"] = ClassLabel(names=[*SPECIES, "Mus musculus"])
-    for seed, (split, num_windows) in enumerate(WINDOWS.items()):
-        columns = windows(num_windows, seed).to_dict()
-        columns["label"][0] = 2 if split == "test" else 0
-        Dataset.from_dict(columns, features=three).to_parquet(data_folder / f"{split}.parquet")
-    outcome = run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert all(word in one_sentence(*outcome) for word in ("test", " 1 ", "'Mus musculus'", "train"))
-
-
-def test_one_label_alone_is_one_sentence_and_exit_code_2(tmp_path, data_folder, run):
-    for seed, (split, num_windows) in enumerate(WINDOWS.items()):
-        windows(num_windows, seed).filter(lambda row: row["label"] == 0).to_parquet(data_folder / f"{split}.parquet")
-    outcome = run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert "'label'" in one_sentence(*outcome) and " 1 label" in one_sentence(*outcome)
-
-
-def test_a_missing_data_set_is_one_sentence_and_exit_code_2(tmp_path, run):
-    outcome = run(model=tmp_path, dataset_name=tmp_path / "nowhere", output_dir=tmp_path / "report")
-    assert "nowhere" in one_sentence(*outcome)
-
-
-def test_a_missing_checkpoint_is_one_sentence_and_exit_code_2(tmp_path, data_folder, run):
-    outcome = run(None, model=tmp_path / "nowhere", dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert f"{tmp_path}/nowhere" in one_sentence(*outcome)
-    assert "--trust_remote_code" in one_sentence(*outcome)
-
-
-@pytest.mark.parametrize(("config", "message"), [(None, "config.json"), ({"model_type": "esm"}, "dna-embedding")])
-def test_a_folder_that_is_no_checkpoint_of_ours_is_one_sentence_and_exit_code_2(
-    tmp_path, data_folder, run, config, message
-):
-    if config is not None:
-        (tmp_path / "config.json").write_text(json.dumps(config))
-    outcome = run(None, model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert message in one_sentence(*outcome)
-
-
-def test_a_checkpoint_with_broken_weights_is_one_sentence_and_exit_code_2(tmp_path, data_folder, run):
-    checkpoint = save_tiny_checkpoint(tmp_path / "checkpoint", {"task": "mlm"})
-    weights = checkpoint / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    outcome = run(None, model=checkpoint, dataset_name=data_folder, output_dir=tmp_path / "report")
-    assert str(checkpoint) in one_sentence(*outcome)
-
-
-def test_an_output_folder_that_cannot_be_made_is_one_sentence_and_exit_code_2(tmp_path, data_folder, run):
-    (tmp_path / "file").write_text("in the way")
-    outcome = run(model=tmp_path, dataset_name=data_folder, output_dir=tmp_path / "file" / "report")
-    assert "file" in one_sentence(*outcome)
-
-
-@pytest.mark.parametrize("which", ["model", "dataset_name"])
+@pytest.mark.parametrize("which", ["model_name_or_path", "dataset_name"])
 def test_a_report_never_goes_into_the_checkpoint_or_the_data_set(tmp_path, data_folder, run, which):
-    arguments = {"model": tmp_path / "checkpoint", "dataset_name": data_folder}
-    outcome = run(**arguments, output_dir=arguments[which])
-    assert f"--output_dir {arguments[which]}" in one_sentence(*outcome)
+    arguments = {"model_name_or_path": tmp_path / "checkpoint", "dataset_name": data_folder}
+    with pytest.raises(ValueError, match=f"--output_dir {arguments[which]}"):
+        run(**arguments, output_dir=arguments[which])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--nonsense", "1"], "--nonsense"),
+        (["--output_dir", "r"], "--embeddings"),
+        (["--embeddings", "x"], "--output"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence_before_anything_heavy_is_imported(tmp_path, arguments, message):
+    command = [sys.executable, "-X", "importtime", str(Path(probe.__file__)), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    times, errors = [], []
+    for line in done.stderr.splitlines():
+        (times if line.startswith("import time:") else errors).append(line)
+    assert done.returncode == 2 and len(errors) == 1 and message in errors[0]
+    assert not {"torch", "datasets", "sklearn", "numpy"} & {line.split("|")[-1].strip() for line in times}

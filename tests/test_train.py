@@ -56,7 +56,7 @@ with torch.no_grad():
     logits = AutoModelForSequenceClassification.from_pretrained(classifier, **trust)(**batch).logits[0]
     words = AutoModelForMaskedLM.from_pretrained(masked, **trust)(**batch).logits[0]
 text = pipeline("text-classification", model=classifier, **trust)(sequence)[0]
-dna = pipeline("dna-classification", model=classifier, **trust)(sequence)
+dna = pipeline("dna-classification", model=classifier, **trust)(sequence, return_logits=True)
 embedding = pipeline("dna-embedding", model=classifier, **trust)(sequence)
 print(json.dumps({
     "logits": logits.tolist(), "words": words.sum(dim=0).tolist()[:50], "text": text,
@@ -213,22 +213,11 @@ def test_every_saving_strategy_works_alone(tmp_path, run_train, toy_dataset, fla
     assert ("chose the checkpoint" in card) is bool(points)
 
 
-def test_saving_the_best_alone_keeps_no_worse_one(tmp_path, run_train, toy_dataset):
-    status, _, err = run_train(
-        *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH, "--save_strategy", "best"),
-        *("--num_train_epochs", 2, "--per_device_train_batch_size", 16),
-    )
-
-    assert status == 0, err
-    best = metrics(tmp_path / "run")["training"]["best_step"]
-    assert same(weights(tmp_path / "run" / "checkpoint"), weights(tmp_path / "run" / f"checkpoint-{best}"))
-
-
 def test_without_a_test_split_nothing_is_said_of_one(tmp_path, run_train, write_dataset, toy_rows):
     data = write_dataset(tmp_path / "data", {split: toy_rows[split] for split in ("train", "validation")})
 
     status, _, err = run_train(
-        "--dataset_name", data, "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 2, "--test_share", 0
+        "--dataset_name", data, "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 2, "--test_fraction", 0
     )
 
     assert status == 0, err
@@ -320,24 +309,6 @@ def test_a_batch_that_does_not_fit_ends_in_one_sentence(tmp_path, run_train, toy
     assert status == 2 and "CUDA out of memory" in err and "--per_device_train_batch_size" in err
 
 
-def test_the_batch_is_made_smaller_by_itself_where_asked(tmp_path, run_train, toy_dataset, monkeypatch):
-    forward = NucleotideTransformerForSequenceClassification.forward
-
-    def little_memory(self, input_ids=None, **kwargs):
-        if self.training and len(input_ids) > 4:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return forward(self, input_ids=input_ids, **kwargs)
-
-    monkeypatch.setattr(NucleotideTransformerForSequenceClassification, "forward", little_memory)
-    status, _, err = run_train(
-        *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 3),
-        *("--per_device_train_batch_size", 5, "--auto_find_batch_size", "true"),
-    )
-
-    assert status == 0, err
-    assert last_state(tmp_path / "run")["train_batch_size"] <= 4
-
-
 def test_a_model_whose_outputs_no_longer_depend_on_its_input_is_saved_with_a_warning(
     tmp_path, run_train, toy_dataset, monkeypatch
 ):
@@ -423,7 +394,7 @@ def test_an_interrupted_search_tries_what_an_undisturbed_one_does(tmp_path, run_
     pytest.importorskip("optuna", reason="an extra: requirements-extra.txt")
     arguments = ["--dataset_name", toy_dataset, *SCRATCH, "--hyperparameter_search", 2, "--max_steps", 2]
     assert run_train(*arguments, "--output_dir", tmp_path / "whole")[0] == 0
-    made, build = [], dnahub.training.search.build_model
+    made, build = [], dnahub.training.search.build_trainer
 
     def interrupted(*given):
         made.append(given)
@@ -432,21 +403,12 @@ def test_an_interrupted_search_tries_what_an_undisturbed_one_does(tmp_path, run_
         return build(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(dnahub.training.search, "build_model", interrupted)
+        patch.setattr(dnahub.training.search, "build_trainer", interrupted)
         assert run_train(*arguments, "--output_dir", tmp_path / "run")[0] == 130
     status, _, err = run_train(*arguments, "--output_dir", tmp_path / "run")
 
     assert status == 0, err
     assert metrics(tmp_path / "run")["search"] == metrics(tmp_path / "whole")["search"]
-
-
-def test_a_search_without_optuna_says_what_to_install(tmp_path, run_train, toy_dataset, monkeypatch):
-    monkeypatch.setattr("dnahub.training.search.find_spec", lambda name: None)
-    status, _, err = run_train(
-        *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH, "--hyperparameter_search", 3)
-    )
-
-    assert status == 2 and "requirements-extra.txt" in err
 
 
 # Several processes
@@ -493,14 +455,14 @@ def published_without(folder: Path, *names: str) -> str:
         (["--dataset_name", "{protein}"], ["row 1", "MKVLAAG", "'L'"]),
         (["--dataset_name", "{empty}"], ["split validation", "row 0"]),
         (["--dataset_name", "{unknown}"], ["'yeast'", "row 0", "fly, mouse"]),
-        (["--dataset_name", "{repeats}", "--test_share", "0"], ["1 of the 1 rows", "validation", "train"]),
+        (["--dataset_name", "{repeats}", "--test_fraction", "0"], ["1 of the 1 rows", "validation", "train"]),
         (["--label_column", "species"], ["'species'", "sequence, label"]),
         (["--sequence_column", "seq"], ["'seq'", "sequence, label"]),
         (["--task", "regression", "--dataset_name", "{names}"], ["--task regression", "numbers"]),
         (["--task", "token_classification"], ["token_classification", "list"]),
         (["--dataset_name", None, "--train_file", "{csv}", "--group_column", "gene"], ["'gene'"]),
         (["--dataset_name", None, "--train_file", "{tmp}/absent.csv"], ["{tmp}/absent.csv"]),
-        (["--streaming", "true", "--dataset_name", "{only_train}"], ["'validation'"]),
+        (["--streaming", "true", "--task", "mlm", "--dataset_name", "{only_train}"], ["'validation'"]),
         (["--max_length", "1"], ["--max_length 1", "2 to 2048"]),
         (["--max_length", "2049"], ["--max_length 2049", "2 to 2048"]),
         (["--output_dir", "{file}"], ["{file}"]),
@@ -509,9 +471,6 @@ def published_without(folder: Path, *names: str) -> str:
         (["--learning_rate", "nan"], ["--learning_rate nan"]),
         (["--per_device_train_batch_size", "0"], ["--per_device_train_batch_size 0"]),
         (["--metric_for_best_model", "precision"], ["precision", "accuracy", "macro_f1", "mcc", "auroc", "loss"]),
-        (["--resume_from_checkpoint", "last"], ["--resume_from_checkpoint"]),
-        (["--save_only_model", "true"], ["--save_only_model"]),
-        (["--ignore_data_skip", "true"], ["--ignore_data_skip"]),
         (["--seeds", "0"], ["--seeds 0"]),
         (["--no_such_flag", "1"], ["--no_such_flag"]),
     ],
@@ -559,7 +518,7 @@ def test_bad_input_ends_with_status_2_one_sentence_and_leaves_nothing(
     )
 
     assert status == 2
-    (sentence,) = [line for line in err.splitlines() if line.startswith("train.py: error: ")]
+    (sentence,) = [line for line in err.splitlines() if line.startswith(("train: error: ", "train.py: error: "))]
     assert re.search(naming(*(fact.format(**places) for fact in facts)), sentence), sentence
     assert "Traceback" not in err and "use it" not in out
     assert sorted(tmp_path.rglob("*")) == before
@@ -583,7 +542,7 @@ def test_numbers_far_from_1_are_noted(tmp_path, run_train, toy_rows):
         *("--task", "regression"),
     )
 
-    assert status == 0 and re.search(r"note: .*mean of \S+ .*deviation of 7\d+", err), err
+    assert status == 0 and re.search(r"note: .*mean \S+ .*deviation 7\d+", err), err
 
 
 # Recipes
@@ -678,13 +637,13 @@ def test_a_run_leaves_its_arguments_environment_log_and_curve(classification_run
 
 @pytest.mark.slow
 def test_a_stream_is_shared_among_processes(tmp_path, launch, toy_rows):
-    """Two files, so that each process has one of its own; the labels are told by the validation file."""
+    """Two files, so that each process has one of its own."""
     for name, rows in {"a": toy_rows["train"][::2], "b": toy_rows["train"][1::2], "v": toy_rows["validation"]}.items():
-        lines = [json.dumps({"sequence": row["sequence"], "label": "abc"[row["label"]]}) for row in rows]
+        lines = [json.dumps({"sequence": row["sequence"]}) for row in rows]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
     result = launch(
         *("--train_file", tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--validation_file", tmp_path / "v.jsonl"),
-        *("--output_dir", tmp_path / "run", *SCRATCH, "--streaming", "--max_steps", 40, "--use_cpu"),
+        *("--output_dir", tmp_path / "run", *SCRATCH, "--task", "mlm", "--streaming", "--max_steps", 40, "--use_cpu"),
         *("--per_device_train_batch_size", 8, "--save_steps", 20),
         processes=2,
     )
@@ -692,18 +651,18 @@ def test_a_stream_is_shared_among_processes(tmp_path, launch, toy_rows):
     assert result.returncode == 0, result.stderr
     measured = metrics(tmp_path / "run")
     assert measured["training"]["processes"] == 2 and measured["training"]["steps"] == 40
-    assert measured["validation"]["accuracy"] > 0.8 and measured["test"] is None
+    assert measured["validation"]["loss"] < 6 and measured["test"] is None  # log(4107) is 8.3
 
 
 @pytest.mark.parametrize(
-    ("problem", "flags"),
+    ("task", "flags"),
     [
-        ("multi_label_classification", ["--label_separator", ";", "--label_column", "several"]),
-        ("regression", ["--task", "regression", "--label_column", "number"]),
-        ("token_classification", ["--task", "token_classification", "--label_column", "tokens"]),
+        ("multi_label", ["--label_separator", ";", "--label_column", "several"]),
+        ("regression", ["--label_column", "number"]),
+        ("token_classification", ["--label_column", "tokens"]),
     ],
 )
-def test_every_kind_of_label_is_learned_from_a_file_and_loads_again(tmp_path, run_train, toy_rows, problem, flags):
+def test_every_kind_of_label_is_learned_from_a_file_and_loads_again(tmp_path, run_train, toy_rows, task, flags):
     rows = [
         {
             "sequence": row["sequence"],
@@ -717,23 +676,23 @@ def test_every_kind_of_label_is_learned_from_a_file_and_loads_again(tmp_path, ru
 
     status, out, err = run_train(
         *("--train_file", tmp_path / "rows.jsonl", "--output_dir", tmp_path / "run", *SCRATCH, *flags),
-        *("--num_train_epochs", 8, "--per_device_train_batch_size", 8, "--test_share", 0.2),
+        *("--task", task, "--num_train_epochs", 8, "--per_device_train_batch_size", 8, "--test_fraction", 0.2),
     )
 
     assert status == 0, err
     measured = metrics(tmp_path / "run")
-    first = {"regression": "spearman", "token_classification": "accuracy"}.get(problem, "micro_f1")
-    assert measured["problem"] == problem and measured["test"][first] > 0.8
+    first = {"regression": "spearman", "token_classification": "accuracy"}.get(task, "micro_f1")
+    assert measured["task"] == task and measured["test"][first] > 0.8
     low, high = measured["test"]["intervals"][first]
     assert low <= measured["test"][first] <= high
-    how = "by row" if problem == "regression" else "by row, stratified by label"
+    how = "by row" if task == "regression" else "by row, stratified by label"
     assert measured["dataset"]["cut_off"] == {"test": f"0.2 of train, {how}", "validation": f"0.1 of train, {how}"}
     head = {"token_classification": NucleotideTransformerForTokenClassification}
     model, _ = load_checkpoint(
-        head.get(problem, NucleotideTransformerForSequenceClassification),
+        head.get(task, NucleotideTransformerForSequenceClassification),
         find_checkpoint(str(tmp_path / "run" / "checkpoint")),
     )
-    assert model.config.num_labels == {"regression": 1, "token_classification": 3}.get(problem, 4)
+    assert model.config.num_labels == {"regression": 1, "token_classification": 3}.get(task, 4)
 
 
 @pytest.mark.parametrize("flags", [[], ["--tuning", "lora"], ["--tuning", "frozen", "--trainable_layers", 1]])

@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from dnahub.checkpoints.presets import PRESETS
 from dnahub.checkpoints.tokenizer import build_tokenizer, first_kmer_id, nt_vocabulary
 from dnahub.hub.downloading import download
 from dnahub.hub_code import (
@@ -42,13 +43,10 @@ PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 IGNORED = ("*/*",)
 
 NT_MODEL_TYPES = ("esm", NucleotideTransformerConfig.model_type)  # as published, and ours
-# Of each problem, our class, and transformers' own by the type of the configuration.
-SEQUENCE_HEADS = (NucleotideTransformerForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING)
+# By kind of head our class, and transformers' own by the type of the configuration.
 HEADS = {
-    "single_label_classification": SEQUENCE_HEADS,
-    "multi_label_classification": SEQUENCE_HEADS,
-    "regression": SEQUENCE_HEADS,
-    "token_classification": (NucleotideTransformerForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
+    "sequence": (NucleotideTransformerForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING),
+    "token": (NucleotideTransformerForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
     "masked_lm": (NucleotideTransformerForMaskedLM, MODEL_FOR_MASKED_LM_MAPPING),
 }
 
@@ -117,16 +115,15 @@ def find_checkpoint(
 
 
 def load_for_task(
-    problem: str, files: CheckpointFiles, label_names: list[str], num_outputs: int
+    head: str, files: CheckpointFiles, head_fields: dict[str, Any]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """
-    A model with the head of a problem, and its tokenizer: an NT by our own classes, another encoder by transformers'.
+    A model with the head of a task, and its tokenizer: an NT by our own classes, another encoder by transformers'.
 
     Args:
-        problem: A key of `HEADS`. A head that the checkpoint lacks, or that is of another size, is created.
+        head: A key of `HEADS`. A head that the checkpoint lacks, or that has another size, is created.
         files: What `find_checkpoint` found.
-        label_names: The labels in the order of their ids; empty for regression and masked language modelling.
-        num_outputs: For regression, how many numbers the model gives.
+        head_fields: Fields of the configuration that describe the head; see `dnahub.tasks.task.Task.head_fields`.
 
     Returns:
         The model in float32 and evaluation mode, and the tokenizer, which reads lower case as upper case and drops
@@ -137,16 +134,15 @@ def load_for_task(
             together.
         OSError: If a file is missing.
     """
-    nt_class, native_classes = HEADS[problem]
-    head_fields = _head_fields(problem, label_names, num_outputs)
+    nt_class, native_classes = HEADS[head]
     config_dict, _ = PreTrainedConfig.get_config_dict(files.folder)
     if config_dict.get("model_type") in NT_MODEL_TYPES:
         return load_checkpoint(nt_class, files, **head_fields)
     config_class = _native_config_class(files.name, config_dict)
     if config_class not in native_classes:
         raise ValueError(
-            f"{files.name}: transformers has no {problem} for the model type {config_class.model_type!r}; give another"
-            " model or task."
+            f"{files.name}: transformers has no {head.replace('_', ' ')} head for the model type "
+            f"{config_class.model_type!r}; give another model or task."
         )
     config = config_class.from_pretrained(files.folder, **head_fields)
     tokenizer = _load_native_tokenizer(files, config)
@@ -169,18 +165,18 @@ def load_for_task(
     return model, tokenizer
 
 
-def load_saved(folder: Path, problem: str) -> PreTrainedModel:
+def load_saved(folder: Path, head: str) -> PreTrainedModel:
     """
-    The model of a checkpoint of ours with the head of its problem, in float32.
+    The model of a checkpoint of ours with its head, in float32.
 
     Args:
         folder: What `dnahub.checkpoints.saving.save_checkpoint` wrote.
-        problem: A key of `HEADS`, that of the run.
+        head: A key of `HEADS`.
 
     Raises:
         ValueError: If a tensor is missing, of another shape, or not of this model.
     """
-    nt_class, native_classes = HEADS[problem]
+    nt_class, native_classes = HEADS[head]
     model_type = PreTrainedConfig.get_config_dict(folder)[0].get("model_type")
     model_class = nt_class if model_type in NT_MODEL_TYPES else native_classes[CONFIG_MAPPING[model_type]]
     with _readable(folder):
@@ -197,16 +193,18 @@ def load_saved(folder: Path, problem: str) -> PreTrainedModel:
 
 
 def build_from_scratch(
-    preset: str, problem: str, label_names: list[str], num_outputs: int
+    preset: str, head: str, head_fields: dict[str, Any]
 ) -> tuple[NucleotideTransformerPreTrainedModel, PreTrainedTokenizerFast]:
     """
-    An NT with random weights and the head of a problem, and its tokenizer; arguments as for `load_for_task`.
+    An NT with random weights and the head of a task, and its tokenizer; arguments as for `load_for_task`.
 
     Raises:
         ValueError: If there is no such preset.
     """
-    config = NucleotideTransformerConfig.from_preset(preset, **_head_fields(problem, label_names, num_outputs))
-    return HEADS[problem][0](config), build_tokenizer(nt_vocabulary(), config.max_tokens)
+    if preset not in PRESETS:
+        raise ValueError(f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
+    config = NucleotideTransformerConfig(**PRESETS[preset] | head_fields)
+    return HEADS[head][0](config), build_tokenizer(nt_vocabulary(), config.max_tokens)
 
 
 def max_tokens(model: PreTrainedModel) -> int:
@@ -305,19 +303,6 @@ def load_tokenizer(folder: Path, config: NucleotideTransformerConfig) -> PreTrai
             f"{config.vocab_size}; give a checkpoint whose files belong together."
         )
     return tokenizer
-
-
-def _head_fields(problem: str, label_names: list[str], num_outputs: int) -> dict[str, Any]:
-    """The fields of a configuration that say what the head is for."""
-    if problem == "masked_lm":
-        return {}
-    # The names that transformers gives to outputs without any; else those of the checkpoint's old head would stay.
-    names = [f"LABEL_{i}" for i in range(num_outputs)] if problem == "regression" else label_names
-    return {
-        "id2label": dict(enumerate(names)),
-        "label2id": {name: i for i, name in enumerate(names)},
-        "problem_type": None if problem == "token_classification" else problem,
-    }
 
 
 def _native_config_class(name: str, config_dict: dict[str, Any]) -> type[PreTrainedConfig]:

@@ -7,18 +7,17 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from dnahub.checkpoints.loading import HEADS
 from dnahub.hub.downloading import download
 from dnahub.hub.faults import HubError
 from dnahub.hub.publishing import Publication, Target, check_target, publish
 from dnahub.hub_code import NucleotideTransformerConfig
 
-# What a card calls the checkpoint that it lies in; on the Hub its name stands there.
+# What a card calls its own checkpoint; replaced by the repository's name on the Hub.
 THIS_CHECKPOINT = "PATH_OF_THIS_FOLDER"
 METRICS = "metrics.json"
 NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json", METRICS, "README.md")
 NEEDED_BY_NT = ("pipeline_dna_embedding.py",)
-# What an earlier checkpoint may have left there that this one lacks: more shards, an adapter, other code.
+# Files that only some checkpoints have: shards, an adapter, code. A push deletes those that it does not replace.
 VARYING = (
     "model*.safetensors",
     "model.safetensors.index.json",
@@ -32,10 +31,10 @@ PUBLISHED = (*NEEDED, *VARYING)
 
 def check_model(target: Target, api: HfApi) -> Target:
     """
-    Check that one may publish there, before the training: `dnahub.hub.publishing.check_target`.
+    Check, before the training, that the user may publish there: `dnahub.hub.publishing.check_target`.
 
     Raises:
-        HubError: If one may not, or the repository contains a model that `train.py` did not make.
+        HubError: If not, or if the repository contains a model that `train.py` did not make.
     """
     target = check_target(target, lambda path: path == METRICS, api)
     if target.commit is not None:
@@ -49,22 +48,23 @@ def check_model(target: Target, api: HfApi) -> Target:
 
 
 def _is_ours(metrics: bytes) -> bool:
-    """Other projects publish a metrics.json, too; ours names the problem that the model was trained for."""
+    """Other projects publish a metrics.json, too; ours names its task and has a section on the training."""
     try:
-        return json.loads(metrics)["problem"] in HEADS
-    except (ValueError, TypeError, KeyError):
+        found = json.loads(metrics)
+    except ValueError:
         return False
+    return isinstance(found, dict) and {"task", "training"} <= found.keys()
 
 
 def checkpoint_files(folder: Path) -> dict[str, Path]:
     """
-    The files that make up a finished checkpoint, by their paths in it; anything else in the folder is left out.
+    The files of a finished checkpoint, by their paths in it; anything else in the folder is left out.
 
     Raises:
-        ValueError: If it is not whole.
+        ValueError: If a file is missing or the checkpoint was not evaluated.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder}: there is no such folder; give the --output_dir of a run that came to its end.")
+        raise ValueError(f"{folder}: no such folder; give the --output_dir of a finished run.")
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     files = {path: file for path, file in paths.items() if _is_one_of(PUBLISHED, path)}
     needed = NEEDED
@@ -74,34 +74,31 @@ def checkpoint_files(folder: Path) -> dict[str, Path]:
     missing = [name for name in needed if name not in files]
     missing += [] if any(path.startswith("model") and path.endswith(".safetensors") for path in files) else ["weights"]
     if missing:
-        raise ValueError(f"{folder} is no finished checkpoint: there is no {', '.join(missing)} in it.")
+        raise ValueError(f"{folder} is not a finished checkpoint: {', '.join(missing)} is missing.")
     if json.loads(files[METRICS].read_text(encoding="utf-8")).get("measured") is False:
-        raise ValueError(f"{folder} is not evaluated yet; the command that trained it does so when it is given again.")
+        raise ValueError(f"{folder} was not evaluated; run the command that trained it again.")
     return files
 
 
 def push_checkpoint(folder: Path, target: Target, api: HfApi) -> Publication:
     """
-    One commit of a finished checkpoint; its weights, adapter and code take the place of an earlier one's.
+    Publish a finished checkpoint as one commit; its weights, adapter and code replace those of an earlier one.
 
     Args:
-        folder: What `dnahub.checkpoints.saving.save_checkpoint` wrote; it stays as it is.
+        folder: What `dnahub.checkpoints.saving.save_checkpoint` wrote; it is not changed.
         target: What `check_model` returned.
         api: Who publishes, and on which Hub.
 
     Raises:
-        ValueError: If the folder is no finished checkpoint, or the Hub finds its card wrong.
-        HubError: If the Hub refuses or does not answer; the branch stands as before.
+        ValueError: If the folder is not a finished checkpoint, or the Hub rejects its card.
+        HubError: If the Hub refuses or does not answer; the branch is unchanged.
     """
     files = checkpoint_files(folder)
     card = files["README.md"].read_text(encoding="utf-8").replace(THIS_CHECKPOINT, target.repo_id)
-    return publish(target, lambda _: {**files, "README.md": card.encode()}, _varies, "Checkpoint", api)
-
-
-def _varies(path: str) -> bool:
-    return _is_one_of(VARYING, path)
+    published = {**files, "README.md": card.encode()}
+    return publish(target, lambda _: published, lambda path: _is_one_of(VARYING, path), "Checkpoint", api)
 
 
 def _is_one_of(patterns: Sequence[str], path: str) -> bool:
-    """As fnmatch, but * stands for no /."""
+    """As fnmatch, but * does not match /."""
     return any(path.count("/") == pattern.count("/") and fnmatchcase(path, pattern) for pattern in patterns)

@@ -1,8 +1,7 @@
-"""Model, tokenizer, metrics, card -> a complete checkpoint folder, moved into place when it is whole."""
+"""Model, tokenizer, metrics, card -> a complete checkpoint folder, moved into place when it is complete."""
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,13 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
-from dnahub.machine.files import write_text
+from dnahub.machine.files import replacing_folder, write_text
 
 HUB_CODE = Path(__file__).parent.parent / "hub_code"
 
 
 def travelling_files() -> list[Path]:
-    """The files of `hub_code/` that lie beside the weights of every NT checkpoint, by name."""
+    """The files of `hub_code/` that are saved beside the weights of every NT checkpoint, by name."""
     return sorted(path for path in HUB_CODE.glob("*.py") if path.name != "__init__.py")
 
 
@@ -30,22 +29,20 @@ def save_checkpoint(
     """
     Write a checkpoint that every Auto class and, for an NT, both pipelines load; nothing in it is a pickle.
 
-    LoRA weights are merged into the model (in place), which then lies at the root, for `pipeline()` would load the
-    bare base model where it finds an adapter there; the adapter itself lies under `adapter/`.
+    LoRA weights are merged into the model (in place) and saved at the root, because `pipeline()` would load the bare
+    base model if it found an adapter there; the adapter itself is saved in `adapter/`.
 
     Args:
-        folder: Where the checkpoint shall be; replaced, if there is one, only when the new one is whole.
-        model: A model of `hub_code`, whose code goes along, or of transformers; or LoRA around one.
+        folder: Where the checkpoint goes; an earlier one is replaced only when the new one is complete.
+        model: A model of `hub_code`, whose code is saved with it, or of transformers; or LoRA around one.
         tokenizer: Its tokenizer.
         metrics: What was measured and with what, for metrics.json.
         card: The text of README.md.
 
     Returns:
-        The model that was saved: with the updates of an adapter merged, if there is one.
+        The model that was saved, with an adapter's updates merged.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        whole = Path(scratch) / folder.name
+    with replacing_folder(folder) as whole:
         if isinstance(model, PeftModel):
             model.save_pretrained(whole / "adapter", save_embedding_layers=False)  # or it looks for the base model
             (whole / "adapter" / "README.md").unlink(missing_ok=True)  # peft's template; ours is at the root
@@ -55,17 +52,7 @@ def save_checkpoint(
         if isinstance(model, NucleotideTransformerPreTrainedModel):
             for path in travelling_files():
                 shutil.copyfile(path, whole / path.name)
-        (whole / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        (whole / "README.md").write_text(card, encoding="utf-8")
-        replaced = Path(scratch) / "replaced"
-        if folder.exists():
-            folder.rename(replaced)
-        try:
-            whole.rename(folder)
-        except BaseException:
-            if replaced.exists():
-                replaced.rename(folder)
-            raise
+        write_results(whole, metrics, card)
     return model
 
 

@@ -1,4 +1,4 @@
-"""Name of a repository on the Hub -> its files in the cache, and the commit that they are of."""
+"""Name of a repository on the Hub -> its files in the cache, and their commit."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,21 +19,21 @@ def download(
     api: HfApi | None = None,
 ) -> tuple[Path, str]:
     """
-    Some files of a repository, of one commit; from the cache alone where HF_HUB_OFFLINE is set.
+    Some files of one commit of a repository; only from the cache if HF_HUB_OFFLINE is set.
 
     Args:
         repo_id: user/name.
         kind: "model" or "dataset".
         revision: Branch, tag or commit; None for main.
-        patterns: Which files, as "*.json"; the wildcard stands for / too.
-        ignored: Which of these not.
-        api: Who asks, and which Hub; default the user of the environment.
+        patterns: Files to download, as "*.json"; the wildcard matches / too.
+        ignored: Files to leave out.
+        api: The user; default that of the environment.
 
     Returns:
-        The folder that holds them, and the commit, 40 hexadecimal digits.
+        Their folder and the commit, 40 hexadecimal digits.
 
     Raises:
-        HubError: If there is no such repository or revision, or the Hub does not answer well in six tries.
+        HubError: If there is no such repository or revision, or the Hub fails six times.
     """
     try:
         folder = retrying(
@@ -44,8 +44,8 @@ def download(
                 allow_patterns=list(patterns),
                 ignore_patterns=list(ignored),
             ),
-            f"{repo_id} (which is no folder here)",
+            f"{repo_id} (not a local folder)",
         )
     except HFValidationError as error:
-        raise HubError(f"{repo_id}: there is no such folder, and no {kind} on the Hub can be called so.") from error
+        raise HubError(f"{repo_id} is neither a folder nor a valid name of a {kind} on the Hub.") from error
     return Path(folder), Path(folder).name

@@ -1,4 +1,4 @@
-"""Call to the Hub -> its result, after further tries where that helps, or one sentence."""
+"""Call to the Hub -> its result, after retries where they help, or one sentence."""
 
 import json
 import time
@@ -19,17 +19,17 @@ from huggingface_hub.errors import (
 
 Result = TypeVar("Result")
 
-# Seconds before the second, third, ... try. huggingface_hub 2.4 itself repeats downloads and uploads of files, but not
-# the calls that create a repository, check a card or commit, nor those by which `datasets` opens a file.
+# Seconds before the second, third, ... try. huggingface_hub 2.4 itself retries downloads and uploads of files, but not
+# calls that create a repository, validate a card or commit, nor those with which `datasets` opens a file.
 WAITS = (1, 1, 2, 4, 8)
-LONGEST_WAIT = 60  # of what a server may ask for
+LONGEST_WAIT = 60  # even if the server asks for more
 PASSING = (408, 429, 500, 502, 503, 504)
 FAULTS = (HTTPError, OfflineModeIsEnabled, LocalTokenNotFoundError)
-LOG_IN = "set HF_TOKEN (which goes first), or log in with `hf auth login`"
+LOG_IN = "set HF_TOKEN (which takes precedence), or log in with `hf auth login`"
 
 
 class HubError(ValueError):
-    """What a call to the Hub came to, in one sentence that says what to do."""
+    """A failed call to the Hub, in one sentence that says what to do."""
 
 
 def retrying(call: Callable[[], Result], what: str) -> Result:
@@ -37,18 +37,18 @@ def retrying(call: Callable[[], Result], what: str) -> Result:
     The result of a call that is safe to repeat.
 
     Args:
-        call: Called again, up to six times in all, after a fault that may pass: 429, 5xx, a cut connection.
-        what: What it is about, for the message; as "user/nt-species".
+        call: Called up to six times, as long as the fault may pass: 429, 5xx, a lost connection.
+        what: Its subject, for the message, as "user/nt-species".
 
     Raises:
-        HubError: If it failed for good, whatever the library made of that.
+        HubError: If it failed for good.
     """
     for wait in (*WAITS, None):
         try:
             return call()
         except UnicodeEncodeError as error:  # of a header
             raise HubError(
-                f"{what}: HF_TOKEN or HF_ENDPOINT holds a letter that is not ASCII; set it right."
+                f"{what}: HF_TOKEN or HF_ENDPOINT contains a character that is not ASCII; correct it."
             ) from error
         except Exception as error:
             fault = _fault(error)
@@ -61,33 +61,33 @@ def retrying(call: Callable[[], Result], what: str) -> Result:
 
 
 def _explain(fault: Exception, error: Exception, what: str) -> str:
-    """One sentence of the fault, and, where that is in it, of the error that the library made of it; never a token."""
+    """One sentence, without the token."""
     hub, tries = constants.ENDPOINT, 1 + len(WAITS)
     if isinstance(fault, OfflineModeIsEnabled):
-        return f"{what}: HF_HUB_OFFLINE is set, and this is not in the cache; unset it to reach the Hub."
+        return f"{what}: not in the cache, and HF_HUB_OFFLINE is set; unset it to reach the Hub."
     if isinstance(fault, LocalTokenNotFoundError):
-        return f"{what}: nobody is logged in; {LOG_IN}, with a token that may write."
+        return f"{what}: you are not logged in; {LOG_IN}, with a token that can write."
     status = _status(fault)
     if status in PASSING:
         return f"{what}: the Hub answered {status}, {tries} times in a row; try again later."
     if isinstance(fault, RevisionNotFoundError):
-        return f"{what}: there is no such branch, tag or commit on the Hub; leave it out for the newest state."
+        return f"{what}: there is no such branch, tag or commit on the Hub; leave it out for the latest commit."
     if isinstance(fault, GatedRepoError):
-        return f"{what}: its owner gives access to those who ask; ask at {hub}, and {LOG_IN} as who has it."
+        return f"{what}: access is granted on request; ask for it at {hub}, and {LOG_IN}."
     if status == 403:
         return (
-            f"{what}: the token is not allowed to do that (403: {_server_message(fault)}); name a repository under "
-            "your own name, or log in with a token that may write there."
+            f"{what}: the token does not permit this (403: {_server_message(fault)}); name one of your own "
+            "repositories, or log in with a token that can write there."
         )
     if isinstance(fault, RepositoryNotFoundError):
-        return f"{what}: the Hub has no such repository, or it is private and not yours; check the name, or {LOG_IN}."
+        return f"{what}: the Hub has no such repository, or it is private; check the name, or {LOG_IN}."
     if status == 401:
-        return f"{what}: the Hub does not accept the token; make one at {hub}/settings/tokens and {LOG_IN}."
+        return f"{what}: the Hub does not accept the token; create one at {hub}/settings/tokens and {LOG_IN}."
     if status is not None:
         said = _server_message(fault) if error is fault else " ".join(str(error).split())
         return f"{what}: the Hub answered {status}: {said}"
     if isinstance(fault, json.JSONDecodeError):
-        return f"{what}: {hub} did not answer as the Hub does, {tries} times; try again later."
+        return f"{what}: {hub} gave an invalid answer {tries} times; try again later."
     return (
         f"{what}: the connection to {hub} failed {tries} times ({type(fault).__name__}); check "
         "the network and try again."
@@ -95,12 +95,12 @@ def _explain(fault: Exception, error: Exception, what: str) -> str:
 
 
 def _fault(error: BaseException) -> Exception | None:
-    """What went wrong between us and the Hub, out of what the libraries wrap it in; None if it was something else."""
-    if isinstance(error, json.JSONDecodeError):  # what validate-yaml makes of an error page; deeper, it is of a file
+    """The fault of the Hub or the connection that caused an error, or None."""
+    if isinstance(error, json.JSONDecodeError):  # validate-yaml got an error page; as a cause, it is about a file
         return error
     cause: BaseException | None = error
     while cause is not None:
-        # That a file is not there is a normal answer while the libraries look for one that is.
+        # A missing file is a normal answer while the libraries look for an existing one.
         if isinstance(cause, FAULTS) and not (isinstance(cause, EntryNotFoundError) and cause is not error):
             return cause
         cause = cause.__cause__ or cause.__context__

@@ -1,10 +1,29 @@
 """config.json, the published or our own -> NucleotideTransformerConfig."""
 
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from huggingface_hub.dataclasses import strict
-from transformers.models.esm.configuration_esm import EsmConfig
+import transformers
+
+# Tested with transformers 5.10.1 to 5.24.0 and torch 2.6 to 2.14.
+if not (5, 10) <= tuple(map(int, transformers.__version__.split(".")[:2])) < (6, 0):
+    raise ImportError(
+        f"This Nucleotide Transformer needs transformers 5.10 or later and before 6; {transformers.__version__} is "
+        "installed: pip install 'transformers>=5.10,<6'."
+    )
+
+from huggingface_hub.dataclasses import strict  # noqa: E402
+from transformers.models.esm.configuration_esm import EsmConfig  # noqa: E402
+from transformers.utils import logging  # noqa: E402
+
+if TYPE_CHECKING:
+    # Never run, but transformers follows these lines: it copies all code wherever a model or its configuration is
+    # saved, and keeps two checkpoints apart in one process if any of their code differs.
+    from .modeling_nucleotide_transformer import NucleotideTransformerModel  # noqa: F401
+    from .pipeline_dna_classification import DNAClassificationPipeline  # noqa: F401
+    from .pipeline_dna_embedding import DNAEmbeddingPipeline  # noqa: F401
+
+logger = logging.get_logger(__name__)
 
 # Where the Auto classes and `pipeline()` find the code that lies beside a checkpoint's weights. Declared here and not
 # left to `save_pretrained`, which would record only the one head that is being saved.
@@ -30,15 +49,12 @@ CUSTOM_PIPELINES = {
     },
 }
 
-# NT-v2: Dalla-Torre et al. 2025, https://doi.org/10.1038/s41592-024-02523-z, and the published config.json files.
-# `tiny` is ours, for the demo and the tests: two cores train it in a minute or two.
-PRESETS = {
-    "tiny": {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 8, "intermediate_size": 256},
-    "v2-50m": {"hidden_size": 512, "num_hidden_layers": 12, "num_attention_heads": 16, "intermediate_size": 2048},
-    "v2-100m": {"hidden_size": 512, "num_hidden_layers": 22, "num_attention_heads": 16, "intermediate_size": 2048},
-    "v2-250m": {"hidden_size": 768, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 3072},
-    "v2-500m": {"hidden_size": 1024, "num_hidden_layers": 29, "num_attention_heads": 16, "intermediate_size": 4096},
+# Fields of related models that change what is computed, and that this model does not implement.
+OTHER_MATHEMATICS = {
+    *("hidden_act", "ffn_activation_name", "use_glu_in_ffn", "pre_layer_norm", "head_dim", "sliding_window"),
+    *("rope_scaling", "rope_parameters", "rope_type", "partial_rotary_factor", "attention_bias", "embed_scale"),
 }
+KNOWN = {*OTHER_MATHEMATICS, "model_type", "num_labels", "transformers_version", "quantization_config"}
 
 
 @strict
@@ -46,13 +62,19 @@ class NucleotideTransformerConfig(EsmConfig):
     r"""
     Configuration of a Nucleotide Transformer, v1 and v2; the defaults are those of v2-50m.
 
-    It is `EsmConfig` with one field more. Folders in the published layout (`model_type: esm`) load as they are.
+    It is `EsmConfig` with two more fields. Folders in the published layout (`model_type: esm`) load as they are.
 
     Args:
         add_bias_fnn (`bool`, *optional*):
             Whether the feed-forward is ESM's own, with biases and GELU (NT-v1), or gated by SiLU without biases
-            (NT-v2, `False`). The name is that of the published config files. Where it is not given, the feed-forward
-            is gated when the positions are rotary.
+            (NT-v2, `False`). The name is that of the published config files. Default: gated if the positions are
+            rotary.
+        rescaling_factor (`float`, *optional*):
+            SegmentNT's stretching of the rotary positions: their base is multiplied by
+            `rescaling_factor ** (d / (d - 2))`, where d is the size of a head.
+
+    Raises:
+        ValueError: If a field asks for mathematics that this model does not have, such as `rope_scaling`.
     """
 
     model_type = "nucleotide_transformer"
@@ -72,6 +94,7 @@ class NucleotideTransformerConfig(EsmConfig):
     emb_layer_norm_before: bool | None = False
     tie_word_embeddings: bool = False
     add_bias_fnn: bool | None = None
+    rescaling_factor: float | int | None = None
     auto_map: dict[str, str] | None = None
     custom_pipelines: dict[str, Any] | None = None
 
@@ -79,30 +102,46 @@ class NucleotideTransformerConfig(EsmConfig):
         super().__post_init__(**kwargs)
         if self.add_bias_fnn is None:
             self.add_bias_fnn = self.position_embedding_type != "rotary"
+        self._refuse_other_mathematics(kwargs)
         # Always ours, whatever the folder says: code is taken from beside the weights or from this package.
         self.auto_map = dict(AUTO_MAP)
         self.custom_pipelines = deepcopy(CUSTOM_PIPELINES)
+
+    def _refuse_other_mathematics(self, unknown: dict[str, Any]) -> None:
+        positions = self.position_embedding_type
+        neutral = {
+            "hidden_act": "gelu" if self.add_bias_fnn else "silu",
+            "head_dim": self.hidden_size // self.num_attention_heads,
+            "rope_parameters": {"rope_type": "default", "rope_theta": self.rope_theta},
+            "rope_type": "default",
+        }
+        wrong = [
+            f"{name} {value!r}"
+            for name, value in unknown.items()
+            if name in OTHER_MATHEMATICS and value not in (None, False, 1, neutral.get(name))
+        ]
+        if positions not in ("rotary", "absolute"):
+            wrong.append(f"position_embedding_type {positions!r}")
+        if positions != "rotary" and self.rescaling_factor not in (None, 1):
+            wrong.append(f"rescaling_factor {self.rescaling_factor} with {positions} positions")
+        if wrong:
+            raise ValueError(
+                f"The configuration says {', '.join(wrong)}, which this Nucleotide Transformer does not compute; use "
+                "the code that the checkpoint was trained with."
+            )
+        # What transformers did not take out is kept as an attribute that nothing reads.
+        kept = {name for name in vars(self) if not name.startswith("_")} - KNOWN
+        ignored = [name for name, value in unknown.items() if value and name in kept]
+        if ignored:
+            logger.warning(
+                f"The configuration has fields that a Nucleotide Transformer does not have: {', '.join(ignored)}. "
+                "They are ignored; if one changes what the model computes, its results here are wrong."
+            )
 
     @property
     def max_tokens(self) -> int:
         """Longest input in tokens, `<cls>` included: the positions begin after the padding index, as in ESM."""
         return self.max_position_embeddings - self.pad_token_id - 1
-
-    @classmethod
-    def from_preset(cls, name: str, **kwargs) -> "NucleotideTransformerConfig":
-        """
-        A configuration by the name of its size.
-
-        Args:
-            name (`str`): A key of `PRESETS`, as `"tiny"` or `"v2-50m"`.
-            kwargs: Fields to set on top, as `num_labels`.
-
-        Raises:
-            ValueError: If there is no such preset.
-        """
-        if name not in PRESETS:
-            raise ValueError(f"There is no preset {name!r}; the presets are {', '.join(PRESETS)}.")
-        return cls(**{**PRESETS[name], **kwargs})
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):

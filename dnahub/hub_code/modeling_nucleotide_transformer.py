@@ -1,6 +1,8 @@
 """Token ids -> Nucleotide Transformer (native ESM, with NT-v2's gated feed-forward) -> hidden states, logits."""
 
+import operator
 import re
+from typing import SupportsIndex
 
 import torch
 from torch import nn
@@ -15,26 +17,38 @@ from transformers.models.esm.modeling_esm import (
     EsmLMHead,
     EsmModel,
     EsmPreTrainedModel,
-    EsmRotaryEmbedding,
 )
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs
 
 from .configuration_nucleotide_transformer import NucleotideTransformerConfig
 
+_LAYER = r"(esm\.)?encoder\.layer\."  # begins the names of the tensors that an unfit configuration leaves over
 
-class Float32RotaryEmbedding(EsmRotaryEmbedding):
-    """ESM's rotary positions; the frequencies are neither saved nor rounded by `model.to(torch.bfloat16)`."""
+
+class RotaryEmbedding(nn.Module):
+    """
+    Rotary positions, as in ESM. The frequencies are computed in each forward pass, so that they are always float32 (at
+    token 2,000, one rounded to bfloat16 is off by whole turns) and never saved, or left on the meta device.
+    """
 
     def __init__(self, config: NucleotideTransformerConfig):
-        super().__init__(config)
-        self.inv_freq = nn.Buffer(self.inv_freq, persistent=False)  # (head_dim / 2,)
+        super().__init__()
+        self.config = config
 
-    def _apply(self, fn, recurse: bool = True):
-        # bfloat16 keeps 8 bits: at token 2,000 a rounded frequency is off by whole turns.
-        super()._apply(fn, recurse)
-        if self.inv_freq.dtype != torch.float32:
-            exact, _ = self.compute_default_rope_parameters(self.config)
-            self.inv_freq = nn.Buffer(exact.to(self.inv_freq.device), persistent=False)
-        return self
+    def frequencies(self, device: torch.device | None = None) -> torch.Tensor:
+        """Radians per token, (head size / 2,)."""
+        size, base = self.config.hidden_size // self.config.num_attention_heads, self.config.rope_theta
+        if self.config.rescaling_factor is not None:
+            # SegmentNT's, https://github.com/instadeepai/nucleotide-transformer, layers/rotary_embedding.py
+            base *= self.config.rescaling_factor ** (size / (size - 2))
+        return 1.0 / base ** (torch.arange(0, size, 2, dtype=torch.float32, device=device) / size)
+
+    @torch.no_grad()
+    def forward(self, x: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        angles = position_ids[..., None].float() * self.frequencies(x.device)  # (batch, tokens, head size / 2)
+        angles = torch.cat((angles, angles), dim=-1)
+        return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
 
 
 class GatedIntermediate(nn.Module):
@@ -94,14 +108,13 @@ class NucleotideTransformerPreTrainedModel(EsmPreTrainedModel):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
         """
-        Load a folder or Hub id in our layout or the published one, v1 or v2; no remote code is run.
+        As `PreTrainedModel.from_pretrained`, but never with random weights in the encoder.
 
-        As `PreTrainedModel.from_pretrained`, except that weights are never made up for the encoder. A task head that
-        the checkpoint lacks is created, and transformers' load report, a warning, names its tensors.
+        A task head that the checkpoint lacks is created, and transformers' load report, a warning, names its tensors.
 
         Raises:
-            ValueError: If a tensor of the encoder is missing or left over, or if one has another shape than the
-                configuration says (one of the task head: unless `ignore_mismatched_sizes=True`).
+            ValueError: If a tensor of the encoder is missing, left over or of another shape than the configuration
+                says; or one of the task head is of another shape, unless `ignore_mismatched_sizes=True`.
         """
         wants_info = kwargs.pop("output_loading_info", False)
         # transformers' own error on shapes says only "see the report above": collect them, and name them below.
@@ -113,28 +126,18 @@ class NucleotideTransformerPreTrainedModel(EsmPreTrainedModel):
         def in_encoder(name: str) -> bool:
             return isinstance(model, NucleotideTransformerModel) or name.startswith(f"{cls.base_model_prefix}.")
 
-        missing = sorted(name for name in info["missing_keys"] if in_encoder(name))
-        if missing:
-            raise ValueError(
-                f"{pretrained_model_name_or_path}: the checkpoint lacks {len(missing)} tensors of the encoder: "
-                f"{', '.join(missing)}. Give a complete checkpoint of this configuration."
-            )
-        misshapen = sorted(
+        faults = [f"{name} is missing" for name in info["missing_keys"] if in_encoder(name)]
+        faults += [f"{name} is left over" for name in info["unexpected_keys"] if re.match(_LAYER, name)]
+        faults += [
             f"{name} is {tuple(found)}, not {tuple(expected)}"
             for name, found, expected in info["mismatched_keys"]
             if in_encoder(name) or not accepts_new_head
-        )
-        if misshapen:
+        ]
+        if faults:
             raise ValueError(
-                f"{pretrained_model_name_or_path}: tensors do not have the shape that config.json says: "
-                f"{'; '.join(misshapen)}. Give the config.json that belongs to these weights, or, for a task head "
-                "of another size, ignore_mismatched_sizes=True."
-            )
-        left_over = sorted(name for name in info["unexpected_keys"] if re.match(r"(esm\.)?encoder\.layer\.", name))
-        if left_over:
-            raise ValueError(
-                f"{pretrained_model_name_or_path}: {len(left_over)} tensors of the encoder have no place in the model "
-                f"that config.json describes, such as {left_over[0]}. Give the config.json of these weights."
+                f"{pretrained_model_name_or_path}: {len(faults)} tensors are not as config.json says: "
+                f"{'; '.join(sorted(faults))}. Give the config.json that belongs to these weights, or, for a task "
+                "head of another size, ignore_mismatched_sizes=True."
             )
         return (model, info) if wants_info else model
 
@@ -154,13 +157,15 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
         r"^classifier\.",
     ]
 
-    def __init__(self, config: NucleotideTransformerConfig):
+    def __init__(self, config: NucleotideTransformerConfig, add_pooling_layer: bool = False):
+        if add_pooling_layer:
+            raise ValueError("Got add_pooling_layer=True; a Nucleotide Transformer has no pooling layer.")
         # Past EsmModel.__init__: it would build ESM's own feed-forward first, and a
         # contact head that NT never uses, whose weights would have no gradient: DistributedDataParallel refuses that.
         EsmPreTrainedModel.__init__(self, config)
         self.embeddings = EsmEmbeddings(config)
         self.position_embedding_type = config.position_embedding_type
-        self.rotary_embeddings = Float32RotaryEmbedding(config) if config.position_embedding_type == "rotary" else None
+        self.rotary_embeddings = RotaryEmbedding(config) if config.position_embedding_type == "rotary" else None
         self.encoder = NucleotideTransformerEncoder(config)
         self.pooler = None
         self.post_init()
@@ -171,37 +176,51 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
-        layer: int = -1,
-        **kwargs,
+        layer: SupportsIndex = -1,
+        **kwargs: Unpack[TransformersKwargs],
     ):
         """
         As `EsmModel.forward`, up to a layer.
 
         Args:
-            layer (`int`, default -1): Which of the `hidden_states` is to be `last_hidden_state`: 0 = the embeddings,
+            layer (`int`, default -1): Which of the `hidden_states` becomes `last_hidden_state`: 0 = the embeddings,
                 i = after layer i, -1 = the last, after the final layer norm. Deeper layers are not computed.
 
         Raises:
             ValueError: If the model has no such layer, or if the input is longer than the learned positions of an
                 NT-v1 reach.
         """
-        if self.config.position_embedding_type == "absolute" and not (input_ids is None and inputs_embeds is None):
+        is_absolute = self.config.position_embedding_type == "absolute"
+        if is_absolute and not (input_ids is None and inputs_embeds is None):
             num_tokens = (inputs_embeds if input_ids is None else input_ids).shape[1]
             if num_tokens > self.config.max_tokens:
                 raise ValueError(
                     f"Got {num_tokens} tokens, but this model has learned positions for {self.config.max_tokens}, "
                     "`<cls>` included; cut the sequence (max_length in the tokenizer) or embed it in pieces."
                 )
-        return super().forward(
+        if inputs_embeds is not None and input_ids is None:
+            # Native ESM leaves out what follows the word embeddings, of which NT-v1's positions are a part.
+            if is_absolute and position_ids is None and attention_mask is not None and attention_mask.dim() == 2:
+                position_ids = attention_mask.cumsum(dim=1) * attention_mask + self.config.pad_token_id
+            inputs_embeds = self.embeddings(
+                inputs_embeds=inputs_embeds, attention_mask=attention_mask, position_ids=position_ids
+            )
+        num_layers = self.num_layers_up_to(layer)
+        as_tuple = kwargs.pop("return_dict", self.config.return_dict) is False
+        outputs = super().forward(
             input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
-            num_layers=self.num_layers_up_to(layer),
+            num_layers=num_layers,
+            return_dict=True,
             **kwargs,
         )
+        if num_layers == 0 and outputs.hidden_states is not None:  # transformers records the inputs of layers
+            outputs["hidden_states"] = (outputs.last_hidden_state,)
+        return outputs.to_tuple() if as_tuple else outputs
 
-    def num_layers_up_to(self, layer: int) -> int:
+    def num_layers_up_to(self, layer: SupportsIndex) -> int:
         """
         How many layers have to be run for `hidden_states[layer]`.
 
@@ -209,12 +228,16 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
             ValueError: If the model has no such layer.
         """
         num_layers = len(self.encoder.layer)
-        if not isinstance(layer, int) or not -num_layers - 1 <= layer <= num_layers:
+        try:
+            number = None if isinstance(layer, bool) else operator.index(layer)
+        except TypeError:
+            number = None
+        if number is None or not -num_layers - 1 <= number <= num_layers:
             raise ValueError(
                 f"Got layer {layer!r}, but this model has {num_layers} layers: give 0 (embeddings) to {num_layers}, "
                 f"or -1 (last) to {-num_layers - 1}."
             )
-        return layer % (num_layers + 1)
+        return number % (num_layers + 1)
 
 
 class NucleotideTransformerForMaskedLM(NucleotideTransformerPreTrainedModel, EsmForMaskedLM):
@@ -226,6 +249,14 @@ class NucleotideTransformerForMaskedLM(NucleotideTransformerPreTrainedModel, Esm
         self.esm = NucleotideTransformerModel(config)
         self.lm_head = EsmLMHead(config)
         self.post_init()
+
+    def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
+        """As in transformers, and the head's bias as well, with zeros for new tokens."""
+        embeddings = super().resize_token_embeddings(*args, **kwargs)
+        bias, num_tokens = self.lm_head.bias, embeddings.num_embeddings
+        padded = nn.functional.pad(bias.detach(), (0, num_tokens - len(bias)))  # a negative number cuts off
+        self.lm_head.bias = nn.Parameter(padded, requires_grad=bias.requires_grad)
+        return embeddings
 
 
 class NucleotideTransformerForSequenceClassification(
@@ -253,7 +284,7 @@ class NucleotideTransformerForTokenClassification(NucleotideTransformerPreTraine
         self.post_init()
 
 
-# So that `save_pretrained` copies this file and its imports beside the weights.
+# So that `save_pretrained` copies the code beside the weights.
 NucleotideTransformerModel.register_for_auto_class("AutoModel")
 NucleotideTransformerForMaskedLM.register_for_auto_class("AutoModelForMaskedLM")
 NucleotideTransformerForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")

@@ -1,71 +1,88 @@
-"""DNA sequences -> labels or numbers with logits and embeddings in one pass, by `pipeline("dna-classification")`."""
+"""DNA sequences -> labels or numbers, by `pipeline("dna-classification")`."""
 
 from typing import Any
 
 import numpy as np
 import torch
 
-from .pipeline_dna_embedding import DNAEmbeddingPipeline, Embeddings
+from .pipeline_dna_embedding import DNAEmbeddingPipeline, pool
 
 
 class DNAClassificationPipeline(DNAEmbeddingPipeline):
     """
-    DNA sequences -> labels with their scores, or numbers, and embedding, from one forward pass.
+    DNA sequences -> labels with their scores, or numbers; on demand with logits and embeddings of the same forward.
 
     Inputs and the arguments `pooling`, `max_length`, `normalize` and `batch_size` are those of
     `DNAEmbeddingPipeline`; the embedding is that of the last layer.
 
+    Args:
+        return_logits (`bool`, default `False`): Whether to add `logits`, float32 (labels,).
+        return_embedding (`bool`, default `False`): Whether to add `embedding`, float32 (hidden,).
+
     Returns:
-        A dictionary a sequence. One label each: `label` (`str`), `score` (`float`, the label's probability), `scores`
-        (a probability for every label, 1 in all), `logits` (float32, (labels,)) and `embedding` (float32, (hidden,)).
-        Several labels each (`problem_type` "multi_label_classification"): the same, where each label has a
-        probability of its own, `label` is the most probable one, and `labels` lists those of 0.5 or more, which may be
-        none. Regression: `value` (`float`, or float32, (numbers,), where there are several) and `embedding`.
+        A dictionary per sequence, of plain Python numbers. One label each: `label` (`str`), `score` (`float`, the
+        label's probability), `scores` (a probability for every label, 1 in all). Several labels each (`problem_type`
+        "multi_label_classification"): the same, where each label has a probability of its own, `label` is the most
+        probable one, and `labels` lists those of 0.5 or more, which may be none. Regression: `value` (`float`, or a
+        list of them if there are several).
     """
 
-    _arguments = ("pooling", "max_length", "normalize")
+    _arguments = ("pooling", "max_length", "normalize", "return_logits", "return_embedding")
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        if type(self.model).__name__ != "NucleotideTransformerForSequenceClassification":
+        head = "NucleotideTransformerForSequenceClassification"
+        # By name: transformers may load this file and that of the model from two copies of a checkpoint's folder.
+        if head not in [each.__name__ for each in type(self.model).__mro__]:
             raise ValueError(
-                f"Got a {type(self.model).__name__}; dna-classification takes a "
-                "NucleotideTransformerForSequenceClassification. For vectors alone use dna-embedding, for labels of "
-                "tokens token-classification."
+                f"Got a {type(self.model).__name__}; dna-classification takes a {head}. For vectors alone use "
+                "dna-embedding, for labels of tokens token-classification."
             )
+
+    def _forward(
+        self, model_inputs: dict[str, torch.Tensor], pooling: str = "mean", return_embedding: bool = False
+    ) -> dict[str, Any]:
+        ids_BT, mask_BT = model_inputs["input_ids"], model_inputs["attention_mask"]
+        outputs = self.model(ids_BT, attention_mask=mask_BT, output_hidden_states=return_embedding, return_dict=True)
+        results = {"logits": outputs.logits.float()}  # (batch, labels)
+        if return_embedding:
+            states_BTH = outputs.hidden_states[-1]
+            results["embedding"] = pool(states_BTH, mask_BT.to(states_BTH.device), pooling)
+        return results | {"num_tokens": mask_BT.sum(dim=1), "strand": model_inputs["strand"]}
+
+    def postprocess(
+        self,
+        model_outputs: dict[str, Any],
+        return_logits: bool = False,
+        return_embedding: bool = False,
+        **settings: Any,
+    ) -> dict[str, Any]:
+        logits = model_outputs["logits"][0]
+        self._check_finite("logits", [logits.numpy()])
+        answer = self._answer(logits)
+        if return_logits:
+            answer["logits"] = logits.numpy().copy()
+        if return_embedding:
+            answer["embedding"] = super().postprocess(model_outputs, **settings)
+        return answer
+
+    def encode(self, *args: Any, **kwargs: Any) -> np.ndarray | list[np.ndarray]:
+        return super().encode(*args, **kwargs | {"return_embedding": True})
+
+    def _embedding(self, model_outputs: dict[str, Any], **settings: Any) -> Any:
+        return self.postprocess(model_outputs, **settings)["embedding"]
+
+    def _answer(self, logits: torch.Tensor) -> dict[str, Any]:
         config = self.model.config
         # Where a configuration does not say, one output is a number and several are classes, as in transformers.
-        self.problem = config.problem_type or (
-            "regression" if config.num_labels == 1 else "single_label_classification"
-        )
-
-    def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
-        if "layer" in parameters:
-            raise ValueError("Got layer; dna-classification embeds by the last one, dna-embedding by any.")
-        return super()._sanitize_parameters(**parameters)
-
-    def _outputs(self, hidden_states_BTH, attention_mask_BT, pooling: str) -> dict[str, torch.Tensor]:
-        logits = self.model.classifier(hidden_states_BTH).float()  # (batch, labels)
-        return super()._outputs(hidden_states_BTH, attention_mask_BT, pooling) | {"logits": logits}
-
-    def postprocess(self, embeddings: Embeddings, **settings: Any) -> list[dict[str, Any]]:
-        logits = torch.from_numpy(embeddings.extra["logits"])
-        vectors = super().postprocess(embeddings, **settings)
-        return [self._answer(*each) for each in zip(logits, vectors, strict=True)]
-
-    def _answer(self, logits: torch.Tensor, embedding: np.ndarray) -> dict[str, Any]:
-        if self.problem == "regression":
-            return {"value": logits.item() if len(logits) == 1 else logits.numpy(), "embedding": embedding}
-        several = self.problem == "multi_label_classification"
+        problem = config.problem_type or ("regression" if config.num_labels == 1 else "single_label_classification")
+        if problem == "regression":
+            return {"value": logits.item() if len(logits) == 1 else logits.tolist()}
+        several = problem == "multi_label_classification"
         probabilities = (logits.sigmoid() if several else logits.softmax(dim=-1)).tolist()
-        best = max(range(len(probabilities)), key=probabilities.__getitem__)
-        names = self.model.config.id2label
-        scores = {names[i]: probability for i, probability in enumerate(probabilities)}
-        return {
-            "label": names[best],
-            "score": probabilities[best],
-            **({"labels": [name for name, score in scores.items() if score >= 0.5]} if several else {}),
-            "scores": scores,
-            "logits": logits.numpy(),
-            "embedding": embedding,
-        }
+        scores = {config.id2label[i]: probability for i, probability in enumerate(probabilities)}
+        label = max(scores, key=scores.__getitem__)
+        answer = {"label": label, "score": scores[label]}
+        if several:
+            answer["labels"] = [name for name, score in scores.items() if score >= 0.5]
+        return answer | {"scores": scores}

@@ -1,62 +1,67 @@
 """DNA sequences -> embeddings, by `pipeline("dna-embedding")`."""
 
+import io
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
-from transformers import Pipeline
-from transformers.dynamic_module_utils import custom_object_save
+from transformers import Pipeline, PreTrainedModel
 from transformers.utils import logging
-
-from .backends_nucleotide_transformer import BATCH_TOKENS, Backend, make_backend
-from .batching_nucleotide_transformer import (
-    LONG,
-    Cutting,
-    Pieces,
-    SequenceError,
-    batches_of,
-    begins_of,
-    buffers,
-    combine,
-    cut,
-    padded,
-)
-from .encoding_nucleotide_transformer import owners_and_ranks
-from .tokenization_nucleotide_transformer import KMER, count_replaced, first_kmer_id  # noqa: F401
 
 logger = logging.get_logger(__name__)
 
-# What is sorted by length at a time: enough that padding is rare, and a few tens of MB.
-BUFFER_SEQUENCES = 8192
-BUFFER_NT = 2_000_000
-# Vectors of tokens take a hundred times the memory of vectors of sequences.
-BUFFER_NT_PER_TOKEN = 200_000
-
+KMER = 6
 POOLINGS = ("mean", "mean_without_cls", "cls", "max", "none")
+LONG = ("mean", "windows", "truncate", "error")
+DEFAULTS = {"pooling": "mean", "layer": -1, "max_length": None, "normalize": False, "reverse_complement": False}
+DEFAULTS |= {"long": None, "window_nt": None, "stride_nt": None}
+# Which of the three steps of a pipeline takes which argument.
+PREPROCESS = ("max_length", "long", "window_nt", "stride_nt", "reverse_complement")
+FORWARD = ("pooling", "layer", "return_embedding")
+POSTPROCESS = ("pooling", "long", "normalize", "return_logits", "return_embedding")
 
+# Tokens of a batch, padding included. CPU: more of them are no faster (benchmarks/embed_throughput.py, batches). GPU:
+# not measured; a batch that does not fit into its memory is divided.
+BATCH_TOKENS = {"cpu": 768, "other": 32_768}
+PADDING_SHARE = 0.03  # of a batch, at the most: among some hundred sequences there is always one of like length
+# What is sorted by length at a time: enough that padding is rare, and some tens of MB.
+BUFFER_SEQUENCES, BUFFER_NT = 8192, 2_000_000
+BUFFER_NT_PER_TOKEN = 200_000  # with pooling "none", whose vectors take a hundred times the memory
+
+_COMPLEMENT = str.maketrans("ACGTUacgtu", "TGCAAtgcaa")
+_NOT_DNA = re.compile(r"[^ACGTNUacgtnu\s]")
+_FILE_NAME = re.compile(r"\.(fa|fasta|fna|ffn|fq|fastq|gb|gbk|bed|txt|csv|tsv|parquet)(\.\w+)?$", re.IGNORECASE)
+_NOT_LISTS = ("DataFrame", "LazyFrame", "Table", "Seq", "MutableSeq", "SeqRecord")  # of pandas, polars, Biopython, …
 _process = os.getpid()
+
+
+class SequenceError(ValueError):
+    """A sequence that cannot be embedded; `index` says which of those that were given."""
+
+    def __init__(self, message: str, index: int = 0):
+        super().__init__(message)
+        self.index = index
 
 
 def pool(hidden_states_BTH: torch.Tensor, attention_mask_BT: torch.Tensor, pooling: str) -> torch.Tensor:
     """
-    One vector a sequence out of its tokens' vectors, in float32; padding never takes part.
+    One float32 vector per sequence from the vectors of its tokens; padding never takes part.
 
     Args:
-        hidden_states_BTH: Tokens' vectors, (batch, tokens, hidden), `<cls>` first, padded on the right.
+        hidden_states_BTH: Vectors of the tokens, (batch, tokens, hidden), `<cls>` first, padded on the right.
         attention_mask_BT: 1 for tokens, 0 for padding.
-        pooling: `"mean"` over all tokens, `<cls>` included, as in the model card of NT; `"mean_without_cls"`;
-            `"cls"`; `"max"` over all tokens; `"none"` gives the tokens' vectors back.
+        pooling: As for `DNAEmbeddingPipeline`; `"none"` gives the vectors of the tokens back.
 
-    Returns:
-        (batch, hidden), for `"none"` (batch, tokens, hidden).
+    Raises:
+        ValueError: If there is no such pooling.
     """
+    _check_choice("pooling", pooling, POOLINGS)
     hidden_states_BTH = hidden_states_BTH.float()
     if pooling == "none":
         return hidden_states_BTH
@@ -70,61 +75,132 @@ def pool(hidden_states_BTH: torch.Tensor, attention_mask_BT: torch.Tensor, pooli
     return hidden_states_BTH.masked_fill(~mask_BT1, 0.0).sum(dim=1) / mask_BT1.sum(dim=1)
 
 
-_DEFAULTS = {
-    "pooling": "mean",
-    "layer": -1,
-    "max_length": None,
-    "normalize": False,
-    "reverse_complement": False,
-    "long": None,
-    "window_nt": None,
-    "stride_nt": None,
-}
-
-
 @dataclass(frozen=True)
-class Plan:
-    """What `compute` is to do: sequences cut, tokenised and put into batches; and how."""
+class Cutting:
+    """How long sequences are cut; the arguments are those of `DNAEmbeddingPipeline`, `max_tokens` its `max_length`."""
 
-    pieces: Pieces
-    batches: list[np.ndarray]
-    settings: dict[str, Any]
+    max_tokens: int
+    long: str
+    window_nt: int | None = None
+    stride_nt: int | None = None
 
     @property
-    def num_tokens(self) -> int:
-        """Tokens that the model will see, without padding."""
-        return int(self.pieces.lengths.sum())
+    def window(self) -> int:
+        return self.window_nt or KMER * self.max_letters
+
+    @property
+    def stride(self) -> int:
+        # A multiple of six keeps the 6-mers of neighbours in one frame.
+        return self.stride_nt or min(self.window, max(KMER, self.window * 3 // 4 // KMER * KMER))
+
+    @property
+    def max_letters(self) -> int:
+        """The most tokens of a piece without `<cls>`, each a 6-mer or a letter."""
+        return self.max_tokens - 1
+
+    @property
+    def stride_tokens(self) -> int:
+        """Between pieces of a window that has too many tokens, as with many N; they overlap by a quarter at most."""
+        return max(1, self.max_letters * 3 // 4, self.max_letters * self.stride // self.window)
+
+    def too_long(self, num_nt: int, num_tokens: int | None = None, index: int = 0) -> SequenceError:
+        tokens = "" if num_tokens is None else f", {num_tokens} tokens"
+        return SequenceError(
+            f"Got a sequence of {num_nt} characters{tokens}, but at most {self.max_tokens} tokens are taken, `<cls>` "
+            f"included (about {KMER * self.max_letters} nt): give max_length to cut it, or embed it in pieces: long "
+            "'mean' or 'windows' of dna-embedding and of embed.py.",
+            index,
+        )
 
 
-@dataclass(frozen=True)
-class Embeddings:
+def complete_settings(model: PreTrainedModel, given: Mapping[str, Any]) -> dict[str, Any]:
     """
-    What came of some sequences.
+    The arguments of `DNAEmbeddingPipeline`, with defaults for those that are not given.
+
+    Raises:
+        ValueError: If one is out of range, or two contradict each other.
+    """
+    check_settings(model, given)
+    settings = DEFAULTS | given
+    if settings["long"] is None:
+        settings["long"] = "error" if settings["max_length"] is None else "truncate"
+    settings["max_length"] = settings["max_length"] or model.config.max_tokens
+    long, window_nt, stride_nt = settings["long"], settings["window_nt"], settings["stride_nt"]
+    reach = KMER * (settings["max_length"] - 1)
+    if (window_nt or stride_nt) and long not in ("mean", "windows"):
+        raise ValueError(f"Got window_nt or stride_nt with long {long!r}; windows go with 'mean' and 'windows'.")
+    if window_nt is not None and window_nt > reach:
+        raise ValueError(f"Got window_nt {window_nt}; {settings['max_length']} tokens reach {reach} nt.")
+    if stride_nt is not None and stride_nt > (window_nt or reach):
+        raise ValueError(f"Got stride_nt {stride_nt}, more than the {window_nt or reach} nt of a window: nt are lost.")
+    if settings["pooling"] == "none" and (long == "mean" or settings["reverse_complement"]):
+        what = "reverse_complement" if settings["reverse_complement"] else "long 'mean'"
+        raise ValueError(
+            f"Got {what} with pooling 'none'; two strands, and overlapping windows, have no tokens in common: give "
+            "another pooling, or long 'windows', 'truncate' or 'error'."
+        )
+    return settings
+
+
+def check_settings(model: PreTrainedModel, given: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        ValueError: If one argument by itself is out of range.
+    """
+    for name, value in given.items():
+        if name == "pooling":
+            _check_choice(name, value, POOLINGS)
+        elif name == "layer":
+            model.base_model.num_layers_up_to(value)  # raises if there is no such layer
+        elif name in ("normalize", "reverse_complement", "return_logits", "return_embedding"):
+            if not isinstance(value, bool):
+                raise ValueError(f"Got {name} {value!r}; give True or False.")
+        elif name == "long" and value is not None:
+            _check_choice(name, value, LONG)
+        elif value is not None:  # max_length, window_nt, stride_nt, batch_size, batch_tokens
+            least, most = (2, model.config.max_tokens) if name == "max_length" else (1, np.inf)
+            is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            if not (is_whole and least <= value <= most):
+                allowed = f"{least} to {most}" if name == "max_length" else f"{least} or more"
+                raise ValueError(f"Got {name} {value!r}; give a whole number, {allowed}.")
+
+
+def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"Got {name} {value!r}; give one of {', '.join(choices)}.")
+
+
+def reverse_complement(sequence: str) -> str:
+    """The other strand, 5' to 3'; letters that are none of A, C, G, T, U stay what they are."""
+    return sequence.translate(_COMPLEMENT)[::-1]
+
+
+def count_replaced(sequence: str) -> int:
+    """How many characters of a sequence are read as N although they are not A, C, G, T, U, N or white space."""
+    return len(_NOT_DNA.findall(sequence))
+
+
+def batches_of(lengths: Sequence[int], batch_tokens: int, batch_size: int | None = None) -> list[list[int]]:
+    """
+    Which pieces go through the model together: those of like length, the longest first.
 
     Args:
-        vectors: float32 (rows, hidden), a row a sequence, or, with `long="windows"`, a window; with `pooling="none"`
-            (tokens of all rows, hidden).
-        sequence: int64 (rows,), which sequence a row is of, ascending.
-        start, end: int64 (rows,), where it lies there, in nt that are no white space, 0-based half-open.
-        num_tokens: int64 (rows,), `<cls>` included; of a sequence cut into windows, the sum over these.
-        num_replaced: Letters read as N that are none.
-        num_truncated: Sequences of which the end was cut off.
-        num_computed_tokens, num_padding_tokens: What the model has seen.
-        num_repeats: Pieces that were not computed, because they are like another.
-        extra: float32 arrays (rows, …) by name, as "logits".
+        lengths: Tokens of the pieces.
+        batch_tokens: The most tokens of a batch, padding included; a longer piece is a batch of its own.
+        batch_size: The most pieces of a batch; None for no such limit.
     """
-
-    vectors: np.ndarray
-    sequence: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    num_tokens: np.ndarray
-    num_replaced: int
-    num_truncated: int
-    num_computed_tokens: int
-    num_padding_tokens: int
-    num_repeats: int
-    extra: dict[str, np.ndarray]
+    batches: list[list[int]] = []
+    num_tokens = num_padded = 0  # of the last batch, without and with padding
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batches:
+            num_padded = (len(batches[-1]) + 1) * lengths[batches[-1][0]]
+        has_padding = num_padded - num_tokens - lengths[i] > PADDING_SHARE * num_padded
+        if not batches or num_padded > batch_tokens or has_padding or len(batches[-1]) == batch_size:
+            batches.append([])
+            num_tokens = 0
+        batches[-1].append(i)
+        num_tokens += lengths[i]
+    return batches
 
 
 class DNAEmbeddingPipeline(Pipeline):
@@ -134,14 +210,14 @@ class DNAEmbeddingPipeline(Pipeline):
     A string gives an array, a list a list in the same order; a generator, a `datasets` column or any other iterable
     of strings is streamed. Lower case is read as upper case, U as T, white space is dropped; any other character is
     read as N, with one warning, and `num_replaced` counts them all. The arguments below are taken by `pipeline(...)`
-    and by the call, which goes first; `backend` and `batch_tokens` by `pipeline(...)` alone.
+    and by the call, which takes precedence; `batch_tokens` by `pipeline(...)` alone.
 
-    What has a length is sorted by it, some thousands of sequences at a time, and goes through the model in batches of
-    like length; identical sequences are computed once. Of a generator only `batch_size` sequences are read ahead.
+    An input that has a length is sorted by length, some thousand sequences at a time, and goes through the model in
+    batches of like length. Of a generator only `batch_size` sequences are read ahead.
 
     Args:
-        pooling (`str`, default `"mean"`): `"mean"` (over all tokens, `<cls>` included), `"mean_without_cls"`, `"cls"`,
-            `"max"`, or `"none"` (the tokens' vectors).
+        pooling (`str`, default `"mean"`): `"mean"` over all tokens, `<cls>` included, as in the model card of NT;
+            `"mean_without_cls"`; `"cls"`; `"max"`; or `"none"` (the vectors of the tokens).
         layer (`int`, default -1): 0 = the embeddings, i = after layer i, -1 = the last, after the final layer norm.
             Deeper layers are not computed.
         max_length (`int`, default the model's positions): The most tokens of a sequence, `<cls>` included.
@@ -153,138 +229,121 @@ class DNAEmbeddingPipeline(Pipeline):
         reverse_complement (`bool`, default `False`): Whether to take the mean of both strands' vectors.
         normalize (`bool`, default `False`): Whether to scale each vector to Euclidean length 1, at the end.
         batch_size (`int`, default as many as `batch_tokens` allow): The most sequences of a forward pass.
-        backend (`str`, default `"auto"`): `"torch"`, the model's own forward; `"fused"`, a faster one for NT-v2 in
-            float32 on a CPU, which `"auto"` takes where it can, and which calls no hooks of the model's layers;
-            `"compile"`; `"openvino"`. The same vectors to 1e-4.
         batch_tokens (`int`, default by the device): The most tokens of a forward pass, padding included.
 
     Returns:
-        (hidden,) a sequence; with `pooling="none"` (tokens, hidden).
+        (hidden,) per sequence; with `pooling="none"` (tokens, hidden).
 
     Raises:
         SequenceError: A ValueError, for a sequence that is empty, or long where that is an error.
-        ValueError: For an argument out of range, and if the model's vectors are not finite.
+        ValueError: For an argument out of range, an input that is not a string or an iterable of strings, and if the
+            model's vectors are not finite.
     """
 
-    _arguments = tuple(_DEFAULTS)
+    _arguments = tuple(DEFAULTS)
     _load_tokenizer = True
-    _load_processor = False
-    _load_image_processor = False
-    _load_video_processor = False
-    _load_feature_extractor = False
+    _load_processor = _load_image_processor = _load_video_processor = _load_feature_extractor = False
 
-    def __init__(self, *args, backend: str = "auto", batch_tokens: int | None = None, **kwargs):
+    def __init__(self, model: PreTrainedModel, *args: Any, batch_tokens: int | None = None, **kwargs: Any):
+        if type(model).__module__.startswith("peft."):
+            if model.active_peft_config.is_prompt_learning:
+                raise ValueError(f"Got a {type(model).__name__} with learned prompts; give one with adapted layers.")
+            model = model.get_base_model()  # with the adapter in its layers
         self.num_replaced = 0
-        if batch_tokens is not None and not _is_whole(batch_tokens, 1):
-            raise ValueError(f"Got batch_tokens {batch_tokens!r}; it is a whole number of 1 or more.")
-        super().__init__(*args, **kwargs)
-        # Only then is the model where it is to be run.
-        self._backend: Backend = make_backend(backend, self.model.base_model)
-        kind = self.device.type
-        self.batch_tokens = batch_tokens or BATCH_TOKENS[kind if kind in BATCH_TOKENS else "other"]
-        self._first_kmer_id = first_kmer_id(self.tokenizer)
+        super().__init__(model, *args, **kwargs)
+        check_settings(model, {"batch_tokens": batch_tokens})
+        self.batch_tokens = batch_tokens or BATCH_TOKENS["cpu" if self.device.type == "cpu" else "other"]
 
-    @property
-    def backend(self) -> str:
-        """Which backend runs the model; never "auto"."""
-        return self._backend.name
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """The model with all code, and the tokenizer; config.json names both pipelines."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.tokenizer.save_pretrained(save_directory, **kwargs)
 
-    def save_pretrained(self, save_directory, **kwargs) -> None:
-        """As `Pipeline.save_pretrained`, which takes this file along only where the task is registered."""
-        super().save_pretrained(save_directory, **kwargs)
-        custom_object_save(self, save_directory)
+    # --- the four methods that transformers documents, for one sequence at a time
 
     def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
-        limit = self.model.config.max_tokens
-        for name, value in parameters.items():
+        for name in parameters:
             if name not in self._arguments:
-                raise ValueError(
-                    f"Got the argument {name!r}; this pipeline takes {', '.join(self._arguments)} and batch_size."
-                )
-            if name == "pooling" and value not in POOLINGS:
-                raise ValueError(f"Got pooling {value!r}; it is one of {', '.join(POOLINGS)}.")
-            if name == "layer":
-                self.model.base_model.num_layers_up_to(value)  # raises where there is no such layer
-            if name == "max_length" and not (value is None or _is_whole(value, 2, limit)):
-                raise ValueError(f"Got max_length {value!r}; this model takes 2 to {limit} tokens, with `<cls>`.")
-            if name in ("normalize", "reverse_complement") and not isinstance(value, bool):
-                raise ValueError(f"Got {name} {value!r}; it is True or False.")
-            if name == "long" and not (value is None or value in LONG):
-                raise ValueError(f"Got long {value!r}; it is one of {', '.join(LONG)}.")
-            if name in ("window_nt", "stride_nt") and not (value is None or _is_whole(value, 1)):
-                raise ValueError(f"Got {name} {value!r}; it is a number of nt, 1 or more.")
-        return {}, parameters, {}
+                raise ValueError(f"Got the argument {name!r}; give any of {', '.join(self._arguments)}, batch_size.")
+        check_settings(self.model, parameters)
+        steps = PREPROCESS, FORWARD, POSTPROCESS
+        return tuple({name: parameters[name] for name in step if name in parameters} for step in steps)
 
-    def _settings(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Those of the construction and of the call, and defaults for what neither says, checked together."""
-        settings = _DEFAULTS | self._forward_params | self._sanitize_parameters(**parameters)[1]
-        if settings["long"] is None:
-            settings["long"] = "error" if settings["max_length"] is None else "truncate"
-        if settings["max_length"] is None:
-            settings["max_length"] = self.model.config.max_tokens
-        long, window_nt, stride_nt = settings["long"], settings["window_nt"], settings["stride_nt"]
-        if (window_nt or stride_nt) and long not in ("mean", "windows"):
-            raise ValueError(f"Got window_nt or stride_nt with long {long!r}; windows go with 'mean' and 'windows'.")
-        reach = KMER * (settings["max_length"] - 1)
-        if window_nt is not None and window_nt > reach:
-            raise ValueError(f"Got window_nt {window_nt}; {settings['max_length']} tokens reach {reach} nt.")
-        window_nt = window_nt or reach
-        if stride_nt is not None and stride_nt > window_nt:
-            raise ValueError(f"Got stride_nt {stride_nt}, more than the {window_nt} nt of a window: nt would be lost.")
-        if settings["pooling"] == "none" and (long == "mean" or settings["reverse_complement"]):
-            what = "reverse_complement" if settings["reverse_complement"] else "long 'mean'"
-            raise ValueError(
-                f"Got {what} with pooling 'none'; two strands, and overlapping windows, have no tokens in common: "
-                "give another pooling, or long 'windows', 'truncate' or 'error'."
+    def preprocess(self, sequence: str, **settings: Any) -> dict[str, torch.Tensor]:
+        """
+        One sequence -> its pieces: `input_ids` and `attention_mask` (pieces, tokens), `strand` (pieces,).
+
+        For a mean, the other strand is cut as if it had been given, from its own beginning, so that it makes no
+        difference which of the two was. Otherwise its pieces are those of the first strand, in the same order.
+        """
+        settings = complete_settings(self.model, settings)
+        letters = letters_of(sequence)
+        cutting = Cutting(*(settings[name] for name in PREPROCESS[:4]))
+        strands = [self._pieces_of(letters, cutting)]
+        if settings["reverse_complement"] and cutting.long == "mean":
+            strands.append(self._pieces_of(reverse_complement(letters), cutting))
+        elif settings["reverse_complement"]:
+            texts = ["".join(self.tokenizer.convert_ids_to_tokens(piece)) for piece in strands[0]]
+            strands.append(self._tokenise([reverse_complement(text) for text in texts]))
+        num_replaced = count_replaced(letters)
+        if num_replaced and not self.num_replaced:
+            logger.warning(
+                f"{num_replaced} characters are not A, C, G, T, U or N and were read as N; further ones are counted "
+                "in `num_replaced` of this pipeline without a warning."
             )
-        return settings
+        self.num_replaced += num_replaced
+        pieces = [torch.tensor([self.tokenizer.cls_token_id, *piece]) for strand in strands for piece in strand]
+        return self._batch(pieces, [i for i, strand in enumerate(strands) for _ in strand])
+
+    def _forward(
+        self, model_inputs: dict[str, torch.Tensor], pooling: str = "mean", layer: int = -1
+    ) -> dict[str, Any]:
+        """Pieces -> for each one `embedding`, `num_tokens` and `strand`."""
+        ids_BT, mask_BT = model_inputs["input_ids"], model_inputs["attention_mask"]
+        encoder = self.model.base_model
+        states_BTH = encoder(ids_BT, attention_mask=mask_BT, layer=layer, return_dict=True).last_hidden_state
+        vectors = pool(states_BTH, mask_BT.to(states_BTH.device), pooling)
+        return {"embedding": vectors, "num_tokens": mask_BT.sum(dim=1), "strand": model_inputs["strand"]}
+
+    def postprocess(
+        self, model_outputs: dict[str, Any], pooling: str = "mean", long: str | None = None, normalize: bool = False
+    ) -> Any:
+        """All pieces of one sequence -> its vector; of tokens (tokens, hidden); of windows one each."""
+        num_tokens, strand = (np.array([int(n) for n in model_outputs[name]]) for name in ("num_tokens", "strand"))
+        vectors = [piece.numpy() for piece in model_outputs["embedding"]]
+        if pooling == "none":
+            vectors = [piece[:n].copy() for piece, n in zip(vectors, num_tokens, strict=True)]
+        self._check_finite("embedding", vectors)
+        if pooling == "none":
+            vectors = [_unit(piece) for piece in vectors] if normalize else vectors
+            return vectors if long == "windows" else vectors[0]
+        means = []
+        for i in range(strand.max() + 1):
+            own = np.stack(vectors)[strand == i]  # (pieces, hidden)
+            means.append(own if long == "windows" else np.average(own, axis=0, weights=num_tokens[strand == i]))
+        vector = (sum(means) / len(means)).astype(np.float32)
+        return _unit(vector) if normalize else vector
+
+    # --- many sequences
 
     def __call__(
         self,
         inputs: str | Iterable[str],
         *,
         batch_size: int | None = None,
-        num_workers: int | None = None,  # as transformers' pipelines; nothing here is left to workers
+        num_workers: int | None = None,  # as in transformers' pipelines; nothing here is left to workers
         **kwargs: Any,
     ) -> Any:
-        settings, batch_size = self._settings(kwargs), self._checked(batch_size)
+        batch_size, steps = self._checked(batch_size, kwargs)
         if isinstance(inputs, str):
-            return self.run_single([inputs], {"batch_size": batch_size, "settings": settings}, {}, settings)[0]
-        _check_iterable(inputs)
-        # What is not all there yet may be waiting for the answers to what was given.
-        size = BUFFER_SEQUENCES if isinstance(inputs, Sized) else batch_size or 1
-        answers = (
-            answer
-            for embeddings in self._stream(inputs, size, batch_size, settings)
-            for answer in self.postprocess(embeddings, **settings)
-        )
+            [outputs] = self._forward_by_length([self.preprocess(inputs, **steps[0])], batch_size, steps[1])
+            return self.postprocess(outputs, **steps[2])
+        answers = self._stream(inputs, batch_size, steps, self.postprocess)
         return list(answers) if isinstance(inputs, (list, tuple)) else answers
-
-    def _checked(self, batch_size: int | None) -> int | None:
-        batch_size = self._batch_size if batch_size is None else batch_size
-        if batch_size is not None and not _is_whole(batch_size, 1):
-            raise ValueError(f"Got batch_size {batch_size!r}; it is a whole number of 1 or more.")
-        return batch_size
-
-    def _stream(
-        self, inputs: Iterable[str], size: int, batch_size: int | None, settings: dict[str, Any]
-    ) -> Iterator[Embeddings]:
-        """So many sequences at a time."""
-        by_index = isinstance(inputs, Dataset) and isinstance(inputs, Sized)
-        sequences = (inputs[i] for i in range(len(inputs))) if by_index else inputs
-        num_before = 0
-        for buffer in buffers(sequences, size, _buffer_nt(settings)):
-            try:
-                plan = self._plan(buffer, batch_size, settings)
-            except SequenceError as error:
-                index = num_before + error.index
-                raise SequenceError(index, f"Sequence {index} (from 0): {error}") from error
-            yield self.forward(plan)
-            num_before += len(buffer)
 
     def encode(
         self,
-        sequences: str | Sequence[str],
+        sequences: str | Iterable[str],
         *,
         batch_size: int | None = None,
         show_progress: bool = False,
@@ -296,8 +355,8 @@ class DNAEmbeddingPipeline(Pipeline):
         Args:
             sequences: One or more.
             batch_size: The most sequences of a forward pass; default as many as `batch_tokens` allow.
-            show_progress: Whether to show a bar.
-            kwargs: As for the call, except that `long` is `"mean"` where it is not given.
+            show_progress: Whether to show a progress bar.
+            kwargs: As for the call, except that `long` is `"mean"` unless given.
 
         Returns:
             float32 (sequences, hidden), for one string (hidden,). With `pooling="none"` or `long="windows"` a list of
@@ -305,258 +364,160 @@ class DNAEmbeddingPipeline(Pipeline):
         """
         if isinstance(sequences, str):
             return self.encode([sequences], batch_size=batch_size, **kwargs)[0]
+        given = self._postprocess_params | kwargs
+        if given.get("long") is None and given.get("pooling") != "none" and "long" in self._arguments:
+            kwargs["long"] = "mean"
+        batch_size, steps = self._checked(batch_size, kwargs)
         _check_iterable(sequences)
         sequences = sequences if isinstance(sequences, Sized) else list(sequences)
-        given = self._forward_params | kwargs
-        if "long" in self._arguments and given.get("long") is None and given.get("pooling") != "none":
-            kwargs["long"] = "mean"
-        settings, batch_size = self._settings(kwargs), self._checked(batch_size)
-        rows = []
-        with logging.tqdm(total=len(sequences), unit=" sequences", disable=not show_progress) as bar:
-            for embeddings in self._stream(sequences, BUFFER_SEQUENCES, batch_size, settings):
-                self._count(embeddings.num_replaced)
-                more = _vectors_of_sequences(embeddings, settings["pooling"], settings["long"])
-                rows += more
-                bar.update(len(more))
-        if settings["pooling"] == "none" or settings["long"] == "windows":
+        rows = self._stream(sequences, batch_size, steps, self._embedding)
+        rows = list(logging.tqdm(rows, total=len(sequences), unit=" sequences", disable=not show_progress))
+        if steps[2].get("pooling") == "none" or steps[2].get("long") == "windows":
             return rows
         return np.stack(rows) if rows else np.empty((0, self.model.config.hidden_size), np.float32)
 
-    def plan(self, sequences: Sequence[str], batch_size: int | None = None, **kwargs: Any) -> Plan:
-        """
-        Everything that is to be done before the model runs; other threads may do it meanwhile.
+    def _embedding(self, model_outputs: dict[str, Any], **settings: Any) -> Any:
+        return self.postprocess(model_outputs, **settings)
 
-        Args:
-            sequences: One or more; all are sorted together, and stay in the memory together.
-            batch_size: The most sequences of a forward pass.
-            kwargs: As for the call.
+    def _checked(self, batch_size: int | None, given: dict[str, Any]) -> tuple[int | None, list[dict[str, Any]]]:
+        """The batch size, and the arguments of the three steps: of the call, else of the construction."""
+        batch_size = self._batch_size if batch_size is None else batch_size
+        check_settings(self.model, {"batch_size": batch_size})
+        own = self._preprocess_params, self._forward_params, self._postprocess_params
+        steps = [a | b for a, b in zip(own, self._sanitize_parameters(**given), strict=True)]
+        complete_settings(self.model, {name: step[name] for step in steps for name in step if name in DEFAULTS})
+        return batch_size, steps
 
-        Raises:
-            SequenceError: As the call; `index` says which sequence.
-            ValueError: For an argument out of range, and for no sequences at all.
-        """
-        if not len(sequences):
-            raise ValueError("Got no sequences; a plan is for one or more.")
-        return self._plan(sequences, self._checked(batch_size), self._settings(kwargs))
+    def _stream(
+        self, inputs: Iterable[str], batch_size: int | None, steps: list[dict[str, Any]], finish: Callable[..., Any]
+    ) -> Iterator[Any]:
+        """The answer for each sequence, in order."""
+        _check_iterable(inputs)
+        # The next sequences of a generator may depend on the answers to those before.
+        size = BUFFER_SEQUENCES if isinstance(inputs, Sized) else batch_size or 1
+        max_nt = BUFFER_NT_PER_TOKEN if steps[1].get("pooling") == "none" else BUFFER_NT
 
-    def _plan(self, sequences: Sequence[str], batch_size: int | None, settings: dict[str, Any]) -> Plan:
-        cutting = Cutting(*(settings[name] for name in ("max_length", "long", "window_nt", "stride_nt")))
-        pieces = cut(sequences, cutting, self._first_kmer_id, settings["reverse_complement"])
-        return Plan(pieces, batches_of(pieces.lengths, self.batch_tokens, batch_size), settings)
-
-    def compute(self, plan: Plan, progress: Callable[[int], object] = lambda num_tokens: None) -> Embeddings:
-        """
-        Run the model.
-
-        Args:
-            plan: What `plan` gave.
-            progress: Called after every batch with how many tokens it had, without padding.
-
-        Raises:
-            ValueError: If a vector is not finite, for which weights that hold NaN are one reason.
-        """
-        _leave_threads_of_parent()
-        self._backend.refresh()
-        pieces, settings = plan.pieces, plan.settings
-        lengths, per_token = pieces.lengths, settings["pooling"] == "none"
-        ends = np.cumsum(lengths)  # of each distinct piece's tokens, where these are wanted
-        # Into arrays that are there, by name: small ones, kept by the thousand, would leave holes in the memory.
-        results: dict[str, np.ndarray] = {}
-        num_padding = 0
-        with closing(self._outputs_of(plan)) as every_output:  # its threads end with it, also where `progress` raises
-            for batch, outputs in zip(plan.batches, every_output, strict=True):
-                for name, values in outputs.items():
-                    rows = int(ends[-1]) if values.dim() == 3 else len(lengths)
-                    if name not in results:
-                        results[name] = np.empty((rows, values.shape[-1]), np.float32)
-                    if values.dim() == 3:
-                        for i, vectors in zip(batch, values.numpy(), strict=True):
-                            results[name][ends[i] - lengths[i] : ends[i]] = vectors[: lengths[i]]
-                    else:
-                        results[name][batch] = values.numpy()
-                num_tokens_of_batch = int(lengths[batch].sum())
-                num_padding += int(lengths[batch].max() * len(batch)) - num_tokens_of_batch
-                progress(num_tokens_of_batch)
-
-        for name, values in results.items():
-            self._check_finite(name, values)
-        vectors = results.pop("embedding")
-        strand, start, end = pieces.strands[0], pieces.start, pieces.end
-        num_tokens, sequence = strand.num_tokens, strand.sequence
-        if per_token:
-            owner, which = owners_and_ranks(num_tokens)
-            combined = vectors[(ends - lengths)[strand.distinct][owner] + which]
-        else:
-            combined = combine(pieces, vectors, per_piece=settings["long"] == "windows")
-            if len(combined) < len(sequence):  # one row a sequence, of one window or more
-                begins = begins_of(sequence)
-                num_tokens = np.add.reduceat(num_tokens, begins)
-                end = np.maximum.reduceat(end, begins)
-                sequence, start = sequence[begins], start[begins]
-        if settings["normalize"]:
-            combined = combined / np.maximum(np.linalg.norm(combined, axis=-1, keepdims=True), 1e-12)
-        return Embeddings(
-            vectors=combined,
-            sequence=sequence,
-            start=start,
-            end=end,
-            num_tokens=num_tokens,
-            num_replaced=pieces.num_replaced,
-            num_truncated=pieces.num_truncated,
-            num_computed_tokens=plan.num_tokens,
-            num_padding_tokens=num_padding,
-            num_repeats=sum(len(each.distinct) for each in pieces.strands) - len(pieces.first),
-            extra={name: values[strand.distinct] for name, values in results.items()},
-        )
-
-    def _check_finite(self, name: str, values: np.ndarray) -> None:
-        if not np.isfinite(values).all():
-            is_wide = self.model.dtype == torch.float32
-            cause = "" if is_wide else f", or {self.model.dtype} is too narrow for it"
-            mend = "" if is_wide else "load it in float32, or "
-            raise ValueError(
-                f"The model {self.model.name_or_path} gives NaN or infinite numbers as {name}: its weights are "
-                f"damaged{cause}; {mend}get the checkpoint anew."
-            )
-
-    def _outputs_of(self, plan: Plan) -> Iterator[dict[str, torch.Tensor]]:
-        """What the model makes of each batch, moved to the CPU, in the order of the batches."""
-        num_threads = torch.get_num_threads()
-        if not self._backend.one_core_each or num_threads == 1 or len(plan.batches) < num_threads:
-            before = None
-            for batch in plan.batches:
-                outputs = self._run(plan, batch)
-                # A GPU, which was only told, has this batch to do while the results of the one before are fetched.
-                if before is not None:
-                    yield _on_cpu(before)
-                before = outputs
-            yield _on_cpu(before)
-            return
-        ready = threading.Barrier(num_threads + 1)
-
-        def begin() -> None:
-            torch.get_num_threads()  # or the first product would, once more, take the number of all threads
-            torch.set_num_threads(1)
-            ready.wait()
-
-        with ThreadPoolExecutor(num_threads, initializer=begin) as threads:
-            try:
-                outputs = threads.map(lambda batch: _on_cpu(self._run(plan, batch)), plan.batches)
+        def answers() -> Iterator[Any]:
+            prepared, num_nt, number = [], 0, 0
+            for sequence in inputs:
                 try:
-                    ready.wait()
-                except BaseException:
-                    ready.abort()  # or the threads would wait for ever
+                    prepared.append(self.preprocess(sequence, **steps[0]))
+                except SequenceError as error:
+                    raise SequenceError(f"Sequence {number} (from 0): {error}", number) from error
+                num_nt, number = num_nt + len(sequence), number + 1
+                if len(prepared) == size or num_nt >= max_nt:
+                    for outputs in self._forward_by_length(prepared, batch_size, steps[1]):
+                        yield finish(outputs, **steps[2])
+                    prepared, num_nt = [], 0
+            for outputs in self._forward_by_length(prepared, batch_size, steps[1]):
+                yield finish(outputs, **steps[2])
+
+        return answers()
+
+    def _forward_by_length(
+        self, prepared: list[dict[str, torch.Tensor]], batch_size: int | None, settings: dict[str, Any]
+    ) -> Iterator[dict[str, list[torch.Tensor]]]:
+        """`forward` in batches of like length -> what it gives for the pieces of each sequence, in order."""
+        _leave_threads_of_parent()
+        strands = [strand for each in prepared for strand in each["strand"].tolist()]
+        pieces = [
+            ids[:n]
+            for each in prepared
+            for ids, n in zip(each["input_ids"], each["attention_mask"].sum(dim=1).tolist(), strict=True)
+        ]
+        waiting = batches_of([len(piece) for piece in pieces], self.batch_tokens, batch_size)[::-1]
+        results: list[dict[str, torch.Tensor]] = [{}] * len(pieces)
+        while waiting:
+            rows = waiting.pop()
+            batch = self._batch([pieces[i] for i in rows], [strands[i] for i in rows])
+            try:
+                outputs = self.forward(batch, **settings)
+            except torch.OutOfMemoryError:
+                if len(rows) == 1:
                     raise
-                torch.set_num_threads(num_threads)  # also what threads yet to come begin with: one number for all
-                yield from outputs
-            finally:
-                threads.shutdown(cancel_futures=True)
+                self.batch_tokens = max(1, self.batch_tokens // 2)  # from the next sequences on
+                waiting += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
+                continue
+            for row, i in enumerate(rows):
+                results[i] = {name: values[row] for name, values in outputs.items()}
+        begin = 0
+        for each in prepared:
+            own = results[begin : begin + len(each["strand"])]
+            begin += len(own)
+            yield {name: [piece[name] for piece in own] for name in own[0]}
 
-    @torch.inference_mode()
-    def _run(self, plan: Plan, batch: np.ndarray) -> dict[str, torch.Tensor]:
-        tokenizer = self.tokenizer
-        ids, mask = padded(plan.pieces, batch, tokenizer.cls_token_id, tokenizer.pad_token_id)
-        ids_BT = torch.from_numpy(ids).to(self.device)
-        mask_BT = torch.from_numpy(mask).to(self.device)
-        try:
-            # No name for the hidden states, which would keep them where the pooling does not fit.
-            return self._pooled(
-                self._backend(ids_BT, None if mask.all() else mask_BT, plan.settings["layer"]),
-                mask_BT,
-                plan.settings["pooling"],
+    # --- pieces
+
+    def _pieces_of(self, letters: str, cutting: Cutting) -> list[list[int]]:
+        """The ids of each piece of a strand, without `<cls>`."""
+        if cutting.long == "truncate":
+            return [self._tokenise([letters[: cutting.window]])[0][: cutting.max_letters]]
+        if cutting.long == "error":
+            [ids] = self._tokenise([letters])
+            if len(letters) > cutting.window or len(ids) > cutting.max_letters:
+                raise cutting.too_long(len(letters), len(ids) + 1)
+            return [ids]
+        windows = self._tokenise(_overlapping(letters, cutting.window, cutting.stride))
+        return [piece for ids in windows for piece in _overlapping(ids, cutting.max_letters, cutting.stride_tokens)]
+
+    def _tokenise(self, texts: list[str]) -> list[list[int]]:
+        # "<mask>" in a sequence is six characters that are no nucleotides.
+        return self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+
+    def _batch(self, pieces: list[torch.Tensor], strands: list[int]) -> dict[str, torch.Tensor]:
+        ids_BT = pad_sequence(pieces, batch_first=True, padding_value=self.tokenizer.pad_token_id)
+        mask_BT = torch.arange(ids_BT.shape[1]) < torch.tensor([len(piece) for piece in pieces])[:, None]
+        return {"input_ids": ids_BT, "attention_mask": mask_BT.long(), "strand": torch.tensor(strands)}
+
+    def _check_finite(self, name: str, values: Iterable[np.ndarray]) -> None:
+        if not all(np.isfinite(each).all() for each in values):
+            is_narrow = self.model.dtype != torch.float32
+            advice = f"{self.model.dtype} is too narrow (load it in float32), or " if is_narrow else ""
+            raise ValueError(
+                f"The model {self.model.name_or_path} gives NaN or infinite numbers as {name}: {advice}its weights "
+                "are damaged; download the checkpoint again."
             )
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-            self.batch_tokens = max(1, ids.size // 2)  # of the plans to come
-        # Outside of the handler, which would keep what did not fit.
-        del ids_BT, mask_BT
-        halves = [_on_cpu(self._run(plan, half)) for half in np.array_split(batch, 2)]
-        return {name: _stacked([half[name] for half in halves]) for name in halves[0]}
-
-    def _pooled(self, hidden_states_BTH, attention_mask_BT, pooling: str) -> dict[str, torch.Tensor]:
-        # Of a model on several devices, the last layer may be elsewhere than the input.
-        return self._outputs(hidden_states_BTH, attention_mask_BT.to(hidden_states_BTH.device), pooling)
-
-    def _outputs(self, hidden_states_BTH, attention_mask_BT, pooling: str) -> dict[str, torch.Tensor]:
-        """By name, what is wanted of each sequence, (batch, n), or of each token, (batch, tokens, n), in float32."""
-        return {"embedding": pool(hidden_states_BTH, attention_mask_BT, pooling)}
-
-    # --- transformers' three steps, on some sequences at a time
-
-    def preprocess(self, sequences: list[str], batch_size: int | None, settings: dict[str, Any]) -> Plan:
-        return self._plan(sequences, batch_size, settings)
-
-    def _forward(self, plan: Plan) -> Embeddings:
-        return self.compute(plan)
-
-    def postprocess(self, embeddings: Embeddings, pooling: str, long: str, **_: Any) -> list[Any]:
-        """What the call gives for each sequence."""
-        self._count(embeddings.num_replaced)
-        return _vectors_of_sequences(embeddings, pooling, long)
-
-    def _count(self, num_replaced: int) -> None:
-        if num_replaced and not self.num_replaced:
-            logger.warning(
-                f"{num_replaced} characters are none of A, C, G, T, U, N and were read as N; further ones are counted "
-                "in `num_replaced` of this pipeline without a warning."
-            )
-        self.num_replaced += num_replaced
 
 
-def _on_cpu(outputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: values.cpu() for name, values in outputs.items()}
+def _overlapping(items: Any, size: int, stride: int) -> list[Any]:
+    """Windows of a string or list; the last one may be shorter."""
+    return [items[start : start + size] for start in range(0, max(1, len(items) - size + stride), stride)]
 
 
-def _stacked(halves: list[torch.Tensor]) -> torch.Tensor:
-    """One after the other; where they are vectors of tokens, as wide as the wider one."""
-    if halves[0].dim() == 3:
-        widest = max(half.shape[1] for half in halves)
-        halves = [torch.nn.functional.pad(half, (0, 0, 0, widest - half.shape[1])) for half in halves]
-    return torch.cat(halves)
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def _check_iterable(inputs: object) -> None:
+    is_other = isinstance(inputs, (bytes, bytearray, Mapping, io.IOBase)) or type(inputs).__name__ in _NOT_LISTS
+    if is_other or not isinstance(inputs, (Iterable, Dataset)):
+        raise ValueError(f"Got a {type(inputs).__name__}; give a DNA sequence as a string, or an iterable of strings.")
+
+
+def letters_of(sequence: object) -> str:
+    """
+    A sequence without white space.
+
+    Raises:
+        SequenceError: If it is not a string, is empty, or is in a format of its own.
+    """
+    if not isinstance(sequence, str):
+        raise SequenceError(f"Got {type(sequence).__name__} for a DNA sequence; give a string.")
+    if _FILE_NAME.search(sequence) or (re.search(r"[./\\]", sequence[:1000]) and os.path.isfile(sequence)):
+        raise SequenceError(f"Got {sequence!r}, which looks like the name of a file; read it, and give its sequences.")
+    words = sequence.split()
+    if not words:
+        raise SequenceError("Got an empty sequence, which has no embedding; leave it out.")
+    if words[0].startswith(">"):
+        raise SequenceError(f"Got {words[0]!r}, the header of a FASTA record; give the sequences alone.")
+    if len(set(words)) > 3 and all(len(a) > 1 and a[1:] == b[:-1] for a, b in zip(words, words[1:], strict=False)):
+        raise SequenceError(f"Got overlapping k-mers ({' '.join(words[:3])} …); give the sequence that they are from.")
+    return "".join(words)
 
 
 def _leave_threads_of_parent() -> None:
-    """
-    In a forked child, as of `Dataset.map(num_proc=2)`: use one thread, once; the user may then set more.
-
-    The threads of GNU's OpenMP are not there any more, and whoever waits for them waits for ever.
-    """
+    """In a forked child, as of `Dataset.map(num_proc=2)`, which would wait forever for the threads of its parent."""
     global _process
     if os.getpid() != _process:
         torch.set_num_threads(1)
         _process = os.getpid()
-
-
-def _vectors_of_sequences(embeddings: Embeddings, pooling: str, long: str) -> list[Any]:
-    """(hidden,) each; of tokens (tokens, hidden), of windows (windows, hidden), and of both a list of the former."""
-    if pooling == "none":
-        rows = np.split(embeddings.vectors, np.cumsum(embeddings.num_tokens)[:-1])
-    else:
-        rows = list(embeddings.vectors)
-    if long != "windows":
-        return rows
-    begins = begins_of(embeddings.sequence).tolist()
-    of_sequences = [rows[a:b] for a, b in zip(begins, [*begins[1:], len(rows)], strict=True)]
-    return of_sequences if pooling == "none" else [np.stack(windows) for windows in of_sequences]
-
-
-def _check_iterable(inputs: object) -> None:
-    if isinstance(inputs, (bytes, dict)) or not isinstance(inputs, (Iterable, Dataset)):
-        raise ValueError(f"Got {type(inputs).__name__}; give a DNA sequence as a string, or an iterable of them.")
-
-
-def _buffer_nt(settings: dict[str, Any]) -> int:
-    return BUFFER_NT_PER_TOKEN if settings["pooling"] == "none" else BUFFER_NT
-
-
-def _is_whole(value: Any, least: int, most: int | None = None) -> bool:
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return is_number and value >= least and (most is None or value <= most)
-
-
-def complete_settings(model: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """All settings, checked: those given, and defaults for the rest; the engine of embed.py uses it, too."""
-    pipeline = DNAEmbeddingPipeline.__new__(DNAEmbeddingPipeline)
-    pipeline.model, pipeline._forward_params = model, {}
-    return pipeline._settings(given)

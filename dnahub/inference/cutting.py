@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnahub.hub_code.pipeline_dna_embedding import KMER, Cutting, SequenceError, count_replaced
-from dnahub.inference.encoding import TokenIds, encode, owners_and_ranks, reverse_complement
+from dnahub.hub_code.pipeline_dna_embedding import KMER, Cutting, SequenceError, count_replaced, reverse_complement
+from dnahub.inference.encoding import TokenIds, encode, owners_and_ranks
 
-# How much padding a batch may hold. With a few hundred sequences to sort there is always one of like length.
-PADDING_SHARE = 0.03
 # Letters that are encoded at a time: some 8 bytes of memory each, 66 where they are N.
 ENCODED_NT = 4_000_000
 
@@ -77,12 +75,12 @@ def cut(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int, both_str
     empty = np.flatnonzero(encoded.num_nt == 0)
     if len(empty):
         index = int(texts.sequence[empty[0]])
-        raise SequenceError(index, "Got an empty sequence, which has no embedding; leave it out.")
+        raise SequenceError("Got an empty sequence, which has no embedding; leave it out.", index)
     # An N is a token of its own, as is each of up to five letters at the end: of these a window may have too many.
     too_long = encoded.num_tokens > cutting.max_letters
     if cutting.long == "error" and too_long.any():
         index = int(np.flatnonzero(too_long)[0])
-        raise SequenceError(index, _too_long(sequences[index], cutting, int(encoded.num_tokens[index]) + 1))
+        raise cutting.too_long(len(sequences[index]), int(encoded.num_tokens[index]) + 1, index)
     owner, first, last = _cut_tokens(encoded, cutting)
     start, end = _places(texts, encoded, owner, first, last, first_kmer_id)
 
@@ -210,7 +208,7 @@ def _windows(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int) -> 
     window, stride = cutting.window, cutting.stride
     for i, sequence in enumerate(sequences):
         if not isinstance(sequence, str):
-            raise SequenceError(i, f"Got {type(sequence).__name__} for a DNA sequence; give a string.")
+            raise SequenceError(f"Got {type(sequence).__name__} for a DNA sequence; give a string.", i)
         if len(sequence) > window:
             sequence = "".join(sequence.split())
         kept.append(sequence)
@@ -219,7 +217,7 @@ def _windows(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int) -> 
             continue
         if cutting.long == "error":
             num_tokens = len(encode([sequence], first_kmer_id).ids) + 1 if len(sequence) <= ENCODED_NT else None
-            raise SequenceError(i, _too_long(sequence, cutting, num_tokens))
+            raise cutting.too_long(len(sequence), num_tokens, i)
         num_replaced += count_replaced(sequence)
         if cutting.long == "truncate":
             truncated.append(i)
@@ -228,15 +226,6 @@ def _windows(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int) -> 
         past_last = len(sequence) - window + stride
         places += [(i, start, min(window, len(sequence) - start)) for start in range(0, past_last, stride)]
     return _Texts(kept, places, truncated, num_replaced)
-
-
-def _too_long(sequence: str, cutting: Cutting, num_tokens: int | None) -> str:
-    tokens = "" if num_tokens is None else f", {num_tokens} tokens"
-    return (
-        f"Got a sequence of {len(sequence)} characters{tokens}, but at most {cutting.max_tokens} tokens are taken, "
-        f"`<cls>` included (about {KMER * (cutting.max_tokens - 1)} nt): give max_length to cut it, or embed it in "
-        "pieces: long 'mean' or 'windows' of dna-embedding and of embed.py."
-    )
 
 
 def _encode(texts: _Texts | _OtherStrands | _OtherStrandsOfPieces, first_kmer_id: int) -> TokenIds:
@@ -273,31 +262,6 @@ def _distinct(ids: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.
             distinct.append(i)
         inverse[i] = number
     return np.array(distinct, np.int64), inverse
-
-
-def batches_of(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
-    """
-    Which pieces go together, the longest first.
-
-    Args:
-        lengths: int64 (pieces,), their tokens.
-        batch_tokens: The most tokens of a batch, padding included; a longer piece is a batch of its own.
-    """
-    order = np.argsort(-lengths, kind="stable")
-    sorted_lengths = lengths[order].tolist()
-    batches, begin = [], 0
-    tokens = 0
-    for i, length in enumerate(sorted_lengths):
-        longest = sorted_lengths[begin]
-        size = i - begin + 1
-        num_padded = longest * size
-        if i > begin and (num_padded > batch_tokens or num_padded - tokens - length > PADDING_SHARE * num_padded):
-            batches.append(order[begin:i])
-            begin, tokens = i, 0
-        tokens += length
-    if len(order):
-        batches.append(order[begin:])
-    return batches
 
 
 def padded(pieces: Pieces, batch: np.ndarray, cls_token_id: int, pad_token_id: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,6 @@ for _code, _letters in enumerate(("Aa", "TtUu", "Cc", "Gg", "Nn", "", "\0")):
 _CODE_TABLE = _CODES.tobytes()
 _WHITE_SPACE = bytes(i for i in range(128) if chr(i).isspace())
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-_COMPLEMENT = str.maketrans("ACGTUacgtu", "TGCAAtgcaa")
 _PLACES = 4 ** np.arange(KMER - 1, -1, -1, dtype=np.uint16)  # of the digits of a 6-mer's number
 
 
@@ -44,11 +43,6 @@ class TokenIds:
     @property
     def num_tokens(self) -> np.ndarray:
         return np.diff(self.ends, prepend=0)
-
-
-def reverse_complement(sequence: str) -> str:
-    """The other strand, 5' to 3'; letters that are none of A, C, G, T, U stay what they are."""
-    return sequence.translate(_COMPLEMENT)[::-1]
 
 
 def encode(sequences: Sequence[str], first_kmer_id: int) -> TokenIds:

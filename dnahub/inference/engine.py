@@ -13,8 +13,8 @@ from transformers import PreTrainedTokenizerFast
 
 from dnahub.checkpoints.tokenizer import first_kmer_id
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerModel
-from dnahub.hub_code.pipeline_dna_embedding import BATCH_TOKENS, Cutting, complete_settings, pool
-from dnahub.inference.cutting import Pieces, batches_of, begins_of, combine, cut, padded
+from dnahub.hub_code.pipeline_dna_embedding import BATCH_TOKENS, Cutting, batches_of, complete_settings, pool
+from dnahub.inference.cutting import Pieces, begins_of, combine, cut, padded
 from dnahub.inference.encoding import owners_and_ranks
 from dnahub.inference.fused import FusedEncoder, can_fuse
 
@@ -126,7 +126,8 @@ class Engine:
         settings = complete_settings(self.model, settings)
         cutting = Cutting(*(settings[name] for name in ("max_length", "long", "window_nt", "stride_nt")))
         pieces = cut(sequences, cutting, self._first_kmer_id, settings["reverse_complement"])
-        return Plan(pieces, batches_of(pieces.lengths, self.batch_tokens), settings)
+        batches = batches_of(pieces.lengths.tolist(), self.batch_tokens)
+        return Plan(pieces, [np.array(batch) for batch in batches], settings)
 
     def compute(self, plan: Plan, progress: Callable[[int], object] = lambda num_tokens: None) -> Embeddings:
         """

@@ -60,7 +60,7 @@ class FusedEncoder:
         self.head_size = config.hidden_size // config.num_attention_heads
         self.pad_token_id = config.pad_token_id
         self.word_embeddings = model.embeddings.word_embeddings.weight.detach()
-        self.inv_freq = model.rotary_embeddings.inv_freq  # (head_size / 2,)
+        self.inv_freq = model.rotary_embeddings.frequencies()  # (head_size / 2,)
         self.layers = [_FusedLayer(layer, self.heads) for layer in model.encoder.layer]
         self.scratch = _Scratch()
         self.final_norm = _norm(model.encoder.emb_layer_norm_after)

@@ -39,7 +39,7 @@ def parse(
         description: Docstring of the script, shown on top of the help.
         classes: The dataclasses, in the order of the help.
         argv: Arguments without the program's name; default those of the command line.
-        recipe: Whether the first argument may be a YAML file of `flag: value`, which flags override.
+        recipe: Whether the first argument may be a YAML file of `flag: value`, which the flags after it override.
         defaults: Values of fields that were not given, instead of those of the classes.
 
     Returns:
@@ -50,10 +50,12 @@ def parse(
         ValueError: From the `__post_init__` of a class.
     """
     parser = _Parser(
-        prog=program, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        prog=program,
+        usage=f"{program} {'[recipe.yaml] ' * recipe}[--flag value ...]",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    if recipe:
-        parser.add_argument("recipe", nargs="?", help="YAML file of `flag: value`; flags override it.")
     flags: dict[str, argparse.Action] = {}
     for each in classes:
         group = parser.add_argument_group((each.__doc__ or each.__name__).strip().partition("\n")[0].rstrip("."))
@@ -61,11 +63,8 @@ def parse(
         for field in dataclasses.fields(each):
             flags[field.name] = _add(group, field, hints[field.name], defaults)
     argv = list(sys.argv[1:] if argv is None else argv)
-    if recipe:
-        path = parser.parse_known_args(argv)[0].recipe
-        if path:
-            # In front of what is given: the last value of a flag counts.
-            argv = [*_recipe_flags(Path(path), flags, parser), *(each for each in argv if each != path)]
+    if recipe and argv and not argv[0].startswith("-"):
+        argv = [*_recipe_flags(Path(argv[0]), flags, parser), *argv[1:]]  # the last value of a flag counts
     values = vars(parser.parse_args(argv))
     required = [name for name, action in flags.items() if values[name] is dataclasses.MISSING]
     if required:
@@ -148,9 +147,8 @@ def _recipe_flags(path: Path, flags: dict[str, argparse.Action], parser: _Parser
     for name, value in found.items():
         if value is None:
             fault(f"{name} has no value; write one, with quotes where it begins with # or ~, or leave the line out")
-        if isinstance(value, list) != (flags[name].nargs == "+"):
-            fault(f"{name} takes {'a list' if flags[name].nargs == '+' else 'one value'}")
-        if isinstance(value, dict):
-            fault(f"{name} takes one value")
-        given += [f"--{name}", *value] if isinstance(value, list) else [f"--{name}={value}"]
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str) for each in values) or (value is not values[0] and flags[name].nargs != "+"):
+            fault(f"{name} takes {'one value or a list' if flags[name].nargs == '+' else 'one value'}")
+        given += [f"--{name}={value}"] if value is values[0] else [f"--{name}", *values]
     return given

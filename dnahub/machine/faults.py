@@ -1,11 +1,62 @@
-"""Errors of a full disk or a full memory -> told from others, and in short."""
+"""Error of a full disk or a full memory -> one sentence that says what to do."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, what a file may have
+from safetensors import SafetensorError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, the size that a file may have
+# torch.save and safetensors raise errors without a number.
+FULL_IN_WORDS = (
+    "No space left",
+    "File too large",
+    "Disk quota",
+    "PytorchStreamWriter failed",
+    "inline_container",
+    "iostream error",
+)
 LONGEST_SHOWN = 200
 
 
-def first_line(error: Exception) -> str:
-    """What an error says, of which torch adds a page, to stand within a sentence."""
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, shortened: torch adds a page to it."""
     return str(error).strip().partition("\n")[0][:LONGEST_SHOWN]
+
+
+@contextmanager
+def limits_explained(path: Path, less_memory: str) -> Iterator[None]:
+    """
+    Within it, a full disk and a full memory raise a ValueError that says what to do.
+
+    Args:
+        path: The file or folder that is written.
+        less_memory: What needs less memory, as "a smaller --batch_tokens".
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, MemoryError, SafetensorError) as error:
+        said = first_line(error) or type(error).__name__
+        if _is_full_disk(error):
+            raise ValueError(
+                f"{path}: the disk or quota is full ({said}). Finished work is kept; free some space and run the "
+                "same command again."
+            ) from error
+        if _is_full_memory(error):
+            raise ValueError(
+                f"Out of memory ({said}). Finished work is kept; run the same command again with {less_memory}."
+            ) from error
+        raise
+
+
+def _is_full_disk(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in FULL
+    return any(words in str(error) for words in FULL_IN_WORDS)
+
+
+def _is_full_memory(error: Exception) -> bool:
+    from accelerate.utils.memory import should_reduce_batch_size  # here: it imports torch
+
+    return isinstance(error, MemoryError) or should_reduce_batch_size(error)

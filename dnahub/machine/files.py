@@ -1,8 +1,9 @@
-"""A path -> a scratch path beside it, which takes its place when whatever writes it is done."""
+"""A path -> a scratch path, which takes its place when it is complete."""
 
 import os
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,3 +27,48 @@ def write_text(path: Path, text: str) -> None:
     """Under a temporary name, then moved: a kill leaves the old file or the new one."""
     with replacing(path) as scratch:
         scratch.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """
+    `with replacing_folder(path) as scratch:` fill the folder `scratch`; then `path` is that folder, or, after an
+    error, what it was before. Parents of `path` are created, and its files get the usual permissions (safetensors
+    writes 0600).
+    """
+    path = path.resolve()
+    # A mount point cannot be renamed, and a folder in a read-only one neither: there the contents are exchanged.
+    fixed = path.is_mount() or (path.is_dir() and not os.access(path.parent, os.W_OK))
+    home = path if fixed else next(parent for parent in path.parents if parent.exists())
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=home) as name:
+        new, old = Path(name) / "new", Path(name) / "old"
+        new.mkdir()
+        yield new
+        mode = new.stat().st_mode & 0o666
+        for file in new.rglob("*"):
+            if file.is_file():
+                file.chmod(mode)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if fixed:
+            old.mkdir()
+            entries = [entry for entry in path.iterdir() if entry != new.parent]
+            _rename_all([*_moves(entries, old), *_moves(new.iterdir(), path)])
+        else:
+            _rename_all([*([(path, old)] if path.exists() else []), (new, path)])
+
+
+def _moves(entries: Iterable[Path], folder: Path) -> list[tuple[Path, Path]]:
+    return [(entry, folder / entry.name) for entry in entries]
+
+
+def _rename_all(moves: list[tuple[Path, Path]]) -> None:
+    """All or, after an error, nothing."""
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in moves:
+            source.rename(target)
+            done.append((source, target))
+    except BaseException:
+        for source, target in reversed(done):
+            target.rename(source)
+        raise

@@ -1,23 +1,18 @@
 """The environment of a launcher -> which process this is, of how many, and its share of the cores."""
 
 import os
-import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-from accelerate.utils import broadcast_object_list
+from dnahub.machine.script import is_first_process
 
 Result = TypeVar("Result")
 
 
-def is_first_process() -> bool:
-    """Whether this is the first of the launched processes, also before they have joined."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def from_first(compute: Callable[[], Result]) -> Result:
     """Compute in the first process alone and give all processes the result, or its ValueError or OSError."""
+    from accelerate.utils import broadcast_object_list  # here: it imports torch
+
     result, failure = None, None
     if is_first_process():
         try:
@@ -30,6 +25,14 @@ def from_first(compute: Callable[[], Result]) -> Result:
     return result
 
 
+def leave_processes() -> None:
+    """Wait for the first process, which may still be writing, and part: gloo may abort if one ends before another."""
+    from accelerate import PartialState
+
+    PartialState().wait_for_everyone()
+    PartialState().destroy_process_group()
+
+
 def num_launched() -> int:
     """How many processes were launched, on all nodes, also before they have joined."""
     return int(os.environ.get("WORLD_SIZE", "1"))  # by accelerate launch, torchrun
@@ -37,10 +40,19 @@ def num_launched() -> int:
 
 def share_cores(num_processes: int) -> None:
     """
-    Compute on this process's share of the cores: accelerate launch leaves one to each, unless told otherwise.
+    Compute on this process's share of the cores that it may use, unless the user has set OMP_NUM_THREADS.
 
     Args:
-        num_processes: How many share them.
+        num_processes: How many processes share the cores.
     """
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    torch.set_num_threads(max(1, cores // num_processes))
+    import torch
+    from joblib import cpu_count  # knows the affinity mask and the CPU quota of a container
+
+    if not _is_set_by_user(os.environ.get("OMP_NUM_THREADS")):
+        torch.set_num_threads(max(1, cpu_count() // num_processes))
+
+
+def _is_set_by_user(num_threads: str | None) -> bool:
+    """`accelerate launch` and torchrun set OMP_NUM_THREADS to 1 where it is not set."""
+    launched = any(name in os.environ for name in ("ACCELERATE_DYNAMO_BACKEND", "TORCHELASTIC_RUN_ID"))
+    return num_threads is not None and not (launched and num_threads == "1")

@@ -60,8 +60,8 @@ def outcome(main: Callable[[], object], goes_on: str = "") -> tuple[int, str]:
         main()
     except Stopped as stop:
         return TERMINATED, f"{stop}{then}"
-    except KeyboardInterrupt:
-        return INTERRUPTED, f"interrupted{then}"
+    except KeyboardInterrupt as stop:
+        return INTERRUPTED, f"interrupted. {stop}" if str(stop) else f"interrupted{then}"
     except Terminated:
         return TERMINATED, f"stopped by SIGTERM{then}"
     except Exception as error:

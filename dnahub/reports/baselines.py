@@ -1,4 +1,4 @@
-"""Sequences and labels of three splits -> what linear fits on k-mer counts reach on test."""
+"""Sequences and labels of three splits -> scores on test of linear models of k-mer counts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,51 +8,46 @@ import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
 from dnahub.reports.kmers import baseline_features
-from dnahub.reports.linear_probe import fit_linear_probe
-from dnahub.reports.ridge import fit_ridge
-from dnahub.tasks.evaluation import measure
-from dnahub.tasks.targets import Targets
+from dnahub.reports.linear_probe import measure_probe
+from dnahub.tasks.task import Labels, Task
 
-# Rows of train and of validation that are used at most: to fit 60,000 took 5 s of CPU time.
+# Most rows of train, and of validation, that are used: fitting 60,000 takes 10 s of CPU time.
 MAX_ROWS = 100_000
-# Of sequences of 12,000 nt 8,333 rows: to count 1 Mnt of them took 0.09 s.
+# 8,333 rows of 12,000 nt; counting takes 0.09 s for 1 Mnt.
 MAX_NT = 100_000_000
 ROWS_AT_ONCE = 1_000  # 12 MB of such sequences
-# Logit of a label that the rows used of train lack: its probability is 0 for every sequence.
-NEVER = float(np.finfo(np.float32).min)
 
 
-def measure_baselines(splits: DatasetDict, targets: Targets) -> dict[str, Any]:
+def measure_baselines(task: Task, splits: DatasetDict, meaning: Labels) -> dict[str, Any]:
     """
-    Fit a logistic regression, or for several labels and numbers a ridge regression, on each of `baseline_features`.
+    Fit and measure a linear model on each of `baseline_features`.
 
-    Of train and validation, rows are sampled where there are more than `MAX_ROWS`, or more than `MAX_NT` nt; test is
-    used whole, as it is for the model.
+    Train and validation are sampled at random where they have more than `MAX_ROWS` rows or `MAX_NT` nt; test is used
+    whole, as it is for the model.
 
     Args:
+        task: What the model is trained for; it says which of the two, see `Task.fits_classes`.
         splits: train, validation and test, with columns `sequence` and `label`.
-        targets: What the labels mean; labels of sequences.
+        meaning: What the labels mean.
 
     Returns:
-        By the name of each baseline `rows` (of train that were used), the strength of the penalty that validation
-        chose (`C` or `alpha`), and the metrics on test, as `dnahub.tasks.evaluation.measure` gives them of a model.
-        Empty where the rows of train that were drawn have one label only.
+        Name of each baseline -> what `measure_probe` gives. Empty where the rows used of train have one label only,
+        or validation has none of train's labels.
     """
     rows = {split: _sample(splits[split]) for split in ("train", "validation")} | {"test": splits["test"]}
     labels = {split: np.array(rows[split]["label"]) for split in rows}
-    if targets.problem == "single_label_classification" and len(np.unique(labels["train"])) < 2:
-        return {}
+    if task.fits_classes:
+        if len(np.unique(labels["train"])) < 2 or not np.isin(labels["validation"], labels["train"]).any():
+            return {}
     counts = {split: baseline_features(_sequences(rows[split])) for split in rows}
-    measured = {}
-    for name in counts["train"]:
-        penalty, outputs = _fit(targets, {split: counts[split][name] for split in rows}, labels)
-        scores = measure(targets.problem, outputs, labels["test"], targets.label_names)
-        measured[name] = {"rows": len(labels["train"]), **penalty, **scores}
-    return measured
+    return {
+        name: measure_probe({split: counts[split][name] for split in rows}, labels, task, meaning)
+        for name in counts["train"]
+    }
 
 
 def _sample(rows: Dataset) -> Dataset:
-    """As many rows, drawn at random, as `MAX_ROWS` and `MAX_NT` allow, in their order."""
+    """As many random rows as `MAX_ROWS` and `MAX_NT` allow, in their order; at least one."""
     drawn = np.random.default_rng(0).permutation(len(rows))[:MAX_ROWS]
     batches = rows.select(drawn).select_columns("sequence").with_format("arrow").iter(ROWS_AT_ONCE)
     nt = np.concatenate([pc.binary_length(batch["sequence"]).to_numpy() for batch in batches])
@@ -63,22 +58,3 @@ def _sample(rows: Dataset) -> Dataset:
 def _sequences(rows: Dataset) -> Iterator[str]:
     for batch in rows.select_columns("sequence").iter(ROWS_AT_ONCE):
         yield from batch["sequence"]
-
-
-def _fit(
-    targets: Targets, features: dict[str, np.ndarray], labels: dict[str, np.ndarray]
-) -> tuple[dict[str, float], np.ndarray]:
-    """The strength of the penalty that validation chose, and outputs on test, as a model gives them."""
-    if targets.problem == "single_label_classification":
-        known = np.isin(labels["validation"], labels["train"])
-        fit = fit_linear_probe(
-            {**features, "validation": features["validation"][known]},
-            {"train": labels["train"], "validation": labels["validation"][known]},
-        )
-        logits = np.full((len(labels["test"]), targets.num_outputs), NEVER)
-        logits[:, fit.labels] = fit.logits
-        return {"C": fit.C}, logits
-    outputs, alpha = fit_ridge(features, labels)
-    if targets.problem == "multi_label_classification":
-        outputs = outputs - 0.5  # 0 and 1 were fitted; `measure` takes what is above 0 for yes
-    return {"alpha": alpha}, outputs

@@ -10,27 +10,13 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from dnahub.checkpoints.loading import CheckpointFiles
 from dnahub.checkpoints.publishing import THIS_CHECKPOINT
 from dnahub.checkpoints.saving import travelling_files
-from dnahub.tasks.evaluation import METRICS, greater_is_better
+from dnahub.metrics.names import name_of, number
+from dnahub.tasks import TASKS
+from dnahub.tasks.task import Labels, Task
 
 TAGS_OF_NT = ["nucleotide-transformer", "dna-embedding"]
 TEMPLATE = Path(__file__).parents[2] / "model_card.md"
 CITATION_DOI = "10.1038/s41592-024-02523-z"
-METRIC_NAMES = {
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro F1",
-    "mcc": "MCC",
-    "micro_f1": "Micro F1",
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "subset_accuracy": "Subset accuracy",
-    "spearman": "Spearman correlation",
-    "pearson": "Pearson correlation",
-    "r2": "R2",
-    "rmse": "RMSE",
-    "mae": "MAE",
-}
-# The Hub's names of what a checkpoint is for.
-PIPELINE_TAGS = {"token_classification": "token-classification", "masked_lm": "fill-mask"}
 
 
 def inherited_licence(base: CheckpointFiles | None) -> dict[str, str]:
@@ -66,60 +52,103 @@ def render_card(results: dict[str, Any]) -> str:
     Returns:
         Markdown with the Hub's metadata in front; the checkpoint is called `THIS_CHECKPOINT` in it.
     """
-    pipeline_tag = PIPELINE_TAGS.get(results["problem"], "text-classification")
-    dataset, base = results["dataset"], results["model"]
+    task, model = TASKS[results["task"]], results["model"]
+    labels = Labels(model["label_names"], model["outputs"])
+    code = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in travelling_files()}
+    replaced = results["dataset"].get("num_replaced") or 0
+    return str(
+        ModelCard.from_template(
+            _metadata(results, task),
+            template_path=str(TEMPLATE),
+            repo_id=THIS_CHECKPOINT,
+            code=code,
+            doi=CITATION_DOI,
+            of_task=task,
+            title=task.title(labels),
+            summary=task.summary(labels),
+            ours=model["type"] == "nucleotide_transformer",
+            shown=metrics_of(results["validation"] or {}, task),
+            verdict=compare(results, task),
+            only_class=_only_class(results["test"] or results["validation"] or {}),
+            num_replaced=sum(replaced.values()) if isinstance(replaced, dict) else replaced,
+            name_of=name_of,
+            number=number,
+            **{"seeds": None, "search": None, **results},
+        )
+    )
+
+
+def metrics_of(measured: dict[str, Any], task: Task) -> list[str]:
+    """What was measured of a split that is one number, in the order of the task's metrics."""
+    names = [name for name, value in measured.items() if value is None or isinstance(value, float)]
+    return sorted(names, key=lambda name: task.metrics.index(name) if name in task.metrics else len(task.metrics))
+
+
+def compare(results: dict[str, Any], task: Task) -> dict[str, Any] | None:
+    """
+    The best baseline by the metric that chose the checkpoint; the loss is not measured of baselines.
+
+    A baseline is better only where its interval lies wholly on the better side of the model's, for each metric of
+    `task.compared_by`, or where the model's metric is undefined.
+
+    Returns:
+        `metric`, `best` (a baseline's name), `is_better`, `direction` ("higher" or "lower"); None without baselines.
+    """
+    baselines, test = results["baselines"], results["test"]
+    if not baselines:
+        return None
+    chosen_by = results["training"]["chosen_by"]
+    metric = chosen_by if chosen_by in test and chosen_by != "loss" else next(m for m in task.metrics if m != "loss")
+
+    def sign(name: str) -> int:
+        return 1 if task.greater_is_better(name) else -1
+
+    def goodness(scores: dict[str, Any]) -> float:
+        return -math.inf if scores[metric] is None else sign(metric) * scores[metric]
+
+    def lies_above(name: str) -> bool:
+        ends = [scores.get("intervals", {}).get(name) for scores in (baselines[best], test)]
+        if None in ends:
+            return False
+        ours, theirs = (sorted(sign(name) * end for end in interval) for interval in reversed(ends))
+        return theirs[0] > ours[1]
+
+    best = max(baselines, key=lambda name: goodness(baselines[name]))
+    undefined = test[metric] is None and baselines[best][metric] is not None
+    return {
+        "metric": metric,
+        "best": best,
+        "is_better": undefined or all(map(lies_above, task.compared_by(metric))),
+        "direction": "higher" if task.greater_is_better(metric) else "lower",
+    }
+
+
+def _metadata(results: dict[str, Any], task: Task) -> ModelCardData:
+    dataset, model, test = results["dataset"], results["model"], results["test"] or {}
     eval_results = [
         EvalResult(
-            task_type=pipeline_tag,
+            task_type=task.hub_tag or results["task"],
             dataset_type=dataset["name"],
             dataset_name=f"{Path(dataset['name']).name}, test split",
             dataset_config=dataset["config"],
             dataset_split="test",
             dataset_revision=dataset["revision"],
             metric_type=name,
-            metric_name=label,
-            metric_value=round(results["test"][name], 4),
+            metric_name=name_of(name),
+            metric_value=round(test[name], 4),
         )
-        for name, label in METRIC_NAMES.items()
-        if results["test"] and results["test"].get(name) is not None
+        for name in task.metrics
+        if name != "loss" and test.get(name) is not None
     ]
-    data = ModelCardData(
+    return ModelCardData(
         library_name="transformers",
         **results["licence"],
-        base_model=base["base"] if base["revision"] else None,
+        base_model=model["base"] if model["revision"] else None,
         datasets=[dataset["name"]] if dataset["revision"] else None,
-        pipeline_tag=pipeline_tag,
-        tags=["biology", "genomics", "dna", *TAGS_OF_NT * (base["type"] == "nucleotide_transformer")],
-        model_name=Path(dataset["name"]).name + "-classifier" if eval_results else None,
+        pipeline_tag=task.hub_tag,
+        tags=["biology", "genomics", "dna", *TAGS_OF_NT * (model["type"] == "nucleotide_transformer")],
+        model_name=f"{Path(dataset['name']).name}-{results['task'].replace('_', '-')}" if eval_results else None,
         eval_results=eval_results or None,
-    )
-    code = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in travelling_files()}
-    baselines = results["baselines"] or {}
-    chosen_by = results["training"]["chosen_by"]  # the loss is not measured of baselines
-    main_metric = chosen_by if chosen_by in METRIC_NAMES else METRICS[results["problem"]][0]
-
-    def goodness(scores: dict[str, Any]) -> float:
-        value = scores[main_metric]
-        if value is None:  # the worst
-            return -math.inf
-        return value if greater_is_better(main_metric) else -value
-
-    best = max(baselines, key=lambda name: goodness(baselines[name]), default=None)
-    return str(
-        ModelCard.from_template(
-            data,
-            template_path=str(TEMPLATE),
-            repo_id=THIS_CHECKPOINT,
-            code=code,
-            doi=CITATION_DOI,
-            best_baseline=best,
-            beaten=best is not None and goodness(results["test"]) < goodness(baselines[best]),
-            main_metric=main_metric,
-            only_class=_only_class(results["test"] or results["validation"] or {}),
-            metric_names=METRIC_NAMES,
-            number=_number,
-            **{"seeds": None, "search": None, **results},
-        )
     )
 
 
@@ -130,7 +159,3 @@ def _only_class(measured: dict[str, Any]) -> str | None:
     columns = zip(measured["recall_per_label"], zip(*measured["confusion_matrix"], strict=True), strict=True)
     predicted = [name for name, counts in columns if any(counts)]
     return predicted[0] if len(predicted) == 1 else None
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}"

@@ -5,15 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dnahub.machine.files import replacing
-from dnahub.reports.plots import COLOURS, DPI
+from dnahub.reports.plots import COLOURS, new_figure, save_figure
 
 TRAINING, VALIDATION, BEST = COLOURS[0], COLOURS[1], COLOURS[2]
-MARKED = 40  # evaluations; more are drawn as a line without a mark each
+MARKED = 40  # evaluations; more are drawn as a line without marks
 
 
 def draw_learning_curve(log_history: list[dict[str, Any]], metric: str, best_step: int | None, path: Path) -> None:
@@ -21,19 +18,18 @@ def draw_learning_curve(log_history: list[dict[str, Any]], metric: str, best_ste
     Draw training and validation loss by step, and beside them the metric that chose the best checkpoint.
 
     Args:
-        log_history: The Trainer's `state.log_history`; without evaluations the training loss is drawn alone.
-        metric: The metric that chose, with `eval_` in front or without; for the loss there is one panel.
+        log_history: The Trainer's `state.log_history`; without evaluations, only the training loss is drawn.
+        metric: The metric that chose, with or without `eval_`; for the loss there is one panel.
         best_step: The step of the best checkpoint, which is marked; `None` if none was chosen.
-        path: The PNG; replaced, if there is one, only when the new one is whole.
+        path: The PNG.
     """
     metric = metric.removeprefix("eval_")
     training, validation = _by_step(log_history, "loss"), _by_step(log_history, "eval_loss")
     scores = _by_step(log_history, f"eval_{metric}") if metric != "loss" else {}
-    figure = Figure(figsize=(10.4 if scores else 6.4, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10.4 if scores else 6.4, 4.2)
     panels = figure.subplots(1, 2 if scores else 1, squeeze=False)[0]
     if training:
-        dot = "o" if len(training) == 1 else None  # which is no line yet
+        dot = "o" if len(training) == 1 else None  # one point makes no line
         panels[0].plot(*_points(training), color=TRAINING, linewidth=1.2, alpha=0.8, marker=dot, label="training")
     _draw_evaluations(panels[0], validation, best_step)
     panels[0].set_ylabel("Loss")
@@ -49,11 +45,10 @@ def draw_learning_curve(log_history: list[dict[str, Any]], metric: str, best_ste
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         if axes.lines:
-            axes.legend(framealpha=0.9, edgecolor="none")  # white, lest the lines run through the text
+            axes.legend(framealpha=0.9, edgecolor="none")  # opaque: lines must not cross the text
         else:
             axes.text(0.5, 0.5, "no loss was logged", transform=axes.transAxes, ha="center", va="center")
-    with replacing(path) as scratch:
-        figure.savefig(scratch, format="png", dpi=DPI)
+    save_figure(figure, path)
 
 
 def _draw_evaluations(axes: Axes, values: dict[int, float], best_step: int | None) -> None:
@@ -67,7 +62,7 @@ def _draw_evaluations(axes: Axes, values: dict[int, float], best_step: int | Non
 
 
 def _by_step(log_history: list[dict[str, Any]], name: str) -> dict[int, float]:
-    """What was logged last at each step, in order; a loss that is no number leaves a gap."""
+    """The last value logged at each step, in order; NaN or infinity leaves a gap."""
     logged = {entry["step"]: entry[name] for entry in log_history if name in entry}
     return {step: value if math.isfinite(value) else math.nan for step, value in sorted(logged.items())}
 

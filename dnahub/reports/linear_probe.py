@@ -1,127 +1,105 @@
-"""Features and labels of three splits -> test predictions of a logistic regression."""
+"""Features and labels of three splits -> scores on test of a linear model whose penalty validation chose."""
 
-import copy
-import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss, make_scorer
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-# Inverse strengths of the L2 penalty that are tried. On 60-nt windows of real CDS of six species (5400 for training),
-# six random splits, the k-mer baselines chose 0.01 or 0.1, once 1; among these test accuracy differs by under 0.01.
-C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+from dnahub.reports.intervals import bootstrap_intervals
+from dnahub.tasks.task import Labels, Task
 
-# With C up to 1, L-BFGS took at most 260 iterations for as many rows of 128 to 1024 strongly correlated features.
+# Inverse strengths of the L2 penalty of a logistic regression. On 60-nt windows of real CDS of six species (5400 for
+# training), six random splits, the k-mer baselines chose 0.01 or 0.1, once 1; test accuracy differed by under 0.01.
+C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+# Strengths of the L2 penalty of a ridge regression.
+ALPHA_GRID = (1.0, 10.0, 100.0, 1_000.0, 10_000.0)
+# From zero, L-BFGS took at most 260 iterations for 5400 rows of 128 to 1024 strongly correlated features.
 MAX_ITER = 2000
 
 
-@dataclass(frozen=True)
-class ProbeFit:
-    """
-    A fitted probe.
-
-    Args:
-        predictions: Predicted label of each test example, (test,).
-        labels: The labels of train, ascending.
-        logits: Logits of the test examples, whose softmax are probabilities, (test, labels).
-        C: The inverse strength of the L2 penalty that was chosen.
-        converged: Whether the solver came to an end for that C within its iterations.
-        candidates: Of each C tried, ascending: `C`, `validation_log_loss`, `validation_accuracy`, `iterations`,
-            `converged`.
-    """
-
-    predictions: np.ndarray
-    labels: np.ndarray
-    logits: np.ndarray
-    C: float
-    converged: bool
-    candidates: list[dict[str, Any]]
-
-
-def fit_linear_probe(
+def measure_probe(
     features: dict[str, np.ndarray],
     labels: dict[str, np.ndarray],
-    c_grid: tuple[float, ...] = C_GRID,
+    task: Task,
+    meaning: Labels,
     max_iter: int = MAX_ITER,
-) -> ProbeFit:
+) -> dict[str, Any]:
     """
-    Fit one logistic regression for each C on train, choose C by validation, predict test once with that one.
+    Fit a logistic regression, or for several labels or numbers a ridge regression, and measure it on test.
 
-    Features are standardised by the mean and deviation of train. C is raised through the grid until the log loss on
-    validation rises, and the one before that is chosen (log loss, for accuracy on a few hundred examples jumps by more
-    than the choices differ). The model is fitted on train alone, and not refitted with validation added.
+    Features are standardised by the mean and deviation of train. scikit-learn's `GridSearchCV` fits every penalty on
+    train and chooses the one with the lowest log loss (ridge: squared error) on validation. The model is fitted on
+    train alone; validation is not added. Test is predicted once.
 
     Args:
-        features: "train", "validation", "test" -> (examples, features), finite numbers.
-        labels: The same keys, or all but "test" -> (examples,), integers; every label occurs in train.
-        c_grid: Inverse strengths of the L2 penalty to try, ascending.
-        max_iter: Iterations of L-BFGS at most. A fit that would need more is used as it is, said so by a warning of
-            scikit-learn, and marked in the result.
+        features: "train", "validation", "test" -> (rows, features), finite numbers.
+        labels: The same keys -> as `task.encode` makes them. Train has two labels or more; validation rows whose label
+            train lacks are not used.
+        task: Of labels of sequences; it says which of the two models, see `Task.fits_classes`.
+        meaning: What the labels mean.
+        max_iter: Most iterations of L-BFGS. A fit that needs more is used as it is; scikit-learn warns, and
+            `converged` is False.
 
-    Raises:
-        ValueError: Examples and labels of different numbers, features that are not finite, fewer than two labels in
-            train, or a label in validation or test that train lacks.
+    Returns:
+        `rows` and `num_features` of train, the chosen penalty (`C` or `alpha`), `converged`, `candidates` (validation
+        loss of every penalty), and the metrics of test with `intervals`, the 95 % bootstrap interval of each.
     """
-    _check(features, labels)
-    scaler = StandardScaler().fit(features["train"])
-    scaled = {split: scaler.transform(matrix) for split, matrix in features.items()}
-
-    model = LogisticRegression(max_iter=max_iter, warm_start=True)  # each fit begins where the last one ended
-    best, candidates = None, []
-    for c in c_grid:
-        converged = _fit(model.set_params(C=c), scaled["train"], labels["train"])
-        probabilities = model.predict_proba(scaled["validation"])  # (validation, labels)
-        loss = float(log_loss(labels["validation"], probabilities, labels=model.classes_))
-        candidates.append(
-            {
-                "C": c,
-                "validation_log_loss": loss,
-                "validation_accuracy": float(model.score(scaled["validation"], labels["validation"])),
-                "iterations": int(model.n_iter_.max()),
-                "converged": converged,
-            }
+    of_classes = task.fits_classes
+    used = np.isin(labels["validation"], labels["train"]) if of_classes else slice(None)
+    num_validation = len(labels["validation"][used])
+    if of_classes:
+        model, penalty, grid, loss = LogisticRegression(max_iter=max_iter), "C", C_GRID, "validation_log_loss"
+        scoring = make_scorer(
+            log_loss, greater_is_better=False, response_method="predict_proba", labels=np.unique(labels["train"])
         )
-        if best is not None and loss >= best[0]:
-            break  # weaker penalties overfit more, and take the longest to fit
-        best = loss, copy.deepcopy(model), candidates[-1]
-    _, chosen, candidate = best
-    logits = chosen.decision_function(scaled["test"])
-    if logits.ndim == 1:  # of two labels scikit-learn gives the log odds of the second
-        logits = np.stack([np.zeros_like(logits), logits], axis=1)
-    return ProbeFit(
-        predictions=chosen.predict(scaled["test"]),
-        labels=chosen.classes_,
-        logits=logits,
-        C=candidate["C"],
-        converged=candidate["converged"],
-        candidates=candidates,
+    else:
+        model, penalty, grid, loss = Ridge(), "alpha", ALPHA_GRID, "validation_squared_error"
+        scoring = "neg_mean_squared_error"
+    scaled_model = Pipeline([("scale", StandardScaler()), ("model", model)])
+    search = GridSearchCV(
+        scaled_model,
+        {f"model__{penalty}": grid},
+        scoring=scoring,
+        cv=PredefinedSplit(np.repeat([-1, 0], [len(labels["train"]), num_validation])),  # -1: never validated on
+        refit=False,  # GridSearchCV would add validation
+        error_score="raise",
     )
+    search.fit(*(np.concatenate([each["train"], each["validation"][used]]) for each in (features, labels)))
+    scaled_model.set_params(**search.best_params_).fit(features["train"], labels["train"])
+    return {
+        "rows": len(labels["train"]),
+        "num_features": features["train"].shape[1],
+        penalty: search.best_params_[f"model__{penalty}"],
+        "converged": not of_classes or int(np.max(model.n_iter_)) < max_iter,
+        "candidates": [
+            {penalty: value, loss: -float(validation_score)}
+            for value, validation_score in zip(grid, search.cv_results_["mean_test_score"], strict=True)
+        ],
+        **_score(_outputs(scaled_model, features["test"], task, meaning), labels["test"], task, meaning),
+    }
 
 
-def _fit(model: LogisticRegression, features: np.ndarray, labels: np.ndarray) -> bool:
-    """Fit, and say whether the solver converged; its warnings reach the user as ever."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model.fit(features, labels)
-    for warning in caught:
-        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+def measure_majority(labels: dict[str, np.ndarray], task: Task, meaning: Labels) -> dict[str, Any]:
+    """Scores on test of always predicting the most frequent label of train; arguments as of `measure_probe`."""
+    outputs = np.zeros((len(labels["test"]), meaning.num_outputs))
+    outputs[:, np.bincount(labels["train"]).argmax()] = 1
+    return _score(outputs, labels["test"], task, meaning)
 
 
-def _check(features: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> None:
-    in_train = np.unique(labels["train"])
-    if len(in_train) < 2:
-        raise ValueError(f"Got {len(in_train)} label(s) in train; a classifier needs examples of two or more.")
-    for split, matrix in features.items():
-        if split in labels and len(matrix) != len(labels[split]):
-            raise ValueError(f"Got {len(matrix)} rows of features and {len(labels[split])} labels of {split}.")
-        if not np.isfinite(matrix).all():
-            row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
-            raise ValueError(f"Got NaN or infinity among the features of {split}, first in row {row}.")
-        unseen = np.setdiff1d(labels.get(split, []), in_train)
-        if len(unseen):
-            raise ValueError(f"Got the label {unseen[0]} in {split}, of which train has no example.")
+def _score(outputs: np.ndarray, labels: np.ndarray, task: Task, meaning: Labels) -> dict[str, Any]:
+    intervals = bootstrap_intervals(task, outputs, labels, meaning.names)
+    return {**task.measure(outputs, labels, meaning.names), "intervals": intervals}
+
+
+def _outputs(model: Pipeline, features: np.ndarray, task: Task, meaning: Labels) -> np.ndarray:
+    """Logits or numbers, as a model gives them."""
+    if not task.fits_classes:
+        return task.baseline_outputs(model.predict(features), None, meaning)
+    logits = model.decision_function(features)
+    if logits.ndim == 1:  # with two labels, scikit-learn gives the log odds of the second
+        logits = np.stack([np.zeros_like(logits), logits], axis=1)
+    return task.baseline_outputs(logits, model.classes_, meaning)

@@ -6,29 +6,29 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 NUM_NEIGHBORS = 15  # umap-learn's default
+MIN_POINTS = 4  # its spectral layout in two dimensions fails on three
 
 
 def project(embeddings: np.ndarray, seed: int) -> np.ndarray:
     """
-    UMAP (McInnes et al. 2018, https://arxiv.org/abs/1802.03426) with umap-learn's defaults; the same seed gives the
-    same points.
+    UMAP (McInnes et al. 2018, https://arxiv.org/abs/1802.03426) with umap-learn's defaults.
 
-    The neighbours are exact, from scikit-learn: for some thousand points that takes half a second, where compiling
-    umap-learn's approximate search takes half a minute more.
+    The neighbours are exact, from scikit-learn: half a second for some thousand points, where compiling umap-learn's
+    approximate search takes half a minute.
 
     Args:
-        embeddings: (points, hidden), at least three points.
-        seed: Decides the layout.
+        embeddings: (points, hidden), at least `MIN_POINTS`.
+        seed: The same seed gives the same layout.
 
     Returns:
         float32, (points, 2).
 
     Raises:
-        ValueError: Fewer than three points.
+        ValueError: Too few points.
     """
-    if len(embeddings) < 3:
-        raise ValueError(f"Got {len(embeddings)} embedding(s); a UMAP needs three or more.")
-    import umap  # takes 3 to 20 s (it compiles), so not before it is needed
+    if len(embeddings) < MIN_POINTS:
+        raise ValueError(f"UMAP needs {MIN_POINTS} or more embeddings, got {len(embeddings)}.")
+    import umap  # takes 3 to 20 s (it compiles)
 
     num_neighbors = min(NUM_NEIGHBORS, len(embeddings) - 1)
     search = NearestNeighbors(n_neighbors=num_neighbors).fit(embeddings)
@@ -37,7 +37,7 @@ def project(embeddings: np.ndarray, seed: int) -> np.ndarray:
         n_neighbors=num_neighbors,
         precomputed_knn=(indices.astype(np.int32), distances.astype(np.float32), None),
         random_state=seed,
-        n_jobs=1,  # a seed rules out threads, and leaving this open is a warning
+        n_jobs=1,  # a seed rules out threads; umap-learn warns where this is left open
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"precomputed_knn\[2\] \(knn_search_index\)", category=UserWarning)

@@ -1,6 +1,7 @@
 """Command line -> what to read sequences from."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 FORMATS = ("fasta", "fastq", "genbank", "csv", "tsv", "jsonl", "parquet", "text")
 
@@ -19,45 +20,49 @@ class InputArguments:
     format: str | None = field(
         default=None,
         metadata={
-            "help": f"{', '.join(FORMATS)}; not given: by the file's suffix. Standard input needs it, unless it "
+            "help": f"{', '.join(FORMATS)}; default: by the suffix of the file. Standard input needs it unless it "
             "begins with the > of FASTA or the @ of FASTQ."
         },
     )
     sequence_column: str = field(
         default="sequence",
         metadata={
-            "help": "Column of a table or data set that holds the sequences; it is called sequence here, and another "
+            "help": "Column of the sequences in a table or data set; it is called sequence in the output, and another "
             "of that name is left out."
         },
+    )
+    sequence_format: Literal["letters", "kmers"] = field(
+        default="letters",
+        metadata={"help": "kmers: overlapping k-mers separated by spaces (ACG CGT GTA), which are joined (ACGTA)."},
     )
     id_column: str | None = field(
         default=None,
         metadata={
-            "help": "Column that holds the ids; it is called id in what is written, and another of that name is left "
-            "out. Not given: id where there is such a column, else the row's number, from 0, over all files."
+            "help": "Column of the ids; it is called id in the output, and another of that name is left out. Default: "
+            "id if there is such a column, else the number of the row, from 0, over all files."
         },
     )
     bed: str | None = field(
         default=None,
         metadata={
             "help": "BED file (0-based half-open; strand - is the reverse complement) of regions of the one genome, "
-            "plain or bgzip FASTA, that --input names."
+            "plain or bgzip FASTA, given as --input; blocks of BED12 are joined."
         },
     )
     genbank_features: str = field(
         default="cds",
         metadata={
-            "help": "What of a GenBank record to take: cds (each CDS, joined, on its strand, from its codon_start on) "
-            "or record."
+            "help": "Sequences of a GenBank record: cds (each CDS, joined, on its strand, from its codon_start on) "
+            "or record (the whole)."
         },
     )
     dataset_name: str | None = field(
-        default=None, metadata={"help": "Data set on the Hub, or a folder that holds one, instead of --input."}
+        default=None, metadata={"help": "Folder or Hub id of a data set, instead of --input."}
     )
     dataset_config_name: str | None = field(
-        default=None, metadata={"help": "Configuration of the data set, where it has several."}
+        default=None, metadata={"help": "Configuration of the data set, if it has several."}
     )
-    dataset_split: str | None = field(default=None, metadata={"help": "Split, where the data set has several."})
+    dataset_split: str | None = field(default=None, metadata={"help": "Split, if the data set has several."})
     dataset_revision: str | None = field(
         default=None, metadata={"help": "Branch, tag or commit of the data set on the Hub."}
     )

@@ -1,12 +1,13 @@
 """Records -> tables of bounded size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Where a table is closed: it takes neither much memory nor many calls. A longer record is a table of its own.
+# Limits of a table, so that it takes little memory and few calls. A longer record is a table by itself.
 BATCH_RECORDS = 2048
 BATCH_NT = 1_000_000
 
@@ -45,6 +46,18 @@ def _array(values: list[str] | list[bytes], kind: pa.DataType) -> pa.Array:
     offsets = np.zeros(len(values) + 1, dtype=np.int64 if kind == pa.large_string() else np.int32)
     np.cumsum([len(value) for value in values], out=offsets[1:])
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))])
+
+
+def tables(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Rows with a key `sequence` -> tables of bounded size; the last may have no rows."""
+    waiting, nt = [], 0
+    for row in rows:
+        waiting.append(row)
+        nt += len(row["sequence"])
+        if nt >= BATCH_NT or len(waiting) >= BATCH_RECORDS:
+            yield pa.Table.from_pylist(waiting, schema=schema)
+            waiting, nt = [], 0
+    yield pa.Table.from_pylist(waiting, schema=schema)
 
 
 def cut(table: pa.Table) -> Iterator[pa.Table]:

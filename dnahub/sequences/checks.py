@@ -1,4 +1,4 @@
-"""Sequences -> nothing, or one sentence about the first that is no DNA."""
+"""Sequences -> how many ambiguous letters they have, or one sentence about the first that is not DNA."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,20 +9,20 @@ import pyarrow.compute as pc
 # IUPAC nucleotide codes, https://doi.org/10.1093/nar/13.9.3021 (U besides T).
 IUPAC = "ABCDGHKMNRSTUVWY"
 _IUPAC_BYTES = (IUPAC + IUPAC.lower()).encode()
-# What DNA and RNA consist of but for rare ambiguities: in fewer than half of the letters, it is something else.
+# DNA and RNA consist of these, but for rare ambiguities; where fewer than half of the letters do, it is neither.
 _BASES = b"ACGTUNacgtun"
 # One-letter codes of amino acids with ambiguities, stop and gap, https://doi.org/10.1111/j.1432-1033.1984.tb07877.x.
 _AMINO_ACIDS = b"ACDEFGHIKLMNPQRSTVWYBZXJUO*-" + b"acdefghiklmnpqrstvwybzxjuo"
-# A protein of letters that are IUPAC nucleotide codes, too, is told by its composition, which takes some letters.
+# A protein whose letters are all IUPAC nucleotide codes is recognised by its composition, if it is long enough.
 MIN_PROTEIN_LETTERS = 30
-BLOCK_BYTES = 1 << 18  # what is looked at in one go, so that it stays in the cache
+BLOCK_BYTES = 1 << 18  # checked at a time, so that it stays in the cache
 # How programs write a missing value as text; NA, na, nan and NaN are IUPAC nucleotide codes, too.
 MISSING = ("NA", "na", "NaN", "nan", "N/A", "n/a", "null", "NULL", "None", "none", "<NA>")
-LONGEST_SHOWN = 60  # what a corrupt file holds may be one long word
+LONGEST_SHOWN = 60  # a corrupt file may be one long word
 
 
 class SequenceFileError(ValueError):
-    """A file of sequences that cannot be read; the message holds its path and the record."""
+    """A file of sequences that cannot be read; the message names its path and the record."""
 
 
 def shown(text: str) -> str:
@@ -35,38 +35,40 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 
-def check_sequences(
-    sequences: pa.LargeStringArray, place: Callable[[int], str], missing: tuple[str, ...] = ()
-) -> None:
+def check_sequences(sequences: pa.LargeStringArray, place: Callable[[int], str], missing: tuple[str, ...] = ()) -> int:
     """
-    See that each one is there and consists of IUPAC nucleotide codes, in either case.
+    Check that each sequence is there and consists of IUPAC nucleotide codes, in either case.
 
     Args:
-        sequences: What to look at.
+        sequences: What to check.
         place: Position in `sequences` -> where that is, as "genes.fa, record 3 (ENST0001)".
         missing: What stands for a sequence that is missing.
 
+    Returns:
+        How many letters are other than A, C, G, T, U and N: a tokenizer reads them as N.
+
     Raises:
-        SequenceFileError: For the first that is missing or empty, holds another letter, or is protein.
+        SequenceFileError: For the first that is missing or empty, contains another letter, or is protein.
     """
     is_missing = pc.is_in(sequences, value_set=pa.array([None, "", *missing], sequences.type))
     if pc.any(is_missing).as_py():
         row = pc.index(is_missing, True).as_py()
         text = sequences[row].as_py()
-        # The letters before it are looked at first, so that the error is about the first of the file.
+        # The sequences before it are checked first, so that the error is about the first of the file.
         check_sequences(sequences.slice(0, row), place)
         raise SequenceFileError(
             f"{place(row)}: no sequence{f' ({text})' if text else ''}; remove the record or complete it."
         )
     if not len(sequences):
-        return
+        return 0
     offsets = _offsets(sequences)
     letters = memoryview(sequences.buffers()[2])
     rare = _without(letters[offsets[0] : offsets[-1]], _BASES)
     if not rare.translate(None, _IUPAC_BYTES) and len(rare) <= MIN_PROTEIN_LETTERS // 2:
-        return
+        return len(rare)
     for row in range(len(sequences)):
         _check_one(letters[offsets[row] : offsets[row + 1]], place, row)
+    return len(rare)
 
 
 def _check_one(letters: memoryview, place: Callable[[int], str], row: int) -> None:
@@ -76,7 +78,7 @@ def _check_one(letters: memoryview, place: Callable[[int], str], row: int) -> No
     if strange:
         text = str(letters, "utf-8", "replace")
         letter = strange.decode("utf-8", "replace")[0]
-        fault = f"{letter!r} at position {text.index(letter)} (0-based) is no IUPAC nucleotide code ({IUPAC})"
+        fault = f"{letter!r} at position {text.index(letter)} (0-based) is not an IUPAC nucleotide code ({IUPAC})"
         if is_mostly_rare and not rare.translate(None, _AMINO_ACIDS):
             raise SequenceFileError(
                 f"{place(row)}: it looks like protein, {shown(text)!r}: {fault}; give nucleotide sequences."
@@ -85,7 +87,7 @@ def _check_one(letters: memoryview, place: Callable[[int], str], row: int) -> No
     if len(letters) >= MIN_PROTEIN_LETTERS and is_mostly_rare:
         raise SequenceFileError(
             f"{place(row)}: it looks like protein, {shown(str(letters, 'ascii'))!r}: {len(rare)} of its "
-            f"{len(letters)} letters are none of A, C, G, T, U and N; give nucleotide sequences."
+            f"{len(letters)} letters are other than A, C, G, T, U and N; give nucleotide sequences."
         )
 
 

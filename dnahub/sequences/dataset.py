@@ -1,129 +1,178 @@
-"""Data set on the Hub, or a folder that holds one -> tables of one split."""
+"""Data set on the Hub or in a folder -> the files of its splits."""
 
-from collections.abc import Iterator
+import glob
+import json
+import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-from datasets import ClassLabel, IterableDataset, IterableDatasetDict, load_dataset
+import datasets.config
+from datasets import Features, load_dataset_builder
 from datasets.data_files import EmptyDatasetError
-from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError
+from datasets.exceptions import DataFilesNotFoundError
+from datasets.packaged_modules.csv.csv import CsvConfig
+from huggingface_hub import HfApi, HfFileSystem, is_offline_mode
 
 from dnahub.hub.downloading import download
-from dnahub.hub.faults import HubError, retrying
-from dnahub.sequences.arguments import InputArguments
+from dnahub.hub.faults import retrying
+from dnahub.machine.files import replacing
 from dnahub.sequences.checks import SequenceFileError, one_line
-from dnahub.sequences.opening import UnreadableError
+from dnahub.sequences.opening import InputFile
 
-ROWS_PER_READ = 1024
+# What is fetched with the data: the card, and the record that `dataset_builder` writes.
+RECORDS = ("README.md", "build.json", "*/build.json")
 
 
-class DatasetSplit:
+@dataclass(frozen=True)
+class Listing:
     """
-    The rows of one split, streamed; labels by their names.
+    Which files a data set consists of, without their place.
 
     Args:
-        args: Name, configuration, split and revision.
-
-    Attributes:
-        name: What it is called in messages.
-        commit: Which commit on the Hub it is; None for a folder.
-
-    Raises:
-        SequenceFileError: If there is no such configuration or split, or a revision is given for a folder.
-        HubError: If the Hub has no such data set or revision, or does not answer.
+        config: The name of the configuration.
+        splits: Paths of the files of each split, within the data set.
+        features: What README.md says of the columns, as `Features.to_dict` writes it.
+        separator: What separates the fields of CSV files; None for other files.
     """
 
-    unit, first, is_table = "row", 0, True
+    config: str
+    splits: dict[str, list[str]]
+    features: dict[str, Any]
+    separator: str | None
 
-    def __init__(self, args: InputArguments):
-        name, self.commit = args.dataset_name, None
-        if Path(name).is_dir():
-            if args.dataset_revision is not None:
-                raise SequenceFileError(
-                    f"{name} is a folder; a revision ({args.dataset_revision}) is of a data set on the Hub."
-                )
-            _check_one_data_set(Path(name))
-        else:
-            _, self.commit = download(name, "dataset", args.dataset_revision, ["README.md"])
-        splits = retrying(lambda: _load(name, args.dataset_config_name, self.commit), name)
-        self._split = _choose(name, splits, args.dataset_split)
-        self.name = f"{name}, split {self._split}"
-        self._count = 0
-        # Of CSV the columns are not known before the first rows are read.
-        try:
-            self._tables, self._first = retrying(lambda: _begin(splits[self._split]), name)
-        except HubError:
-            raise
-        except (DatasetGenerationError, ValueError, OSError) as error:
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """
+    Args:
+        name: Folder or Hub id.
+        commit: Which commit on the Hub it is; None for a folder.
+        folder: Where README.md and the records of its making are.
+        listing: Its files.
+        place: What stands before the paths of the files.
+        filesystem: Where these are; None for this machine.
+    """
+
+    name: str
+    commit: str | None
+    folder: Path
+    listing: Listing
+    place: str
+    filesystem: HfFileSystem | None
+
+    @property
+    def features(self) -> Features:
+        return Features.from_dict(self.listing.features)
+
+    def choose(self, split: str | None) -> str:
+        """
+        Raises:
+            SequenceFileError: If there is no such split, or several and none is named.
+        """
+        splits = self.listing.splits
+        if split is None and len(splits) > 1:
             raise SequenceFileError(
-                f"{self.name}: its files cannot be read ({_cause(error)}); mend or remove them."
-            ) from error
-        if self._first is None:
-            raise SequenceFileError(f"{self.name}: it is empty; name another split.")
-        self._read_schema = self._first.schema
-        features = splits[self._split].features or {}  # of CSV, there are none
-        self._label_names = {name: each.names for name, each in features.items() if isinstance(each, ClassLabel)}
-        self._first = self._named(self._first)
-        self.schema = self._first.schema
+                f"{self.name}: it has the splits {', '.join(splits)}; name one as --dataset_split."
+            )
+        if split is not None and split not in splits:
+            raise SequenceFileError(f"{self.name}: there is no split {split!r}, only {', '.join(splits)}.")
+        return split or next(iter(splits))
 
-    def reached(self) -> str:
-        return f"row {self._count} or after it"
+    def paths(self, split: str) -> list[str]:
+        return [self.place + path for path in self.listing.splits[split]]
 
-    def __iter__(self) -> Iterator[pa.Table]:
-        table, self._first = self._first, None
-        while table is not None:
-            self._count += table.num_rows
-            yield table
-            try:
-                table = next(self._tables, None)
-                if table is not None:  # of CSV and JSON, each file has types of its own
-                    table = self._named(table.cast(self._read_schema))
-            except Exception as error:  # of the network, the Hub, and each format's reader
-                raise UnreadableError(
-                    f"its files cannot be read ({_cause(error)}); try again, or mend them"
-                ) from error
-
-    def _named(self, table: pa.Table) -> pa.Table:
-        """Numbers of labels mean nothing without the data set's features; -1 is that of none."""
-        for column, names in self._label_names.items():
-            numbers = table[column].combine_chunks()
-            known = pc.if_else(pc.less(numbers, 0), None, numbers)
-            table = table.set_column(table.column_names.index(column), column, pa.array(names).take(known))
-        return table.replace_schema_metadata(None)
+    def inputs(self, split: str) -> list[InputFile]:
+        return [InputFile(path, self.filesystem) for path in self.paths(split)]
 
 
-def _begin(rows: IterableDataset) -> tuple[Iterator[pa.Table], pa.Table | None]:
-    """The tables of a split but the first, and the first, if there is one."""
-    tables = iter(rows.with_format("arrow").iter(batch_size=ROWS_PER_READ))
-    return tables, next(tables, None)
+def find_dataset(
+    name: str,
+    config_name: str | None = None,
+    revision: str | None = None,
+    api: HfApi | None = None,
+    fetch: bool = False,
+) -> DatasetFiles:
+    """
+    Find the files of a data set.
+
+    Args:
+        name: Folder or Hub id.
+        config_name: Which configuration, where it has several.
+        revision: Branch, tag or commit on the Hub.
+        api: Who asks, and which Hub; default the user of the environment.
+        fetch: Whether to keep the files of a data set on the Hub in the cache, where they are read without it, too;
+            else they are read from there.
+
+    Raises:
+        SequenceFileError: If there is no such configuration, there are no data files, or a revision is given for a
+            folder.
+        HubError: If the Hub has no such data set or revision, or does not answer.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        if revision is not None:
+            raise SequenceFileError(f"{name} is a folder; a revision ({revision}) is of a data set on the Hub.")
+        _check_one_data_set(folder)
+        return DatasetFiles(name, None, folder, _list_folder(folder, config_name), f"{folder}/", None)
+    api = api or HfApi()
+    folder, commit = download(name, "dataset", revision, RECORDS, api=api)
+    known = _listings() / f"{name.replace('/', '--')}@{commit}.{config_name or ''}.json"
+    if known.is_file():
+        listing, fetch = Listing(**json.loads(known.read_text(encoding="utf-8"))), fetch or is_offline_mode()
+    else:
+        place = f"hf://datasets/{name}@{commit}/"
+        listing = retrying(lambda: _list(name, name, place, config_name, revision=commit, token=api.token), name)
+    if not fetch:
+        filesystem = HfFileSystem(endpoint=api.endpoint, token=api.token)
+        return DatasetFiles(name, commit, folder, listing, f"datasets/{name}@{commit}/", filesystem)
+    files = [glob.escape(path) for paths in listing.splits.values() for path in paths]
+    folder, _ = download(name, "dataset", commit, [*RECORDS, *files], api=api)
+    # Written when all files are there: without the Hub, nothing else says whether they are.
+    known.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(known) as scratch:
+        scratch.write_text(json.dumps(asdict(listing)), encoding="utf-8")
+    return DatasetFiles(name, commit, folder, listing, f"{folder}/", None)
 
 
-def _load(name: str, config_name: str | None, commit: str | None) -> IterableDatasetDict:
+def _listings() -> Path:
+    return Path(datasets.config.HF_DATASETS_CACHE) / "listings"
+
+
+def _list_folder(folder: Path, config_name: str | None) -> Listing:
+    if not glob.has_magic(str(folder.resolve())):
+        return _list(str(folder), str(folder), f"{folder.resolve().as_posix()}/", config_name)
+    # `datasets` takes the letters *?[] of the path for a pattern (5.2): it is shown links to the files.
+    with tempfile.TemporaryDirectory() as links:
+        for file in folder.rglob("*"):
+            if file.is_file():
+                link = Path(links) / file.relative_to(folder)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(file.resolve())
+        return _list(str(folder), links, f"{Path(links).resolve().as_posix()}/", config_name)
+
+
+def _list(name: str, path: str, place: str, config_name: str | None, **options: Any) -> Listing:
     try:
-        return load_dataset(name, config_name, revision=commit, streaming=True)
+        builder = load_dataset_builder(path, config_name, **options)
     except (EmptyDatasetError, DataFilesNotFoundError) as error:
         raise SequenceFileError(
-            f"{name}: there are no data files in it; give a data set, or name the files as --input."
-        ) from error
-    except pa.ArrowInvalid as error:
-        raise SequenceFileError(
-            f"{name}: its files cannot be read ({one_line(error)}); mend or remove them."
+            f"{name}: there are no data files in it; give a data set, or name the files."
         ) from error
     except ValueError as error:
         if "config" in str(error).lower():
             raise SequenceFileError(
-                f"{name}: {error} (--dataset_config_name says which configuration to take.)"
+                f"{name}: {one_line(error)} (--dataset_config_name says which configuration to take.)"
             ) from error
         raise
-
-
-def _choose(name: str, splits: IterableDatasetDict, split: str | None) -> str:
-    if split is None and len(splits) > 1:
-        raise SequenceFileError(f"{name}: it has the splits {', '.join(splits)}; name one as --dataset_split.")
-    if split is not None and split not in splits:
-        raise SequenceFileError(f"{name}: there is no split {split!r}, only {', '.join(splits)}.")
-    return split or next(iter(splits))
+    splits = {str(split): list(files) for split, files in (builder.config.data_files or {}).items()}
+    for files in splits.values():
+        for file in files:
+            if not file.startswith(place):
+                raise SequenceFileError(f"{name}: its file {file} is not in the data set; name the files instead.")
+    splits = {split: [file.removeprefix(place) for file in files] for split, files in splits.items()}
+    separator = builder.config.sep if isinstance(builder.config, CsvConfig) else None
+    return Listing(builder.config.name, splits, (builder.info.features or Features()).to_dict(), separator)
 
 
 def _check_one_data_set(folder: Path) -> None:
@@ -131,11 +180,5 @@ def _check_one_data_set(folder: Path) -> None:
     several = sorted(path.parent.name for path in folder.glob("*/README.md"))
     if several and not (folder / "README.md").is_file():
         raise SequenceFileError(
-            f"{folder} holds data sets ({', '.join(several)}), but is none itself; name one of them."
+            f"{folder} contains data sets ({', '.join(several)}) but is not one itself; name one of them."
         )
-
-
-def _cause(error: BaseException) -> str:
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__
-    return one_line(error)

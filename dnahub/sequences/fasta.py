@@ -20,7 +20,7 @@ class FastaFile:
     the locale, and holds a chromosome as millions of lines (1.2.4).
     """
 
-    unit, first, is_table = "record", 1, False
+    unit, first, is_table, is_typed = "record", 1, False, False
     schema = RecordBatches.schema
 
     def __init__(self, file: InputFile):

@@ -14,7 +14,7 @@ from dnahub.sequences.opening import InputFile
 class FastqFile:
     """The records of a FASTQ file, four lines each; the qualities are left out."""
 
-    unit, first, is_table = "record", 1, False
+    unit, first, is_table, is_typed = "record", 1, False, False
     schema = RecordBatches.schema
 
     def __init__(self, file: InputFile):
@@ -41,9 +41,9 @@ class FastqFile:
             if isinstance(error, SequenceFileError):
                 raise
             raise SequenceFileError(
-                f"{self._file.name}, record {batch.count + 1}: it is no FASTQ record of four lines "
-                f"({one_line(error)}); mend the file, or fetch it again."
+                f"{self._file.name}, record {batch.count + 1}: it is not a FASTQ record of four lines "
+                f"({one_line(error)}); correct the file, or fetch it again."
             ) from error
         if not batch.count:
-            raise SequenceFileError(f"{self._file.name}: it holds no records; give a FASTQ file.")
+            raise SequenceFileError(f"{self._file.name}: it has no records; give a FASTQ file.")
         yield batch.rest()

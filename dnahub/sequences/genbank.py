@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from dnahub.sequences.batching import BATCH_NT, BATCH_RECORDS
+from dnahub.sequences.batching import tables
 from dnahub.sequences.checks import SequenceFileError, one_line, shown
 from dnahub.sequences.opening import InputFile
 
@@ -19,17 +19,18 @@ class GenbankFile:
 
     A CDS begins with its first whole codon: of one whose 5' end is unknown, `codon_start` (2 or 3) says where that is.
 
-    The id of a CDS is its protein_id, else locus_tag, else gene, else the record's id and the CDS's number in it.
+    The id of a CDS is the first of its protein_id, locus_tag and gene that no CDS of the file before it has (a WP_
+    protein may be encoded several times in a genome), else the record's id and the CDS's number in it.
 
     Args:
         file: What to read.
         features: "cds" or "record".
 
     Raises:
-        SequenceFileError: If biopython is not there.
+        SequenceFileError: If biopython is not installed.
     """
 
-    is_table = False
+    is_table, is_typed = False, False
 
     def __init__(self, file: InputFile, features: str):
         try:
@@ -45,6 +46,7 @@ class GenbankFile:
         self._features = features
         self._number = 0
         self._id = ""
+        self._ids: set[str] = set()
         self.unit, self.first = ("CDS", 1) if features == "cds" else ("record", 1)
         others = (*QUALIFIERS, "record") if features == "cds" else ("description",)
         self.schema = pa.schema(
@@ -55,23 +57,21 @@ class GenbankFile:
         return f"after record {self._number} ({shown(self._id)})" if self._number else "record 1"
 
     def __iter__(self) -> Iterator[pa.Table]:
-        rows, nt, count = [], 0, 0
+        return tables(self._rows(), self.schema)
+
+    def _rows(self) -> Iterator[dict[str, str | None]]:
+        count = 0
         for record in self._records():
             for row in self._coding_sequences(record) if self._features == "cds" else [self._whole(record)]:
-                rows.append(row)
-                nt += len(row["sequence"])
-                if nt >= BATCH_NT or len(rows) >= BATCH_RECORDS:
-                    yield pa.Table.from_pylist(rows, schema=self.schema)
-                    count += len(rows)
-                    rows, nt = [], 0
+                count += 1
+                yield row
         if not self._number:
-            raise SequenceFileError(f"{self._file.name}: it holds no records; a GenBank record begins with LOCUS.")
-        if not count + len(rows):
+            raise SequenceFileError(f"{self._file.name}: it has no records; a GenBank record begins with LOCUS.")
+        if not count:
             raise SequenceFileError(
-                f"{self._file.name}: none of its {self._number} records has a CDS; take them whole "
+                f"{self._file.name}: its {self._number} records have no CDS; take them whole "
                 "(--genbank_features record)."
             )
-        yield pa.Table.from_pylist(rows, schema=self.schema)
 
     def _records(self) -> Iterator:
         records = self._parse(self._stream, "genbank")
@@ -84,7 +84,7 @@ class GenbankFile:
                     record = next(records, None)
             except (ValueError, AssertionError, IndexError, KeyError, self._warning) as error:
                 raise SequenceFileError(
-                    f"{self._file.name}, {self.reached()}: it is no whole GenBank record ({one_line(error)}); "
+                    f"{self._file.name}, {self.reached()}: it is not a complete GenBank record ({one_line(error)}); "
                     "fetch it again."
                 ) from error
             if record is None:
@@ -105,7 +105,14 @@ class GenbankFile:
         for number, feature in enumerate((each for each in record.features if each.type == "CDS"), start=1):
             values = {name: (feature.qualifiers.get(name) or [None])[0] for name in ("protein_id", *QUALIFIERS)}
             protein_id = values.pop("protein_id")
-            name = protein_id or values["locus_tag"] or values["gene"] or f"{record.id}.{number}"
+            names = (protein_id, values["locus_tag"], values["gene"])
+            name = next((name for name in names if name and name not in self._ids), f"{record.id}.{number}")
+            self._ids.add(name)
+            if feature.location and any(part.end > len(record) for part in feature.location.parts):
+                raise SequenceFileError(
+                    f"{self._file.name}, record {self._number} ({record.id}): its CDS {name} ends beyond the record, "
+                    f"which has {len(record)} nt; remove that feature."
+                )
             try:
                 sequence = feature.extract(record.seq)
             except (ValueError, TypeError) as error:  # of parts that lie in other records, or a location unread
@@ -118,7 +125,7 @@ class GenbankFile:
             if codon_start not in ("1", "2", "3"):
                 raise SequenceFileError(
                     f"{self._file.name}, record {self._number} ({record.id}): the codon_start of its CDS {name} is "
-                    f"{shown(codon_start)!r}, not 1, 2 or 3; mend or remove that feature."
+                    f"{shown(codon_start)!r}, not 1, 2 or 3; correct or remove that feature."
                 )
             sequence = sequence[int(codon_start) - 1 :]
             yield {"id": name, "sequence": str(sequence), **values, "record": record.id}

@@ -1,20 +1,25 @@
 """Path or standard input -> a stream of its bytes, decompressed."""
 
+import bz2
 import codecs
 import io
+import lzma
 import os
 import stat
 import sys
 from pathlib import Path
 from typing import BinaryIO
 
+from fsspec import AbstractFileSystem
 from xopen import xopen
 
 from dnahub.sequences.checks import SequenceFileError, one_line
 
 STANDARD_INPUT = "-"
-# How each kind of compressed file begins.
+# How each kind of compressed file begins; a zstd file also with a skippable frame, as pzstd writes it:
+# https://www.rfc-editor.org/rfc/rfc8878#section-3.1.2
 MAGICS = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst", b"\xfd7zXZ\x00": "xz"}
+MAGICS |= {bytes([first, 0x2A, 0x4D, 0x18]): "zst" for first in range(0x50, 0x60)}
 COMPRESSIONS = {".gz": "gz", ".bgz": "gz", ".bz2": "bz2", ".zst": "zst", ".xz": "xz"}
 KINDS = {"gz": "gzip", "bz2": "bzip2", "zst": "zstd", "xz": "xz"}
 BUFFER_BYTES = 1 << 18
@@ -29,32 +34,34 @@ class UnreadableError(Exception):
 
 class InputFile:
     """
-    One input: looked at when it is made, opened once, when `open` is first called.
+    One input. It is opened when `open` is first called.
 
     It is opened again after `close` only.
 
     Args:
         path: A file; "-" is standard input.
+        filesystem: Where the file is; default this machine.
 
     Attributes:
         name: What it is called in messages.
-        size: Bytes on disk, None for standard input and pipes.
-        is_compressed: Whether it is a compressed file; not known of standard input and pipes.
+        size: Bytes on disk, None for standard input, pipes and files elsewhere.
+        is_compressed: Whether it is a compressed file; known of files on disk alone.
         bytes_read: Bytes read so far, compressed as they are.
 
     Raises:
         SequenceFileError: If it is not there, may not be read, is empty, or is not compressed as its name says.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, filesystem: AbstractFileSystem | None = None):
         self.path = path
+        self.filesystem = filesystem
         self.name = "standard input" if path == STANDARD_INPUT else path
         self.size: int | None = None
         self.bytes_read = 0
         self.is_compressed = False
         self._stream: io.BufferedReader | None = None
-        self._stat = None if path == STANDARD_INPUT else self._look()
-        if self.is_regular:
+        self._stat = None if path == STANDARD_INPUT or filesystem else self._look()
+        if self._stat is not None and self.is_regular:
             self.size = self._stat.st_size
             if not self.size:
                 raise SequenceFileError(f"{path}: the file is empty; give one with sequences.")
@@ -64,7 +71,7 @@ class InputFile:
     @property
     def is_regular(self) -> bool:
         """Whether it can be opened again, and at any place: no standard input, no pipe."""
-        return self._stat is not None and stat.S_ISREG(self._stat.st_mode)
+        return self.filesystem is not None or (self._stat is not None and stat.S_ISREG(self._stat.st_mode))
 
     @property
     def suffix(self) -> str:
@@ -75,7 +82,7 @@ class InputFile:
     @property
     def identity(self) -> tuple[int, int] | str:
         """What two paths of one file have in common."""
-        return (self._stat.st_dev, self._stat.st_ino) if self._stat else STANDARD_INPUT
+        return (self._stat.st_dev, self._stat.st_ino) if self._stat else self.path
 
     def open(self) -> io.BufferedReader:
         """
@@ -90,7 +97,9 @@ class InputFile:
         self.bytes_read = 0
         file = io.BufferedReader(_Counted(self._open_raw(), self), BUFFER_BYTES)
         compression = self._compression(file.peek())
-        if compression:
+        if compression in ("xz", "bz2"):
+            file = _Streams(file, compression)
+        elif compression:
             file = xopen(file, "rb", threads=0, format=compression)
         stream = io.BufferedReader(_Guarded(file, compression), BUFFER_BYTES)
         if stream.peek(len(BYTE_ORDER_MARK)).startswith(BYTE_ORDER_MARK):
@@ -108,7 +117,7 @@ class InputFile:
         Raises:
             SequenceFileError: If size or time of the file are not what they were when it was first looked at.
         """
-        if not self.is_regular:
+        if self._stat is None or not self.is_regular:
             return
         now = self._look()
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
@@ -120,16 +129,18 @@ class InputFile:
         try:
             found = os.stat(self.path)
         except FileNotFoundError as error:
-            raise SequenceFileError(f"{self.path}: there is no such file; check its name.") from error
+            raise SequenceFileError(f"{self.path}: the file does not exist; check its name.") from error
         except OSError as error:
-            raise SequenceFileError(f"{self.path}: it cannot be looked at ({error.strerror}).") from error
+            raise SequenceFileError(f"{self.path}: it cannot be found ({error.strerror}).") from error
         if stat.S_ISDIR(found.st_mode):
             raise SequenceFileError(
                 f"{self.path}: it is a folder; name the files in it, or give a data set as --dataset_name."
             )
         return found
 
-    def _open_raw(self) -> io.FileIO:
+    def _open_raw(self) -> io.RawIOBase:
+        if self.filesystem:
+            return self.filesystem.open(self.path, "rb")
         if self.path == STANDARD_INPUT:
             return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
         try:
@@ -145,7 +156,7 @@ class InputFile:
         named = COMPRESSIONS.get(suffix)
         if named and found != named:
             raise SequenceFileError(
-                f"{self.path}: the name ends in {suffix} but this is no {KINDS[named]} file; compress or rename it."
+                f"{self.path}: the name ends in {suffix} but this is not a {KINDS[named]} file; compress or rename it."
             )
         return found
 
@@ -170,9 +181,44 @@ class _Counted(io.RawIOBase):
         super().close()
 
 
+class _Streams:
+    """
+    The bytes of .xz or .bz2 streams that follow one another.
+
+    Python's own readers end without an error where what follows the first stream is damaged, or is padding.
+    """
+
+    def __init__(self, file: io.BufferedReader, compression: str):
+        self._file = file
+        self._new = {"xz": lzma.LZMADecompressor, "bz2": bz2.BZ2Decompressor}[compression]
+        self._has_padding = compression == "xz"  # https://tukaani.org/xz/xz-file-format.txt, 2.2
+        self._stream = self._new()
+
+    def read1(self, size: int) -> bytes:
+        while True:
+            if self._stream.eof:
+                rest = self._stream.unused_data or self._file.read1()
+                while rest and self._has_padding and not rest.strip(b"\0"):
+                    rest = self._file.read1()
+                if not rest:
+                    return b""
+                self._stream = self._new()
+                data = self._stream.decompress(rest.lstrip(b"\0") if self._has_padding else rest, size)
+            else:
+                block = self._file.read1() if self._stream.needs_input else b""
+                if not block and self._stream.needs_input:
+                    raise EOFError
+                data = self._stream.decompress(block, size)
+            if data:
+                return data
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class _Guarded(io.RawIOBase):
     """
-    Makes one sentence of whatever a decompressor says, and of bytes that are no UTF-8.
+    Turns faults of a decompressor, and bytes that are not UTF-8, into one sentence; every line ends with \\n.
 
     All that stands before the fault is given first, so that a reader knows how far it came.
     """
@@ -183,12 +229,13 @@ class _Guarded(io.RawIOBase):
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._fault: UnicodeDecodeError | None = None
         self._line = 1
+        self._ended_in_return = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer) -> int:
-        block = b"" if self._fault else self._read(len(buffer))
+        block = b"" if self._fault else self._read_lines(len(buffer))
         if not block.isascii() or (self._decoder.getstate()[0] and not self._fault):
             try:
                 self._decoder.decode(block, final=not block)
@@ -204,6 +251,14 @@ class _Guarded(io.RawIOBase):
         self._line += block.count(b"\n")
         buffer[: len(block)] = block
         return len(block)
+
+    def _read_lines(self, size: int) -> bytes:
+        """Line ends of Windows and of old Macs are those of Unix."""
+        block = self._read(size)
+        if self._ended_in_return and block.startswith(b"\n"):
+            block = block[1:] or self._read(size)
+        self._ended_in_return = block.endswith(b"\r")
+        return block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block else block
 
     def _read(self, size: int) -> bytes:
         try:

@@ -1,9 +1,9 @@
 """What to read -> one stream of batches with an id, a sequence and the source's other columns, all checked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
@@ -14,9 +14,13 @@ from dnahub.sequences.columns import Columns
 from dnahub.sequences.fasta import FastaFile
 from dnahub.sequences.fastq import FastqFile
 from dnahub.sequences.genbank import GenbankFile
+from dnahub.sequences.headers import HeaderColumns
 from dnahub.sequences.opening import COMPRESSIONS, InputFile, UnreadableError
 from dnahub.sequences.regions import BedFile
 from dnahub.sequences.tables import CsvFile, JsonlFile, ParquetFile, TextFile
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 SUFFIXES = {
     **dict.fromkeys((".fa", ".fasta", ".fna", ".ffn", ".fas", ".fsa"), "fasta"),
@@ -24,7 +28,7 @@ SUFFIXES = {
     **dict.fromkeys((".gb", ".gbk", ".gbff", ".genbank"), "genbank"),
     ".csv": "csv",
     ".tsv": "tsv",
-    **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
     ".parquet": "parquet",
     ".txt": "text",
 }
@@ -32,24 +36,26 @@ SUFFIXES = {
 
 class Source(Protocol):
     """
-    What one input holds, as it stands there; iterated once.
+    The contents of one input, unchanged; iterated once.
 
     Attributes:
         schema: Of the tables that it gives.
         unit: What its rows are called in messages.
         first: The number of the first.
         is_table: Whether its values were written freely: white space in a sequence, or NA where there is none.
+        is_typed: Whether its values have types; those of CSV and of FASTA headers are all text.
     """
 
     schema: pa.Schema
     unit: str
     first: int
     is_table: bool
+    is_typed: bool
 
     def __iter__(self) -> Iterator[pa.Table]: ...
 
     def reached(self) -> str:
-        """How far it was read, for a message."""
+        """The place up to which it was read, for a message."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +85,13 @@ class SequenceBatch:
 class Input:
     """
     Args:
-        name: What it is called in messages.
+        file: What is read.
         open: Gives its source.
-        file: What its bytes are counted of; None for a data set.
         genome: What regions are cut out of.
     """
 
-    name: str
+    file: InputFile
     open: Callable[[], Source]
-    file: InputFile | None = None
     genome: InputFile | None = None
 
 
@@ -98,50 +102,71 @@ class SequenceReader:
     Args:
         inputs: The inputs; the first is opened at once, the others when they are reached.
         args: Which of their columns hold what.
+        needed: The columns to keep besides id and sequence; None: all.
         commit: Which commit on the Hub a data set is.
+        features: What the data set says of its columns.
 
     Attributes:
         schema: Of the batches' tables without `sequence`: `id`, then the other columns of the source.
-        num_bytes: Size of all inputs, compressed as they are; None where it is not known (standard input, data set).
+        is_typed: Whether the values of the other columns have types; those of CSV and of FASTA headers are all text.
+        features: What the data set, or `datasets` in a Parquet file, says of the columns; classes are read by name.
+        num_bytes: Size of all inputs, compressed as they are; None where it is not known (standard input, the Hub).
+        num_replaced: How many letters read so far are other than A, C, G, T, U and N, and become N.
         commit: Which commit on the Hub the data set is; None for all else.
 
     Raises:
-        SequenceFileError: If an input cannot be read, or holds what is no DNA; while iterating, too.
+        SequenceFileError: If an input cannot be read, or contains what is not DNA; while iterating, too.
     """
 
-    def __init__(self, inputs: list[Input], args: InputArguments, commit: str | None = None):
+    def __init__(
+        self,
+        inputs: list[Input],
+        args: InputArguments,
+        needed: Iterable[str] | None = None,
+        commit: str | None = None,
+        features: Mapping[str, Any] | None = None,
+    ):
         self._inputs = inputs
         self._first: Source | None = _open(inputs[0])
-        self._columns = Columns.of(inputs[0].name, self._first.schema, args)
+        self.is_typed = self._first.is_typed
+        self.features = {**(self._first.features if isinstance(self._first, ParquetFile) else {}), **(features or {})}
+        class_names = {}
+        if self.features:
+            from datasets import ClassLabel  # here, for loading `datasets` takes a second
+
+            class_names = {name: each.names for name, each in self.features.items() if isinstance(each, ClassLabel)}
+        self._columns = Columns.of(inputs[0].file.name, self._first.schema, args, needed, class_names)
         self.schema = self._columns.schema
         self.commit = commit
-        sizes = [each.file.size if each.file else None for each in inputs]
+        self.num_replaced = 0
+        sizes = [each.file.size for each in inputs]
         self.num_bytes = None if None in sizes else sum(sizes)
 
     @property
     def bytes_read(self) -> int:
         """Bytes of the inputs that were read so far, compressed as they are."""
-        return sum(each.file.bytes_read for each in self._inputs if each.file)
+        return sum(each.file.bytes_read for each in self._inputs)
 
     def check_unchanged(self) -> None:
         """
         Raises:
-            SequenceFileError: If an input is not what it was when it was first looked at.
+            SequenceFileError: If an input changed since this reader was made.
         """
         for each in self._inputs:
-            for file in filter(None, (each.file, each.genome)):
-                file.check_unchanged()
+            each.file.check_unchanged()
+            if each.genome:
+                each.genome.check_unchanged()
 
     def check_columns(self) -> None:
         """
-        Look at the columns of all inputs, before any but the first is read; those of pipes are seen when reached.
+        Look at the columns of all files on disk, before any but the first is read; those of others when reached.
 
         Raises:
             SequenceFileError: If they are not the same.
         """
         for each in self._inputs[1:]:
-            if each.file.is_regular:
-                self._columns.check_same(each.name, _open(each).schema)
+            if each.file.size is not None:
+                self._columns.check_same(each.file.name, _open(each).schema)
                 each.file.close()
                 each.file.bytes_read = 0
 
@@ -149,29 +174,33 @@ class SequenceReader:
         num_sequences = 0
         for each in self._inputs:
             source, self._first = self._first or _open(each), None
-            self._columns.check_same(each.name, source.schema)
+            self._columns.check_same(each.file.name, source.schema)
             number = source.first
             missing = MISSING if source.is_table else ()
-            for raw in _until_unreadable(each.name, source):
-                where = f"{each.name}, {source.unit}"
+            for raw in _until_unreadable(each.file.name, source):
+                where = f"{each.file.name}, {source.unit}"
                 for piece in cut(self._columns.select(raw, num_sequences, where, number, source.is_table)):
-                    batch = SequenceBatch(piece, each.name, source.unit, number)
-                    check_sequences(piece["sequence"].chunk(0), batch.place, missing)
+                    batch = SequenceBatch(piece, each.file.name, source.unit, number)
+                    self.num_replaced += check_sequences(piece["sequence"].chunk(0), batch.place, missing)
                     yield batch
                     num_sequences += piece.num_rows
                     number += piece.num_rows
             if number == source.first:
-                raise SequenceFileError(f"{each.name}: it holds no sequences; give one that does.")
-            if each.file:
-                each.file.close()
+                raise SequenceFileError(f"{each.file.name}: it has no sequences; give one that has some.")
+            each.file.close()
 
 
-def open_sequences(args: InputArguments) -> SequenceReader:
+def open_sequences(
+    args: InputArguments, needed: Iterable[str] | None = None, api: "HfApi | None" = None
+) -> SequenceReader:
     """
     Look at all that is to be read, and open the first of it.
 
     Args:
         args: Files, regions of a genome, or a data set.
+        needed: The columns to keep besides id and sequence; None: all. Of FASTA and FASTQ, one that is neither id nor
+            description is taken from NAME=… or NAME:… in the description.
+        api: Who asks for a data set, and which Hub; default the user of the environment.
 
     Raises:
         ValueError: If the arguments do not go together.
@@ -181,24 +210,48 @@ def open_sequences(args: InputArguments) -> SequenceReader:
     """
     _check_arguments(args)
     if args.dataset_name:
-        from dnahub.sequences.dataset import DatasetSplit  # here, for loading `datasets` takes a second
+        from dnahub.sequences.dataset import find_dataset  # here, for loading `datasets` takes a second
 
-        split = DatasetSplit(args)
-        return SequenceReader([Input(split.name, lambda: split)], args, split.commit)
+        found = find_dataset(args.dataset_name, args.dataset_config_name, args.dataset_revision, api)
+        split = found.choose(args.dataset_split)
+        described = {"features": found.features, "separator": found.listing.separator}
+        return open_inputs(found.inputs(split), args, needed, found.commit, **described)
     files = [InputFile(path) for path in args.input]
+    if args.bed:
+        bed = InputFile(args.bed)
+        return SequenceReader([Input(bed, partial(BedFile, bed, files[0]), files[0])], args)
+    return open_inputs(files, args, needed)
+
+
+def open_inputs(
+    files: list[InputFile],
+    args: InputArguments,
+    needed: Iterable[str] | None = None,
+    commit: str | None = None,
+    features: Mapping[str, Any] | None = None,
+    separator: str | None = None,
+) -> SequenceReader:
+    """
+    The sequences of one or more files of one format; arguments as those of `SequenceReader`.
+
+    Args:
+        separator: What separates the fields of CSV files; default: by the format.
+
+    Raises:
+        SequenceFileError: As `open_sequences`.
+    """
     identities = [file.identity for file in files]
     for i, file in enumerate(files):
         if file.identity in identities[:i]:
             raise SequenceFileError(f"{file.name}: it is given twice; name each input once.")
-    if args.bed:
-        return SequenceReader([_regions(InputFile(args.bed), files[0])], args)
     formats = [args.format or _format_of(file) for file in files]
     for file, name in zip(files, formats, strict=True):
         if name != formats[0]:
             raise SequenceFileError(
                 f"{file.name}: it is {name} and {files[0].name} is {formats[0]}; give inputs of one format."
             )
-    reader = SequenceReader([Input(file.name, partial(_source, file, formats[0], args), file) for file in files], args)
+    inputs = [Input(file, partial(_source, file, formats[0], args, needed, separator)) for file in files]
+    reader = SequenceReader(inputs, args, needed, commit, features)
     if formats[0] in ("csv", "tsv", "jsonl", "parquet"):  # the columns of the others are always the same
         reader.check_columns()
     return reader
@@ -225,7 +278,7 @@ def _format_of(file: InputFile) -> str:
         return SUFFIXES[file.suffix]
     if file.is_regular:
         raise SequenceFileError(
-            f"{file.name}: its format cannot be told by its suffix; {known}, or say --format {'|'.join(FORMATS)}."
+            f"{file.name}: its suffix does not say its format; {known}, or give --format {'|'.join(FORMATS)}."
         )
     try:
         head = file.open().peek(1).lstrip()[:1]
@@ -234,20 +287,22 @@ def _format_of(file: InputFile) -> str:
     if head in (b">", b"@"):
         return "fasta" if head == b">" else "fastq"
     raise SequenceFileError(
-        f"{file.name}: it begins with neither the > of FASTA nor the @ of FASTQ; say --format {'|'.join(FORMATS)}."
+        f"{file.name}: it begins with neither the > of FASTA nor the @ of FASTQ; give --format {'|'.join(FORMATS)}."
     )
 
 
-def _source(file: InputFile, name: str, args: InputArguments) -> Source:
+def _source(
+    file: InputFile, name: str, args: InputArguments, needed: Iterable[str] | None, separator: str | None
+) -> Source:
     match name:
-        case "fasta":
-            return FastaFile(file)
-        case "fastq":
-            return FastqFile(file)
+        case "fasta" | "fastq":
+            source = FastaFile(file) if name == "fasta" else FastqFile(file)
+            of_header = [column for column in needed or () if column not in source.schema.names]
+            return HeaderColumns(source, file.name, of_header) if of_header else source
         case "genbank":
             return GenbankFile(file, args.genbank_features)
         case "csv" | "tsv":
-            return CsvFile(file, "," if name == "csv" else "\t")
+            return CsvFile(file, separator or ("," if name == "csv" else "\t"))
         case "jsonl":
             return JsonlFile(file)
         case "parquet":
@@ -256,15 +311,11 @@ def _source(file: InputFile, name: str, args: InputArguments) -> Source:
             return TextFile(file)
 
 
-def _regions(bed: InputFile, genome: InputFile) -> Input:
-    return Input(bed.name, partial(BedFile, bed, genome), bed, genome)
-
-
 def _open(each: Input) -> Source:
     try:
         return each.open()
     except UnreadableError as error:
-        raise SequenceFileError(f"{each.name}: {error}.") from error
+        raise SequenceFileError(f"{each.file.name}: {error}.") from error
 
 
 def _until_unreadable(name: str, source: Source) -> Iterator[pa.Table]:

@@ -1,8 +1,10 @@
 """CSV, TSV, JSONL, Parquet or plain text -> tables with the columns of the file."""
 
 import io
+import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -14,6 +16,8 @@ from dnahub.sequences.opening import InputFile, UnreadableError
 
 BLOCK_BYTES = 1 << 24  # of CSV, where it is the longest row, too
 JSON_BLOCK_BYTES = 1 << 22
+JSON_HEAD_BYTES = 1 << 10
+JSON_LIST_ROWS = 10_000
 TEXT_BLOCK_BYTES = 1 << 20
 PARQUET_ROWS = 1024
 
@@ -21,7 +25,7 @@ PARQUET_ROWS = 1024
 class Rows:
     """Rows are counted from 0."""
 
-    unit, first, is_table = "row", 0, True
+    unit, first, is_table, is_typed = "row", 0, True, True
 
     def __init__(self, file: InputFile):
         self._file = file
@@ -44,17 +48,19 @@ class CsvFile(Rows):
     """
     The rows of a CSV or TSV file with a header line; all values are text, as they stand there.
 
-    In TSV a quote is a letter like any other: no field holds a tab or a line break.
+    In TSV a quote is a letter like any other: no field contains a tab or a line break.
 
     Args:
         file: What to read.
-        delimiter: "," or tab.
+        delimiter: What separates the fields.
     """
+
+    is_typed = False
 
     def __init__(self, file: InputFile, delimiter: str):
         super().__init__(file)
         self._stream = _QuoteCounter(file.open())
-        self._has_quotes = delimiter == ","
+        self._has_quotes = delimiter != "\t"
         self._invalid: list[pyarrow.csv.InvalidRow] = []
         try:
             self._reader = pyarrow.csv.open_csv(
@@ -103,14 +109,14 @@ class CsvFile(Rows):
             row = self._invalid[0]
             return SequenceFileError(
                 f"{self._file.name}, row {row.number - 2} ({shown(row.text)!r}): it has {row.actual_columns} fields, "
-                f"but the header has {row.expected_columns}; mend the line"
-                + (", with quotes around a field that holds a separator." if self._has_quotes else ".")
+                f"but the header has {row.expected_columns}; correct the line"
+                + (", with quotes around a field that contains a separator." if self._has_quotes else ".")
             )
         if "straddling" in str(error):
             return SequenceFileError(
                 f"{self._file.name}, {self.reached()}: a row is longer than {BLOCK_BYTES} bytes"
                 + (", or a quote is not closed" if self._has_quotes else "")
-                + "; mend it, or give such sequences as FASTA."
+                + "; correct it, or give such sequences as FASTA."
             )
         if "Empty CSV" in str(error):
             return SequenceFileError(f"{self._file.name}: the file is empty but for white space; give a header line.")
@@ -135,7 +141,8 @@ class JsonlFile(Rows):
     """
     The rows of a JSONL file, a JSON object a line; the types of the columns are those of the first rows.
 
-    It is given to pyarrow in blocks of whole lines, for its own streaming reader refuses lines longer than a block.
+    A JSON list of objects is read as a whole, and then as JSONL. pyarrow is given blocks of whole lines: its own
+    streaming reader refuses lines longer than a block.
     """
 
     def __init__(self, file: InputFile):
@@ -157,10 +164,26 @@ class JsonlFile(Rows):
             yield self._counted(self._parse(block))
 
     def _read_blocks(self) -> Iterator[bytes]:
+        if self._stream.peek(JSON_HEAD_BYTES).lstrip()[:1] == b"[":
+            for start in range(0, len(rows := self._read_list()), JSON_LIST_ROWS):
+                yield "".join(json.dumps(row) + "\n" for row in rows[start : start + JSON_LIST_ROWS]).encode()
+            return
         while block := self._stream.read(JSON_BLOCK_BYTES):
             block += self._stream.readline()
             if not block.isspace():
                 yield block
+
+    def _read_list(self) -> list[dict[str, Any]]:
+        try:
+            rows = json.loads(self._stream.read())
+        except ValueError as error:
+            raise SequenceFileError(
+                f"{self._file.name}: it is not a complete JSON list ({one_line(error)}); write a list of objects."
+            ) from error
+        row = next((i for i, each in enumerate(rows) if not isinstance(each, dict)), None)
+        if row is not None:
+            raise SequenceFileError(f"{self._file.name}, row {row}: it is not a JSON object, as the rows must be.")
+        return rows
 
     def _parse(self, block: bytes) -> pa.Table:
         try:
@@ -172,12 +195,12 @@ class JsonlFile(Rows):
                 ),
             )
         except pa.ArrowInvalid as error:
-            told = one_line(error).removeprefix("JSON parse error: ")
-            where = re.search(r" in row (\d+)$", told)
-            row = f"row {self._count + int(where[1])}" if where else f"{self.reached()}"
-            told = (told[: where.start()] if where else told).rstrip(".")
+            fault = one_line(error).removeprefix("JSON parse error: ")
+            where = re.search(r" in row (\d+)$", fault)
+            row = f"row {self._count + int(where[1])}" if where else self.reached()
+            fault = (fault[: where.start()] if where else fault).rstrip(".")
             raise SequenceFileError(
-                f"{self._file.name}, {row}: {told}; write a JSON object a line, with the same columns of "
+                f"{self._file.name}, {row}: {fault}; write a JSON object a line, with the same columns of "
                 f"the same types in all{_listed(self._schema)}."
             ) from error
 
@@ -196,6 +219,9 @@ class ParquetFile(Rows):
     """
     The rows of a Parquet file.
 
+    Attributes:
+        features: What `datasets` says of the columns, where it wrote the file.
+
     Raises:
         SequenceFileError: If it is compressed as a whole, or standard input: Parquet is read from its end.
     """
@@ -209,12 +235,18 @@ class ParquetFile(Rows):
                 f"{file.name}: Parquet is read from its end, and compressed within; decompress it."
             )
         try:
-            self._parquet = pq.ParquetFile(file.path, pre_buffer=False)
+            self._parquet = pq.ParquetFile(file.path, pre_buffer=False, filesystem=file.filesystem)
         except (pa.ArrowInvalid, OSError) as error:
             raise SequenceFileError(
-                f"{file.name}: it is no whole Parquet file ({one_line(error)}); fetch it again."
+                f"{file.name}: it is not a complete Parquet file ({one_line(error)}); fetch it again."
             ) from error
-        self.schema = self._parquet.schema_arrow.remove_metadata()
+        schema = self._parquet.schema_arrow
+        self.features: dict[str, Any] = {}
+        if b"huggingface" in (schema.metadata or {}):
+            from datasets import Features  # here, for loading `datasets` takes a second
+
+            self.features = Features.from_arrow_schema(schema)
+        self.schema = schema.remove_metadata()
         self._check_names(self.schema.names)
 
     def __iter__(self) -> Iterator[pa.Table]:
@@ -227,14 +259,14 @@ class ParquetFile(Rows):
             if batch is None:
                 return
             table = self._counted(batch)
-            self._file.bytes_read = self._file.size * self._count // self._parquet.metadata.num_rows
+            self._file.bytes_read = (self._file.size or 0) * self._count // self._parquet.metadata.num_rows
             yield table
 
 
 class TextFile(Rows):
-    """The lines of a text file, a sequence each; those of white space alone are left out, and not counted."""
+    """The lines of a text file, a sequence each; lines of white space are neither read nor counted."""
 
-    is_table = False
+    is_table, is_typed = False, False
     schema = pa.schema([("sequence", pa.large_string())])
 
     def __init__(self, file: InputFile):

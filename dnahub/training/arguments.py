@@ -1,365 +1,346 @@
-"""Recipe (YAML) and command line -> typed arguments; flags go over the recipe."""
+"""Recipe (YAML) and command line -> the flags of train.py, checked; nothing heavy is imported."""
 
-import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
-import torch
-import yaml
-from transformers import HfArgumentParser, TrainingArguments
+from dnahub.checkpoints.presets import PRESETS
+from dnahub.machine.arguments import parse
+from dnahub.tasks import TASKS
 
-from dnahub.hub.publishing import Target
-from dnahub.hub_code.configuration_nucleotide_transformer import PRESETS
-from dnahub.machine.processes import num_launched
-from dnahub.training.tokens import NUM_TOKENS
-from dnahub.training.tuning import TUNINGS
-
-TASKS = ("classification", "regression", "token_classification", "mlm")
-BY_PROBLEM = "by_problem"  # the first metric of the problem that the labels make: see `dnahub.tasks.evaluation`
 DEFAULT_BASE_MODEL = "InstaDeepAI/nucleotide-transformer-v2-50m-multi-species"
+TUNINGS = ("full", "frozen", "head", "lora", "ia3")
+
+# For fields on which the result does not depend, so that an interrupted run can resume with another value.
+FREE = {"decides": False}
 
 
 @dataclass
 class ModelArguments:
-    """What is trained, and how much of it."""
+    """What is trained"""
 
     model_name_or_path: str | None = field(
-        default=None, metadata={"help": f"Folder or Hub id of the base model; not given: {DEFAULT_BASE_MODEL}."}
+        default=None, metadata={"help": f"Folder or Hub id of the base model; default: {DEFAULT_BASE_MODEL}."}
     )
     model_revision: str | None = field(
         default=None, metadata={"help": "Branch, tag or commit of the base model on the Hub."}
     )
     allow_pickle: bool = field(
         default=False,
-        metadata={"help": "Load weights in pickle format, where the base model has no others: trust who made them."},
+        metadata={"help": "Load weights in pickle format if there are no others; only from people you trust."},
     )
     from_scratch: Literal[tuple(PRESETS)] | None = field(
-        default=None, metadata={"help": "Random weights of this size, instead of a base model."}
+        default=None, metadata={"help": "Random weights of this size instead of a base model."}
     )
-    task: Literal[TASKS] = field(
+    task: str = field(
         default="classification",
         metadata={
-            "help": "Classes or numbers of whole sequences, a class of each token, or masked language modelling."
+            "help": f"{', '.join(TASKS)}: one class per sequence, any number of labels per sequence, numbers, one "
+            "class per token, or masked language modelling."
         },
     )
     tuning: Literal[TUNINGS] = field(
         default="full",
-        metadata={
-            "help": "Train all weights; the last layers and the head (frozen); the head alone; a LoRA or IA3 adapter "
-            "(merged at the end) and a classification head."
-        },
+        metadata={"help": "Train all weights, the last layers and the head, the head alone, or an adapter."},
     )
-    trainable_layers: int = field(
-        default=2, metadata={"help": "With --tuning frozen: how many of the last layers are trained."}
-    )
+    trainable_layers: int = field(default=2, metadata={"help": "With --tuning frozen: number of last layers trained."})
     lora_r: int = field(default=8, metadata={"help": "Rank of the LoRA matrices."})
     lora_alpha: int = field(default=16, metadata={"help": "LoRA updates are scaled by alpha / rank."})
-    lora_dropout: float = field(default=0.0, metadata={"help": "Share of the inputs of LoRA left out at random."})
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout on the input of the LoRA matrices."})
     lora_targets: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Ends of the names of linear layers, as intermediate.dense for the gated feed-forward; not given: "
-            "query and value."
+            "help": "Linear layers with LoRA, by the end of their name, such as intermediate.dense; default: query "
+            "and value."
         },
     )
+
+    def __post_init__(self):
+        if self.task not in TASKS:
+            raise ValueError(f"--task {self.task}: give one of {', '.join(TASKS)}.")
+        if self.from_scratch and self.model_name_or_path:
+            raise ValueError("--from_scratch and --model_name_or_path are both given; give one of them.")
+        if self.from_scratch and self.model_revision:
+            raise ValueError("--model_revision needs a base model, and --from_scratch has none; leave one out.")
+        if self.from_scratch and self.tuning != "full":
+            raise ValueError(f"--tuning {self.tuning} would freeze the random weights of --from_scratch; give full.")
+        if self.task == "mlm" and self.tuning == "head":
+            raise ValueError("--tuning head with --task mlm would leave the encoder unchanged; give full or lora.")
+        if self.tuning == "frozen" and self.trainable_layers < 1:
+            raise ValueError(f"--trainable_layers {self.trainable_layers}: give 1 or more, or --tuning head.")
+        if self.lora_r < 1 or not 0 <= self.lora_dropout < 1:
+            raise ValueError("--lora_r must be 1 or more, and --lora_dropout 0 or more and below 1.")
+        if not self.from_scratch and not self.model_name_or_path:
+            self.model_name_or_path = DEFAULT_BASE_MODEL
 
 
 @dataclass
 class DataArguments:
-    """What it is trained on: a data set, or files."""
+    """Training data: a data set, or files"""
 
     dataset_name: str | None = field(
-        default=None,
-        metadata={"help": "Folder or Hub id of a data set with the split train and, if any, validation and test."},
+        default=None, metadata={"help": "Folder or Hub id of a data set with a train split."}
     )
     dataset_config_name: str | None = field(
-        default=None, metadata={"help": "Which configuration of the data set, where it has several."}
+        default=None, metadata={"help": "Configuration of the data set, if it has several."}
     )
     dataset_revision: str | None = field(
         default=None, metadata={"help": "Branch, tag or commit of the data set on the Hub."}
     )
     train_file: list[str] | None = field(
-        default=None, metadata={"help": "Instead of a data set: CSV, TSV, JSON (Lines), Parquet or FASTA files."}
+        default=None, metadata={"help": "Files instead of a data set, in any format that embed.py reads."}
     )
-    validation_file: list[str] | None = field(default=None, metadata={"help": "Files; not given: cut off train."})
-    test_file: list[str] | None = field(default=None, metadata={"help": "Files; not given: cut off train."})
-    sequence_column: str = field(default="sequence", metadata={"help": "Which column holds the DNA."})
+    validation_file: list[str] | None = field(
+        default=None, metadata={"help": "Files; default: a fraction of the training sequences."}
+    )
+    test_file: list[str] | None = field(
+        default=None, metadata={"help": "Files; default: a fraction of the training sequences."}
+    )
+    dataset_filter: str | None = field(
+        default=None,
+        metadata={"help": "COLUMN=VALUE: use only these rows, of a data set or files of several tasks."},
+    )
+    sequence_column: str = field(default="sequence", metadata={"help": "Column of the DNA sequences."})
+    sequence_format: Literal["letters", "kmers"] = field(
+        default="letters",
+        metadata={"help": "kmers: overlapping k-mers separated by spaces (ACG CGT GTA), which are joined (ACGTA)."},
+    )
     label_column: str = field(
         default="label",
-        metadata={"help": "Which column holds the labels; in FASTA, NAME=… or NAME:… in the header is column NAME."},
+        metadata={"help": "Column of the labels; in a FASTA header NAME=... or NAME:... is the column NAME."},
     )
     label_separator: str | None = field(
-        default=None, metadata={"help": "What stands between several labels of one row, such as ';': multi-label."}
+        default=None, metadata={"help": "With --task multi_label: separates the labels of a row, such as ';'."}
     )
     group_column: str | None = field(
-        default=None, metadata={"help": "Rows of one group, as a gene, stay together when splits are cut off train."}
+        default=None, metadata={"help": "Rows of one group, such as a gene, go to the same split."}
     )
-    validation_share: float = field(default=0.1, metadata={"help": "Of train, where there is no validation split."})
-    test_share: float = field(default=0.1, metadata={"help": "Of train, where there is no test split; 0 for none."})
+    validation_fraction: float = field(
+        default=0.1, metadata={"help": "Fraction of train that becomes validation, if there is no such split."}
+    )
+    test_fraction: float = field(
+        default=0.1, metadata={"help": "Fraction of train that becomes test, if there is no such split; 0 for none."}
+    )
     class_weights: Literal["balanced"] | None = field(
         default=None,
-        metadata={
-            "help": "Weigh classes in the training loss so that each counts the same, however rare it is; evaluation "
-            "stays unweighted."
-        },
+        metadata={"help": "Weight the classes in the training loss so that all count the same, however rare."},
     )
-    allow_repeats: bool = field(
-        default=False, metadata={"help": "Let one sequence stand in train and in validation or test."}
+    allow_overlap: bool = field(
+        default=False, metadata={"help": "Allow the same sequence in train and in validation or test."}
     )
     streaming: bool = field(
         default=False,
         metadata={
-            "help": "Read train as it is used, never as a whole, for data larger than the disk; see --max_steps."
+            "help": "With --task mlm: read train while training, for data larger than the disk; see --max_steps."
         },
     )
     max_length: int | None = field(
         default=None,
-        metadata={"help": "Tokens to keep of a sequence, <cls> included; not given: a longer one is an error."},
+        metadata={
+            "help": "Truncate sequences to this many tokens, <cls> included; default: a longer one is an error."
+        },
     )
+
+    def check(self) -> None:
+        """
+        Raises:
+            ValueError: If there is neither a data set nor a file, or both.
+        """
+        if not self.dataset_name and not self.train_file:
+            raise ValueError("--dataset_name or --train_file is required, such as --dataset_name data/nt-species.")
+        if self.dataset_name:
+            for name in ("train_file", "validation_file", "test_file"):
+                if getattr(self, name):
+                    raise ValueError(f"--dataset_name and --{name} are both given; give one of them.")
+        elif self.dataset_config_name or self.dataset_revision:
+            raise ValueError("--dataset_config_name and --dataset_revision need --dataset_name.")
+
+
+@dataclass
+class TrainerArguments:
+    """Training"""
+
+    output_dir: str = field(metadata={"help": "Folder of the run, such as runs/my-run.", **FREE})
+    seed: int = field(default=42, metadata={"help": "Seed of new weights, the order of rows, dropout and masks."})
+    num_train_epochs: float = field(default=3.0, metadata={"help": "Passes over the training data."})
+    max_steps: int | None = field(default=None, metadata={"help": "Optimizer steps, instead of epochs."})
+    per_device_train_batch_size: int = field(default=8, metadata={"help": "Sequences per batch and process."})
+    per_device_eval_batch_size: int = field(
+        default=64, metadata={"help": "Sequences per batch and process in evaluations.", **FREE}
+    )
+    gradient_accumulation_steps: int = field(default=1, metadata={"help": "Batches per optimizer step."})
+    learning_rate: float | None = field(
+        default=None, metadata={"help": "Peak learning rate; default by tuning and model size, 1e-5 to 3e-3."}
+    )
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = field(
+        default="linear", metadata={"help": "How the learning rate changes after the warm-up."}
+    )
+    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up in steps; below 1: a fraction of all steps."})
+    weight_decay: float = field(default=0.0, metadata={"help": "Weight decay of AdamW."})
+    max_grad_norm: float = field(default=1.0, metadata={"help": "Gradients are clipped to this norm; 0: not clipped."})
+    label_smoothing_factor: float = field(default=0.0, metadata={"help": "Label smoothing, for one class each."})
+    train_sampling_strategy: Literal["random", "group_by_length"] | None = field(
+        default=None, metadata={"help": "Order of the rows; default: by length if the lengths differ much."}
+    )
+    save_strategy: Literal["epoch", "steps", "no"] | None = field(
+        default=None,
+        metadata={"help": "When to evaluate and save; default: after each epoch, or by --save_steps."},
+    )
+    save_steps: int | None = field(default=None, metadata={"help": "Evaluate and save every so many steps."})
+    save_total_limit: int = field(
+        default=2, metadata={"help": "Checkpoints kept to resume from, the best one among them.", **FREE}
+    )
+    load_best_model_at_end: bool = field(
+        default=True, metadata={"help": "Keep the best weights by validation, not the last."}
+    )
+    metric_for_best_model: str | None = field(
+        default=None, metadata={"help": "What the best weights are best by; default: the first metric of the task."}
+    )
+    early_stopping_patience: int = field(
+        default=3, metadata={"help": "Stop after so many evaluations without improvement; 0: never."}
+    )
+    bf16: bool | None = field(
+        default=None, metadata={"help": "Train in bfloat16 mixed precision; default: on GPUs that support it."}
+    )
+    fp16: bool = field(default=False, metadata={"help": "Train in float16 mixed precision."})
+    gradient_checkpointing: bool = field(
+        default=False, metadata={"help": "Recompute activations: less memory, a third more time."}
+    )
+    torch_compile: bool = field(default=False, metadata={"help": "Compile the model: a minute or more, then faster."})
+    use_cpu: bool = field(default=False, metadata={"help": "Train on the CPU although there is a GPU.", **FREE})
+    dataloader_num_workers: int = field(default=0, metadata={"help": "Processes that prepare batches.", **FREE})
+    logging_steps: float = field(
+        default=0.02, metadata={"help": "Log every so many steps; below 1: a fraction of all steps.", **FREE}
+    )
+    report_to: Literal["none", "tensorboard", "wandb"] = field(
+        default="none", metadata={"help": "Where else to log.", **FREE}
+    )
+    disable_tqdm: bool = field(default=False, metadata={"help": "No progress bars.", **FREE})
+
+    def __post_init__(self):
+        for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} {getattr(self, name)}: give 1 or more.")
+        for name in ("max_steps", "save_steps"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"--{name} {getattr(self, name)}: give 1 or more, or leave it out.")
+        if not (0 < self.num_train_epochs < math.inf):
+            raise ValueError(f"--num_train_epochs {self.num_train_epochs}: give a number above 0, or --max_steps.")
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"--learning_rate {self.learning_rate}: give a number above 0, such as 1e-4.")
+        for name in ("warmup_steps", "logging_steps"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"--{name} {getattr(self, name)}: give 0 or more.")
+        if self.early_stopping_patience < 0:
+            raise ValueError(f"--early_stopping_patience {self.early_stopping_patience}: give 0 or more.")
+        if self.report_to != "none" and find_spec(self.report_to) is None:
+            raise ValueError(f"--report_to {self.report_to} needs that package: pip install {self.report_to}.")
+        if self.save_strategy is None:
+            self.save_strategy = "epoch" if self.save_steps is None else "steps"
+        if self.save_strategy == "steps" and self.save_steps is None:
+            self.save_steps = 500
+        if self.save_strategy == "no":
+            self.load_best_model_at_end = False
 
 
 @dataclass
 class RunArguments:
-    """What is done beside one training."""
+    """Several runs and baselines"""
 
     seeds: int = field(
-        default=1, metadata={"help": "How many runs, with --seed, --seed + 1 …: mean and deviation are reported."}
+        default=1, metadata={"help": "Number of runs, with --seed, --seed + 1, ...; mean and deviation are reported."}
     )
     hyperparameter_search: int = field(
-        default=0, metadata={"help": "Trials by Optuna over learning rate, weight decay and warm-up, before the run."}
-    )
-    early_stopping_patience: int = field(
-        default=3, metadata={"help": "Stop after so many evaluations that are no better than the best; 0: never."}
+        default=0,
+        metadata={"help": "Trials over learning rate, weight decay and warm-up by Optuna, before the run."},
     )
     baselines: bool = field(
-        default=True, metadata={"help": "Measure k-mer baselines on the test split, beside the model."}
+        default=True, metadata={"help": "Measure k-mer baselines on the test split as well.", **FREE}
     )
+
+    def __post_init__(self):
+        for name, least in (("seeds", 1), ("hyperparameter_search", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"--{name} {getattr(self, name)}: give {least} or more.")
+        if self.hyperparameter_search and find_spec("optuna") is None:
+            raise ValueError("--hyperparameter_search needs Optuna: pip install -r requirements-extra.txt.")
+
+
+@dataclass
+class HubArguments:
+    """Publishing"""
+
+    push_to_hub: bool = field(default=False, metadata={"help": "Publish the finished checkpoint, as one commit."})
+    hub_model_id: str | None = field(default=None, metadata={"help": "Where, such as user/nt-species-classifier."})
+    hub_private_repo: bool = field(default=False, metadata={"help": "Make the repository private, if it is new."})
+    hub_revision: str = field(default="main", metadata={"help": "Branch to commit to."})
     push_only: bool = field(
-        default=False,
-        metadata={"help": "Publish the finished checkpoint in --output_dir as --hub_model_id, without training."},
+        default=False, metadata={"help": "Publish the finished checkpoint in --output_dir without training."}
     )
+
+    def __post_init__(self):
+        publishing = self.push_to_hub or self.push_only
+        if not publishing and (self.hub_model_id or self.hub_private_repo or self.hub_revision != "main"):
+            raise ValueError("--hub_model_id, --hub_private_repo and --hub_revision need --push_to_hub.")
+        if publishing and not self.hub_model_id:
+            raise ValueError("--hub_model_id is required with --push_to_hub, such as user/nt-species-classifier.")
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is trained, on what, how, and what is done beside one training."""
+    """All flags of train.py; `training` are transformers' TrainingArguments, once `training_arguments` made them."""
 
     model: ModelArguments
     data: DataArguments
-    training: TrainingArguments
+    trainer: TrainerArguments
     run: RunArguments
+    hub: HubArguments
+    training: Any = None
 
 
-class RecipeParser(HfArgumentParser):
-    """`HfArgumentParser` that says what is wrong in one sentence, without two pages of usage."""
-
-    def error(self, message: str) -> None:
-        self.exit(2, f"train.py: error: {message} (train.py --help lists the arguments)\n")
-
-
-def parse_arguments(
-    argv: Sequence[str],
-) -> tuple[ModelArguments, DataArguments, TrainingArguments, RunArguments]:
+def parse_arguments(description: str, argv: Sequence[str]) -> Arguments:
     """
-    Arguments of a run: our defaults, over them the recipe, over it the flags.
+    The flags of train.py: our defaults, overridden by the recipe, overridden by the command line.
 
     Args:
+        description: Docstring of train.py.
         argv: The command line without the program's name: first a recipe, if any, then flags.
 
-    Returns:
-        What is trained, on what, how (transformers' own arguments), and what is done beside one training. What depends
-        on the base model and the labels is None still: see `dnahub.training.defaults`.
-
     Raises:
-        SystemExit: With status 2 and one sentence, for anything that is not an argument or not a value of it.
-        ValueError: If arguments do not go together.
+        SystemExit: With status 2 and one sentence, for anything that is not a flag or not a value of it.
+        ValueError: If flags contradict each other.
     """
-    parser = RecipeParser(
-        (ModelArguments, DataArguments, TrainingArguments, RunArguments), prog="train.py", allow_abbrev=False
-    )
-    parser.add_argument("recipe", nargs="?", help="YAML file with any of the arguments below; flags go over it.")
-    # None: not given, and settled by `_settle` from what is given.
-    parser.set_defaults(
-        save_strategy=None,
-        save_steps=None,
-        eval_strategy=None,
-        eval_steps=None,
-        load_best_model_at_end=None,
-        metric_for_best_model=BY_PROBLEM,
-        learning_rate=None,
-        bf16=None,
-        train_sampling_strategy=None,
-        warmup_steps=0.1,  # a share of all steps
-        save_total_limit=2,
-        logging_steps=0.02,  # of all steps
-        logging_nan_inf_filter=False,  # or it would hide that the training diverges
-        length_column_name=NUM_TOKENS,
-        hub_strategy="end",
-    )
-    recipe = parser.parse_args(argv).recipe
-    values = parser.parse_args(_recipe_flags(Path(recipe), parser)) if recipe else None
-    values = vars(parser.parse_args(argv, values))  # over those of the recipe
-    del values["recipe"]
-    _settle(values)
-    model_args, data_args, training_args, run_args = parser.parse_dict(values)
-    if data_args.streaming and training_args.accelerator_config.dispatch_batches is None:
-        # Each process takes every n-th batch of the stream; by default the first would read for all.
-        training_args.accelerator_config.dispatch_batches = False
-    return model_args, data_args, training_args, run_args
-
-
-def _recipe_flags(path: Path, parser: RecipeParser) -> list[str]:
-    """The recipe as flags, so that argparse checks both alike."""
-    try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        parser.error(f"recipe {path}: {' '.join(str(error).split())}")
-    if not isinstance(recipe, dict):
-        parser.error(f"recipe {path}: it holds a {type(recipe).__name__}; write one `argument: value` a line")
-    known = {action.dest for action in parser._actions} - {"recipe", "help"}
-    unknown = [str(key) for key in recipe if key not in known]
-    if unknown:
-        parser.error(f"recipe {path}: no such argument: {', '.join(unknown)}")
-    take_lists = {action.dest for action in parser._actions if action.nargs in ("+", "*")}
-    flags = []
-    for key, value in recipe.items():
-        if isinstance(value, list):
-            if key not in take_lists:
-                parser.error(f"recipe {path}: {key} is one value, not a list")
-            flags += [f"--{key}", *map(str, value)]
-        elif value is not None:
-            flags.append(f"--{key}={json.dumps(value) if isinstance(value, dict) else value}")
-    return flags
-
-
-def _settle(values: dict[str, Any]) -> None:
-    """Fill in what depends on what was given: evaluation follows saving, and the best model follows evaluation."""
-    if not values["output_dir"]:
-        raise ValueError("--output_dir is not given; name the folder that this run shall fill, as runs/my-run.")
-    _settle_publishing(values)
-    if not values["push_only"]:
-        _check_data(values)
-    if values["from_scratch"] and values["model_name_or_path"]:
-        raise ValueError("--from_scratch and --model_name_or_path are both given; give the one that you mean.")
-    if values["from_scratch"] and values["model_revision"]:
-        raise ValueError("--model_revision is of a base model, and --from_scratch has none; leave one out.")
-    if values["from_scratch"] and values["tuning"] != "full":
-        raise ValueError(f"--tuning {values['tuning']} would keep the random weights of --from_scratch; use full.")
-    if values["task"] == "mlm" and values["tuning"] == "head":
-        raise ValueError("--tuning head trains the head alone, which teaches --task mlm little; use full or lora.")
-    if values["tuning"] == "frozen" and values["trainable_layers"] < 1:
-        raise ValueError(f"--trainable_layers {values['trainable_layers']}: give 1 or more, or --tuning head.")
-    if values["lora_r"] < 1 or not 0 <= values["lora_dropout"] < 1:
-        raise ValueError("--lora_r is 1 or more, and --lora_dropout 0 or more and below 1; set them so.")
-    if not values["from_scratch"] and not values["model_name_or_path"]:
-        values["model_name_or_path"] = DEFAULT_BASE_MODEL
-    if values["save_strategy"] is None:
-        values["save_strategy"] = "steps" if values["streaming"] or values["save_steps"] is not None else "epoch"
-    if values["save_steps"] is None:
-        values["save_steps"] = 500
-    if values["eval_strategy"] is None:
-        values["eval_strategy"] = "epoch" if values["save_strategy"] == "best" else values["save_strategy"]
-    if values["eval_steps"] is None:
-        values["eval_steps"] = values["save_steps"]
-    if values["load_best_model_at_end"] is None:
-        values["load_best_model_at_end"] = values["save_strategy"] != "no" and values["eval_strategy"] != "no"
-    if values["bf16"] is None:  # where the hardware has it, and no other precision was asked for
-        on_gpu = torch.cuda.is_available() and not values["use_cpu"]
-        values["bf16"] = on_gpu and not values["fp16"] and torch.cuda.is_bf16_supported(including_emulation=False)
-    strategies = {values["save_strategy"], values["eval_strategy"]} - {"best"}
-    if values["load_best_model_at_end"] and len(strategies) > 1:
-        raise ValueError(
-            f"--save_strategy {values['save_strategy']} and --eval_strategy {values['eval_strategy']}: the best "
-            "checkpoint could not be told; give the same strategy for both, or --load_best_model_at_end false."
-        )
-    if values["learning_rate"] is not None and not 0 < values["learning_rate"] < float("inf"):
-        raise ValueError(f"--learning_rate {values['learning_rate']}: give a number above 0, as 1e-4.")
-    if values["num_train_epochs"] <= 0 and values["max_steps"] < 1:
-        raise ValueError(f"--num_train_epochs {values['num_train_epochs']}: give a number above 0, or --max_steps.")
-    if values["max_steps"] == 0:
-        raise ValueError("--max_steps 0: give a number above 0, or leave it out.")
-    if values["report_to"] in ("tensorboard", "wandb") and find_spec(values["report_to"]) is None:
-        raise ValueError(
-            "--report_to {0} needs the package of that name: pip install {0}.".format(values["report_to"])
-        )
-    if values["resume_from_checkpoint"] is not None:
-        raise ValueError(
-            "--resume_from_checkpoint: the same command goes on where the run was interrupted; leave it out."
-        )
-    for name, value, reason in (
-        ("save_only_model", False, "an interrupted run could not go on"),
-        ("ignore_data_skip", False, "a resumed run would see other rows"),
-        ("average_tokens_across_devices", True, "the result would depend on the number of processes"),
-    ):
-        if values[name] != value:
-            raise ValueError(f"--{name} {str(values[name]).lower()}: {reason}; leave it out.")
-    for name, least in (("seeds", 1), ("hyperparameter_search", 0), ("early_stopping_patience", 0)):
-        if values[name] < least:
-            raise ValueError(f"--{name} {values[name]}: give {least} or more.")
-    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
-        if values[name] < 1:
-            raise ValueError(f"--{name} {values[name]}: give 1 or more.")
-    values["remove_unused_columns"] = False  # the collators read the columns
-    values["label_names"] = ["labels"]  # peft hides them from the Trainer
-
-
-def _check_data(values: dict[str, Any]) -> None:
-    """A data set or files, and what goes with which."""
-    if not values["dataset_name"] and not values["train_file"]:
-        raise ValueError(
-            "--dataset_name is not given, nor --train_file; name a data set's folder or Hub id, as data/nt-species, "
-            "or files."
-        )
-    if values["dataset_name"]:
-        for name in ("train_file", "validation_file", "test_file"):
-            if values[name]:
-                raise ValueError(f"--dataset_name and --{name} are both given; give the one that you mean.")
-    elif values["dataset_config_name"] or values["dataset_revision"]:
-        raise ValueError("--dataset_config_name and --dataset_revision are of a data set; leave them out with files.")
-    if values["task"] == "mlm" and values["label_separator"]:
+    classes = (ModelArguments, DataArguments, TrainerArguments, RunArguments, HubArguments)
+    args = Arguments(*parse("train.py", description, classes, argv, recipe=True))
+    if args.hub.push_only:
+        return args
+    args.data.check()
+    if args.model.task == "mlm" and args.data.label_separator:
         raise ValueError("--label_separator: --task mlm takes no labels; leave it out.")
-    if values["streaming"]:
-        if values["max_steps"] < 1:
-            raise ValueError("--streaming: how long train is, is not known; give --max_steps.")
-        if values["group_column"]:
-            raise ValueError("--group_column: nothing can be cut off a stream; leave it out, or --streaming.")
-        if values["train_file"] and not values["validation_file"]:
-            raise ValueError("--streaming: nothing can be cut off a stream; give --validation_file, and --test_file.")
+    if args.data.streaming:
+        _check_streaming(args)
+    return args
 
 
-def _settle_publishing(values: dict[str, Any]) -> None:
-    """One commit, at the end: a half-trained model never stands on the Hub."""
-    if values["hub_token"] is not None:
-        raise ValueError(
-            "--hub_token would be seen in the list of processes and written to files; log in with `hf auth login`, or "
-            "set HF_TOKEN."
-        )
-    if values["hub_strategy"] != "end" or values["hub_always_push"]:
-        raise ValueError("--hub_strategy and --hub_always_push: there is one commit, at the end; leave them out.")
-    publishing = values["push_to_hub"] or values["push_only"]
-    if not publishing and (values["hub_model_id"] or values["hub_private_repo"] or values["hub_revision"]):
-        raise ValueError("--hub_model_id and the like are about publishing; give --push_to_hub, or leave them out.")
-    if publishing and not values["hub_model_id"]:
-        raise ValueError("--hub_model_id is not given; say where to publish, as user/nt-species-clf.")
+def _check_streaming(args: Arguments) -> None:
+    if args.model.task != "mlm":
+        raise ValueError("--streaming needs --task mlm; labelled data are read as a whole.")
+    if args.trainer.max_steps is None:
+        raise ValueError("--streaming needs --max_steps, for the length of the stream is not known.")
+    if args.data.group_column:
+        raise ValueError("--group_column: nothing can be cut off a stream; leave it out, or --streaming.")
+    if args.data.train_file and not args.data.validation_file:
+        raise ValueError("--streaming needs --validation_file, for nothing can be cut off a stream.")
+    if args.trainer.save_strategy == "epoch":
+        args.trainer.save_strategy, args.trainer.save_steps = "steps", args.trainer.save_steps or 500
 
 
-def hub_target(args: TrainingArguments) -> Target:
-    """Where `--hub_model_id` and the like say that the checkpoint shall be published."""
-    return Target(args.hub_model_id, "model", bool(args.hub_private_repo), args.hub_revision or "main")
-
-
-def check_processes(args: TrainingArguments) -> None:
-    """
-    Raises:
-        ValueError: If several processes were launched, but each would train on its own and write to the same folder:
-            so it is on a machine without GPU.
-    """
-    launched = num_launched()
-    if args.world_size != launched:
-        raise ValueError(
-            f"{launched} processes were launched, but there is no GPU for them and each would train alone; give "
-            "--use_cpu to share the work among CPU processes, or launch one."
-        )
+def deciding(args: Arguments) -> dict[str, Any]:
+    """The flags on which the result depends, by name: an interrupted run resumes only with the same."""
+    found = {}
+    for part in (args.model, args.data, args.trainer, args.run):
+        free = {each.name for each in fields(part) if not each.metadata.get("decides", True)}
+        found |= {name: value for name, value in asdict(part).items() if name not in free}
+    return found

@@ -10,7 +10,6 @@ import torch
 from transformers import TrainerCallback, TrainerState
 
 from dnahub.machine.files import write_text
-from dnahub.tasks.collators import MaskingCollator
 
 
 class DivergenceError(ValueError):
@@ -43,10 +42,10 @@ class StopEarly(TrainerCallback):
         self.greater_is_better = greater_is_better
 
     def on_evaluate(self, args, state, control, metrics: dict[str, float], **kwargs):
-        if self.metric in ("eval_auroc", "eval_auprc") and math.isnan(metrics[self.metric]):
+        if math.isnan(metrics[self.metric]):
             raise ValueError(
-                f"--metric_for_best_model {self.metric.removeprefix('eval_')} is undefined on validation, whose rows "
-                "are all of one class; give another metric, or other validation data."
+                f"--metric_for_best_model {self.metric.removeprefix('eval_')} is undefined on validation, as where "
+                "all rows have one label; give another metric, or other validation data."
             )
         if self.is_reached(state):
             control.should_training_stop = True
@@ -134,13 +133,3 @@ class LogToFile(TrainerCallback):
 def _json(value: Any) -> Any:
     """JSON has no NaN, which an undefined metric is."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-class NewMasksEachEpoch(TrainerCallback):
-    """Tells the masking collator which epoch it is."""
-
-    def __init__(self, collator: MaskingCollator):
-        self.collator = collator
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.collator.epoch = int(round(state.epoch, 6))  # a resumed run begins within one

@@ -1,62 +1,131 @@
 """Data set or files -> splits of sequences and labels, checked before anything is trained."""
 
+import hashlib
 import json
-from dataclasses import dataclass
+import os
+import tempfile
+import warnings
+from bisect import bisect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import datasets.config
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, DatasetDict, IterableDataset, Value, load_dataset
-from datasets.data_files import EmptyDatasetError
-from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError
-from datasets.fingerprint import Hasher
+from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, Value
+from datasets.data_files import SPLIT_KEYWORDS
+from fsspec import AbstractFileSystem
 from huggingface_hub import HfApi
 
-from dnahub.hub.downloading import download
-from dnahub.hub.faults import retrying
-from dnahub.tasks.targets import Targets, encode, encode_stream
+from dnahub.machine.processes import num_launched
+from dnahub.sequences import InputArguments, SequenceBatch, SequenceFileError, SequenceReader
+from dnahub.sequences.checks import shown
+from dnahub.sequences.dataset import find_dataset
+from dnahub.sequences.opening import STANDARD_INPUT, InputFile
+from dnahub.sequences.reader import open_inputs
+from dnahub.tasks import TASKS
+from dnahub.tasks.task import Labels
 from dnahub.training.arguments import DataArguments
-from dnahub.training.files import load_files
-from dnahub.training.splits import ROLES, ROWS_AT_ONCE, check_repeats, complete, refuse_repeats
-from dnahub.training.tokens import NO_DNA, NUCLEOTIDE, fault_of
-
-# What `dataset_builder` publishes beside the data.
-RECORDS = ("README.md", "build.json", "*/build.json")
-
+from dnahub.training.splits import ROLES, check_groups, check_overlap, complete
 
 # Rows that are shuffled at a time, of a stream.
 SHUFFLE_BUFFER = 10_000
 # Which rows are cut off for validation and test depends on the data alone: runs of other seeds can be compared.
 CUT_SEED = 42
+VALUES_SHOWN = 10
+NUCLEOTIDE = "[ACGTUacgtu]"  # what a model can learn from
+# Text that is a number and loses nothing as one: "007" and ids of 19 digits stay text.
+INTEGERS = r"^(0|-?[1-9][0-9]{0,17})$"
+DECIMALS = r"^-?((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^-?([nN][aA][nN]|[iI][nN][fF])$"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """
+    Where the rows of a split stand.
+
+    Args:
+        starts: Which row is the first of each file.
+        places: Each file, what its rows are called, and the number of the first: ("reads.fa", "record", 1).
+        chosen: Which of all these rows the split has.
+    """
+
+    starts: list[int]
+    places: list[tuple[str, str, int]]
+    chosen: np.ndarray
+
+    def place(self, row: int) -> str:
+        """Where a row of the split is, for messages: "reads.fa, record 3"."""
+        row = int(self.chosen[row])
+        file = bisect(self.starts, row) - 1
+        name, unit, first = self.places[file]
+        return f"{name}, {unit} {first + row - self.starts[file]}"
 
 
 @dataclass(frozen=True)
 class SequenceData:
     """
     Args:
-        splits: train, validation and, if any, test; columns `sequence` and, but for masked language modelling, `label`
-            as `dnahub.tasks.targets.encode` makes it. With streaming, train is an `IterableDataset`.
-        targets: What the labels mean; None for masked language modelling.
+        splits: train, validation and, if any, test; columns `sequence` and, where the task takes labels, `label` as
+            `Task.encode` makes it. With streaming, train is an `IterableDataset`.
+        labels: What the labels mean.
         name: The Hub id, or the name of the folder or first file, without its place.
         config: Which configuration of a data set it is; None for files.
         commit: Which commit on the Hub it is; None for a folder and for files.
-        build: What the data set's build.json says of its making; empty where it has none.
+        build: The record of the data set's build, its build.json; empty where it has none.
         cut_off: How the splits were made that the data did not have, such as {"test": "0.1 of train, by gene"}.
+        num_replaced: How many letters are other than A, C, G, T, U and N, and are read as N; those of a stream are not
+            counted.
+        rows: Where the rows of each split stand, except those of a stream.
     """
 
     splits: DatasetDict
-    targets: Targets | None
+    labels: Labels
     name: str
     config: str | None
     commit: str | None
     build: dict[str, Any]
     cut_off: dict[str, str]
+    num_replaced: int
+    rows: Mapping[str, Rows]
 
     @property
     def label_names(self) -> list[str]:
-        return self.targets.label_names if self.targets else []
+        return self.labels.names
+
+    def place(self, split: str, row: int) -> str:
+        """Where a row is, for messages: "reads.fa, record 3"."""
+        return self.rows[split].place(row)
+
+
+@dataclass(frozen=True)
+class Source:
+    """
+    Args:
+        paths: The files of each split.
+        args: Which of their columns hold what.
+        filesystem: Where the files are; None for this machine.
+        features, separator: What a data set says of its columns, and of its CSV files.
+    """
+
+    paths: dict[str, list[str]]
+    args: InputArguments
+    filesystem: AbstractFileSystem | None = None
+    features: Mapping[str, Any] | None = None
+    separator: str | None = None
+
+    def open(self, paths: Sequence[str], needed: Sequence[str] = ()) -> SequenceReader:
+        files = [InputFile(path, self.filesystem) for path in paths]
+        return open_inputs(files, self.args, needed, features=self.features, separator=self.separator)
+
+    def sequences(self, paths: Sequence[str]) -> Iterator[dict[str, str]]:
+        for batch in self.open(paths):
+            _check_nucleotides(batch)
+            for sequence in batch.table["sequence"].to_pylist():
+                yield {"sequence": sequence}
 
 
 def load_sequences(
@@ -67,164 +136,230 @@ def load_sequences(
 
     Args:
         args: Data set or files, and which columns of them.
-        task: "classification", "regression", "token_classification" or "mlm".
+        task: A name of `dnahub.tasks.TASKS`.
         revision: Branch, tag or commit on the Hub.
         api: Who asks, and which Hub; default the user of the environment.
 
     Raises:
-        ValueError: If a split or column is missing, of another type, or holds a sequence without nucleotides, or a
-            label that the task or train does not have; if a sequence of train stands in another split; or if a
-            revision is given for a folder.
+        ValueError: If a split or column is missing, of another type, or contains a sequence without nucleotides, or a
+            label that the task or train does not have; if a sequence or group of train stands in another split; or if
+            a revision is given for a folder.
         HubError: If the Hub has no such data set or revision, or does not answer.
     """
-    name, commit, build = args.dataset_name or args.train_file[0], None, {}
+    task = TASKS[task]
+    if args.streaming and task.takes_labels:
+        raise ValueError("--streaming is for --task mlm: labelled rows are read before the training; leave it out.")
+    input_args = InputArguments(sequence_column=args.sequence_column, sequence_format=args.sequence_format)
+    config, commit, build = None, None, {}
     if args.train_file:
-        splits = _load_files(args, task)
-        name = Path(name).name
+        name = Path(args.train_file[0]).name
+        source = Source(_given_files(args), input_args)
     else:
-        splits, folder, commit = _load_dataset(args, revision, api or HfApi())
-        build = _read_build(folder, next(iter(splits.values())).info.config_name)
-        name = name if commit else folder.resolve().name
-    if "train" not in splits:
-        raise ValueError(f"{name}: there is no split 'train', only {', '.join(splits)}; name one of them so.")
-    splits = DatasetDict({role: splits[role] for role in ROLES if role in splits})
-    config = splits["train"].info.config_name if args.dataset_name else None
-    splits = DatasetDict(
-        {split: _with_sequence(f"{name}, split {split}", rows, args) for split, rows in splits.items()}
-    )
-    stream = splits.pop("train") if args.streaming else None
-    if stream is not None and "validation" not in splits:
-        raise ValueError(f"{name}: there is no split 'validation', and nothing can be cut off a stream; make one.")
-    if stream is not None and next(iter(stream.take(1)), None) is None:
-        raise ValueError(f"{name}, split train: it is empty.")
-    targets = None
-    if task != "mlm":
-        naming = "train" if stream is None else "validation"
-        splits, targets = encode(splits, args.label_column, task, args.label_separator, naming)
-        if stream is not None:
-            stream = encode_stream(stream, args.label_column, targets, args.label_separator)
-    for split, rows in splits.items():
-        _check_sequences(f"{name}, split {split}", rows)
-    if stream is not None and not args.allow_repeats:
-        stream = refuse_repeats(stream, splits)
+        found = find_dataset(args.dataset_name, args.dataset_config_name, revision, api, fetch=not args.streaming)
+        config, commit = found.listing.config, found.commit
+        name = found.name if commit else found.folder.resolve().name
+        build = _read_build(found.folder, config)
+        roles = _roles(name, list(found.listing.splits), args)
+        paths = {role: found.paths(split) for role, split in roles.items()}
+        source = Source(paths, input_args, found.filesystem, found.features, found.listing.separator)
+    needed = [args.label_column] * task.takes_labels + [args.group_column] * (args.group_column is not None)
+    needed = list(dict.fromkeys(needed))
+    if args.dataset_filter and args.streaming:
+        raise ValueError("--dataset_filter: the rows of a stream are not filtered; leave it out.")
+
+    stream = _stream(name, source) if args.streaming else None
+    splits, rows, texts, num_replaced = {}, {}, {}, 0
+    for split in (role for role in ROLES if role in source.paths and not (role == "train" and args.streaming)):
+        reader, splits[split], rows[split] = _hold(source, split, needed, args.dataset_filter)
+        texts[split] = [] if reader.is_typed else [column for column in needed if column not in reader.features]
+        num_replaced += reader.num_replaced
+    splits = DatasetDict(_with_numbers(splits, texts))
+    splits, labels = task.encode(splits, args.label_column, args.label_separator)
+    _warn_of_spellings(labels.names)
     cut_off = {}
     if stream is None:
-        problem = targets and targets.problem
-        splits, cut_off = complete(
-            splits, args.validation_share, args.test_share, args.group_column, CUT_SEED, problem
+        splits, cut_off, chosen = complete(
+            splits, task, args.validation_fraction, args.test_fraction, args.group_column, CUT_SEED
         )
-    if not args.allow_repeats:
-        check_repeats(splits)
-    if stream is None and targets and targets.problem == "single_label_classification":
-        _check_labels_are_in_train(splits, targets)
-    columns = ["sequence", "label"] if targets else ["sequence"]
-    splits = splits.select_columns(columns)
+        rows |= {
+            split: replace(rows["train"], chosen=rows["train"].chosen[numbers]) for split, numbers in chosen.items()
+        }
+        task.check_splits(splits, labels)
+    data = SequenceData(splits, labels, name, config, commit, build, cut_off, num_replaced, rows)
+    if args.group_column is not None:
+        check_groups(splits, args.group_column)
+    if not args.allow_overlap:
+        check_overlap(splits, data.place)
+    columns = ["sequence", "label"] if task.takes_labels else ["sequence"]
+    for split in splits:
+        splits[split] = splits[split].select_columns(columns)
     if stream is not None:
-        # Without end, so that processes whose files differ in length do as many steps; --max_steps ends it.
-        splits["train"] = (
-            stream.select_columns(columns).shuffle(buffer_size=SHUFFLE_BUFFER, seed=CUT_SEED).repeat(None)
-        )
-    return SequenceData(splits, targets, name, config, commit, build, cut_off)
+        splits["train"] = stream
+    return data
 
 
-def _load_files(args: DataArguments, task: str) -> DatasetDict:
+def _given_files(args: DataArguments) -> dict[str, list[str]]:
     files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
     files = {split: names for split, names in files.items() if names}
-    columns = [args.sequence_column]
-    columns += [args.label_column] * (task != "mlm") + [args.group_column] * (args.group_column is not None)
-    if not args.streaming:
-        return load_files(files, columns)
-    stream = load_files({"train": files.pop("train")}, columns, streaming=True)
-    return DatasetDict({**stream, **load_files(files, columns)})
+    if STANDARD_INPUT in sum(files.values(), []):
+        if sum(files.values(), []).count(STANDARD_INPUT) > 1:
+            raise ValueError("standard input (-) is given twice; it can be read once.")
+        if num_launched() > 1 or args.streaming:
+            raise ValueError("standard input (-) is read once, by one process; give a file.")
+    return files
 
 
-def _load_dataset(args: DataArguments, revision: str | None, api: HfApi) -> tuple[DatasetDict, Path, str | None]:
-    """The splits, the folder of what was published beside them, and the commit on the Hub."""
-    name, config_name = args.dataset_name, args.dataset_config_name
-    folder, commit = Path(name), None
-    if folder.is_dir():
-        if revision is not None:
-            raise ValueError(f"{name} is a folder; a revision ({revision}) is of a data set on the Hub.")
-        _check_one_data_set(folder)
-        options = {"cache_dir": _cache_folder(folder)}
-    else:
-        folder, commit = download(name, "dataset", revision, RECORDS, api=api)
-        options = {"revision": commit, "token": api.token}
-    if args.streaming:
-        splits = retrying(lambda: _load(name, config_name, streaming=True, **options), name)
-        # Only train may be larger than the disk; the others are looked at again and again.
-        kept = {
-            # Of CSV the columns are not known before the first rows are read.
-            split: rows._resolve_features() if split == "train" else _materialised(rows)
-            for split, rows in splits.items()
-        }
-        return DatasetDict(kept), folder, commit
-    splits = retrying(lambda: _load(name, config_name, **options), name)
-    if commit:
-        _check_commit(name, splits, commit)
-    return splits, folder, commit
-
-
-def _materialised(rows: IterableDataset) -> Dataset:
-    return Dataset.from_list(list(rows), features=rows.features)
-
-
-def _with_sequence(where: str, rows: Dataset | IterableDataset, args: DataArguments) -> Dataset | IterableDataset:
-    """The rows with the columns that are needed, that of the DNA called `sequence`."""
-    column = args.sequence_column
-    if column not in rows.features:
-        raise ValueError(f"{where}: there is no column {column!r}, only {', '.join(rows.features)}.")
-    if rows.features[column] not in (Value("string"), Value("large_string")):
-        raise ValueError(f"{where}: column {column!r} is {rows.features[column]}; it must hold strings of DNA.")
-    if column == "sequence":
-        return rows
-    if "sequence" in rows.features:
-        rows = rows.remove_columns("sequence")
-    return rows.rename_column(column, "sequence")
-
-
-def _load(name: str, config_name: str | None, **options: Any) -> DatasetDict:
-    """`load_dataset`, with errors that name the data set and what to do."""
-    try:
-        return load_dataset(name, config_name, **options)
-    except DatasetGenerationError as error:  # datasets wraps the cause, once or twice
-        cause = error
-        while cause.__cause__ or cause.__context__:
-            cause = cause.__cause__ or cause.__context__
-        raise ValueError(f"{name}: its files cannot be read: {cause}") from error
-    except FileNotFoundError as error:
-        if isinstance(error, (EmptyDatasetError, DataFilesNotFoundError)):
-            raise ValueError(f"{name}: there are no data files in it; give a data set with Parquet files.") from error
-        raise
-    except ValueError as error:
-        if "config" in str(error).lower():
-            raise ValueError(f"{name}: {error} (--dataset_config_name says which configuration to take.)") from error
-        raise
-
-
-def _check_one_data_set(folder: Path) -> None:
-    """`load_dataset` would take the files of several data sets in one folder for one."""
-    several = sorted(path.parent.name for path in folder.glob("*/README.md"))
-    if several and not (folder / "README.md").is_file():
-        raise ValueError(f"{folder} holds data sets ({', '.join(several)}), but is none itself; name one of them.")
-
-
-def _check_commit(name: str, splits: DatasetDict, commit: str) -> None:
+def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
     """
-    Without the Hub, `load_dataset` gives the newest commit that is in its cache, whichever was asked for (5.2). The
-    cache's folder is named by the commit.
+    train, validation and test -> which split of the data set that is.
+
+    Raises:
+        ValueError: If two splits have one role, there is no train, or a split of an unknown name may be one that would
+            be cut off train.
     """
-    for rows in splits.values():
-        for file in rows.cache_files:
-            if Path(file["filename"]).parent.name != commit:
-                raise ValueError(
-                    f"{name}: the Hub is not reached, and the cache holds another commit than {commit}; try again when"
-                    " it is, or give the --dataset_revision that the cache holds."
-                )
+    words = {word: str(role) for role, words in SPLIT_KEYWORDS.items() for word in words}  # dev: validation
+    roles: dict[str, str] = {}
+    for split in splits:
+        role = words.get(split)
+        if role in roles:
+            raise ValueError(f"{name}: the splits {roles[role]!r} and {split!r} are both {role}; remove one of them.")
+        if role:
+            roles[role] = split
+    unknown = [split for split in splits if split not in words]
+    missing = {"train": True, "validation": not args.streaming, "test": args.test_fraction > 0 and not args.streaming}
+    missing = [role for role, is_wanted in missing.items() if is_wanted and role not in roles]
+    if "train" not in roles:
+        raise ValueError(f"{name}: there is no split 'train', only {', '.join(splits)}; rename one of them.")
+    if unknown and missing:
+        raise ValueError(
+            f"{name}: the split {unknown[0]!r} is not one of {', '.join(words)}, and there is no {missing[0]}; name "
+            f"it as one of these, remove it, or give the files by --train_file, --validation_file and --test_file."
+        )
+    return roles
+
+
+def _stream(name: str, source: Source) -> IterableDataset:
+    if "validation" not in source.paths:
+        raise ValueError(f"{name}: there is no split 'validation', and nothing can be cut off a stream; add one.")
+    next(iter(source.open(source.paths["train"])))  # at least its beginning can be read
+    rows = IterableDataset.from_generator(
+        source.sequences,
+        features=Features({"sequence": Value("large_string")}),
+        gen_kwargs={"paths": source.paths["train"]},  # a list is shared among processes, a file each
+        split="train",
+    )
+    # Without end, so that processes whose files differ in length do as many steps; --max_steps ends it.
+    return rows.shuffle(buffer_size=SHUFFLE_BUFFER, seed=CUT_SEED).repeat(None)
+
+
+def _hold(
+    source: Source, split: str, needed: Sequence[str], row_filter: str | None
+) -> tuple[SequenceReader, Dataset, Rows]:
+    """
+    A split, read to its end; its rows are in an Arrow file in the cache of `datasets`, which all processes map.
+
+    The name of the file is a digest of its content: the same rows are kept once, and so are their tokens next to them.
+    """
+    column, _, value = (row_filter or "").partition("=")
+    reader = source.open(source.paths[split], [*needed, *[column] * bool(row_filter)])
+    features = Features({"sequence": Value("large_string")} | {name: _feature(reader, name) for name in needed})
+    folder = Path(datasets.config.HF_DATASETS_CACHE) / "sequences"
+    folder.mkdir(parents=True, exist_ok=True)
+    starts, places, chosen, count, values = [], [], [], 0, set()
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        path = Path(scratch) / "rows.arrow"
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, features.arrow_schema) as writer:
+            for batch in reader:
+                _check_nucleotides(batch)
+                if not places or places[-1][0] != batch.source:
+                    starts.append(count)
+                    places.append((batch.source, batch.unit, batch.first))
+                columns = {name: _values(batch.table[name], features[name], reader.is_typed) for name in features}
+                table, numbers = pa.table(columns).cast(features.arrow_schema), np.arange(batch.table.num_rows)
+                if row_filter:
+                    found = batch.table[column].cast(pa.string())
+                    values |= set(found.unique().to_pylist())
+                    numbers = np.flatnonzero(pc.equal(found, value).to_numpy())
+                    table = table.take(numbers)
+                writer.write_table(table)
+                chosen.append(count + numbers)
+                count += batch.table.num_rows
+        if not sum(map(len, chosen)):
+            shown_values = ", ".join(sorted(map(str, values))[:VALUES_SHOWN])
+            raise ValueError(
+                f"split {split}: no row has {value!r} in column {column!r}; --dataset_filter is COLUMN=VALUE, and its "
+                f"values are {shown_values}."
+            )
+        with path.open("rb") as file:
+            kept = folder / hashlib.file_digest(file, "sha256").hexdigest() / path.name
+        if not kept.is_file():
+            kept.parent.mkdir(exist_ok=True)
+            os.replace(path, kept)
+    return reader, Dataset.from_file(str(kept)), Rows(starts, places, np.concatenate(chosen))
+
+
+def _feature(reader: SequenceReader, column: str) -> Any:
+    if column in reader.features:
+        return reader.features[column]
+    kind = reader.schema.field(column).type
+    if pa.types.is_dictionary(kind) or pa.types.is_string_view(kind):
+        kind = pa.string()
+    return Features.from_arrow_schema(pa.schema([(column, kind)]))[column]
+
+
+def _values(values: pa.ChunkedArray, feature: Any, is_typed: bool) -> pa.ChunkedArray | pa.Array:
+    if isinstance(feature, ClassLabel) and pa.types.is_string(values.type):
+        return pc.index_in(values, value_set=pa.array(feature.names, pa.string())).cast(pa.int64())
+    if not is_typed and pa.types.is_string(values.type):  # text without types: an empty field is missing
+        values = pc.utf8_trim_whitespace(values)
+        return pc.if_else(pc.equal(values, ""), None, values)
+    return values
+
+
+def _check_nucleotides(batch: SequenceBatch) -> None:
+    has_nucleotides = pc.match_substring_regex(batch.table["sequence"], NUCLEOTIDE)
+    row = pc.index(has_nucleotides, False).as_py()
+    if row >= 0:
+        sequence = batch.table["sequence"][row].as_py()
+        raise SequenceFileError(
+            f"{batch.place(row)}: the sequence {shown(sequence)!r} has no A, C, G or T; leave that row out."
+        )
+
+
+def _with_numbers(splits: dict[str, Dataset], texts: Mapping[str, Sequence[str]]) -> dict[str, Dataset]:
+    """Columns of text that hold numbers alone, over all splits, become numbers; `texts` names those of each split."""
+    chunks: dict[str, list[pa.ChunkedArray]] = {}
+    for split, rows in splits.items():
+        for name in texts[split]:
+            chunks.setdefault(name, []).append(rows.data.column(name))
+    types = {name: _type_of(columns) for name, columns in chunks.items()}
+    typed = dict(splits)
+    for split, rows in splits.items():
+        features = Features({**rows.features, **{name: types[name] for name in texts[split]}})
+        if features != rows.features:
+            typed[split] = rows.cast(features)
+    return typed
+
+
+def _type_of(columns: Sequence[pa.ChunkedArray]) -> Value:
+    for pattern, numbers in ((INTEGERS, Value("int64")), (DECIMALS, Value("float64"))):
+        fits = [pc.all(pc.match_substring_regex(column, pattern), min_count=1).as_py() for column in columns]
+        if True in fits and False not in fits:  # None: all values are missing
+            return numbers
+    return Value("string")
+
+
+def _warn_of_spellings(label_names: Sequence[str]) -> None:
+    spellings: dict[str, list[str]] = {}
+    for name in label_names:
+        spellings.setdefault(name.strip().casefold(), []).append(name)
+    for names in spellings.values():
+        if len(names) > 1:
+            warnings.warn(f"the labels {names} differ by case or white space only, and are {len(names)}", stacklevel=2)
 
 
 def _read_build(folder: Path, config_name: str) -> dict[str, Any]:
-    """The record of a configuration's making; {} for a data set of something else."""
+    """The record of a configuration's build; {} for a data set that `dataset_builder` did not make."""
     for path in (folder / "build.json", *sorted(folder.glob("*/build.json"))):
         build = _json(path) if path.is_file() else None
         if isinstance(build, dict) and build.get("builder") == "dataset_builder":
@@ -238,46 +373,3 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return None
-
-
-def _cache_folder(folder: Path) -> str:
-    """
-    A cache of its own for each state of a local folder.
-
-    Of a folder whose README.md lists its files, `load_dataset` knows the name and that list alone: it would give an
-    earlier build of the same folder, or another folder of that name, out of its cache (datasets 5.2).
-    """
-    files = sorted((str(path.resolve()), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file())
-    return str(Path(datasets.config.HF_DATASETS_CACHE) / "folders" / Hasher.hash(files))
-
-
-def _check_sequences(where: str, rows: Dataset) -> None:
-    if not len(rows):
-        raise ValueError(f"{where}: it is empty.")
-    start = 0
-    for batch in rows.select_columns(["sequence"]).with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
-        has_nucleotides = pc.fill_null(pc.match_substring_regex(batch["sequence"], NUCLEOTIDE.pattern), False)
-        has_others = pc.fill_null(pc.match_substring_regex(batch["sequence"], NO_DNA.pattern), False)
-        wrong = np.flatnonzero(~has_nucleotides.to_numpy() | has_others.to_numpy())
-        if len(wrong):
-            row = int(wrong[0])
-            raise ValueError(f"{where}: {_fault(start + row, batch['sequence'][row].as_py())}; leave that row out.")
-        start += len(batch)
-
-
-def _check_labels_are_in_train(splits: DatasetDict, targets: Targets) -> None:
-    in_train = np.unique(splits["train"]["label"])
-    for split in splits.keys() - {"train"}:
-        labels, counts = np.unique(splits[split]["label"], return_counts=True)
-        for label, count in zip(labels, counts, strict=True):
-            if label not in in_train:
-                raise ValueError(
-                    f"split {split}: {count} of its rows have the label {targets.label_names[label]!r}, but none of "
-                    "train has; give train such rows, or leave those out."
-                )
-
-
-def _fault(row: int, sequence: str | None) -> str:
-    if not sequence or sequence.isspace():
-        return f"the sequence of row {row} is empty"
-    return f"the sequence of row {row}, {sequence[:20]!r}{'…' * (len(sequence) > 20)}, {fault_of(sequence)}"

@@ -5,8 +5,9 @@ import torch
 from transformers import PretrainedConfig, TrainingArguments
 from transformers.utils import is_flash_attn_2_available
 
-from dnahub.tasks.evaluation import METRICS, greater_is_better
-from dnahub.training.arguments import BY_PROBLEM, ModelArguments
+from dnahub.tasks.task import Task
+from dnahub.training.arguments import ModelArguments
+from dnahub.training.trainer_arguments import BY_TASK
 
 # Wider models than this (NT-v2-250m and 500m, NT-v1) are trained at the smaller rates.
 SMALL_HIDDEN_SIZE = 512
@@ -35,20 +36,19 @@ def settle_for_model(args: TrainingArguments, model_args: ModelArguments, config
         args.learning_rate = rates[config.hidden_size > SMALL_HIDDEN_SIZE]
 
 
-def settle_for_problem(args: TrainingArguments, problem: str) -> None:
+def settle_for_task(args: TrainingArguments, task: Task) -> None:
     """
-    What the best checkpoint is best by.
+    Which metric chooses the best checkpoint.
 
     Raises:
-        ValueError: If the metric that was given is not measured for this problem.
+        ValueError: If the task does not measure the metric that was given.
     """
-    allowed = METRICS[problem]
     given = args.metric_for_best_model
-    metric = allowed[0] if given == BY_PROBLEM else given.removeprefix("eval_")
-    if metric not in allowed:
-        raise ValueError(f"--metric_for_best_model {given}: for these labels it is one of {', '.join(allowed)}.")
+    metric = task.metrics[0] if given == BY_TASK else given.removeprefix("eval_")
+    if metric not in task.metrics:
+        raise ValueError(f"--metric_for_best_model {given}: for this task it is one of {', '.join(task.metrics)}.")
     args.metric_for_best_model = metric
-    args.greater_is_better = greater_is_better(metric)
+    args.greater_is_better = task.greater_is_better(metric)
 
 
 def settle_for_lengths(args: TrainingArguments, model_args: ModelArguments, lengths: np.ndarray | None) -> None:

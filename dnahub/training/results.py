@@ -16,10 +16,9 @@ from transformers import Trainer
 from dnahub.checkpoints.loading import CheckpointFiles, max_tokens
 from dnahub.reports.baselines import measure_baselines
 from dnahub.reports.card import inherited_licence
-from dnahub.reports.intervals import bootstrap_intervals
-from dnahub.tasks.collators import MaskingCollator
-from dnahub.tasks.evaluation import measure
-from dnahub.training.arguments import DataArguments, ModelArguments
+from dnahub.reports.intervals import bootstrap_intervals, num_resamples
+from dnahub.tasks.task import Task
+from dnahub.training.arguments import Arguments
 from dnahub.training.dataset import SequenceData
 from dnahub.training.tokens import num_tokens
 from dnahub.training.tuning import count_parameters
@@ -59,9 +58,8 @@ class Timing:
 
 
 def describe(
+    args: Arguments,
     trainer: Trainer,
-    model_args: ModelArguments,
-    data_args: DataArguments,
     data: SequenceData,
     tokenised: DatasetDict,
     base: CheckpointFiles | None,
@@ -75,12 +73,11 @@ def describe(
         `test` and `baselines` are `None`, and `measured` is `False`. Names in it are Hub ids, with the commit as
         revision, or those of folders, without their places.
     """
-    args, state = trainer.args, trainer.state
+    settings, state = trainer.args.to_dict(), trainer.state
     trained, total = count_parameters(trainer.model)
     seconds = round(timing.seconds, 1)
     return {
-        "task": model_args.task,
-        "problem": data.targets.problem if data.targets else "masked_lm",
+        "task": args.model.task,
         "licence": inherited_licence(base),
         "measured": False,
         "validation": None,
@@ -89,14 +86,14 @@ def describe(
         "model": {
             "base": base and base.published_name,
             "revision": base and base.commit,
-            "from_scratch": model_args.from_scratch,
+            "from_scratch": args.model.from_scratch,
             "hidden_size": trainer.model.config.hidden_size,
             "max_tokens": max_tokens(trainer.model),
             "type": trainer.model.config.model_type,
             "parameters": total,
             "parameters_trained": trained,
-            "label_names": data.label_names,
-            "outputs": data.targets and data.targets.num_outputs,
+            "label_names": data.labels.names,
+            "outputs": data.labels.num_outputs,
         },
         "dataset": {
             "name": data.name,
@@ -106,82 +103,68 @@ def describe(
             "bayes_optimal_accuracy": data.build.get("bayes_optimal_accuracy"),
             "rows": {split: len(rows) for split, rows in data.splits.items() if not _is_stream(rows)},
             "cut_off": data.cut_off,
+            "num_replaced": data.num_replaced,
         },
         "training": {
-            "tuning": model_args.tuning,
-            **{name: _plain(vars(model_args)[name]) for name in OF_TUNING.get(model_args.tuning, ())},
-            **{name: _plain(args.to_dict()[name]) for name in HYPERPARAMETERS},
-            "class_weights": data_args.class_weights,
-            "max_length": data_args.max_length,
-            "sequences_cut": _num_cut(tokenised, data_args.max_length),
+            "tuning": args.model.tuning,
+            **{name: _plain(vars(args.model)[name]) for name in OF_TUNING.get(args.model.tuning, ())},
+            **{name: _plain(settings[name]) for name in HYPERPARAMETERS},
+            "class_weights": args.data.class_weights,
+            "max_length": args.data.max_length,
+            "sequences_cut": _num_cut(tokenised, args.data.max_length),
             "steps": state.global_step,
             "best_step": state.best_global_step,
-            "chosen_by": args.metric_for_best_model if state.best_global_step else None,
+            "chosen_by": args.training.metric_for_best_model if state.best_global_step else None,
             "resumed_at_step": timing.resumed_at,
             "seconds_since_then" if timing.resumed_at else "seconds": seconds,
             "tokens_per_second": _tokens_per_second(trainer, tokenised, timing),
             "peak_memory_mib": _peak_memory_mib(),
-            "processes": args.world_size,
+            "processes": args.training.world_size,
             "hardware": hardware(),
             "versions": {name: version(name) for name in LIBRARIES},
         },
     }
 
 
-def measure_all(trainer: Trainer, data: SequenceData, tokenised: DatasetDict, baselines: bool) -> dict[str, Any]:
+def measure_all(
+    trainer: Trainer, task: Task, data: SequenceData, tokenised: DatasetDict, baselines: bool
+) -> dict[str, Any]:
     """
     Measure the trainer's model on validation and, once, on test data; to be called by all processes.
 
     Args:
-        baselines: Whether to measure k-mer baselines, too: for labels of sequences and a test split.
+        baselines: Whether to measure k-mer baselines, too, where the task has some and there is a test split.
 
     Returns:
         The sections `validation`, `test` (`None` without such a split) and `baselines` (by the first process), with
         `measured` `True`.
     """
-    problem = data.targets.problem if data.targets else "masked_lm"
-    wanted = baselines and _has_baselines(trainer, data)
+    wanted = baselines and task.fits_classes is not None and "test" in data.splits and trainer.is_world_process_zero()
     return {
         "measured": True,
-        **{split: _measure(trainer, tokenised, split, problem, data) for split in ("validation", "test")},
-        "baselines": measure_baselines(data.splits, data.targets) if wanted else None,
+        **{split: _measure(trainer, task, data, tokenised, split) for split in ("validation", "test")},
+        "baselines": measure_baselines(task, data.splits, data.labels) if wanted else None,
     }
 
 
 def _measure(
-    trainer: Trainer, tokenised: DatasetDict, split: str, problem: str, data: SequenceData
+    trainer: Trainer, task: Task, data: SequenceData, tokenised: DatasetDict, split: str
 ) -> dict[str, Any] | None:
     if split not in tokenised:
         return None
-    if problem == "masked_lm":
-        return _measure_masked_lm(trainer, tokenised, split)
-    output = trainer.predict(tokenised[split], metric_key_prefix=split)
+    rows = task.evaluation_rows(tokenised[split], trainer.processing_class, trainer.args.seed)
+    output = trainer.predict(rows, metric_key_prefix=split)
     outputs, labels = output.predictions, output.label_ids
-    metrics = measure(problem, outputs, labels, data.label_names)
+    metrics = {"loss": output.metrics[f"{split}_loss"], **task.measure(outputs, labels, data.labels.names)}
+    metrics |= task.references(labels, tokenised["train"], trainer.model.config.vocab_size)
     if split == "test" and trainer.is_world_process_zero():
-        metrics["intervals"] = bootstrap_intervals(problem, outputs, labels, data.label_names)
-    return {"loss": output.metrics[f"{split}_loss"], **metrics}
-
-
-def _has_baselines(trainer: Trainer, data: SequenceData) -> bool:
-    if data.targets is None or data.targets.problem == "token_classification":
-        return False
-    return "test" in data.splits and not _is_stream(data.splits["train"]) and trainer.is_world_process_zero()
+        metrics["intervals"] = bootstrap_intervals(task, outputs, labels, data.labels.names)
+        metrics["resamples"] = num_resamples(outputs.size)
+    return metrics
 
 
 def _is_stream(rows: Dataset | IterableDataset) -> bool:
     return isinstance(rows, IterableDataset)
-
-
-def _measure_masked_lm(trainer: Trainer, tokenised: DatasetDict, split: str) -> dict[str, Any]:
-    masking = MaskingCollator(trainer.processing_class, seed=trainer.args.seed)
-    metrics = trainer.evaluate(masking.mask_once(tokenised[split]), metric_key_prefix=split)
-    loss = metrics[f"{split}_loss"]
-    return {
-        "loss": loss,
-        "perplexity": float(torch.tensor(loss, dtype=torch.float64).exp()),
-        "masked_accuracy": metrics[f"{split}_masked_accuracy"],
-    }
 
 
 def _num_cut(tokenised: DatasetDict, max_length: int | None) -> int | None:

@@ -6,16 +6,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from datasets import Dataset, DatasetDict, IterableDataset
-from transformers import PreTrainedModel, Trainer, TrainerState
+from datasets import Dataset
+from peft import PeftModel
+from transformers import PreTrainedModel, TrainerState
 
 from dnahub.checkpoints.loading import CheckpointFiles, load_saved
 from dnahub.checkpoints.saving import save_checkpoint, write_results
 from dnahub.machine.processes import from_first
 from dnahub.reports.card import render_card
 from dnahub.reports.learning_curve import draw_learning_curve
+from dnahub.tasks import TASKS
 from dnahub.training import tuning
 from dnahub.training.arguments import Arguments
 from dnahub.training.callbacks import (
@@ -29,10 +30,10 @@ from dnahub.training.callbacks import (
 from dnahub.training.dataset import SequenceData
 from dnahub.training.results import Timing, describe, measure_all
 from dnahub.training.run_folder import CHECKPOINT, begin, is_finished, read_results, resume_point, state_at
+from dnahub.training.sequence_trainer import SequenceTrainer, check_point, check_weights
 from dnahub.training.trainer import build_trainer, training_context, whole_model
 
 LEARNING_CURVE = "learning_curve.png"
-FAR_FROM_1 = 30.0
 
 
 class Interrupted(Exception):
@@ -47,9 +48,9 @@ def train_once(
     extra: dict[str, Any],
 ) -> dict[str, Any]:
     """
-    Train, save and measure one model, or go on with it; a finished one is left as it is.
+    Train, save and measure one model, or resume it; a finished one is left as it is.
 
-    The checkpoint is whole on the disk before anything is measured: whatever happens then, the same command measures
+    The checkpoint is complete on disk before anything is measured: whatever happens then, the same command measures
     what was saved.
 
     Args:
@@ -63,22 +64,31 @@ def train_once(
         What was measured: `dnahub.training.results.describe` and `measure_all`.
 
     Raises:
-        ValueError: If data, model and arguments do not go together, or the training diverges.
+        ValueError: If data, model and arguments do not fit together, or the training diverges.
         Interrupted: If SIGTERM came.
     """
     folder = Path(args.training.output_dir)
     results = from_first(lambda: read_results(folder))
     if is_finished(results):
         return results
+    task = TASKS[args.model.task]
     trainer, tokenised = build_trainer(args.model, args.data, args.training, data, base)
     first = trainer.is_world_process_zero()
     if results:
-        _measure_with(trainer, load_saved(folder / CHECKPOINT, results["problem"]))
+        _measure_with(trainer, load_saved(folder / CHECKPOINT, task.head))
         if first:
             print(f"measuring what was saved in {folder / CHECKPOINT}")
     else:
-        results = _train_and_save(trainer, args, data, tokenised, base, record, extra)
-    results |= measure_all(trainer, data, tokenised, args.run.baselines)
+        if first:
+            begin(folder, record)
+            print("parameters: {:,} trained, {:,} in all".format(*tuning.count_parameters(trainer.model)))
+            note = task.note_on_labels(tokenised["train"]) if isinstance(tokenised["train"], Dataset) else None
+            if note:
+                print(f"note: {note}", file=sys.stderr)
+        timing = train(trainer, args)
+        results = describe(args, trainer, data, tokenised, base, timing) | extra
+        save(trainer, whole_model(trainer, args, data, base), results, folder)
+    results |= measure_all(trainer, task, data, tokenised, args.run.baselines)
     if not math.isfinite(results["validation"]["loss"]):
         raise DivergenceError("The validation loss is NaN or infinite; give a smaller --learning_rate, or no --fp16.")
     if first:
@@ -86,85 +96,32 @@ def train_once(
     return results
 
 
-def _train_and_save(
-    trainer: Trainer,
-    args: Arguments,
-    data: SequenceData,
-    tokenised: DatasetDict,
-    base: CheckpointFiles | None,
-    record: dict[str, Any],
-    extra: dict[str, Any],
-) -> dict[str, Any]:
-    """Train to the end, or on from where the run was interrupted: what is known of the saved checkpoint."""
+def train(trainer: SequenceTrainer, args: Arguments) -> Timing:
+    """Train to the end, or from where the run was interrupted; the best weights by validation are loaded then."""
     folder = Path(args.training.output_dir)
-    first = trainer.is_world_process_zero()
-    if first:
-        begin(folder, record)
-        print("parameters: {:,} trained, {:,} in all".format(*tuning.count_parameters(trainer.model)))
-        _warn_of_units(tokenised["train"], data)
     # The first process removes what was cut off, before the others look.
     point = from_first(lambda: resume_point(folder))
     state = state_at(point) if point else None  # now, for the checkpoint is removed when there are later ones
-    if point and first:
+    if point and trainer.is_world_process_zero():
         print(f"going on from {point}")
     started = time.perf_counter()
-    _train(trainer, args, point, state)
-    timing = Timing(time.perf_counter() - started, state and state.global_step)
-    results = describe(trainer, args.model, args.data, data, tokenised, base, timing) | extra
-    model = whole_model(trainer, args, data, base)
-
-    def save() -> None:
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
-            raise DivergenceError("The training diverged: its weights are not finite; give a smaller --learning_rate.")
-        metric, best_step = args.training.metric_for_best_model, trainer.state.best_global_step
-        draw_learning_curve(trainer.state.log_history, metric, best_step, folder / LEARNING_CURVE)
-        saved = save_checkpoint(folder / CHECKPOINT, model, trainer.processing_class, results, render_card(results))
-        if model is trainer.accelerator.unwrap_model(trainer.model) and saved is not model:
-            _measure_with(trainer, saved)  # an adapter was merged in place
-
-    from_first(save)
-    return results
-
-
-def _measure_with(trainer: Trainer, model: PreTrainedModel) -> None:
-    """Evaluate another model than the one that the trainer was made with."""
-    trainer.accelerator.free_memory()  # or it would take the other for prepared
-    trainer.is_deepspeed_enabled = trainer.is_fsdp_enabled = False  # the model is whole
-    trainer.model = trainer.model_wrapped = model.to(trainer.args.device)
-
-
-def _warn_of_units(rows: Dataset | IterableDataset, data: SequenceData) -> None:
-    """A new head gives numbers of about 1, and a step of training moves it by a fraction of that."""
-    if data.targets is None or data.targets.problem != "regression" or isinstance(rows, IterableDataset):
-        return
-    labels = np.asarray(rows["label"], dtype=np.float64)
-    mean, deviation = labels.mean(), labels.std()
-    if not 1 / FAR_FROM_1 < deviation < FAR_FROM_1 or abs(mean) > FAR_FROM_1:
-        print(
-            f"note: the labels of train have a mean of {mean:.4g} and a deviation of {deviation:.4g}; numbers of "
-            "about 1 are learned far better: take their logarithm, or subtract the mean and divide by the deviation",
-            file=sys.stderr,
-        )
-
-
-def _train(trainer: Trainer, args: Arguments, point: Path | None, state: TrainerState | None) -> None:
-    """Train to the end, or from where the run was interrupted; the best weights by validation are loaded then."""
     on_signal = SaveOnSignal()
     early = StopEarly(
-        args.run.early_stopping_patience,
+        args.trainer.early_stopping_patience,
         f"eval_{args.training.metric_for_best_model}",
         args.training.greater_is_better,
     )
-    callbacks = [LogToFile(Path(args.training.output_dir)), StopOnDivergence(), on_signal, BestCheckpointMoved()]
+    callbacks = [LogToFile(folder), StopOnDivergence(), on_signal, BestCheckpointMoved()]
     callbacks += [early] if args.training.load_best_model_at_end else []
     for callback in callbacks:
         trainer.add_callback(callback)
+    if point:
+        check_point(trainer, point)
+        if state.best_model_checkpoint and args.training.load_best_model_at_end:
+            check_weights(trainer, Path(state.best_model_checkpoint))
     if state and (state.global_step >= state.max_steps or (early in callbacks and early.is_reached(state))):
-        # Cut off after its last step: the Trainer would make a further one.
-        best = state.best_model_checkpoint if args.training.load_best_model_at_end else None
-        trainer._load_from_checkpoint(best or str(point))
-        trainer.state = state
-        return
+        _end(trainer, point, state)
+        return Timing(time.perf_counter() - started, state.global_step)
     try:
         with training_context(trainer, args.model):
             trainer.train(resume_from_checkpoint=point and str(point))
@@ -172,3 +129,43 @@ def _train(trainer: Trainer, args: Arguments, point: Path | None, state: Trainer
         on_signal.restore()
     if on_signal.received and trainer.state.global_step < trainer.state.max_steps:
         raise Interrupted(f"stopped by SIGTERM at step {trainer.state.global_step}, which is saved")
+    return Timing(time.perf_counter() - started, state and state.global_step)
+
+
+def _end(trainer: SequenceTrainer, point: Path, state: TrainerState) -> None:
+    """Load what a run that was cut off after its last step ended with; `train` would make a further step."""
+    best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    # Private: transformers has no other way to read a Trainer's checkpoint, whole, sharded or of an adapter.
+    trainer._load_from_checkpoint(best or str(point))
+    trainer.state = state
+
+
+def save(
+    trainer: SequenceTrainer, model: PreTrainedModel | PeftModel | None, results: dict[str, Any], folder: Path
+) -> None:
+    """
+    Draw the learning curve and write the checkpoint; afterwards the trainer has the model that was saved.
+
+    Args:
+        model: In one piece; None but on the first process.
+        results: What is known before anything is measured.
+        folder: The run's.
+    """
+
+    def write() -> None:
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
+            raise DivergenceError("The training diverged: its weights are not finite; give a smaller --learning_rate.")
+        metric, best_step = trainer.args.metric_for_best_model, trainer.state.best_global_step
+        draw_learning_curve(trainer.state.log_history, metric, best_step, folder / LEARNING_CURVE)
+        saved = save_checkpoint(folder / CHECKPOINT, model, trainer.processing_class, results, render_card(results))
+        if model is trainer.accelerator.unwrap_model(trainer.model) and saved is not model:
+            _measure_with(trainer, saved)  # an adapter was merged in place
+
+    from_first(write)
+
+
+def _measure_with(trainer: SequenceTrainer, model: PreTrainedModel) -> None:
+    """Evaluate another model than the one that the trainer was made with."""
+    trainer.accelerator.free_memory()  # or it would take the other for prepared
+    trainer.is_deepspeed_enabled = trainer.is_fsdp_enabled = False  # the model is whole
+    trainer.model = trainer.model_wrapped = model.to(trainer.args.device)

@@ -1,114 +1,70 @@
-"""Trials of hyper-parameters on validation data, by Optuna -> the best ones."""
+"""Trials of hyper-parameters on validation data, drawn by Optuna -> the best of them."""
 
 import copy
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
-from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+from transformers.trainer_utils import SaveStrategy
 
 from dnahub.checkpoints.loading import CheckpointFiles
 from dnahub.machine.files import write_text
+from dnahub.machine.processes import from_first
 from dnahub.training.arguments import Arguments
+from dnahub.training.callbacks import DivergenceError, StopOnDivergence
 from dnahub.training.dataset import SequenceData
 from dnahub.training.run_folder import begin
-from dnahub.training.trainer import build_model, build_trainer
+from dnahub.training.trainer import build_trainer
 
-RECORD, DATABASE = "search.json", "search.db"
-DONE = "done"  # in the database: how many trials came to their end
+RECORD = "search.json"
 # The learning rate is drawn from a tenth of the default to ten times it, evenly by its logarithm.
 LEARNING_RATE_FACTOR = 10
 WEIGHT_DECAY = (0.0, 0.1)
-WARMUP_STEPS = (0.0, 0.2)  # as shares of all steps
-
-
-def check_search() -> None:
-    """
-    Raises:
-        ValueError: If Optuna is not installed.
-    """
-    if find_spec("optuna") is None:
-        raise ValueError(
-            "--hyperparameter_search needs Optuna; install it with `pip install -r requirements-extra.txt`."
-        )
+WARMUP_STEPS = (0.0, 0.2)  # as fractions of all steps
 
 
 def search(
     args: Arguments, data: SequenceData, base: CheckpointFiles | None, run_record: dict[str, Any]
 ) -> dict[str, Any]:
     """
-    Train `--hyperparameter_search` times as long as the run itself shall be, each time with other hyper-parameters.
+    Train `--hyperparameter_search` times as long as the run itself, each time with other hyper-parameters.
 
-    What was found is kept in OUTPUT_DIR/search.json, with all trials, and taken from there when the run goes on.
+    What was found so far is kept in OUTPUT_DIR/search.json. A trial depends on the seed, its number and the trials
+    before it alone: an interrupted search goes on as an undisturbed one.
 
     Returns:
-        The "metric", and "trials" and the "chosen" one of them: hyper-parameters with the metric on validation data.
+        The "metric", all "trials" and the "chosen" one of them: hyper-parameters, with the metric on validation data.
+
+    Raises:
+        ValueError: If every trial diverged.
     """
-    folder = Path(args.training.output_dir)
-    record = folder / RECORD
-    if record.is_file():
-        return json.loads(record.read_text(encoding="utf-8"))
-    training = copy.copy(args.training)
-    training.output_dir = str(folder / "search")
-    training.save_strategy, training.load_best_model_at_end = SaveStrategy.NO, False
-    if training.eval_strategy == IntervalStrategy.NO:
-        raise ValueError("--hyperparameter_search chooses by validation data; give another --eval_strategy than no.")
-    trainer, _ = build_trainer(args.model, args.data, training, data, base)
-    if training.should_save:
-        begin(folder, run_record)
-    metric = training.metric_for_best_model
-    trainer.model_init = lambda trial: build_model(args.model, training, data, base)[0]
-    rate = training.learning_rate
-
-    def space(trial) -> dict[str, float]:
-        return {
-            "learning_rate": trial.suggest_float(
-                "learning_rate", rate / LEARNING_RATE_FACTOR, rate * LEARNING_RATE_FACTOR, log=True
-            ),
-            "weight_decay": trial.suggest_float("weight_decay", *WEIGHT_DECAY),
-            "warmup_steps": trial.suggest_float("warmup_steps", *WARMUP_STEPS),
-        }
-
-    found = None
-    if training.should_save:
-        import optuna  # an extra
-
-        kept = {"storage": f"sqlite:///{folder.resolve() / DATABASE}", "study_name": "search"}
-        study = optuna.create_study(**kept, load_if_exists=True, direction=_direction(training))
-        num_done = study.user_attrs.get(DONE, 0)  # Optuna takes an interrupted trial for a failed one
-        kept["load_if_exists"] = True
-    num_done = broadcast_object_list([num_done if training.should_save else None])[0]
-    for number in range(num_done, args.run.hyperparameter_search):
-        if training.should_save:  # a seed for each trial, so that an interrupted search draws what another would
-            kept["sampler"] = optuna.samplers.TPESampler(seed=training.seed + number)
-        trainer.hyperparameter_search(
-            hp_space=space,
-            compute_objective=lambda metrics: metrics[f"eval_{metric}"],
-            n_trials=1,
-            direction=_direction(training),
-            backend="optuna",
-            **(kept if training.should_save else {}),
-        )
-        if training.should_save:
-            study.set_user_attr(DONE, number + 1)
-    if training.should_save:
-        trials = [
-            {**trial.params, metric: trial.value}
-            for trial in optuna.load_study(study_name="search", storage=kept["storage"]).trials
-            if trial.value is not None  # a loss that is no number
-        ]
-        best = max(trials, key=lambda trial: trial[metric] * (1 if training.greater_is_better else -1), default=None)
-        found = {"metric": metric, "chosen": best, "trials": trials}
-        write_text(record, json.dumps(found, indent=2) + "\n")
-    found = broadcast_object_list([found])[0]
-    if found["chosen"] is None:
-        raise ValueError(
-            "--hyperparameter_search: every trial diverged; give a smaller --learning_rate to search around."
-        )
-    return found
+    record = Path(args.training.output_dir) / RECORD
+    found = from_first(lambda: json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None)
+    found = found or {"metric": None, "trials": []}
+    while len(found["trials"]) < args.run.hyperparameter_search:
+        training = copy.copy(args.training)
+        training.output_dir = str(record.parent / "search")
+        training.save_strategy, training.load_best_model_at_end = SaveStrategy.NO, False
+        trainer, _ = build_trainer(args.model, args.data, training, data, base)
+        begin(record.parent, run_record)
+        metric, rises = training.metric_for_best_model, training.greater_is_better
+        drawn = from_first(lambda: _draw(training, found["trials"], metric, rises))  # noqa: B023, called in this turn
+        for name, value in drawn.items():
+            setattr(training, name, value)
+        trainer.add_callback(StopOnDivergence())
+        try:
+            trainer.train()
+            drawn[metric] = trainer.evaluate()[f"eval_{metric}"]
+        except DivergenceError:
+            drawn[metric] = None
+        found = {"metric": metric, "rises": rises, "trials": [*found["trials"], drawn]}
+        from_first(lambda: write_text(record, json.dumps(found, indent=2) + "\n"))  # noqa: B023
+    metric, sign = found["metric"], 1 if found["rises"] else -1
+    finished = [trial for trial in found["trials"] if trial[metric] is not None]
+    if not finished:
+        raise ValueError("--hyperparameter_search: every trial diverged; search around a smaller --learning_rate.")
+    return found | {"chosen": max(finished, key=lambda trial: sign * trial[metric])}
 
 
 def apply(found: dict[str, Any], training: TrainingArguments) -> None:
@@ -117,5 +73,24 @@ def apply(found: dict[str, Any], training: TrainingArguments) -> None:
         setattr(training, name, found["chosen"][name])
 
 
-def _direction(training: TrainingArguments) -> str:
-    return "maximize" if training.greater_is_better else "minimize"
+def _draw(training: TrainingArguments, trials: list[dict[str, Any]], metric: str, rises: bool) -> dict[str, float]:
+    import optuna  # an extra
+    from optuna.distributions import FloatDistribution
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    rate = training.learning_rate
+    space = {
+        "learning_rate": FloatDistribution(rate / LEARNING_RATE_FACTOR, rate * LEARNING_RATE_FACTOR, log=True),
+        "weight_decay": FloatDistribution(*WEIGHT_DECAY),
+        "warmup_steps": FloatDistribution(*WARMUP_STEPS),
+    }
+    # A seed for each trial: one for all would draw the same trials after an interruption.
+    sampler = optuna.samplers.TPESampler(seed=training.seed + len(trials))
+    study = optuna.create_study(direction="maximize" if rises else "minimize", sampler=sampler)
+    for trial in trials:
+        params = {name: trial[name] for name in space}
+        state = optuna.trial.TrialState.COMPLETE if trial[metric] is not None else optuna.trial.TrialState.FAIL
+        study.add_trial(
+            optuna.trial.create_trial(params=params, distributions=space, value=trial[metric], state=state)
+        )
+    return study.ask(space).params

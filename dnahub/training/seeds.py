@@ -4,17 +4,17 @@ import copy
 import json
 import shutil
 import statistics
-import tempfile
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from dnahub.checkpoints.loading import CheckpointFiles
+from dnahub.machine.files import replacing_folder
 from dnahub.reports.card import render_card
+from dnahub.tasks import TASKS
 from dnahub.training.arguments import Arguments
 from dnahub.training.dataset import SequenceData
-from dnahub.training.defaults import settle_for_problem
 from dnahub.training.run import train_once
 from dnahub.training.run_folder import CHECKPOINT, RECORD, begin, read_results
 
@@ -39,8 +39,7 @@ def train_seeds(
     folder = Path(args.training.output_dir)
     seeds = [args.training.seed + i for i in range(args.run.seeds)]
     runs = []
-    if args.training.should_save:
-        begin(folder, record)  # first, or the folders of seeds would be another run's
+    begin(folder, record)  # first, or the folders of seeds would be another run's
     for seed in seeds:
         training = copy.copy(args.training)  # the Trainer's settings of one seed do not reach the next
         training.seed, training.output_dir = seed, str(folder / f"seed-{seed}")
@@ -56,8 +55,9 @@ def train_seeds(
     finished = read_results(folder)
     if finished is not None:
         return finished
-    settle_for_problem(args.training, runs[0]["problem"])  # runs that were finished before settled nothing
-    metric, sign = args.training.metric_for_best_model, 1 if args.training.greater_is_better else -1
+    task = TASKS[args.model.task]
+    metric = (args.trainer.metric_for_best_model or task.metrics[0]).removeprefix("eval_")
+    sign = 1 if task.greater_is_better(metric) else -1
     values = [run["validation"][metric] for run in runs]
     # One that is undefined is never the best.
     best = max(range(len(runs)), key=lambda i: -inf if values[i] is None else sign * values[i])
@@ -84,8 +84,7 @@ def _spread(runs: list[dict]) -> dict[str, Any]:
 
 def _adopt(checkpoint: Path, target: Path, results: dict[str, Any]) -> None:
     """The same checkpoint, with results and card of all seeds."""
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
-        whole = shutil.copytree(checkpoint, Path(scratch) / target.name)
+    with replacing_folder(target) as whole:
+        shutil.copytree(checkpoint, whole, dirs_exist_ok=True)
         (whole / "metrics.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         (whole / "README.md").write_text(render_card(results), encoding="utf-8")
-        whole.rename(target)

@@ -1,40 +1,32 @@
 """transformers' Trainer -> one whose steps and resumed runs are those of one undisturbed process, or an error."""
 
-import warnings
+import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from datasets import Dataset
-from safetensors import SafetensorError
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
 from torch.utils.data import RandomSampler, Sampler
 from transformers import Trainer
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from dnahub.machine.faults import LONGEST_SHOWN
+from dnahub.machine.faults import first_line
 from dnahub.training.tokens import num_tokens
-
-# What peft says of an adapter that does not fit the model, and goes on.
-MISSING_IN_ADAPTER = "Found missing adapter keys"
 
 
 class SequenceTrainer(Trainer):
     """
     transformers' Trainer, whose steps are the same however many processes share them, and in a resumed run.
 
-    A checkpoint from which the run cannot resume exactly is an error: where weights or the state of the optimizer or
-    of the random generators are missing, transformers only logs a warning.
-
     Every step of an epoch has the same number of rows; rows that do not fill a step are dropped, which ones varies by
-    epoch.
-    transformers' own last step is short with one process, and filled up with rows of the first step with several; its
-    `dataloader_drop_last` would leave rows out of evaluations, too. A training split that is smaller than one step
-    stays as it is. The order of batches of like length is the same in a resumed run.
+    epoch. transformers' own last step is short with one process, and filled up with rows of the first step with
+    several; its `dataloader_drop_last` would leave rows out of evaluations, too. A training split that is smaller than
+    one step stays as it is. The order of batches of like length is the same in a resumed run.
     """
 
+    # Private: of a dataloader that the Trainer has divided among processes, nothing public changes the sampler.
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         args = self.args
         rows_per_step = args.train_batch_size * args.world_size * args.gradient_accumulation_steps
@@ -47,83 +39,69 @@ class SequenceTrainer(Trainer):
             )
         return sampler
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict], device: torch.device) -> torch.Tensor | int | None:
-        """Labels that are numbers count, each of them; transformers does not count those that happen to be -100."""
-        counted = [
-            {"labels": torch.ones_like(batch["labels"])} if batch["labels"].is_floating_point() else batch
-            for batch in batch_samples
-        ]
-        return super()._get_num_items_in_batch(counted, device)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        with _fitting(resume_from_checkpoint):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-    def _load_best_model(self) -> None:
-        point = Path(self.state.best_model_checkpoint)
-        if not point.is_dir():
-            raise ValueError(
-                f"{point} is missing, the best checkpoint by validation; put it back, or remove all of "
-                f"{point.parent} to train again."
-            )
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            super()._load_best_model()
-        else:  # transformers' own goes on with the last weights where those of the best are missing
-            self._load_from_checkpoint(str(point))
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        """Raises RuntimeError for weights that do not fit, of which transformers' own method warns."""
-        state = self.model.state_dict()
-        loaded = {tensor.data_ptr() for name, tensor in state.items() if name not in load_result.missing_keys}
-        # A tied weight is saved under one of its names.
-        missing = [name for name in load_result.missing_keys if state[name].data_ptr() not in loaded]
-        if missing or load_result.unexpected_keys:
-            wrong = [f"{name} is missing" for name in missing]
-            wrong += [f"{name} is not of this model" for name in load_result.unexpected_keys]
-            raise RuntimeError(f"{', '.join(wrong[:3])}{', …' if len(wrong) > 3 else ''}")
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled  # whose files are others
-        with _fitting(checkpoint, *() if sharded else ("optimizer.pt", "scheduler.pt")):
-            super()._load_optimizer_and_scheduler(checkpoint)
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        alone = self.args.world_size == 1
-        with _fitting(checkpoint, "rng_state.pth" if alone else f"rng_state_{self.args.process_index}.pth"):
-            super()._load_rng_state(checkpoint)
-
-
-@contextmanager
-def _fitting(point: Path | str | None, *needed: str) -> Iterator[None]:
+def check_point(trainer: Trainer, point: Path) -> None:
     """
-    Within it, a checkpoint is read; what is missing, damaged or of another model is a ValueError that names it.
+    Check that a run can resume exactly from a checkpoint: where weights or the state of the optimizer or of the random
+    generators are missing, transformers logs a warning and begins with new ones.
 
-    Args:
-        point: The checkpoint; None where none is read.
-        needed: Files without which transformers goes on from the beginning of a state.
+    Raises:
+        ValueError: If a file is missing or damaged, or is from a run with another model or number of processes.
     """
-    missing = [name for name in needed if point and not (Path(point) / name).is_file()]
-    try:
-        if missing:
-            raise RuntimeError(f"there is no {', '.join(missing)}")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", MISSING_IN_ADAPTER)
-            yield
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, SafetensorError, UnpicklingError, EOFError, UserWarning) as error:
-        reason = " ".join(str(error).split())[:LONGEST_SHOWN]
+    alone = trainer.args.world_size == 1
+    needed = ["rng_state.pth" if alone else f"rng_state_{trainer.args.process_index}.pth"]
+    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):  # whose files are others
+        needed += ["optimizer.pt", "scheduler.pt"]
+    for name in needed:
+        if not zipfile.is_zipfile(point / name):  # as torch.save writes them
+            raise _unusable(point, f"{name} is missing or damaged")
+    check_weights(trainer, point)
+
+
+def check_weights(trainer: Trainer, point: Path) -> None:
+    """Raises ValueError unless the weights of a checkpoint are there, and are those of this model."""
+    model = trainer.model
+    if not point.is_dir():
         raise ValueError(
-            f"{point}: what was saved there does not fit this run, or is damaged ({reason}); remove that folder to go "
-            "on from the checkpoint before it."
-        ) from error
+            f"{point} is missing, the best checkpoint by validation; put it back, or remove all of {point.parent} to "
+            "train again."
+        )
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        return
+    is_adapter = isinstance(model, PeftModel)
+    expected = get_peft_model_state_dict(model, save_embedding_layers=False) if is_adapter else model.state_dict()
+    try:
+        with safe_open(point / ("adapter_model.safetensors" if is_adapter else "model.safetensors"), "pt") as file:
+            shapes = {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise _unusable(point, first_line(error)) from error
+    known = {tensor.data_ptr() for name, tensor in expected.items() if name in shapes}
+    # A tied weight is saved under one of its names.
+    faults = [
+        f"{name} is missing" for name in expected if name not in shapes and expected[name].data_ptr() not in known
+    ]
+    faults += [f"{name} is not of this model" for name in shapes if name not in expected]
+    faults += [
+        f"{name} is {tuple(shapes[name])}, not {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in shapes and shapes[name] != tensor.shape
+    ]
+    if faults:
+        raise _unusable(point, ", ".join(faults[:3]))
+
+
+def _unusable(point: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"{point}: what was saved there does not fit this run, or is damaged ({reason}); remove that folder to go on "
+        "from the checkpoint before it."
+    )
 
 
 class LengthGroups(Sampler):
     """
     Rows of like length in one step, in an order that the seed and the epoch alone decide.
 
-    transformers' own sampler draws from the process's generator, whose state is another in each process, and after a
+    transformers' own sampler draws from the process's generator, whose state differs between processes, and after a
     resume; the grouping itself is transformers'.
 
     Args:

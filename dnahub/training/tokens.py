@@ -1,7 +1,8 @@
 """Sequences -> token ids, once for all epochs, kept in the cache of `datasets`."""
 
 import json
-import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,73 +11,75 @@ from datasets import Dataset, DatasetDict, Features, IterableDataset, List, Valu
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerFast
 
-# What a row has beside its label, once it is tokenised.
+# Columns of a tokenised row, next to its label.
 IDS, NUM_TOKENS = "input_ids", "num_tokens"
-NUCLEOTIDE = re.compile("[ACGTUacgtu]")  # what a model can learn from
-# Neither a base, nor IUPAC's code for several, X, a gap or white space: what proteins and slips have.
-NO_DNA = re.compile(r"(?i)[^ACGTURYSWKMBDHVNX.\-\s]")
 STREAM_BATCH = 100  # rows
 
 
+def _row(split: str, row: int) -> str:
+    return f"split {split}, row {row}"
+
+
 def tokenize(
-    splits: DatasetDict, tokenizer: PreTrainedTokenizerFast, max_tokens: int, cut_at: int | None = None
+    splits: DatasetDict,
+    tokenizer: PreTrainedTokenizerFast,
+    max_tokens: int,
+    cut_at: int | None = None,
+    place: Callable[[str, int], str] = _row,
 ) -> DatasetDict:
     """
     Replace the column `sequence` by `input_ids` and `num_tokens`, how many tokens the whole sequence has.
 
     Args:
-        splits: Rows with `sequence`; other columns stay. A stream is tokenised as it is read.
+        splits: Rows with `sequence`; other columns stay. A stream, of rows without labels, is tokenised as it is read.
         tokenizer: Of the model.
         max_tokens: How many tokens the model takes, `<cls>` included.
         cut_at: Tokens to keep of a sequence, `<cls>` included; default all, and a longer one is an error.
+        place: Split and row -> where that is, for messages.
 
     Raises:
-        ValueError: If a sequence has more tokens than the model takes and none shall be cut, or if a row has another
+        ValueError: If a sequence has more tokens than the model takes and is not cut, or if a row has another
             number of labels than tokens, where each token has one; the first such row is named, and how many there
             are. In a stream, when the row is reached.
     """
     tokenised = {}
     for split, rows in splits.items():
         if isinstance(rows, IterableDataset):
-            tokenised[split] = _tokenize_stream(split, rows, tokenizer, max_tokens, cut_at)
+            tokenised[split] = _tokenize_stream(rows, tokenizer, max_tokens, cut_at)
             continue
         tokenised[split] = _tokenize_split(rows, tokenizer, cut_at)
         if cut_at is None:
-            _check_length(split, num_tokens(tokenised[split]), max_tokens)
+            _check_length(partial(place, split), num_tokens(tokenised[split]), max_tokens)
         if isinstance(rows.features.get("label"), List) and rows.features["label"].length == -1:
             labels = tokenised[split].with_format("arrow")[:]["label"]
-            _check_labels(split, num_tokens(tokenised[split]), pc.list_value_length(labels).to_numpy(), tokenizer)
+            numbers = pc.list_value_length(labels).to_numpy()
+            _check_labels(partial(place, split), num_tokens(tokenised[split]), numbers, tokenizer)
     return DatasetDict(tokenised)
 
 
-def _check_length(split: str, lengths: np.ndarray, max_tokens: int) -> None:
+def _check_length(place: Callable[[int], str], lengths: np.ndarray, max_tokens: int) -> None:
     too_long = np.flatnonzero(lengths > max_tokens)
     if len(too_long):
         row = int(too_long[0])
         raise ValueError(
-            f"split {split}, row {row}: the sequence has {lengths[row]} tokens, but the model takes {max_tokens} "
+            f"{place(row)}: the sequence has {lengths[row]} tokens, but the model takes {max_tokens} "
             f"({len(too_long)} such row{'s' * (len(too_long) != 1)}); give --max_length to cut such sequences, or cut "
             "them into windows."
         )
 
 
-def _check_labels(split: str, lengths: np.ndarray, numbers: np.ndarray, tokenizer: PreTrainedTokenizerFast) -> None:
+def _check_labels(
+    place: Callable[[int], str], lengths: np.ndarray, numbers: np.ndarray, tokenizer: PreTrainedTokenizerFast
+) -> None:
     """A label for each token but those that the tokenizer adds."""
     expected = lengths - tokenizer.num_special_tokens_to_add()
     wrong = np.flatnonzero(expected != numbers)
     if len(wrong):
         row = int(wrong[0])
         raise ValueError(
-            f"split {split}, row {row}: the sequence has {expected[row]} tokens, <cls> and the like not counted, but "
+            f"{place(row)}: the sequence has {expected[row]} tokens, <cls> and the like not counted, but "
             f"{numbers[row]} labels ({len(wrong)} such rows in the split); give one label a token."
         )
-
-
-def fault_of(sequence: str) -> str | None:
-    """What makes a sequence none that a model can learn from."""
-    if other := NO_DNA.search(sequence):
-        return f"holds {other[0]!r}, which stands for no base"
-    return None if NUCLEOTIDE.search(sequence) else "holds no A, C, G or T"
 
 
 def num_tokens(rows: Dataset) -> np.ndarray:
@@ -117,25 +120,15 @@ def _cut(tokenizer: PreTrainedTokenizerFast, ids: list[list[int]], cut_at: int |
 
 
 def _tokenize_stream(
-    split: str, rows: IterableDataset, tokenizer: PreTrainedTokenizerFast, max_tokens: int, cut_at: int | None
+    rows: IterableDataset, tokenizer: PreTrainedTokenizerFast, max_tokens: int, cut_at: int | None
 ) -> IterableDataset:
-    where = f"{split} (a stream; row 0 is the first of the last {STREAM_BATCH} read)"
-
     def batch_of_ids(batch: dict[str, list]) -> dict[str, list]:
-        for sequence in batch["sequence"]:
-            if fault := fault_of(sequence or ""):
-                raise ValueError(f"split {split}: the sequence {(sequence or '')[:20]!r} {fault}; leave that row out.")
         ids = _ids(tokenizer, batch["sequence"])
         lengths = np.array([len(each) for each in ids])
         if cut_at is None:
-            _check_length(where, lengths, max_tokens)
-        labels = batch.get("label", [])
-        if per_token:
-            _check_labels(where, lengths, np.array([len(each) for each in labels]), tokenizer)
+            _check_length(lambda row: f"split train, {batch['sequence'][row][:20]!r}…", lengths, max_tokens)
         return {IDS: _cut(tokenizer, ids, cut_at), NUM_TOKENS: lengths.tolist()}
 
-    label = rows.features.get("label")
-    per_token = isinstance(label, List) and label.length == -1
     return rows.map(batch_of_ids, batched=True, batch_size=STREAM_BATCH, remove_columns="sequence")
 
 

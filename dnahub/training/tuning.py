@@ -9,7 +9,6 @@ from transformers import PreTrainedModel
 
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
 
-TUNINGS = ("full", "frozen", "head", "lora", "ia3")
 # As in the LoRA paper (arXiv:2106.09685). The gated feed-forward, two thirds of a layer, is "intermediate.dense".
 LORA_TARGETS = ("query", "value")
 # As in the IA3 paper (arXiv:2205.05638): keys, values, and what goes into the feed-forward's second product.
@@ -25,7 +24,12 @@ def prepare(model: PreTrainedModel, args, revision: str | None = None) -> PreTra
         model: A model with a task head.
         args: `dnahub.training.arguments.ModelArguments`.
         revision: Commit of the base model on the Hub, for an adapter's configuration.
+
+    Raises:
+        ValueError: If the head alone is to be trained, but is that of the base model.
     """
+    if args.tuning == "head" and _head(model) is None:
+        raise ValueError("--tuning head trains the head alone, which teaches this task little; use full or lora.")
     if args.tuning in ("frozen", "head"):
         return freeze(model, args.trainable_layers if args.tuning == "frozen" else 0)
     if args.tuning == "lora":

@@ -12,7 +12,7 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint, load_for_task
+from dnahub.checkpoints.loading import HEADS, find_checkpoint, load_checkpoint, load_for_task
 from dnahub.checkpoints.tokenizer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
 from dnahub.hub_code import (
     NucleotideTransformerConfig,
@@ -154,20 +154,22 @@ def test_another_esm_such_as_one_of_proteins_is_refused(published, file_name):
         PreTrainedTokenizerFast(tokenizer_object=proteins).save_pretrained(folder)
 
     with pytest.raises(ValueError, match="33 tokens.*6-mer"):
-        load_for_task("single_label_classification", find_checkpoint(str(folder)), ["x", "y"], 2)
+        load_for_task("sequence", find_checkpoint(str(folder)), {"num_labels": 2})
 
 
-@pytest.mark.parametrize("problem", ["token_classification", "regression", "masked_lm"])
-def test_a_published_nt_gets_the_head_of_the_problem_by_our_class(published, version, problem):
+@pytest.mark.parametrize("head", HEADS)
+def test_a_published_nt_gets_each_head_by_our_class(published, version, head):
     folder, weights = published(version)
 
-    model, tokenizer = load_for_task(problem, find_checkpoint(str(folder)), ["x"] * 2, 2)
+    model, tokenizer = load_for_task(
+        head, find_checkpoint(str(folder)), {} if head == "masked_lm" else {"num_labels": 2}
+    )
 
     assert isinstance(model, NucleotideTransformerPreTrainedModel)
     assert all(torch.equal(model.state_dict()[name], weights[name]) for name in weights if name.startswith("esm."))
     logits = model(**tokenizer([SEQUENCE], return_tensors="pt")).logits
-    outputs = len(tokenizer) if problem == "masked_lm" else 2
-    assert logits.shape == ((1, outputs) if problem == "regression" else (1, 8, outputs))
+    outputs = len(tokenizer) if head == "masked_lm" else 2
+    assert logits.shape == ((1, outputs) if head == "sequence" else (1, 8, outputs))
 
 
 def test_a_folder_without_vocabulary_is_refused_by_its_name(published):
@@ -287,4 +289,4 @@ def test_weights_that_were_cut_off_are_named_with_their_checkpoint(published):
     weights.write_bytes(weights.read_bytes()[:1000])
 
     with pytest.raises(ValueError, match=naming(folder, "weights")):
-        load_for_task("masked_lm", find_checkpoint(str(folder)), [], 0)
+        load_for_task("masked_lm", find_checkpoint(str(folder)), {})

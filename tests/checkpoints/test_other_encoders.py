@@ -36,7 +36,9 @@ from transformers import (
 
 from dnahub.checkpoints.loading import build_from_scratch, find_checkpoint, load_for_task, max_tokens
 from dnahub.checkpoints.saving import save_checkpoint
-from dnahub.tasks.collators import LabelCollator, MaskingCollator
+from dnahub.tasks import TASKS
+from dnahub.tasks.masked_lm import MaskingCollator
+from dnahub.tasks.task import Labels
 from dnahub.training.arguments import ModelArguments
 from dnahub.training.features import has_fixed_features
 from dnahub.training.tuning import add_ia3, add_lora, count_parameters, freeze, prepare
@@ -53,13 +55,13 @@ MODELS = {
     "bert": lambda: BertForMaskedLM(BertConfig(**SIZES, **IDS, hidden_dropout_prob=0)),
 }
 LABELS = ["a", "b", "c"]
-# Of each problem: names of labels, outputs, labels of two rows (of three 3-mers and of two), Auto class.
-PROBLEMS = {
-    "single_label_classification": (LABELS, 3, [2, 0], AutoModelForSequenceClassification),
-    "multi_label_classification": (LABELS, 3, [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]], AutoModelForSequenceClassification),
+# Of each task: names of labels, outputs, labels of two rows (of three 3-mers and of two), Auto class.
+TAUGHT = {
+    "classification": (LABELS, 3, [2, 0], AutoModelForSequenceClassification),
+    "multi_label": (LABELS, 3, [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]], AutoModelForSequenceClassification),
     "regression": ([], 2, [[0.5, -1.0], [2.0, 0.0]], AutoModelForSequenceClassification),
     "token_classification": (LABELS, 3, [[0, 2, 1], [1, 1]], AutoModelForTokenClassification),
-    "masked_lm": ([], 0, [None, None], AutoModelForMaskedLM),
+    "mlm": ([], 0, [None, None], AutoModelForMaskedLM),
 }
 SEQUENCES = ["ACGTACNNN", "TTTAAA"]
 MASKING_SEED = 14
@@ -86,52 +88,51 @@ def folder(request, tmp_path_factory):
     return write(tmp_path_factory.mktemp(request.param) / request.param, MODELS[request.param]())
 
 
-def load(folder, problem="single_label_classification"):
+def load(folder, task="classification"):
     torch.manual_seed(1)
-    return load_for_task(problem, find_checkpoint(str(folder)), *PROBLEMS[problem][:2])
+    head_fields = TASKS[task].head_fields(Labels(*TAUGHT[task][:2]))
+    return load_for_task(TASKS[task].head, find_checkpoint(str(folder)), head_fields)
 
 
-def rows_of(tokenizer, problem) -> Dataset:
+def rows_of(tokenizer, task) -> Dataset:
     return Dataset.from_list(
         [
             {"input_ids": tokenizer(sequence).input_ids} | ({} if label is None else {"label": label})
-            for sequence, label in zip(SEQUENCES, PROBLEMS[problem][2], strict=True)
+            for sequence, label in zip(SEQUENCES, TAUGHT[task][2], strict=True)
         ]
     )
 
 
-def collator_of(tokenizer, problem):
+def collator_of(tokenizer, task):
     # Of the 3-mers of each of SEQUENCES, this seed masks one.
-    return (
-        MaskingCollator(tokenizer, seed=MASKING_SEED) if problem == "masked_lm" else LabelCollator(tokenizer, problem)
-    )
+    return TASKS[task].collator(tokenizer, seed=MASKING_SEED)
 
 
 def trained(model) -> set[str]:
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_it_loads_for_every_problem_trains_a_step_and_is_saved_for_the_auto_classes(tmp_path, folder, problem):
-    names, num_outputs, _, auto_class = PROBLEMS[problem]
+@pytest.mark.parametrize("task", TAUGHT)
+def test_it_loads_for_every_problem_trains_a_step_and_is_saved_for_the_auto_classes(tmp_path, folder, task):
+    names, num_outputs, _, auto_class = TAUGHT[task]
     published = load_file(folder / "model.safetensors")
 
-    model, tokenizer = load(folder, problem)
+    model, tokenizer = load(folder, task)
 
     assert type(model) is type(auto_class.from_pretrained(folder)) and not model.training
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     encoder = {name for name in published if name.startswith(f"{model.base_model_prefix}.")}
     assert len(encoder) > 10 and all(torch.equal(model.state_dict()[name], published[name]) for name in encoder)
-    if problem != "masked_lm":
+    if task != "mlm":
         assert model.classifier.weight.shape == (num_outputs, SIZES["hidden_size"])
         assert list(model.config.id2label.values()) == (names or ["LABEL_0", "LABEL_1"])
-        assert model.config.problem_type == (None if problem == "token_classification" else problem)
+        assert model.config.problem_type == TASKS[task].problem_type
 
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     args = TrainingArguments(
         str(tmp_path), max_steps=1, use_cpu=True, report_to="none", remove_unused_columns=False, disable_tqdm=True
     )
-    rows, collator = rows_of(tokenizer, problem), collator_of(tokenizer, problem)
+    rows, collator = rows_of(tokenizer, task), collator_of(tokenizer, task)
     trainer = Trainer(model, args, train_dataset=rows, data_collator=collator, processing_class=tokenizer)
     assert trainer.train().training_loss > 0
     assert any(not torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
@@ -157,16 +158,16 @@ def test_it_loads_for_every_problem_trains_a_step_and_is_saved_for_the_auto_clas
 
 def test_the_loss_is_that_of_the_problem(folder):
     by_hand = {
-        "single_label_classification": torch.nn.functional.cross_entropy,
-        "multi_label_classification": torch.nn.functional.binary_cross_entropy_with_logits,
+        "classification": torch.nn.functional.cross_entropy,
+        "multi_label": torch.nn.functional.binary_cross_entropy_with_logits,
         "regression": torch.nn.functional.mse_loss,
         "token_classification": lambda logits, labels: torch.nn.functional.cross_entropy(
             logits[labels >= 0], labels[labels >= 0]
         ),
     }
-    for problem, loss in by_hand.items():
-        model, tokenizer = load(folder, problem)
-        batch = LabelCollator(tokenizer, problem)(list(rows_of(tokenizer, problem)))
+    for task, loss in by_hand.items():
+        model, tokenizer = load(folder, task)
+        batch = collator_of(tokenizer, task)(list(rows_of(tokenizer, task)))
         with torch.no_grad():
             output = model(**batch)
         torch.testing.assert_close(output.loss, loss(output.logits, batch["labels"]))
@@ -177,7 +178,7 @@ def test_a_head_of_as_many_labels_is_kept_and_one_of_another_number_made_anew(tm
     write(tmp_path / "three", model, tokenizer)
 
     again, _ = load(tmp_path / "three")
-    two, _ = load_for_task("single_label_classification", find_checkpoint(str(tmp_path / "three")), ["x", "y"], 2)
+    two, _ = load_for_task("classification", find_checkpoint(str(tmp_path / "three")), ["x", "y"], 2)
 
     assert torch.equal(again.classifier.weight, model.classifier.weight)
     assert two.classifier.weight.shape[0] == 2 and two.config.label2id == {"x": 0, "y": 1}
@@ -188,7 +189,7 @@ def test_labels_of_tokens_stand_at_those_of_the_sequence_also_where_it_was_cut()
     rows = [{"input_ids": tokenizer("ACGNNNTTT").input_ids, "label": [2, 0, 1]}]  # NNN is [UNK], and has a label
     rows += [{"input_ids": tokenizer("ACGACG").input_ids, "label": [1, -100]}]
     rows += [{"input_ids": tokenizer("ACGNNNTTT").input_ids[:3], "label": [2, 0, 1]}]
-    batch = LabelCollator(tokenizer, "token_classification")(rows)
+    batch = collator_of(tokenizer, "token_classification")(rows)
 
     assert batch["input_ids"][1].tolist() == [CLS, 5 + KMERS.index("ACG"), 5 + KMERS.index("ACG"), SEP, PAD]
     assert batch["attention_mask"][1].tolist() == [1, 1, 1, 1, 0]
@@ -242,9 +243,9 @@ def test_head_trains_the_head_alone(folder):
     )
 
 
-@pytest.mark.parametrize("problem", ["single_label_classification", "token_classification", "masked_lm"])
-def test_lora_trains_its_targets_and_a_new_head_and_is_saved_merged(tmp_path, folder, problem):
-    model, tokenizer = load(folder, problem)
+@pytest.mark.parametrize("task", ["classification", "token_classification", "mlm"])
+def test_lora_trains_its_targets_and_a_new_head_and_is_saved_merged(tmp_path, folder, task):
+    model, tokenizer = load(folder, task)
     is_bert = type(model).__name__.startswith("Bert")
     hidden, inner, rank, layers = SIZES["hidden_size"], SIZES["intermediate_size"], 4, SIZES["num_hidden_layers"]
     # BERT: queries and values; ModernBERT, which has none of that name: Wqkv, Wo, Wi (two halves) and Wo.
@@ -254,7 +255,7 @@ def test_lora_trains_its_targets_and_a_new_head_and_is_saved_merged(tmp_path, fo
     head = {
         name for name in trained(model) if not name.startswith(f"{model.base_model_prefix}.") or ".pooler." in name
     }
-    size = sum(model.get_parameter(name).numel() for name in head) if problem != "masked_lm" else 0
+    size = sum(model.get_parameter(name).numel() for name in head) if task != "mlm" else 0
     batch = tokenizer(SEQUENCES, padding=True, return_tensors="pt")
 
     tuned = add_lora(model, r=rank).eval()
@@ -271,7 +272,7 @@ def test_lora_trains_its_targets_and_a_new_head_and_is_saved_merged(tmp_path, fo
         and not (tmp_path / "checkpoint/adapter_config.json").exists()
     )
     assert (tmp_path / "checkpoint/adapter/adapter_model.safetensors").is_file()
-    merged = PROBLEMS[problem][3].from_pretrained(tmp_path / "checkpoint")
+    merged = TAUGHT[task][3].from_pretrained(tmp_path / "checkpoint")
     with torch.no_grad():
         torch.testing.assert_close(merged(**batch).logits, expected, atol=1e-5, rtol=1e-5)
 
@@ -323,21 +324,23 @@ def test_a_configuration_that_does_not_say_how_many_tokens_it_takes_is_named():
 
 
 def test_max_tokens_of_an_nt_is_its_own_with_an_adapter_too():
-    model, tokenizer = build_from_scratch("tiny", "single_label_classification", LABELS, 3)
+    model, tokenizer = build_from_scratch("tiny", "classification", LABELS, 3)
     assert max_tokens(model) == tokenizer.model_max_length == 2048 == max_tokens(add_lora(model))
 
 
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_an_nt_from_scratch_has_the_head_of_the_problem(problem):
-    names, num_outputs, _, auto_class = PROBLEMS[problem]
-    model, tokenizer = build_from_scratch("tiny", problem, names, num_outputs)
+@pytest.mark.parametrize("task", TAUGHT)
+def test_an_nt_from_scratch_has_the_head_of_the_problem(task):
+    names, num_outputs, _, auto_class = TAUGHT[task]
+    model, tokenizer = build_from_scratch(
+        "tiny", TASKS[task].head, TASKS[task].head_fields(Labels(names, num_outputs))
+    )
 
     assert type(model).__name__ == f"NucleotideTransformer{auto_class.__name__.removeprefix('AutoModel')}"
     output = model(**tokenizer(["ACGTAC"], return_tensors="pt")).logits
-    tokens = [2] if problem in ("token_classification", "masked_lm") else []
+    tokens = [2] if task in ("token_classification", "mlm") else []
     assert output.shape == (1, *tokens, num_outputs or 4107)
-    if problem not in ("token_classification", "masked_lm"):
-        assert model.config.problem_type == problem
+    if task not in ("token_classification", "mlm"):
+        assert model.config.problem_type == TASKS[task].problem_type
 
 
 CONFIGS = {
@@ -352,15 +355,15 @@ CONFIGS = {
 }
 
 
-@pytest.mark.parametrize("problem", ["masked_lm", "single_label_classification"])
+@pytest.mark.parametrize("task", ["mlm", "classification"])
 @pytest.mark.parametrize("case", CONFIGS)
-def test_a_folder_without_an_encoder_of_transformers_own_is_refused_in_a_sentence(tmp_path, case, problem):
+def test_a_folder_without_an_encoder_of_transformers_own_is_refused_in_a_sentence(tmp_path, case, task):
     config, told = CONFIGS[case]
     (tmp_path / "config.json").write_text(json.dumps(config))
     save_file({}, tmp_path / "model.safetensors")
 
     with pytest.raises(ValueError, match=naming(tmp_path, *told)) as error:
-        load(tmp_path, problem)
+        load(tmp_path, task)
     assert "\n" not in str(error.value)
 
 
@@ -419,7 +422,7 @@ def test_a_tokenizer_in_python_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "perceiver"}')
     save_file({}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=naming(tmp_path, "PerceiverTokenizer", "tokenizer.json")):
-        load(tmp_path, "masked_lm")
+        load(tmp_path, "mlm")
 
 
 def test_code_that_a_tokenizer_brings_along_is_not_run(tmp_path):

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFa
 from dnahub.checkpoints.loading import build_from_scratch, find_checkpoint, load_for_task
 from dnahub.checkpoints.saving import save_checkpoint
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
-from tests.checkpoints.test_other_encoders import LABELS, MODELS, VOCABULARY, tokenizer_of_3_mers, write
+from tests.checkpoints.test_other_encoders import MODELS, VOCABULARY, tokenizer_of_3_mers, write
 
 SPECIAL = dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], VOCABULARY[:5], strict=True))
 LETTERS = "ACGTURYSWKMBDHVNX"  # what training takes, next to white space
@@ -62,7 +62,7 @@ TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
 
 
 def load(folder) -> PreTrainedTokenizerFast:
-    return load_for_task("single_label_classification", find_checkpoint(str(folder)), LABELS, 3)[1]
+    return load_for_task("sequence", find_checkpoint(str(folder)), {"num_labels": 3})[1]
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +122,9 @@ def test_special_tokens_keep_their_names(tmp_path, model, normalized):
 
 
 def test_an_nt_keeps_its_own(tmp_path):
-    model, tokenizer = build_from_scratch("tiny", "single_label_classification", LABELS, 3)
+    model, tokenizer = build_from_scratch("tiny", "sequence", {"num_labels": 3})
     save_checkpoint(tmp_path / "checkpoint", model, tokenizer, {}, "")
     files = find_checkpoint(str(tmp_path / "checkpoint"))
-    loaded = load_for_task("single_label_classification", files, LABELS, 3)[1]
+    loaded = load_for_task("sequence", files, {"num_labels": 3})[1]
     own = build_tokenizer(nt_vocabulary(), model.config.max_tokens)
     assert loaded.backend_tokenizer.to_str() == own.backend_tokenizer.to_str()

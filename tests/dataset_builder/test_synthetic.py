@@ -88,21 +88,6 @@ def test_the_table_agrees_with_published_codon_usage(species):
     assert np.mean(differences) < 0.03
 
 
-def test_the_published_tables_tell_the_species_apart():
-    """Else agreement with them would mean little: each species' own table is the nearest, but for human and mouse."""
-    for name, usage in codon_usage().items():
-        if name not in PUBLISHED:
-            continue
-        totals = {}
-        for codon, amino_acid in GENETIC_CODE.items():
-            totals[amino_acid] = totals.get(amino_acid, 0) + usage[codon]
-        shares = np.array([usage[codon] / totals[GENETIC_CODE[codon]] for codon in CODONS])
-        distance = {other: np.abs(shares - np.array(row)).mean() for other, row in PUBLISHED.items()}
-        nearest = min(distance, key=distance.get)
-        mammals = {"Homo sapiens", "Mus musculus"}
-        assert nearest == name or {nearest, name} == mammals
-
-
 @pytest.mark.real_data
 def test_the_codon_table_is_that_of_the_real_genes():
     folder = os.environ.get("NT_CDS_DIR")

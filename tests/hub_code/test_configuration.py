@@ -2,64 +2,16 @@
 
 import ast
 import json
+import logging
 from pathlib import Path
 
 import pytest
+import transformers
 
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForSequenceClassification
-from dnahub.hub_code.configuration_nucleotide_transformer import AUTO_MAP, CUSTOM_PIPELINES, PRESETS
+from dnahub.hub_code.configuration_nucleotide_transformer import AUTO_MAP, CUSTOM_PIPELINES
 
 HUB_CODE = Path(__file__).parents[2] / "dnahub" / "hub_code"
-
-# Dalla-Torre et al. 2025, https://doi.org/10.1038/s41592-024-02523-z, and the published config.json files:
-# hidden size, layers, heads, width of the gated feed-forward.
-PUBLISHED_SIZES = {
-    "v2-50m": (512, 12, 16, 2048),
-    "v2-100m": (512, 22, 16, 2048),
-    "v2-250m": (768, 24, 16, 3072),
-    "v2-500m": (1024, 29, 16, 4096),
-}
-
-
-@pytest.mark.parametrize("name", PUBLISHED_SIZES)
-def test_a_preset_has_the_published_sizes(name):
-    config = NucleotideTransformerConfig.from_preset(name)
-    sizes = config.hidden_size, config.num_hidden_layers, config.num_attention_heads, config.intermediate_size
-    assert sizes == PUBLISHED_SIZES[name]
-
-
-@pytest.mark.parametrize("name", ["tiny", *PUBLISHED_SIZES])
-def test_what_all_presets_share(name):
-    config = NucleotideTransformerConfig.from_preset(name)
-    assert config.position_embedding_type == "rotary"
-    assert config.max_position_embeddings == 2050
-    assert config.vocab_size == 4107
-    assert config.layer_norm_eps == 1e-12
-    assert config.hidden_dropout_prob == config.attention_probs_dropout_prob == 0.0
-    assert config.tie_word_embeddings is False
-    assert config.token_dropout is False
-    assert config.emb_layer_norm_before is False
-    assert config.add_bias_fnn is False
-    assert (config.pad_token_id, config.mask_token_id) == (1, 2)
-    assert config.eos_token_id is None and config.bos_token_id is None
-
-
-def test_there_are_no_other_presets_and_the_default_is_v2_50m():
-    assert PRESETS.keys() == {"tiny", *PUBLISHED_SIZES}
-    assert NucleotideTransformerConfig().to_dict() == NucleotideTransformerConfig.from_preset("v2-50m").to_dict()
-
-
-def test_an_unknown_preset_is_an_error_that_names_the_known_ones():
-    with pytest.raises(ValueError, match=r"'v3-7b'.*tiny, v2-50m, v2-100m, v2-250m, v2-500m"):
-        NucleotideTransformerConfig.from_preset("v3-7b")
-
-
-def test_fields_are_set_on_top_of_a_preset():
-    config = NucleotideTransformerConfig.from_preset("tiny", num_labels=6, intermediate_size=64)
-    assert config.num_labels == 6
-    assert len(config.id2label) == 6
-    assert config.intermediate_size == 64
-    assert PRESETS["tiny"]["intermediate_size"] != 64
 
 
 @pytest.mark.parametrize(
@@ -92,14 +44,6 @@ def test_the_pointers_to_code_are_ours_whatever_is_given():
     )
     assert config.auto_map == AUTO_MAP
     assert config.custom_pipelines == CUSTOM_PIPELINES
-
-
-def test_the_pointers_of_one_config_are_not_those_of_another():
-    config = NucleotideTransformerConfig()
-    config.custom_pipelines["dna-embedding"]["impl"] = "elsewhere.Pipeline"
-    config.auto_map["AutoModel"] = "elsewhere.Model"
-    assert NucleotideTransformerConfig().custom_pipelines["dna-embedding"]["impl"] != "elsewhere.Pipeline"
-    assert NucleotideTransformerConfig().auto_map["AutoModel"] != "elsewhere.Model"
 
 
 @pytest.mark.parametrize("model_type", ["esm", "nucleotide_transformer"])
@@ -155,17 +99,17 @@ def test_a_saved_model_names_every_head_and_both_pipelines(tmp_path):
 
 
 def test_what_is_saved_is_read_back(tmp_path):
-    config = NucleotideTransformerConfig.from_preset(
-        "tiny", num_labels=2, id2label={0: "promoter", 1: "other"}, label2id={"promoter": 0, "other": 1}
+    config = NucleotideTransformerConfig(
+        hidden_size=64,
+        rescaling_factor=2.5,
+        id2label={0: "a", 1: "b"},
+        label2id={"promoter": 0, "other": 1},
     )
     config.save_pretrained(tmp_path)
     again = NucleotideTransformerConfig.from_pretrained(tmp_path)
-    assert again.id2label == {0: "promoter", 1: "other"}
-    assert (again.hidden_size, again.num_hidden_layers, again.eos_token_id) == (
-        config.hidden_size,
-        config.num_hidden_layers,
-        None,
-    )
+    assert again.id2label == {0: "a", 1: "b"}
+    assert again.to_dict() == config.to_dict()
+    assert (again.hidden_size, again.rescaling_factor, again.eos_token_id) == (64, 2.5, None)
 
 
 @pytest.mark.parametrize("model_type", ["bert", "llama", None])
@@ -174,3 +118,76 @@ def test_the_config_of_another_kind_of_model_is_an_error(tmp_path, model_type):
     with pytest.raises(ValueError, match=repr(model_type)) as error:
         NucleotideTransformerConfig.from_pretrained(tmp_path)
     assert str(tmp_path) in str(error.value)
+
+
+# --- fields that change the mathematics
+
+
+NEUTRAL = {
+    "rescaling_factor": None,
+    "hidden_act": "silu",
+    "rope_type": "default",
+    "head_dim": 16,
+    "use_glu_in_ffn": None,
+}
+CHANGING = {
+    "hidden_act": "relu",
+    "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0},
+    "partial_rotary_factor": 0.5,
+    "head_dim": 8,
+    "sliding_window": 128,
+    "position_embedding_type": "relative_key",
+}
+
+
+def read(folder, **fields) -> NucleotideTransformerConfig:
+    published = {"model_type": "esm", "hidden_size": 64, "num_attention_heads": 4, "add_bias_fnn": False}
+    (folder / "config.json").write_text(json.dumps(published | {"position_embedding_type": "rotary"} | fields))
+    return NucleotideTransformerConfig.from_pretrained(folder)
+
+
+@pytest.fixture
+def warned():
+    records = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: records.append(record.getMessage())
+    logger = logging.getLogger(NucleotideTransformerConfig.__module__)
+    logger.addHandler(handler)
+    yield records
+    logger.removeHandler(handler)
+
+
+def test_fields_at_neutral_values_are_taken_without_a_word(tmp_path, warned):
+    read(tmp_path, **NEUTRAL, _name_or_path="x", torch_dtype="float32", my_note=None)
+    assert warned == []
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_a_field_of_other_mathematics_is_an_error_that_names_it(tmp_path, name):
+    with pytest.raises(ValueError, match=name):
+        read(tmp_path, **{name: CHANGING[name]})
+
+
+def test_rescaling_is_for_rotary_positions(tmp_path):
+    with pytest.raises(ValueError, match="rescaling_factor 2.5"):
+        read(tmp_path, rescaling_factor=2.5, position_embedding_type="absolute")
+
+
+def test_an_unknown_field_gets_a_warning_that_names_it(tmp_path, warned):
+    read(tmp_path, attention_temperature=0.5)
+    assert len(warned) == 1 and "attention_temperature" in warned[0]
+
+
+# --- versions
+
+
+@pytest.mark.parametrize(("version", "works"), [("5.9.2", 0), ("4.57.1", 0), ("6.0.0", 0), ("5.30.0", 1)])
+def test_a_transformers_of_another_range_is_one_sentence(monkeypatch, version, works):
+    monkeypatch.setattr(transformers, "__version__", version)
+    code = compile((HUB_CODE / "configuration_nucleotide_transformer.py").read_text(), "configuration", "exec")
+    names = {"__name__": "configuration"}
+    if works:
+        exec(code, names)
+    else:
+        with pytest.raises(ImportError, match=f"transformers 5.10 .*{version}"):
+            exec(code, names)

@@ -1,6 +1,7 @@
 """The files that travel with a checkpoint -> used in fresh processes that know nothing of this repository."""
 
 import ast
+import importlib
 import json
 import os
 import re
@@ -12,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import pipeline
 
+from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import (
     DNAClassificationPipeline,
     DNAEmbeddingPipeline,
@@ -21,7 +24,6 @@ from dnahub.hub_code import (
     NucleotideTransformerForTokenClassification,
 )
 from dnahub.hub_code.configuration_nucleotide_transformer import AUTO_MAP, CUSTOM_PIPELINES
-from dnahub.hub_code.tokenization_nucleotide_transformer import build_tokenizer, nt_vocabulary
 from tests import forked
 
 HUB_CODE = Path(__file__).parents[2] / "dnahub" / "hub_code"
@@ -30,7 +32,6 @@ SEQUENCES = ["ATGGTAGCTACATCATCTNNA", "G", "acguac" * 30, "ATG RYK"]
 LABELS = ["Homo sapiens", "Mus musculus", "Escherichia coli"]
 # What every machine that can load a checkpoint has.
 ALLOWED = sys.stdlib_module_names | {"torch", "numpy", "transformers", "tokenizers", "huggingface_hub"}
-OPTIONAL = {"openvino"}  # inside `try`, where transformers does not ask for it
 
 
 def imports(path: Path) -> list[tuple[ast.stmt, str, int]]:
@@ -48,15 +49,14 @@ def test_the_folder_is_flat_and_holds_the_files_that_config_json_names():
     assert [path.name for path in HUB_CODE.iterdir() if path.is_dir() and path.name != "__pycache__"] == []
     named = {reference.partition(".")[0] for reference in AUTO_MAP.values()}
     named |= {entry["impl"].partition(".")[0] for entry in CUSTOM_PIPELINES.values()}
-    assert named <= {path.stem for path in FILES}
+    assert named == {path.stem for path in FILES}
+    assert len(FILES) == 4
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_only_siblings_and_what_every_machine_has_is_imported(path):
     found = imports(path)
     assert found
-    blocks = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Try)]
-    tried = {line.lineno for block in blocks for line in block.body}
     for node, module, level in found:
         if level:
             # `from .name import X`: the only form that transformers finds, and copies.
@@ -65,7 +65,7 @@ def test_only_siblings_and_what_every_machine_has_is_imported(path):
             assert module != "__init__" and all(alias.name != "*" for alias in node.names), ast.unparse(node)
         else:
             package = module.partition(".")[0]
-            assert package in ALLOWED or package in OPTIONAL and node.lineno in tried, ast.unparse(node)
+            assert package in ALLOWED, ast.unparse(node)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -81,7 +81,7 @@ def test_no_other_line_looks_like_an_import(path):
 
 
 def write_checkpoint(folder: Path, model_class, **fields) -> Path:
-    """A folder as train.py leaves it: weights, config, tokenizer, and all our files."""
+    """A folder as anybody's `save_pretrained` leaves it: weights, config, tokenizer, and all our files."""
     torch.manual_seed(0)
     config = NucleotideTransformerConfig(
         hidden_size=32,
@@ -98,8 +98,7 @@ def write_checkpoint(folder: Path, model_class, **fields) -> Path:
             parameter.add_(torch.randn_like(parameter) * 0.3)
     model.save_pretrained(folder)
     build_tokenizer(nt_vocabulary(), config.max_tokens).save_pretrained(folder)
-    for path in FILES:
-        shutil.copy(path, folder)
+    assert sorted(path.name for path in folder.glob("*.py")) == [path.name for path in FILES]
     return folder
 
 
@@ -117,7 +116,7 @@ def expected(checkpoint):
     embed = DNAEmbeddingPipeline(model=model, tokenizer=tokenizer, device="cpu")
     with torch.no_grad():
         ids = tokenizer(SEQUENCES[0], return_tensors="pt")
-        results = classify(SEQUENCES)
+        results = classify(SEQUENCES, return_logits=True, return_embedding=True)
         return {
             "states": model.esm(**ids).last_hidden_state.numpy(),
             "logits": model(**ids).logits.numpy(),
@@ -162,9 +161,7 @@ results["embeddings"] = np.array(embed(sequences, batch_size=3))
 results["layer 1"] = np.array(embed(sequences, layer=1, pooling="max"))
 assert embed.num_replaced == 6
 classify = pipeline("dna-classification", model=checkpoint, trust_remote_code=True, device="cpu")
-# transformers loads model and pipeline from two copies of the folder, each with its own classes.
-assert embed.backend == classify.backend == "fused"
-classified = classify(sequences, batch_size=3)
+classified = classify(sequences, batch_size=3, return_logits=True, return_embedding=True)
 results["class logits"] = np.array([result["logits"] for result in classified])
 results["class embeddings"] = np.array([result["embedding"] for result in classified])
 results["labels"] = np.array([result["label"] for result in classified])
@@ -223,12 +220,11 @@ def test_a_checkpoint_serves_a_process_without_our_package(elsewhere, expected):
     assert len(set(expected["labels"])) > 1
 
 
-def test_a_model_loaded_by_remote_code_and_saved_again_serves_every_auto_class(elsewhere, expected, tmp_path):
+def test_a_model_loaded_by_remote_code_and_saved_again_serves_both_pipelines(elsewhere, expected, tmp_path):
     _, again, _ = elsewhere
     assert json.loads((again / "config.json").read_text())["auto_map"] == AUTO_MAP
-    # save_pretrained takes the model's files along; those of the pipelines only a pipeline's save_pretrained takes.
-    run_elsewhere(tmp_path / "work", USE + SAVE, again, json.dumps(SEQUENCES), tmp_path / "results.npz")
-    assert_equal(np.load(tmp_path / "results.npz"), expected, ["states", "logits"])
+    run_elsewhere(tmp_path / "work", USE + PIPELINES + SAVE, again, json.dumps(SEQUENCES), tmp_path / "results.npz")
+    assert_equal(np.load(tmp_path / "results.npz"), expected, expected.keys())
 
 
 def test_a_pipeline_loaded_by_remote_code_and_saved_again_serves_both_pipelines(elsewhere, expected, tmp_path):
@@ -281,3 +277,58 @@ def test_labels_of_tokens_and_several_labels_come_out_of_the_usual_pipelines(tmp
     assert {each["label"]: each["score"] for each in several} == pytest.approx(expected, abs=1e-5)
     assert dna["scores"] == pytest.approx(expected, abs=1e-5)
     assert dna["labels"] == [name for name, score in expected.items() if score >= 0.5]
+
+
+# Its arguments are two checkpoints of one name, whose code differs in the modelling file alone.
+TWO = """
+import sys
+from transformers import AutoModel, AutoTokenizer, pipeline
+
+for folder, name in zip(sys.argv[1:], ("first", "second")):
+    model = AutoModel.from_pretrained(folder, trust_remote_code=True)
+    assert sys.modules[type(model).__module__].NAME == name, (folder, type(model))
+    pipe = pipeline("dna-embedding", model=folder, trust_remote_code=True, device="cpu")
+    assert sys.modules[type(pipe.model).__module__].NAME == name, (folder, type(pipe.model))
+print("all of it")
+"""
+
+
+def test_two_checkpoints_in_one_process_run_each_its_own_code(checkpoint, tmp_path):
+    folders = [tmp_path / name / "checkpoint" for name in ("first", "second")]
+    for folder in folders:
+        shutil.copytree(checkpoint, folder)
+        with open(folder / "modeling_nucleotide_transformer.py", "a") as file:
+            file.write(f"NAME = {folder.parent.name!r}\n")
+    run_elsewhere(tmp_path / "work", TWO, *folders)
+
+
+# A head of the user's own, in a module of the user's own.
+OWN_HEAD = """
+from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerModel
+from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
+
+
+class OwnHead(NucleotideTransformerPreTrainedModel):
+    def __init__(self, config):
+        super().__init__(config)
+        self.esm = NucleotideTransformerModel(config)
+        self.post_init()
+"""
+
+
+def test_a_head_of_the_users_own_takes_all_files_along(tmp_path, monkeypatch, checkpoint):
+    (tmp_path / "own_head.py").write_text(OWN_HEAD)
+    monkeypatch.syspath_prepend(tmp_path)
+    head = importlib.import_module("own_head").OwnHead.from_pretrained(checkpoint)
+    head.save_pretrained(tmp_path / "saved")
+    config = json.loads((tmp_path / "saved" / "config.json").read_text())
+    for reference in [*config["auto_map"].values(), *(each["impl"] for each in config["custom_pipelines"].values())]:
+        assert (tmp_path / "saved" / f"{reference.partition('.')[0]}.py").is_file(), reference
+
+
+def test_a_pipeline_that_is_registered_here_saves_both_tasks(checkpoint, tmp_path):
+    tokenizer = build_tokenizer(nt_vocabulary(), 2048)
+    model = NucleotideTransformerForSequenceClassification.from_pretrained(checkpoint)
+    pipeline("dna-classification", model=model, tokenizer=tokenizer, device="cpu").save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["custom_pipelines"] == CUSTOM_PIPELINES
+    assert sorted(path.name for path in tmp_path.glob("*.py")) == [path.name for path in FILES]

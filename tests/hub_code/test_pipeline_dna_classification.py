@@ -1,5 +1,6 @@
 """pipeline("dna-classification") -> compared with the model's logits and with dna-embedding's vectors."""
 
+import json
 import math
 from functools import cache
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from dnahub.hub_code import (
@@ -45,6 +47,9 @@ def pipe(folder):
     return load(folder)
 
 
+WHOLE = {"return_logits": True, "return_embedding": True}
+
+
 @cache
 def plain_classes(folder):
     return AutoTokenizer.from_pretrained(folder), AutoModelForSequenceClassification.from_pretrained(folder)
@@ -58,7 +63,7 @@ def logits_by_hand(folder, sequence: str) -> list[float]:
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_logits_scores_and_label_are_those_of_the_model(folder, pipe, batch_size):
-    results = pipe(SEQUENCES, batch_size=batch_size)
+    results = pipe(SEQUENCES, batch_size=batch_size, **WHOLE)
     seen = set()
     for sequence, result in zip(SEQUENCES, results, strict=True):
         assert list(result) == ["label", "score", "scores", "logits", "embedding"]
@@ -86,51 +91,62 @@ def test_the_embedding_is_that_of_dna_embedding(folder, pipe, pooling, normalize
         device="cpu",
     )
     expected = [embed(sequence, pooling=pooling, normalize=normalize) for sequence in SEQUENCES]
-    results = pipe(SEQUENCES, pooling=pooling, normalize=normalize, batch_size=3)
+    results = pipe(SEQUENCES, pooling=pooling, normalize=normalize, batch_size=3, return_embedding=True)
     for result, vector in zip(results, expected, strict=True):
         assert result["embedding"].shape == vector.shape
         assert result["embedding"].dtype == np.float32
         np.testing.assert_allclose(result["embedding"], vector, rtol=0, atol=1e-5)
 
 
-def test_the_encoder_runs_once_a_batch(folder):
-    pipe = load(folder, backend="torch")  # the model's own forward, which calls hooks
-    runs = []
-    pipe.model.esm.encoder.layer[0].register_forward_hook(lambda _, inputs, __: runs.append(len(inputs[0])))
-    pipe(["AAAC", "AAAG", "AAAT", "AACA", "AACC", "AAAC"], batch_size=3)
-    assert runs == [3, 2]  # the last is like the first
+@pytest.mark.parametrize("arguments", [{}, WHOLE], ids=["labels", "all"])
+def test_the_model_runs_once_a_batch_by_its_own_forward(pipe, arguments):
+    runs, forward = [], pipe.model.forward
+    pipe.model.forward = lambda *args, **kwargs: runs.append(len(args[0])) or forward(*args, **kwargs)
+    pipe(["AAAC", "AAAG", "AAAT", "AACA", "AACC"], batch_size=3, **arguments)
+    assert runs == [3, 2]
+
+
+def test_the_answer_is_plain_python_that_json_can_write(pipe, pipe_of):
+    several = pipe_of(id2label=LABELS, problem_type="multi_label_classification")
+    for each in (pipe, several, pipe_of(num_labels=1), pipe_of(num_labels=3, problem_type="regression")):
+        [result] = json.loads(json.dumps(each(["ATGGTA"])))
+        assert not result.keys() & {"logits", "embedding"}
+
+
+def test_an_adapter_by_peft_is_unwrapped(pipe):
+    config = LoraConfig(task_type="SEQ_CLS", target_modules=["query"], init_lora_weights=False)
+    model = get_peft_model(pipe.model, config).eval()
+    by_task = pipeline("dna-classification", model=model, tokenizer=pipe.tokenizer, device="cpu")
+    with torch.no_grad():
+        expected = model(**pipe.tokenizer("ATGGTA", return_tensors="pt")).logits[0]
+    np.testing.assert_allclose(by_task("ATGGTA", **WHOLE)["logits"], expected, rtol=0, atol=1e-5)
 
 
 def test_max_length_cuts_for_both(folder, pipe):
-    result = pipe("ATGGTAGCTACATCATCT" * 2000, max_length=3)
+    result = pipe("ATGGTAGCTACATCATCT" * 2000, max_length=3, **WHOLE)
     np.testing.assert_allclose(result["logits"], logits_by_hand(folder, "ATGGTAGCTACA"), rtol=0, atol=1e-5)
-    np.testing.assert_array_equal(result["embedding"], pipe("ATGGTAGCTACA")["embedding"])
+    np.testing.assert_array_equal(result["embedding"], pipe("ATGGTAGCTACA", **WHOLE)["embedding"])
     with pytest.raises(ValueError, match="max_length"):
         pipe("ATGGTAGCTACATCATCT" * 2000)
 
 
 def test_a_string_a_list_a_generator_and_a_column(pipe):
-    expected = [result["logits"] for result in pipe(SEQUENCES)]
-    assert type(pipe(SEQUENCES[0])) is dict
+    expected = [result["scores"] for result in pipe(SEQUENCES)]
+    assert pipe(SEQUENCES[0])["scores"] == pytest.approx(expected[0], abs=1e-6)
     assert pipe([]) == []
     column = Dataset.from_dict({"sequence": SEQUENCES})["sequence"]
     for given in ((sequence for sequence in SEQUENCES), column):
         results = pipe(given, batch_size=2)
         assert not isinstance(results, list)
-        for result, logits in zip(results, expected, strict=True):
-            np.testing.assert_allclose(result["logits"], logits, rtol=0, atol=1e-5)
-
-
-def test_unknown_letters_are_counted_once_each(pipe):
-    pipe(["RYK", "ACGT", "A-"], batch_size=2)
-    assert pipe.num_replaced == 4
+        for result, scores in zip(results, expected, strict=True):
+            assert result["scores"] == pytest.approx(scores, abs=1e-6)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"layer": 1}, "layer"),
-        ({"layer": -1}, "layer"),
+        ({"layer": 1}, "'layer'"),
+        ({"return_logits": 1}, "return_logits 1"),
         ({"pooling": "average"}, "'average'"),
         ({"max_length": 0}, "max_length 0"),
         ({"top_k": 2}, "'top_k'.*pooling, max_length, normalize"),
@@ -147,7 +163,7 @@ def test_a_bad_argument_is_an_error_at_construction_and_at_the_call(pipe, argume
 def test_the_registered_task_loads_the_class(folder, pipe):
     by_task = pipeline("dna-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu")
     assert type(by_task) is DNAClassificationPipeline
-    np.testing.assert_array_equal(by_task("ACGTACGT")["logits"], pipe("ACGTACGT")["logits"])
+    assert by_task("ACGTACGT") == pipe("ACGTACGT")
 
 
 def test_text_classification_gives_the_same_label_and_score(folder, pipe):
@@ -180,8 +196,8 @@ def test_of_several_labels_each_has_a_probability_of_its_own(pipe_of, names):
         id2label=names, label2id={n: i for i, n in names.items()}, problem_type="multi_label_classification"
     )
     numbers = set()
-    for sequence, result in zip(SEQUENCES, pipe(SEQUENCES, batch_size=2), strict=True):
-        assert list(result) == ["label", "score", "labels", "scores", "logits", "embedding"]
+    for sequence, result in zip(SEQUENCES, pipe(SEQUENCES, batch_size=2, return_logits=True), strict=True):
+        assert list(result) == ["label", "score", "labels", "scores", "logits"]
         logits = logits_of(pipe, sequence)
         np.testing.assert_allclose(result["logits"], logits, rtol=0, atol=1e-5)
         expected = {name: 1 / (1 + math.exp(-logits[i])) for i, name in names.items()}
@@ -206,19 +222,17 @@ def test_regression_of_one_number_gives_a_float(pipe_of, head):
     pipe = pipe_of(**head)
     plain = pipeline("text-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu")
     for sequence, result in zip(SEQUENCES, pipe(SEQUENCES, batch_size=3), strict=True):
-        assert list(result) == ["value", "embedding"]
+        assert list(result) == ["value"]
         assert type(result["value"]) is float
         assert result["value"] == pytest.approx(logits_of(pipe, sequence)[0], abs=1e-5)
         if head.get("problem_type"):
             assert result["value"] == pytest.approx(plain([sequence])[0]["score"], abs=1e-5)
-        assert result["embedding"].shape == (32,)
 
 
-def test_regression_of_several_numbers_gives_an_array(pipe_of):
+def test_regression_of_several_numbers_gives_a_list(pipe_of):
     pipe = pipe_of(num_labels=3, problem_type="regression")
     for sequence, result in zip(SEQUENCES, pipe(SEQUENCES, batch_size=3), strict=True):
-        assert list(result) == ["value", "embedding"]
-        assert result["value"].dtype == np.float32
+        assert list(result) == ["value"] and type(result["value"]) is list
         np.testing.assert_allclose(result["value"], logits_of(pipe, sequence), rtol=0, atol=1e-5)
 
 
@@ -234,7 +248,7 @@ def test_a_model_without_a_head_for_sequences_is_refused(pipe, cls):
 
 def test_encode_gives_the_embeddings_alone(pipe):
     vectors = pipe.encode(SEQUENCES)
-    np.testing.assert_array_equal(vectors, [result["embedding"] for result in pipe(SEQUENCES)])
+    np.testing.assert_array_equal(vectors, [result["embedding"] for result in pipe(SEQUENCES, **WHOLE)])
     assert pipe.encode("ACGT").shape == (32,)
 
 

@@ -1,118 +1,74 @@
-"""One process or two -> the same training, every row measured once."""
+"""The environment of a launcher -> which process this is, and its share of the cores."""
 
-import json
-import random
-from collections import Counter
-from pathlib import Path
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from dnahub.training.sequence_trainer import LengthGroups
-
-REPOSITORY = Path(__file__).parents[2]
-GLOBAL_BATCH = 16
-# Of train, 11 rows an epoch are left over; neither 2 processes nor batches of 8 divide the rows that are measured.
-NUM_ROWS = {"train": 91, "validation": 25, "test": 37}
+from dnahub.machine.processes import from_first, is_first_process, num_launched, share_cores
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, write_dataset, toy_rows, launch) -> dict[int, Path]:
-    """By number of processes, the folder of a run with the same number of rows a step."""
-    folder = tmp_path_factory.mktemp("processes")
-    rows = toy_rows["train"] + toy_rows["validation"] + toy_rows["test"]
-    splits = {"train": toy_rows["train"][:91], "validation": rows[-25:], "test": rows[:37]}
-    assert {split: len(rows) for split, rows in splits.items()} == NUM_ROWS
-    data = write_dataset(folder / "data", splits)
-    for num_processes in (1, 2):
-        result = launch(
-            *("--dataset_name", data, "--output_dir", folder / str(num_processes), "--from_scratch", "tiny"),
-            *("--learning_rate", "1e-3", "--num_train_epochs", 2, "--use_cpu", "--logging_steps", 1),
-            *("--per_device_train_batch_size", GLOBAL_BATCH // num_processes, "--per_device_eval_batch_size", 8),
-            *("--report_to", "none", "--disable_tqdm", "true", "--allow_repeats"),
-            processes=num_processes,
+@pytest.fixture
+def threads(monkeypatch):
+    """A machine of eight cores, and no launcher."""
+    for name in ("OMP_NUM_THREADS", "ACCELERATE_DYNAMO_BACKEND", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 8)
+    before = torch.get_num_threads()
+    torch.set_num_threads(7)
+    yield monkeypatch
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("num_processes", "num_threads"), [(1, 8), (2, 4), (3, 2), (16, 1)])
+def test_cores_are_shared_and_each_process_has_one_at_least(threads, num_processes, num_threads):
+    share_cores(num_processes)
+    assert torch.get_num_threads() == num_threads
+
+
+@pytest.mark.parametrize(
+    ("environment", "num_threads"),
+    [
+        ({"OMP_NUM_THREADS": "1"}, 7),
+        ({"OMP_NUM_THREADS": "3", "ACCELERATE_DYNAMO_BACKEND": "NO"}, 7),
+        ({"OMP_NUM_THREADS": "1", "ACCELERATE_DYNAMO_BACKEND": "NO"}, 4),
+        ({"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": "none"}, 4),
+    ],
+)
+def test_threads_that_the_user_set_stay_and_those_of_a_launcher_do_not(threads, environment, num_threads):
+    for name, value in environment.items():
+        threads.setenv(name, value)
+    share_cores(2)
+    assert torch.get_num_threads() == num_threads
+
+
+SEEN = "import os; print(os.environ['OMP_NUM_THREADS'], 'ACCELERATE_DYNAMO_BACKEND' in os.environ)"
+
+
+def test_accelerate_launch_still_sets_what_tells_its_threads_from_the_users(tmp_path):
+    (tmp_path / "script.py").write_text(SEEN)
+    command = ["-m", "accelerate.commands.launch", "--num_processes", "1", tmp_path / "script.py"]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    for given, seen in (({}, ["1", "True"]), ({"OMP_NUM_THREADS": "3"}, ["3", "True"])):
+        done = subprocess.run(
+            [sys.executable, *command], env=environment | given, capture_output=True, text=True, check=True
         )
-        assert result.returncode == 0, result.stderr
-    return {num_processes: folder / str(num_processes) for num_processes in (1, 2)}
+        assert done.stdout.split() == seen
 
 
-def metrics_of(run: Path) -> dict:
-    return json.loads((run / "checkpoint" / "metrics.json").read_text())
+def test_a_launchers_environment_is_known_before_the_processes_join(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert is_first_process() and num_launched() == 1
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert not is_first_process() and num_launched() == 4
 
 
-def curve(run: Path) -> list[tuple[float, float, float]]:
-    """Loss, norm of the gradient and learning rate at each step."""
-    last = max(run.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    history = json.loads((last / "trainer_state.json").read_text())["log_history"]
-    return [(step["loss"], step["grad_norm"], step["learning_rate"]) for step in history if "grad_norm" in step]
-
-
-@pytest.mark.slow
-def test_two_processes_learn_along_the_curve_of_one(runs):
-    one, two = curve(runs[1]), curve(runs[2])
-
-    assert metrics_of(runs[2])["training"]["processes"] == 2
-    assert len(one) == len(two) == 2 * (NUM_ROWS["train"] // GLOBAL_BATCH)
-    assert one[-1][0] < one[0][0] / 2  # a curve, and not a line
-    for step_of_one, step_of_two in zip(one, two, strict=True):
-        assert step_of_two == pytest.approx(step_of_one, rel=1e-4)
-
-
-@pytest.mark.slow
-def test_two_processes_end_with_the_weights_of_one(runs):
-    one, two = (load_file(runs[number] / "checkpoint" / "model.safetensors") for number in (1, 2))
-
-    # Sums in another order differ in the last bits of float32, and AdamW divides small gradients by their own size:
-    # of a step of up to the learning rate, 1e-3, a hundredth.
-    torch.testing.assert_close(two, one, rtol=0, atol=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("split", ["validation", "test"])
-def test_two_processes_measure_every_row_once(runs, split):
-    one, two = metrics_of(runs[1])[split], metrics_of(runs[2])[split]
-
-    assert two.pop("loss") == pytest.approx(one.pop("loss"), rel=1e-6)
-    assert two == one
-    assert sum(map(sum, two["confusion_matrix"])) == NUM_ROWS[split]
-
-
-@pytest.mark.slow
-def test_two_processes_mask_the_same_tokens_and_learn_along_the_curve_of_one(
-    tmp_path, write_dataset, toy_rows, launch
-):
-    """Sequences of several lengths, grouped: neither order nor masks nor the weight of a token may differ."""
-    rng = random.Random(0)
-    rows = [row | {"sequence": row["sequence"] * rng.randint(1, 5)} for row in toy_rows["train"]]
-    data = write_dataset(tmp_path / "data", {"train": rows[:91], "validation": toy_rows["validation"][:13]})
-    curves = []
-    for num_processes in (1, 2):
-        result = launch(
-            *("--dataset_name", data, "--output_dir", tmp_path / str(num_processes), "--from_scratch", "tiny"),
-            *("--task", "mlm", "--test_share", 0, "--num_train_epochs", 2, "--use_cpu", "--logging_steps", 1),
-            *("--per_device_train_batch_size", GLOBAL_BATCH // num_processes, "--per_device_eval_batch_size", 4),
-            *("--report_to", "none", "--disable_tqdm", "true"),
-            processes=num_processes,
-        )
-        assert result.returncode == 0, result.stderr
-        curves.append(curve(tmp_path / str(num_processes)))
-    one, two = (metrics_of(tmp_path / str(num_processes)) for num_processes in (1, 2))
-
-    assert one["training"]["train_sampling_strategy"] == "group_by_length" and two["training"]["processes"] == 2
-    assert len(curves[0]) == len(curves[1]) == 2 * (91 // GLOBAL_BATCH)
-    for step_of_one, step_of_two in zip(*curves, strict=True):
-        assert step_of_two == pytest.approx(step_of_one, rel=1e-4)
-    assert two["validation"] == pytest.approx(one["validation"], rel=1e-4)
-
-
-def test_of_sequences_of_unequal_length_any_may_be_dropped_from_an_epoch():
-    """Those that do not fill a step: 3 of 23."""
-    sampler, dropped = LengthGroups(list(range(23)), rows_per_step=10, seed=0), Counter()
-    for epoch in range(200):
-        sampler.set_epoch(epoch)
-        rows = list(sampler)
-        assert len(rows) == len(set(rows)) == 20
-        dropped.update(set(range(23)) - set(rows))
-
-    assert len(dropped) == 23 and max(dropped.values()) < 3 * min(dropped.values())  # 26 expected of each
+def test_a_single_process_gets_its_own_result_or_error(monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    assert from_first(lambda: 3) == 3
+    with pytest.raises(FileNotFoundError):
+        from_first(lambda: open("/nowhere"))

@@ -1,7 +1,11 @@
-"""The metric module, loaded from its path as train.py and probe.py do, against a reference in plain Python."""
+"""The metric module, imported and loaded from its path, against a reference in plain Python."""
 
 import json
 import math
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import evaluate
@@ -9,6 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dnahub.metrics.classification.classification import score_classes
 
 MODULE = Path(__file__).parents[2] / "dnahub" / "metrics" / "classification"
 SPECIES = ["Homo sapiens", "Mus musculus", "Escherichia coli"]
@@ -89,6 +95,27 @@ def test_a_label_without_references_has_null_recall_and_lowers_macro_f1_only_if_
     predicted = metric.compute(predictions=[0, 2], references=[0, 1], label_names=SPECIES)
     assert predicted["recall_per_label"] == {"Homo sapiens": 1.0, "Mus musculus": 0.0, "Escherichia coli": None}
     assert predicted["macro_f1"] == pytest.approx(1 / 3)
+
+
+def test_the_library_scores_without_writing_anything_to_the_cache():
+    """HF_HOME cannot be made, not even by root."""
+    code = "from dnahub.tasks import TASKS; import numpy as np\n"
+    code += "print(TASKS['classification'].measure(np.eye(2), np.arange(2), ['a', 'b'])['accuracy'])"
+    home = {"HF_HOME": "/dev/null/home", "HF_MODULES_CACHE": "/dev/null/modules"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=MODULE.parents[2], env=os.environ | home, capture_output=True, text=True
+    )
+    assert done.stdout == "1.0\n", done.stderr
+
+
+def test_a_million_tokens_are_scored_in_a_moment():
+    rng = np.random.default_rng(0)
+    true, predicted = rng.integers(3, size=(2, 1_000_000))
+    started = time.perf_counter()
+    scores = score_classes(predicted, true, SPECIES)
+    assert time.perf_counter() - started < 1
+    assert scores["accuracy"] == (true == predicted).mean()
+    assert score_classes(true[:0], true[:0], SPECIES)["accuracy"] is None
 
 
 def test_mcc_of_constant_predictions_is_zero(metric):

@@ -13,7 +13,9 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from dnahub.checkpoints.loading import CheckpointFiles
+from dnahub.metrics.names import name_of
 from dnahub.reports.card import CITATION_DOI, inherited_licence, render_card
+from dnahub.tasks import TASKS
 
 SCORES = {
     "loss": 0.5,
@@ -31,11 +33,13 @@ SCORES = {
 RESULTS = {
     "task": "classification",
     "measured": True,
-    "problem": "single_label_classification",
     "licence": {"license": "cc-by-nc-sa-4.0"},
     "validation": SCORES | {"accuracy": 0.7},
     "test": SCORES
-    | {"intervals": {"accuracy": [0.5, 0.7], "macro_f1": [0.4, 0.6], "mcc": [0.3, 0.5], "auroc": [0.41, 0.81]}},
+    | {
+        "intervals": {"accuracy": [0.5, 0.7], "macro_f1": [0.4, 0.6], "mcc": [0.3, 0.5], "auroc": [0.41, 0.81]},
+        "resamples": 300,
+    },
     "baselines": {
         "3-mer counts": SCORES | {"accuracy": 0.51119, "rows": 80, "C": 0.1},
         "in-frame codons": SCORES | {"accuracy": 0.58889, "rows": 80, "C": 0.01},
@@ -78,7 +82,7 @@ RESULTS = {
         "versions": {"torch": "2.13.0"},
     },
 }
-MLM_SCORES = {"loss": 2.5, "perplexity": 12.18, "masked_accuracy": 0.25}
+MLM_SCORES = {"loss": 2.5, "perplexity": 12.18, "masked_accuracy": 0.25, "unigram_loss": 3.5, "uniform_loss": 8.32}
 
 
 def results(**sections):
@@ -90,27 +94,27 @@ def results(**sections):
 
 
 def masked_lm(**sections):
-    changed = results(task="mlm", problem="masked_lm", **sections)
-    changed["model"] |= {"label_names": [], "outputs": None}
-    changed["validation"] = changed["test"] = MLM_SCORES
+    changed = results(task="mlm", **sections)
+    changed["model"] |= {"label_names": [], "outputs": 0}
+    changed["validation"] = MLM_SCORES
+    changed["test"] = MLM_SCORES | {"intervals": {"perplexity": [11, 13]}, "resamples": 300}
     changed["baselines"] = None
     return changed
 
 
-def unlike_classes(task, problem, validation, test, intervals, **model):
-    """The results of a problem that is not of one class a sequence."""
-    changed = results(task=task, problem=problem, model=model)
+def unlike_classes(task, validation, test, intervals, **model):
+    """The results of a task that is not of one class a sequence."""
+    changed = results(task=task, model=model)
     changed["validation"] = {"loss": 0.5, **validation}
-    changed["test"] = {"loss": 0.6, **test, "intervals": intervals}
+    changed["test"] = {"loss": 0.6, **test, "intervals": intervals, "resamples": 300}
     changed["baselines"] = None
     return changed
 
 
-PROBLEMS = {
-    "single_label_classification": results(),
-    "multi_label_classification": unlike_classes(
-        "classification",
-        "multi_label_classification",
+OF_TASKS = {
+    "classification": results(),
+    "multi_label": unlike_classes(
+        "multi_label",
         {"micro_f1": 0.61111, "macro_f1": 0.5, "subset_accuracy": 0.3, "auroc": 0.7, "auprc": 0.4},
         {"micro_f1": 0.62222, "macro_f1": None, "subset_accuracy": 0.0, "auroc": 0.71, "auprc": 0.41}
         | {
@@ -122,7 +126,6 @@ PROBLEMS = {
     ),
     "regression": unlike_classes(
         "regression",
-        "regression",
         {"spearman": 0.81111, "pearson": 0.8, "r2": -0.25, "rmse": 12.5, "mae": 9.75},
         {"spearman": 0.82222, "pearson": None, "r2": -0.26, "rmse": 12.6, "mae": 9.76},
         {"spearman": [0.71, 0.91], "r2": [-0.5, 0.1], "rmse": [11.0, 13.0], "mae": [8.0, 10.0]},
@@ -130,7 +133,6 @@ PROBLEMS = {
         outputs=1,
     ),
     "token_classification": unlike_classes(
-        "token_classification",
         "token_classification",
         {"accuracy": 0.91111, "macro_f1": 0.7, "mcc": 0.6, "auroc": 0.8, "auprc": 0.5},
         {"accuracy": 0.92222, "macro_f1": 0.71, "mcc": 0.61, "auroc": 0.81, "auprc": 0.51}
@@ -143,7 +145,7 @@ PROBLEMS = {
         {"accuracy": [0.9, 0.95], "macro_f1": [0.6, 0.8], "mcc": [0.5, 0.7], "auroc": [0.7, 0.9]},
         label_names=["exon", "intron"],
     ),
-    "masked_lm": masked_lm(),
+    "mlm": masked_lm(),
 }
 SEARCH = {
     "metric": "macro_f1",
@@ -204,8 +206,7 @@ VARIANTS = {
     "files": lambda made: made | {"dataset": made["dataset"] | {"config": None, "revision": None, "name": "a.csv"}},
 }
 MADE = {
-    f"{problem}, {variant}": VARIANTS[variant](PROBLEMS[problem])
-    for problem, variant in itertools.product(PROBLEMS, VARIANTS)
+    f"{task}, {variant}": VARIANTS[variant](OF_TASKS[task]) for task, variant in itertools.product(OF_TASKS, VARIANTS)
 }
 
 
@@ -251,12 +252,12 @@ def test_the_model_index_parses_by_itself():
 
     name, parsed = model_index_to_eval_results(data["model-index"])
 
-    assert name == "nt-species-classifier"
+    assert name == "nt-species-classification"
     assert len(parsed) == 5
 
 
-@pytest.mark.parametrize("made", [masked_lm(), results(test=None, baselines=None)])
-def test_without_measured_classes_on_test_data_there_is_no_model_index(made):
+@pytest.mark.parametrize("made", [results(test=None, baselines=None)])
+def test_without_test_data_there_is_no_model_index(made):
     assert "model-index" not in render_card(made)
 
 
@@ -266,9 +267,12 @@ def test_the_figures_are_those_measured():
     assert "| Accuracy | 0.7000 | 0.6123 | 0.5000 to 0.7000 |" in card
     assert "| AUROC | 0.7123 | 0.7123 | 0.4100 to 0.8100 |" in card and "| AUPRC | 0.3123 | 0.3123 |  |" in card
     assert re.search(r"\| validation \(9 .*\| \*\*test\*\* \(8 ", card)
-    assert "| baseline, test: logistic regression on | Accuracy | Macro F1 | MCC | AUROC | AUPRC |" in card
-    assert "| 3-mer counts | 0.5112 | 0.5235 | 0.4346 | 0.7123 | 0.3123 |" in card
-    assert re.search("best of the baselines by Accuracy .* in-frame codons: 0.5889", card)
+    assert (
+        "logistic regression on | Accuracy | Macro F1 | MCC | AUROC | AUPRC | Loss | 95 % interval of Accuracy |"
+        in card
+    )
+    assert "| 3-mer counts | 0.5112 | 0.5235 | 0.4346 | 0.7123 | 0.3123 | 0.5000 |" in card
+    assert re.search("best baseline by Accuracy .* in-frame codons: 0.5889", card)
     assert "on 80 training sequences" in card
     assert re.search(r"\| Homo sapiens \| \d+ \| 0.1250 \| 0.7500 \| 0.2500 \|", card)
     assert "| Mus musculus | 0 | undefined | undefined | undefined |" in card
@@ -279,30 +283,43 @@ def test_the_figures_are_those_measured():
     assert "2048 tokens" in card and "12282 nt" in card
 
 
-def test_a_baseline_that_is_better_is_said_to_be():
-    better = copy.deepcopy(RESULTS["baselines"])
-    better["in-frame codons"]["accuracy"] = 0.7
-    said = re.compile(r"\*\*A logistic regression on in-frame codons .* this model\*\* \(Accuracy\)")
-    assert said.search(render_card(results(baselines=better)))
-    assert "better than this model" not in render_card(results())
+def against(metric, model, baseline, name="in-frame codons", made=None, **others):
+    """The card of a model and a baseline with these values and intervals of a metric."""
+    made = copy.deepcopy(made or results())
+    made["training"]["chosen_by"] = metric
+    other = made["baselines"][name] if made["baselines"] else {"rows": 80, "alpha": 1.0, "spearman": 0.1}
+    made["baselines"] = (made["baselines"] or {}) | {name: other}
+    for scores, (value, *interval) in ((made["test"], model), (other, baseline)):
+        scores[metric] = value
+        scores["intervals"] = scores.get("intervals", {}) | ({metric: interval} if interval else {})
+    other["intervals"] |= others
+    return render_card(made)
 
 
-def test_models_and_baselines_are_compared_by_the_metric_that_chose_the_checkpoint():
-    better = copy.deepcopy(RESULTS["baselines"])
-    better["3-mer counts"]["auprc"] = 0.9
-    card = render_card(results(baselines=better, training={"chosen_by": "auprc"}))
-    assert re.search(r"A logistic regression on 3-mer counts .* this model\*\* \(AUPRC\)", card)
-    assert "(Accuracy)" not in card
-    card = render_card(results(baselines=better, training={"chosen_by": "loss"}))  # which baselines do not have
-    assert "best of the baselines by Accuracy" in card
+def test_a_baseline_is_called_better_only_where_its_interval_lies_beyond_the_models():
+    said = re.compile(r"\*\*A logistic regression on in-frame codons has a higher AUPRC than this model\*\*")
+    assert said.search(against("auprc", (0.5, 0.4, 0.6), (0.7, 0.61, 0.8)))
+    for baseline in ((0.7, 0.59, 0.8), (0.4, 0.3, 0.45)):  # they overlap, or it is worse
+        card = against("auprc", (0.5, 0.4, 0.6), baseline)
+        assert "than this model" not in card and "best baseline by AUPRC" in card
+    assert said.search(against("auprc", (None,), (0.7, 0.6, 0.8)))  # the model's is undefined
+    assert "than this model" not in against("auprc", (0.0, 0.0, 0.1), (0.05, 0.0, 0.2))
+    assert "than this model" not in render_card(results()) and "95 % interval" in render_card(results())
 
-    regression = copy.deepcopy(PROBLEMS["regression"])
-    regression["training"]["chosen_by"] = "rmse"
-    scores = {"rows": 80, "alpha": 1.0, "spearman": 0.1, "pearson": 0.1, "r2": 0.1, "mae": 1.0}
-    regression["baselines"] = {"worse": scores | {"rmse": 99.0}, "better": scores | {"rmse": 12.0}}
-    assert re.search(r"A ridge regression on better .* this model\*\* \(RMSE\)", render_card(regression))
-    regression["baselines"]["better"]["rmse"] = None
-    assert "best of the baselines by RMSE is the one on worse" in render_card(regression)
+
+def test_accuracy_alone_calls_no_baseline_better_on_unbalanced_classes():
+    """It names the most common class nearly always, which the macro F1 shows."""
+    model, baseline = (0.5, 0.45, 0.55), (0.95, 0.9, 0.99)
+    assert "than this model" not in against("accuracy", model, baseline, macro_f1=[0.3, 0.5])
+    assert "than this model" in against("accuracy", model, baseline, macro_f1=[0.7, 0.9])
+
+
+def test_errors_are_better_when_lower_and_the_loss_is_not_measured_of_baselines():
+    regression = OF_TASKS["regression"]
+    said = "A ridge regression on worse has a lower RMSE than this model"
+    assert said in against("rmse", (12.6, 11, 13), (9.0, 8, 10), "worse", regression)
+    assert "than this model" not in against("rmse", (12.6, 11, 13), (99.0, 90, 110), "worse", regression)
+    assert "best baseline by Accuracy" in render_card(results(training={"chosen_by": "loss"}))
 
 
 def test_a_model_that_has_collapsed_is_said_to_have():
@@ -311,14 +328,14 @@ def test_a_model_that_has_collapsed_is_said_to_have():
     assert warning not in render_card(results()) and warning not in render_card(masked_lm())
 
 
-@pytest.mark.parametrize("problem", ["single_label_classification", "token_classification"])
-def test_one_class_for_every_row_is_a_fact_and_no_collapse(problem):
-    made = copy.deepcopy(PROBLEMS[problem])
+@pytest.mark.parametrize("task", ["classification", "token_classification"])
+def test_one_class_for_every_row_is_a_fact_and_no_collapse(task):
+    made = copy.deepcopy(OF_TASKS[task])
     name = made["model"]["label_names"][0]
     made["test"]["confusion_matrix"] = [[90, 0], [10, 0]]
     card = render_card(made)
     assert re.search(rf"every (sequence|token) is {name}", card) and "do not depend" not in card
-    assert "The most likely class of every" not in render_card(PROBLEMS["regression"])
+    assert "The most likely class of every" not in render_card(OF_TASKS["regression"])
     made["test"]["confusion_matrix"] = [[89, 1], [10, 0]]
     assert "The most likely class of every" not in render_card(made)
 
@@ -341,9 +358,38 @@ def test_validation_data_that_chose_nothing_are_not_said_to_have_chosen():
 def test_the_figures_of_masked_language_modelling_are_those_measured():
     card = render_card(masked_lm())
 
-    assert "| test (8 sequences) | 2.5000 | 12.18 | 0.2500 |" in card
+    assert (
+        "| Loss | 2.5000 | 2.5000 |  |" in card and "| Perplexity | 12.1800 | 12.1800 | 11.0000 to 13.0000 |" in card
+    )
+    assert "| Masked-token accuracy | 0.2500 | 0.2500 |  |" in card
+    assert "| Loss of token frequencies alone | 3.5000 |" in card
+    assert "| Loss of the uniform distribution | 8.3200 |" in card
     assert "dna-classification" not in card and "Homo sapiens" not in card
     assert ModelCard(card).data.pipeline_tag == "fill-mask"
+
+
+@pytest.mark.parametrize("task", OF_TASKS)
+def test_a_metric_of_exactly_zero_is_a_figure(task):
+    made = copy.deepcopy(OF_TASKS[task])
+    for split in ("validation", "test"):
+        made[split] |= {name: 0.0 for name in TASKS[task].metrics}
+    card = render_card(made)
+    for name in TASKS[task].metrics:
+        assert f"| {name_of(name)} | 0.0000 | 0.0000 |" in card
+    values = {result.metric_type: result.metric_value for result in ModelCard(card).data.eval_results}
+    assert values == {name: 0.0 for name in TASKS[task].metrics if name != "loss"}
+
+
+@pytest.mark.parametrize(("replaced", "told"), [({"train": 3, "test": 1}, "4 sequences"), (1, "1 sequence "), (0, "")])
+def test_sequences_with_letters_that_were_read_as_n_are_counted(replaced, told):
+    card = render_card(results(dataset={"num_replaced": replaced}))
+
+    assert told in card and ("read as N.\n" in card.split("## Results")[1]) is bool(replaced)
+
+
+def test_intervals_are_said_to_be_of_a_bootstrap_over_sequences():
+    assert re.search("bootstrap over sequences .300 resamples", render_card(results()))
+    assert "bootstrap" not in render_card(without_test(results()))
 
 
 def test_synthetic_data_are_called_so_exactly_when_they_are():
@@ -399,15 +445,14 @@ def test_every_python_block_compiles(name):
 def test_the_metadata_parse_for_every_problem(name):
     made, data = MADE[name], ModelCard(card_of(name)).data
 
-    tag = {"token_classification": "token-classification", "masked_lm": "fill-mask"}
-    assert data.pipeline_tag == tag.get(made["problem"], "text-classification")
+    assert data.pipeline_tag == TASKS[made["task"]].hub_tag
     assert (data.library_name, data.license) == ("transformers", "cc-by-nc-sa-4.0")
     ours = made["model"]["type"] == "nucleotide_transformer"
     assert {"nucleotide-transformer", "dna-embedding"} & set(data.tags) == (
         {"nucleotide-transformer", "dna-embedding"} if ours else set()
     )
     assert {"biology", "genomics", "dna"} <= set(data.tags)
-    if made["test"] is None or made["problem"] == "masked_lm":
+    if made["test"] is None:
         assert "model-index" not in data.to_dict()
         return
     measured = {
@@ -415,15 +460,15 @@ def test_the_metadata_parse_for_every_problem(name):
         for result in data.eval_results
     }
     numbers = {
-        name: (round(value, 4), "test", data.pipeline_tag)
+        name: (round(value, 4), "test", data.pipeline_tag or "regression")
         for name, value in made["test"].items()
-        if isinstance(value, float) and name != "loss"
+        if name in TASKS[made["task"]].metrics and value is not None and name != "loss"
     }
     assert measured == numbers
 
 
 def test_the_figures_of_several_labels_are_those_measured_with_their_intervals():
-    card = render_card(PROBLEMS["multi_label_classification"])
+    card = render_card(OF_TASKS["multi_label"])
 
     assert re.search(r"^# .*fine-tuned .* 2 labels", card, re.MULTILINE)
     assert ": Homo sapiens, Mus musculus." in card
@@ -439,7 +484,7 @@ def test_the_figures_of_several_labels_are_those_measured_with_their_intervals()
 
 
 def test_the_figures_of_a_regression_are_those_measured_with_their_intervals():
-    card = render_card(PROBLEMS["regression"])
+    card = render_card(OF_TASKS["regression"])
 
     assert re.search("^# .*fine-tuned .* number", card, re.MULTILINE)
     assert "a number." in card and "# value" in card
@@ -447,13 +492,13 @@ def test_the_figures_of_a_regression_are_those_measured_with_their_intervals():
     assert "| Pearson correlation | 0.8000 | undefined |  |" in card
     assert "| R2 | -0.2500 | -0.2600 | -0.5000 to 0.1000 |" in card
     assert "| RMSE | 12.5000 | 12.6000 | 11.0000 to 13.0000 |" in card and "| MAE | 9.7500 |" in card
-    several = copy.deepcopy(PROBLEMS["regression"])
+    several = copy.deepcopy(OF_TASKS["regression"])
     several["model"]["outputs"] = 3
     assert "3 numbers." in render_card(several)
 
 
 def test_the_figures_of_labels_of_tokens_are_those_measured_with_their_intervals():
-    card = render_card(PROBLEMS["token_classification"])
+    card = render_card(OF_TASKS["token_classification"])
 
     assert re.search("^# .*fine-tuned .* each token", card, re.MULTILINE)
     assert ": exon, intron." in card
@@ -465,25 +510,25 @@ def test_the_figures_of_labels_of_tokens_are_those_measured_with_their_intervals
 
 
 def test_without_test_data_the_figures_are_those_of_validation():
-    card = render_card(without_test(PROBLEMS["regression"]))
+    card = render_card(without_test(OF_TASKS["regression"]))
 
     assert re.search(r"\| validation \(9 .*\) \|\n\|---\|---\|\n\| Spearman correlation \| 0.8111 \|", card)
     assert "**test**" not in card and "95 % interval" not in card
-    assert "| | validation |\n|---|---|\n" in render_card(of_seeds(without_test(PROBLEMS["regression"])))
+    assert "| | validation |\n|---|---|\n" in render_card(of_seeds(without_test(OF_TASKS["regression"])))
 
 
 @pytest.mark.parametrize(
-    ("problem", "auto_class"),
+    ("task", "auto_class"),
     [
-        ("single_label_classification", "AutoModelForSequenceClassification"),
-        ("multi_label_classification", "AutoModelForSequenceClassification"),
+        ("classification", "AutoModelForSequenceClassification"),
+        ("multi_label", "AutoModelForSequenceClassification"),
         ("regression", "AutoModelForSequenceClassification"),
         ("token_classification", "AutoModelForTokenClassification"),
-        ("masked_lm", "AutoModelForMaskedLM"),
+        ("mlm", "AutoModelForMaskedLM"),
     ],
 )
-def test_another_encoder_is_used_by_transformers_own_classes_and_is_not_called_ours(problem, auto_class):
-    card = render_card(of_another_encoder(PROBLEMS[problem]))
+def test_another_encoder_is_used_by_transformers_own_classes_and_is_not_called_ours(task, auto_class):
+    card = render_card(of_another_encoder(OF_TASKS[task]))
 
     assert "# DNA language model (modernbert), " in card
     blocks = python_blocks(card)
@@ -492,7 +537,7 @@ def test_another_encoder_is_used_by_transformers_own_classes_and_is_not_called_o
     body = card.split("---\n", 2)[2]
     for ours in ("trust_remote_code", "dna-embedding", "sha256", "Nucleotide Transformer", "Python files"):
         assert ours not in body
-    assert f"https://doi.org/{CITATION_DOI}" in render_card(PROBLEMS[problem])
+    assert f"https://doi.org/{CITATION_DOI}" in render_card(OF_TASKS[task])
 
 
 @pytest.mark.parametrize("other", [False, True])
@@ -509,16 +554,16 @@ def test_an_adapter_is_told_of_where_there_is_one(other):
 def test_seeds_are_told_with_mean_and_deviation():
     card = render_card(of_seeds(results()))
 
-    assert re.search(r"2 runs .*\(42, 43\).* seed 43", card)
+    assert re.search(r"seed 43.* 2 runs .*\(42, 43\)", card)
     assert "| | validation | test |\n|---|---|---|\n| Accuracy | 0.7100 ± 0.0200 | 0.6223 ± 0.0200 |" in card
     card = render_card(of_seeds(masked_lm()))
-    assert "| loss | 2.5100 ± 0.0200 | 2.5100 ± 0.0200 |" in card
-    assert "| masked accuracy | 0.2600 ± 0.0200 | 0.2600 ± 0.0200 |" in card
+    assert "| Loss | 2.5100 ± 0.0200 | 2.5100 ± 0.0200 |" in card
+    assert "| Masked-token accuracy | 0.2600 ± 0.0200 | 0.2600 ± 0.0200 |" in card
     assert "(42, 43)" not in render_card(results())
 
 
 def test_a_metric_that_one_split_leaves_undefined_is_told_so_beside_that_of_the_other():
-    card = render_card(of_seeds(PROBLEMS["regression"]))
+    card = render_card(of_seeds(OF_TASKS["regression"]))
 
     assert "| Pearson correlation | 0.8100 ± 0.0200 | undefined |" in card
 
@@ -526,7 +571,7 @@ def test_a_metric_that_one_split_leaves_undefined_is_told_so_beside_that_of_the_
 def test_a_search_is_told_with_its_trials_and_metric():
     card = render_card(results() | {"search": SEARCH})
 
-    assert re.search("7 trials.* macro f1", card)
+    assert re.search("7 trials.* Macro F1", card)
     assert "trials" not in render_card(results())
 
 
@@ -535,8 +580,8 @@ def test_splits_that_were_cut_off_are_told_with_how_they_were_made():
 
     for how in made["dataset"]["cut_off"].values():
         assert how in card
-    assert "cut off" in card
-    assert "cut off" not in render_card(results())
+    assert "had no test and no validation split" in card
+    assert "The data set had no" not in render_card(results())
 
 
 def test_what_the_training_took_is_listed():

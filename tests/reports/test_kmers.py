@@ -4,11 +4,10 @@ import tracemalloc
 from itertools import product
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnahub.reports import kmers as baselines
+from dnahub.reports import kmers
 from dnahub.reports.kmers import BLOCK_NT, baseline_features, count_3mers_by_frame
 
 KMERS = ["".join(letters) for letters in product("ACGT", repeat=3)]
@@ -53,13 +52,6 @@ def test_each_baseline_counts_what_its_name_says():
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "num_features"), [("3-mer counts", 64), ("in-frame codons", 64), ("frame-wise 3-mers", 192)]
-)
-def test_features_have_one_row_a_sequence(name, num_features):
-    assert baseline_features(["ATGATG", "CC"])[name].shape == (2, num_features)
-
-
 def test_no_sequences_have_no_counts():
     assert count_3mers_by_frame([]).shape == (0, 3, 64)
 
@@ -68,9 +60,9 @@ def test_blocks_make_no_difference(monkeypatch):
     sequences = ["ATGATG", "", "CCCCCCCCCCC", "ATN", "GG", "TTTTT"]
     whole = count_3mers_by_frame(sequences)
     blocks = []
-    count_block = baselines._count_block
-    monkeypatch.setattr(baselines, "_count_block", lambda block: blocks.append(block) or count_block(block))
-    monkeypatch.setattr(baselines, "BLOCK_NT", 14)
+    count_block = kmers._count_block
+    monkeypatch.setattr(kmers, "_count_block", lambda block: blocks.append(block) or count_block(block))
+    monkeypatch.setattr(kmers, "BLOCK_NT", 14)
     np.testing.assert_array_equal(count_3mers_by_frame(iter(sequences)), whole)
     assert blocks == [["ATGATG", ""], ["CCCCCCCCCCC"], ["ATN", "GG"], ["TTTTT"]]
 

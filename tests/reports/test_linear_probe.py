@@ -1,4 +1,4 @@
-"""The probe, its choice of C, and what it refuses."""
+"""The linear models of probe and baselines, against a plain loop over the penalties."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,20 @@ from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.preprocessing import StandardScaler
 
-from dnahub.reports.linear_probe import C_GRID, fit_linear_probe
+from dnahub.reports import linear_probe
+from dnahub.reports.linear_probe import ALPHA_GRID, C_GRID, measure_majority, measure_probe
+from dnahub.tasks import TASKS
+from dnahub.tasks.classification import NEVER
+from dnahub.tasks.task import Labels
 
-SPLITS = ("train", "validation", "test")
+CLASSIFICATION = TASKS["classification"]
+
+ROWS = {"train": 150, "validation": 60, "test": 90}
+
+
+def meaning(num_labels: int = 3) -> Labels:
+    return Labels([f"label {i}" for i in range(num_labels)], num_labels)
 
 
 @pytest.fixture
@@ -19,98 +28,111 @@ def clouds():
     generator = np.random.default_rng(0)
     centres = generator.normal(size=(3, 8))
     features, labels = {}, {}
-    for split, num_examples in zip(SPLITS, (150, 60, 90), strict=True):
-        labels[split] = np.arange(num_examples) % 3
-        points = centres[labels[split]] + generator.normal(size=(num_examples, 8))
+    for split, num_rows in ROWS.items():
+        labels[split] = np.arange(num_rows) % 3
+        points = centres[labels[split]] + generator.normal(size=(num_rows, 8))
         features[split] = (points * np.logspace(-2, 2, 8)).astype(np.float32)
     return features, labels
 
 
-def test_the_chosen_model_is_the_one_that_a_plain_loop_chooses(clouds):
-    features, labels = clouds
-    mean, deviation = features["train"].mean(axis=0), features["train"].std(axis=0)
-    scaled = {split: (matrix - mean) / deviation for split, matrix in features.items()}
-    losses, predictions = [], []
-    for c in C_GRID:
-        model = LogisticRegression(C=c, max_iter=5000).fit(scaled["train"], labels["train"])
-        losses.append(log_loss(labels["validation"], model.predict_proba(scaled["validation"])))
-        predictions.append(model.predict(scaled["test"]))
-
-    fit = fit_linear_probe(features, labels)
-    # Tried up to the first C that is worse than the one before.
-    tried = int(np.argmin(losses)) + 2
-    assert [candidate["C"] for candidate in fit.candidates] == list(C_GRID[:tried])
-    assert [candidate["validation_log_loss"] for candidate in fit.candidates] == pytest.approx(
-        losses[:tried], rel=1e-2
-    )
-    assert C_GRID[int(np.argmin(losses))] == fit.C
-    assert (fit.predictions == predictions[int(np.argmin(losses))]).mean() > 0.98
-    assert fit.converged
-    assert (fit.predictions == labels["test"]).mean() > 0.7
+@pytest.fixture
+def measured(monkeypatch):
+    """Outputs on test that were measured."""
+    outputs = []
+    score = linear_probe._score
+    monkeypatch.setattr(linear_probe, "_score", lambda *given: outputs.append(given[0]) or score(*given))
+    return outputs
 
 
 @pytest.mark.parametrize("num_labels", [2, 3])
-def test_logits_of_the_test_examples_are_those_of_the_probabilities(clouds, num_labels):
+def test_the_chosen_model_is_that_of_a_plain_loop_fitted_on_train_alone(clouds, measured, num_labels):
     features, labels = clouds
-    kept = {split: labels[split] < num_labels for split in SPLITS}
-    features = {split: matrix[kept[split]] for split, matrix in features.items()}
-    labels = {split: 10 * each[kept[split]] for split, each in labels.items()}
-    fit = fit_linear_probe(features, labels)
+    kept = {split: labels[split] < num_labels for split in ROWS}
+    features, labels = ({split: each[split][kept[split]] for split in ROWS} for each in (features, labels))
+    scores = measure_probe(features, labels, CLASSIFICATION, meaning(num_labels))
 
-    scaler = StandardScaler().fit(features["train"])
-    model = LogisticRegression(C=fit.C, max_iter=5000).fit(scaler.transform(features["train"]), labels["train"])
-    assert fit.labels.tolist() == [0, 10, 20][:num_labels]
-    expected = model.predict_proba(scaler.transform(features["test"]))
-    np.testing.assert_allclose(softmax(fit.logits, axis=1), expected, atol=0.01)
-    np.testing.assert_array_equal(fit.labels[fit.logits.argmax(axis=1)], fit.predictions)
+    mean, deviation = features["train"].mean(axis=0), features["train"].std(axis=0)
+    scaled = {split: (matrix - mean) / deviation for split, matrix in features.items()}
+    models = [LogisticRegression(C=c, max_iter=5000).fit(scaled["train"], labels["train"]) for c in C_GRID]
+    losses = [log_loss(labels["validation"], model.predict_proba(scaled["validation"])) for model in models]
+    best = int(np.argmin(losses))
+    assert [candidate["C"] for candidate in scores["candidates"]] == list(C_GRID)
+    assert [each["validation_log_loss"] for each in scores["candidates"]] == pytest.approx(losses, rel=1e-2)
+    assert (scores["C"], scores["converged"], scores["num_features"]) == (C_GRID[best], True, 8)
+    assert len(measured) == 1  # test is predicted once
+    np.testing.assert_allclose(softmax(measured[0], axis=1), models[best].predict_proba(scaled["test"]), atol=0.01)
+    assert scores["accuracy"] == (measured[0].argmax(axis=1) == labels["test"]).mean() > 0.7
+    low, high = scores["intervals"]["accuracy"]
+    assert low < scores["accuracy"] < high
 
 
-def test_test_examples_have_no_say_in_the_choice(clouds):
+def test_test_rows_do_not_affect_the_choice(clouds, measured):
     features, labels = clouds
-    fit = fit_linear_probe(features, labels)
-    shuffled = {**labels, "test": np.random.default_rng(1).permutation(labels["test"])}
-    other = fit_linear_probe({**features, "test": features["test"][::-1]}, shuffled)
-    assert other.candidates == fit.candidates
-    np.testing.assert_array_equal(other.predictions, fit.predictions[::-1])
+    scores = measure_probe(features, labels, CLASSIFICATION, meaning())
+    reversed_test = {**features, "test": features["test"][::-1]}
+    assert measure_probe(reversed_test, labels, CLASSIFICATION, meaning())["candidates"] == scores["candidates"]
+    np.testing.assert_allclose(measured[1], measured[0][::-1])
 
 
-def test_a_fit_that_did_not_converge_says_so_and_warns(clouds):
+def test_a_fit_that_did_not_converge_is_marked_and_scikit_learn_warns(clouds):
     with pytest.warns(ConvergenceWarning):
-        fit = fit_linear_probe(*clouds, c_grid=(1.0,), max_iter=1)
-    assert not fit.converged
-    assert fit.candidates[0]["converged"] is False
-    assert fit.candidates[0]["iterations"] == 1
+        assert measure_probe(*clouds, CLASSIFICATION, meaning(), max_iter=1)["converged"] is False
 
 
-def test_a_constant_feature_does_no_harm(clouds):
+def test_a_label_that_train_lacks_is_never_predicted_and_not_validated_on(clouds, measured):
     features, labels = clouds
-    with_constant = {split: np.pad(matrix, ((0, 0), (0, 1)), constant_values=7) for split, matrix in features.items()}
-    np.testing.assert_array_equal(
-        fit_linear_probe(with_constant, labels).predictions, fit_linear_probe(features, labels).predictions
+    labels["train"] = np.where(labels["train"] == 1, 0, labels["train"])
+    measure_probe(features, labels, CLASSIFICATION, meaning())
+    assert (measured[0][:, 1] == NEVER).all() and (measured[0][:, [0, 2]] > NEVER).all()
+    known = labels["validation"] != 1
+    without = {**features, "validation": features["validation"][known]}
+    measure_probe(without, {**labels, "validation": labels["validation"][known]}, CLASSIFICATION, meaning())
+    np.testing.assert_array_equal(measured[0], measured[1])
+
+
+def test_the_majority_is_that_of_train(clouds):
+    _, labels = clouds
+    labels["train"][:60] = 2
+    assert np.array(measure_majority(labels, CLASSIFICATION, meaning())["confusion_matrix"])[:, 2].tolist() == [
+        30,
+        30,
+        30,
+    ]
+
+
+def by_normal_equations(features, numbers, alpha, split):
+    mean, deviation = features["train"].mean(axis=0), features["train"].std(axis=0)
+    train, other = ((features[each] - mean) / deviation for each in ("train", split))
+    centre = numbers["train"].mean(axis=0)
+    weights = np.linalg.solve(train.T @ train + alpha * np.eye(train.shape[1]), train.T @ (numbers["train"] - centre))
+    return other @ weights + centre
+
+
+@pytest.mark.parametrize("task", ["regression", "multi_label"])
+def test_ridge_is_the_solution_of_the_normal_equations_with_the_penalty_that_validation_chose(task, measured):
+    rng = np.random.default_rng(0)
+    features = {split: rng.normal(size=(40, 30)) * 3 + 1 for split in ROWS}
+    weights = rng.normal(size=(30, 2))
+    numbers = {split: matrix @ weights + rng.normal(size=(40, 2)) * 25 for split, matrix in features.items()}
+    if task == "multi_label":
+        numbers = {split: (values > 0).astype(float) for split, values in numbers.items()}
+    scores = measure_probe(features, numbers, TASKS[task], Labels(["a", "b"], 2))
+
+    errors = [
+        np.square(by_normal_equations(features, numbers, alpha, "validation") - numbers["validation"]).mean()
+        for alpha in ALPHA_GRID
+    ]
+    assert [each["validation_squared_error"] for each in scores["candidates"]] == pytest.approx(errors)
+    assert scores["alpha"] == ALPHA_GRID[int(np.argmin(errors))]
+    expected = by_normal_equations(features, numbers, scores["alpha"], "test")
+    shift = 0.5 if task == "multi_label" else 0  # a logit above 0 means yes
+    np.testing.assert_allclose(measured[0] + shift, expected, rtol=1e-8)
+    assert ("macro_f1" if shift else "spearman") in scores
+
+
+def test_single_numbers_stay_single(measured):
+    features = {split: np.random.default_rng(1).normal(size=(20, 3)) for split in ROWS}
+    measure_probe(
+        features, {split: matrix[:, 0] for split, matrix in features.items()}, TASKS["regression"], Labels([], 1)
     )
-
-
-def test_nan_among_the_features_is_an_error_with_its_row(clouds):
-    features, labels = clouds
-    features["test"][4, 2] = np.nan
-    with pytest.raises(ValueError, match="test.*row 4"):
-        fit_linear_probe(features, labels)
-
-
-def test_features_and_labels_of_different_numbers_are_an_error(clouds):
-    features, labels = clouds
-    with pytest.raises(ValueError, match="60 .*59 .*validation"):
-        fit_linear_probe(features, {**labels, "validation": labels["validation"][1:]})
-
-
-def test_one_label_alone_in_train_is_an_error(clouds):
-    features, labels = clouds
-    with pytest.raises(ValueError, match=r"1 label.*train"):
-        fit_linear_probe(features, {**labels, "train": np.zeros(150, dtype=int)})
-
-
-def test_a_label_that_train_lacks_is_an_error(clouds):
-    features, labels = clouds
-    labels["test"][0] = 9
-    with pytest.raises(ValueError, match="label 9.*test.*train"):
-        fit_linear_probe(features, labels)
+    assert measured[0].shape == (20,)

@@ -1,4 +1,4 @@
-"""The two figures: what they show, and that a file is whole or not there."""
+"""The figures: what they show, for any number and names of labels, and that a file is whole or absent."""
 
 import matplotlib
 import matplotlib.image
@@ -57,7 +57,7 @@ def test_points_wear_the_colour_of_their_label_in_the_legend(tmp_path, drawn):
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["Homo sapiens", "Escherichia coli", "promoter"]
     assert [text.get_fontstyle() for text in legend.get_texts()] == ["italic", "italic", "normal"]
-    cloud = figure.axes[0].collections[0]
+    cloud = figure.axes[0].collections[1]  # the first holds labels without a style
     of_first = matplotlib.colors.to_rgba(plots.COLOURS[0], alpha=0.65)
     has_colour = np.all(np.isclose(cloud.get_facecolors(), of_first), axis=1)
     got = {tuple(point) for point in np.asarray(cloud.get_offsets())[has_colour].round(6)}
@@ -65,10 +65,44 @@ def test_points_wear_the_colour_of_their_label_in_the_legend(tmp_path, drawn):
     assert len(colours(path)) > 10
 
 
-def test_more_labels_than_colours_take_another_marker(tmp_path, drawn):
-    names = [f"label {i}" for i in range(10)]
-    draw_points(np.zeros((10, 2)), np.arange(10), names, "ten", tmp_path / "umap.png")
-    assert [len(cloud.get_offsets()) for cloud in drawn[0].axes[0].collections[:2]] == [8, 2]
+@pytest.mark.parametrize(("num_labels", "in_legend", "styles"), [(10, 10, [8, 2]), (40, 32, [8, 8, 8, 7])])
+def test_more_labels_than_colours_take_other_markers_and_the_rarest_of_many_are_grey(
+    tmp_path, drawn, num_labels, in_legend, styles
+):
+    names = [f"label {i}" for i in range(num_labels)]
+    labels = np.concatenate([np.arange(num_labels), np.arange(num_labels - 9, num_labels)])  # the last ones twice
+    draw_points(np.zeros((len(labels), 2)), labels, names, "", tmp_path / "umap.png")
+    (legend,) = drawn[0].legends
+    shown = [text.get_text() for text in legend.get_texts()]
+    assert len(shown) == in_legend and set(names[-9:]) <= set(shown)
+    assert ("9 other labels" in shown) == (num_labels == 40)
+    grey, *clouds = drawn[0].axes[0].collections[:5]
+    assert len(grey.get_offsets()) == (9 if num_labels == 40 else 0)
+    assert [len({*map(tuple, cloud.get_facecolors())}) for cloud in clouds if len(cloud.get_offsets())] == styles
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "has_numbers", "num_names"), [(20, True, 20), (100, False, 100), (160, False, 0)]
+)
+def test_a_confusion_matrix_of_many_labels_has_no_numbers_and_of_very_many_no_names(
+    tmp_path, drawn, num_labels, has_numbers, num_names
+):
+    names = [f"label {i}" for i in range(num_labels)]
+    draw_confusion_matrix(np.eye(num_labels, dtype=int), names, "", tmp_path / "confusion_matrix.png")
+    axes = drawn[0].axes[0]
+    assert len(axes.texts) == (num_labels**2 if has_numbers else 0)
+    assert len(axes.get_xticklabels()) == len(axes.get_yticklabels()) == num_names
+    assert max(drawn[0].get_size_inches()) < 20
+
+
+def test_names_and_titles_are_drawn_as_they_are_and_long_names_in_part(tmp_path, drawn):
+    names = ["cost $5 and $6", "$\\frac$", "two\nlines", "x" * 300]
+    draw_confusion_matrix(np.eye(4, dtype=int), names, "at $PATH_$HOME", tmp_path / "confusion_matrix.png")
+    draw_points(np.zeros((4, 2)), np.arange(4), names, "at $PATH_$HOME", tmp_path / "umap.png")
+    texts = [drawn[0].axes[0].get_xticklabels(), drawn[0].axes[0].get_yticklabels(), drawn[1].legends[0].get_texts()]
+    for each in texts:
+        assert [text.get_text() for text in each[:3]] == ["cost $5 and $6", "$\\frac$", "two lines"]
+        assert len(each[3].get_text()) == plots.MAX_NAME
 
 
 def test_no_two_of_the_first_eight_labels_share_a_colour():
@@ -98,8 +132,3 @@ def test_a_matrix_of_another_size_than_the_names_is_an_error(tmp_path):
 def test_points_without_labels_are_an_error(tmp_path):
     with pytest.raises(ValueError, match="3 points and 2 labels"):
         draw_points(np.zeros((3, 2)), np.zeros(2, dtype=int), SPECIES, "", tmp_path / "x.png")
-
-
-def test_more_labels_than_can_be_told_apart_are_an_error(tmp_path):
-    with pytest.raises(ValueError, match="33 labels.* 32"):
-        draw_points(np.zeros((3, 2)), np.arange(3), [str(i) for i in range(33)], "", tmp_path / "x.png")

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from dnahub.reports.projection import project
+from dnahub.reports.projection import MIN_POINTS, project
 
 
 def test_clouds_stay_apart_and_the_same_seed_gives_the_same_points_without_a_warning():
@@ -23,10 +23,11 @@ def test_clouds_stay_apart_and_the_same_seed_gives_the_same_points_without_a_war
     assert (labels[distances.argmin(axis=1)] == labels).all()
 
 
-def test_fewer_points_than_neighbours_are_drawn_all_the_same():
-    assert np.isfinite(project(np.eye(6, dtype=np.float32), seed=0)).all()
+@pytest.mark.parametrize("num_points", [MIN_POINTS, 6])
+def test_fewer_points_than_neighbours_are_projected(num_points):
+    assert np.isfinite(project(np.eye(num_points, dtype=np.float32), seed=0)).all()
 
 
-def test_two_embeddings_are_an_error():
-    with pytest.raises(ValueError, match="2 embedding"):
-        project(np.zeros((2, 4), dtype=np.float32), seed=0)
+def test_too_few_points_are_an_error():
+    with pytest.raises(ValueError, match="4 or more embeddings, got 3"):
+        project(np.zeros((3, 4), dtype=np.float32), seed=0)

@@ -1,5 +1,7 @@
 """Data set -> its sequences, from a folder and from a Hub on 127.0.0.1."""
 
+import gzip
+import json
 import re
 
 import pytest
@@ -23,14 +25,15 @@ def test_a_split_of_a_folder_is_streamed_with_its_columns_and_row_numbers(tmp_pa
     folder = write_dataset(tmp_path / "data", ROWS, FEATURES)
     reader = opened(folder, dataset_split="train", dataset_config_name="windows")
     assert reader.schema.names == ["id", "label"]
-    assert (reader.num_bytes, reader.bytes_read, reader.commit) == (None, 0, None)
+    size = sum(path.stat().st_size for path in folder.rglob("train*.parquet"))
+    assert (reader.num_bytes, reader.bytes_read, reader.commit) == (size, 0, None)
     batches = list(reader)
     reader.check_unchanged()
     assert [row for batch in batches for row in batch.table.to_pylist()] == [
         {"id": str(i), "sequence": row["sequence"], "label": [None, "fly", "mouse"][row["label"] + 1]}
         for i, row in enumerate(ROWS["train"])
     ]
-    assert batches[-1].place(0).startswith(f"{folder}, split train, row ")
+    assert re.fullmatch(rf"{folder}/.*train.*\.parquet, row 2\d+ \(2\d+\)", batches[-1].place(0))
 
 
 def test_a_data_set_of_one_split_needs_no_name_for_it(tmp_path, write_dataset):
@@ -58,10 +61,10 @@ def test_white_space_in_a_sequence_of_a_data_set_is_dropped(tmp_path, write_data
         (ROWS, {"dataset_split": "test", "dataset_config_name": "other"}, ["other", "--dataset_config_name"]),
         (ROWS, {"dataset_split": "test", "dataset_revision": "main"}, ["folder", "revision", "main"]),
         (ROWS, {"dataset_split": "test", "sequence_column": "dna"}, ["'dna'", "sequence, label"]),
-        ({"test": []}, {}, ["split test", "empty"]),
-        ({"test": [{"sequence": "AC", "label": 0}, {"sequence": None, "label": 0}]}, {}, ["split test, row 1 (1)"]),
-        ({"test": [{"sequence": "NA", "label": 0}]}, {}, ["split test, row 0 (0)", "NA"]),
-        ({"test": [{"sequence": "AX", "label": 0}]}, {}, ["split test, row 0 (0)", "'X' at position 1"]),
+        ({"test": []}, {}, ["test", "no sequences"]),
+        ({"test": [{"sequence": "AC", "label": 0}, {"sequence": None, "label": 0}]}, {}, ["parquet, row 1 (1)"]),
+        ({"test": [{"sequence": "NA", "label": 0}]}, {}, ["parquet, row 0 (0)", "NA"]),
+        ({"test": [{"sequence": "AX", "label": 0}]}, {}, ["parquet, row 0 (0)", "'X' at position 1"]),
     ],
 )
 def test_what_cannot_be_read_from_a_folder_is_said(tmp_path, write_dataset, rows, arguments, facts):
@@ -87,10 +90,27 @@ def test_a_folder_without_data_with_several_data_sets_or_with_broken_files_is_re
 
 
 def test_files_of_one_split_whose_types_differ_are_found_out(tmp_path):
-    (tmp_path / "train-0.csv").write_text("sequence,n\n" + "AC,1\n" * 2000)
-    (tmp_path / "train-1.csv").write_text("sequence,n\nAC,x\n")
-    with pytest.raises(SequenceFileError, match=f"{tmp_path}, split train, row 1024"):
-        list(opened(tmp_path))
+    (tmp_path / "train-0.jsonl").write_text('{"sequence": "AC", "n": 1}\n')
+    (tmp_path / "train-1.jsonl").write_text('{"sequence": "AC", "n": "x"}\n')
+    with pytest.raises(SequenceFileError, match=rf"{tmp_path}/train-1.jsonl.*'n'"):
+        opened(tmp_path)
+
+
+def test_a_csv_file_in_a_folder_is_text_as_the_same_file_by_itself(tmp_path):
+    (tmp_path / "train.csv").write_text("id,sequence,barcode\n007,AC,0012\n008,GT,NA\n")
+    rows = [{"id": "007", "sequence": "AC", "barcode": "0012"}, {"id": "008", "sequence": "GT", "barcode": "NA"}]
+    for reader in (opened(tmp_path), open_sequences(InputArguments(input=[str(tmp_path / "train.csv")]))):
+        assert [row for batch in reader for row in batch.table.to_pylist()] == rows
+
+
+@pytest.mark.parametrize("pattern", ["nt[60]", "star*", "nt?0"])
+def test_a_folder_whose_name_is_a_pattern_is_not_another_that_fits_it(tmp_path, pattern):
+    for name, sequence in (("nt60", "AAAA"), ("nt6", "CCCC"), ("star1", "GGGG"), (pattern, "TTTT")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.csv").write_text(f"sequence\n{sequence}\n")
+    (batch,) = opened(tmp_path / pattern)
+    assert batch.table["sequence"].to_pylist() == ["TTTT"]
+    assert batch.source == f"{tmp_path}/{pattern}/train.csv"
 
 
 def test_a_data_set_on_the_hub_is_streamed_and_what_is_not_there_is_one_sentence(hub, monkeypatch):
@@ -113,3 +133,27 @@ def test_a_data_set_on_the_hub_is_streamed_and_what_is_not_there_is_one_sentence
         opened("user/dna", dataset_split="train", dataset_revision="nope")
     with pytest.raises(HubError, match="user/other"):
         opened("user/other")
+
+
+def test_text_files_on_the_hub_are_streamed_as_files_here(hub, monkeypatch):
+    api = hub.api(hub.user)
+    api.create_repo("user/table", repo_type="dataset")
+    for name, rows in (("train-0.csv.gz", "a,AC\nb,GG\n"), ("train-1.csv.gz", "c,TT\n")):
+        content = gzip.compress(f"id,sequence\n{rows}".encode())
+        api.upload_file(path_or_fileobj=content, path_in_repo=name, repo_id="user/table", repo_type="dataset")
+
+    reader = open_sequences(InputArguments(dataset_name="user/table"), api=api)
+
+    batches = list(reader)
+    assert [row["id"] for batch in batches for row in batch.table.to_pylist()] == ["a", "b", "c"]
+    assert (reader.num_bytes, reader.commit) == (None, api.dataset_info("user/table").sha)
+    assert batches[1].place(0) == f"datasets/user/table@{reader.commit}/train-1.csv.gz, row 0 (c)"
+
+
+@pytest.mark.parametrize("separator", ["\t", ",", ";"])
+def test_the_separator_that_the_card_names_is_that_of_the_files(tmp_path, separator):
+    (tmp_path / "train.csv").write_text(f"sequence{separator}n\nAC{separator}1\n")
+    card = f"---\nconfigs:\n- config_name: a\n  data_files: train.csv\n  sep: {json.dumps(separator)}\n---\n"
+    (tmp_path / "README.md").write_text(card)
+    (batch,) = opened(tmp_path)
+    assert batch.table.to_pylist() == [{"id": "0", "sequence": "AC", "n": "1"}]

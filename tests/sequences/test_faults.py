@@ -1,4 +1,4 @@
-"""Input that is no whole file of DNA -> one sentence with the file, the record and what to do."""
+"""Input that is not a complete file of DNA -> one sentence with the file, the record and what to do."""
 
 import builtins
 import bz2
@@ -103,7 +103,9 @@ FAULTY = {
         ('{"sequence": "AC"}\n{"sequence": null}\n', ["row 1 (1)", "no sequence"]),
         ('{"sequence": "AC"}\n{"other": 1}\n', ["row 1 (1)", "no sequence"]),
         ('{"sequence": "AC"}\n{"sequence": "A\n', ["row 1", "JSON"]),
-        ('[{"sequence": "AC"}]\n', ["row 0", "JSON"]),
+        ('[{"sequence": "AC"}, 5]\n', ["row 1", "JSON"]),
+        ('[{"sequence": "AC"}, {"seq', ["complete", "JSON"]),
+        ("5\n", ["row 0", "JSON"]),
         ('{"sequence": "AC"}\n{"sequence": 5}\n', ["row 1", "string to number"]),
         ('{"sequence": 5}\n', ["'sequence'", "int64"]),
         ('{"id": 1.5, "sequence": "AC"}\n', ["'id'", "double"]),
@@ -233,7 +235,7 @@ def test_a_corrupt_parquet_file_says_so(tmp_path):
 
 
 def test_a_path_that_cannot_be_read_says_why(tmp_path, monkeypatch):
-    assert "no such file" in fault_of(tmp_path / "missing.fa")
+    assert "exist" in fault_of(tmp_path / "missing.fa")
     assert "is a folder" in fault_of(tmp_path)
     assert ".fasta, .fna" in fault_of(write(tmp_path / "in.xyz", "AC")) and "--format" in fault_of(tmp_path / "in.xyz")
     assert "File name too long" in fault_of(tmp_path / ("a" * 300 + ".fa"))
@@ -339,6 +341,15 @@ def test_a_cds_of_parts_in_other_records_cannot_be_cut_out(tmp_path):
     assert "record 1 (CHR)" in fault_of(path) and "CDS CHR.1" in fault_of(path)
 
 
+@pytest.mark.parametrize("location", ["3..9", "complement(3..9)", "join(1..3,7..>9)"])
+def test_a_cds_that_ends_beyond_its_record_is_refused(tmp_path, location):
+    features = f"FEATURES             Location/Qualifiers\n     CDS             {location}\n"
+    head = f"LOCUS       CHR 8 bp DNA linear BCT 01-JAN-2020\nVERSION     CHR\n{features}"
+    path = write(tmp_path / "in.gb", f"{head}ORIGIN\n        1 acgtacgt\n//\n")
+    for part in ("record 1 (CHR)", "CDS CHR.1", "8 nt"):
+        assert part in fault_of(path)
+
+
 def test_a_genbank_record_without_letters_is_refused(tmp_path):
     head = (
         "LOCUS       CHR 8 bp DNA linear BCT 01-JAN-2020\nVERSION     CHR\nFEATURES             Location/Qualifiers\n"
@@ -380,9 +391,6 @@ def test_the_vectorised_check_finds_what_one_letter_by_letter_finds():
     assert verdicts == {None, 0, 1, 2, 3, 4}
 
 
-@pytest.mark.parametrize(("package", "name"), [("Bio", "in.gb"), ("pyfaidx", "in.fa")])
-def test_a_package_that_is_not_there_is_named_with_how_to_install_it(tmp_path, monkeypatch, package, name):
-    monkeypatch.setitem(sys.modules, package, None)
-    path = write(tmp_path / name, ">a\nAC\n")
-    arguments = {"bed": str(write(tmp_path / "in.bed", "a\t0\t1\n"))} if name == "in.fa" else {}
-    assert "requirements-extra.txt" in fault_of(path, **arguments)
+def test_a_package_that_is_not_there_is_named_with_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "Bio", None)
+    assert "requirements-extra.txt" in fault_of(write(tmp_path / "in.gb", ">a\nAC\n"))

@@ -1,6 +1,7 @@
 """Genome + BED -> the regions, compared with slices of the chromosomes."""
 
 import gzip
+import io
 import os
 import random
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from Bio.bgzf import BgzfWriter
 from Bio.Seq import Seq
 
-from dnahub.inference.encoding import reverse_complement
+from dnahub.hub_code.pipeline_dna_embedding import reverse_complement
 from dnahub.sequences import InputArguments, SequenceFileError, open_sequences
 from dnahub.sequences.regions import COMPLEMENT
 
@@ -103,6 +104,14 @@ def test_the_other_strand_is_that_of_the_models_encoding():
         ("chr2\t1.0\t6", "numbers"),
         ("chr2\t1", "numbers"),
         ("chr2\t1\t6\tname\t0\tx", "strand is 'x'"),
+        ("chr2\t1\t6\t+", "column 4"),
+        ("chr2\t1\t6\tname\t-", "column 5"),
+        ("chr2\t10\t50\tn\t0\t-\t10\t50\t0\t2\t5,5,\t0,30,", "BED12"),
+        ("chr2\t10\t50\tn\t0\t-\t10\t50\t0\t3\t5,5,\t0,35,", "BED12"),
+        ("chr2\t10\t50\tn\t0\t-\t10\t50\t0\t2\t9,9,\t0,x,", "BED12"),
+        ('chr1\tens\tCDS\t101\t200\t.\t-\t0\tgene_id "G1";', "GFF or GTF"),
+        ("chr1\t101\trs1\tA\tG\t.\tPASS\t.", "VCF"),
+        ("chr1\t101\t200\t0.5", "bedGraph"),
     ],
 )
 def test_a_region_that_cannot_be_cut_out_is_named_by_its_line(tmp_path, genome, line, told):
@@ -121,91 +130,137 @@ def test_a_bed_file_without_regions_or_that_is_truncated_is_refused(tmp_path, ge
         rows_of(genome, bed)
 
 
-def test_a_genome_that_is_truncated_is_named_and_not_the_bed_file(tmp_path, genome):
-    bed = write_bed(tmp_path, "chr1\t0\t5\n")
-    if genome.suffix == ".gz":
-        genome.write_bytes(genome.read_bytes()[:-200])
-        with pytest.raises(SequenceFileError, match="genome.fa.gz: .*ends"):
-            rows_of(genome, bed)
-
-
-def test_the_index_is_kept_beside_the_genome_whole_and_used_again(tmp_path, genome):
-    bed = write_bed(tmp_path, "chr2\t3\t9\n")
-    rows = rows_of(genome, bed)
-    suffixes = ["", ".fai"] + [".gzi"] * (genome.suffix == ".gz")
-    assert sorted(os.listdir(genome.parent)) == sorted(genome.name + suffix for suffix in suffixes)
-    index = genome.with_name(genome.name + ".fai")
-    made = index.stat().st_mtime_ns
-    assert rows_of(genome, bed) == rows and index.stat().st_mtime_ns == made
-    os.utime(genome, (made / 1e9 + 9, made / 1e9 + 9))  # the genome is newer than its index
-    index.write_text("chr2\t5\t0\t60\t61\n")
-    os.utime(index, (made / 1e9, made / 1e9))
-    assert rows_of(genome, bed) == rows and index.read_text().startswith("chr1\t5003\t")
-
-
-def test_in_a_folder_that_cannot_be_written_to_the_genome_is_read_without_leaving_anything(
-    tmp_path, genome, monkeypatch
-):
-    def refuse(made, target):
-        raise PermissionError(13, "Permission denied", str(target))
-
-    monkeypatch.setattr("dnahub.sequences.regions._place", refuse)
-    assert rows_of(genome, write_bed(tmp_path, "chr2\t3\t9\n")) == [expected_row("chr2", 3, 9)]
-    assert os.listdir(genome.parent) == [genome.name]
-
-
-def test_an_index_whose_writing_is_cut_off_is_not_left_behind(tmp_path, genome, monkeypatch):
-    def full(self, data):
-        raise OSError(28, "No space left on device")
-
-    bed = write_bed(tmp_path, "chr2\t3\t9\n")
-    monkeypatch.setattr(Path, "write_bytes", full)
-    assert rows_of(genome, bed) == [expected_row("chr2", 3, 9)]
-    assert os.listdir(genome.parent) == [genome.name]
-
-
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("first", "form"),
     [
-        ("uneven.fa", b">a\nACGT\nAC\nACGT\n"),
-        ("twice.fa", b">a\nACGT\n>a\nACGT\n"),
-        ("no.fa", b"ACGT\n"),
-        ("gzip.fa.gz", gzip.compress(b">a\nACGT\n")),
-        ("shorter.fa", b">a\nACGT\nACG\nAC\n"),
+        ("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\n", "VCF"),
+        ("##gff-version 3\n", "GFF"),
+        ("track type=bedGraph name=x\n", "bedGraph"),
     ],
 )
-def test_a_genome_that_cannot_be_indexed_is_refused(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(SequenceFileError, match="index") as caught:
-        rows_of(tmp_path / name, write_bed(tmp_path, "a\t0\t3\n"))
-    assert str(tmp_path / name) in str(caught.value)
-    assert sorted(os.listdir(tmp_path)) == sorted([name, "in.bed"])
+def test_other_formats_are_recognised_by_their_first_line(tmp_path, genome, first, form):
+    with pytest.raises(SequenceFileError, match=f"in.bed, line 1: .*{form}"):
+        rows_of(genome, write_bed(tmp_path, f"{first}chr1\t0\t5\n"))
 
 
-@pytest.mark.parametrize("suffix", [".fa", ".fa.gz"])
-def test_a_genome_whose_last_line_is_longer_is_refused_for_other_letters_would_be_cut_out(tmp_path, suffix):
-    text = f">a\n{'ACGT' * 5}\n{'ACGT' * 6}\n>b\n{'ACGT' * 5}\n"
-    path = tmp_path / f"genome{suffix}"
-    if suffix == ".fa":
+def test_a_bedgraph_of_whole_numbers_is_recognised_by_its_suffix(tmp_path, genome):
+    assert len(rows_of(genome, write_bed(tmp_path, "chr1\t0\t5\t7\n"))) == 1  # BED, with a name
+    with pytest.raises(SequenceFileError, match="bedGraph"):
+        rows_of(genome, write_bed(tmp_path, "chr1\t0\t5\t7\n", "in.bedgraph"))
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_the_blocks_of_bed12_are_joined(tmp_path, genome, strand):
+    bed = write_bed(tmp_path, f"chr1\t100\t700\ttx\t0\t{strand}\t130\t650\t0\t3\t50,60,40,\t0,200,560,\n")
+    sequence = "".join(CHROMOSOMES["chr1"][start:end] for start, end in ((100, 150), (300, 360), (660, 700)))
+    (row,) = rows_of(genome, bed)
+    assert row["sequence"] == (str(Seq(sequence).reverse_complement()) if strand == "-" else sequence)
+    assert (row["region_start"], row["region_end"], row["id"]) == (100, 700, "tx")
+
+
+def test_a_bgzip_genome_that_is_truncated_is_named_and_concatenated_ones_are_one(tmp_path):
+    data = bgzip(">a\n" + "ACGT\n" * 100_000)
+    bed = write_bed(tmp_path, "a\t0\t5\n")
+    for size in (-200, -28, -1, 20, 5):  # 28: the block that is the end
+        (tmp_path / "genome.fa.gz").write_bytes(data[:size])
+        with pytest.raises(SequenceFileError, match="genome.fa.gz: .*ends"):
+            rows_of(tmp_path / "genome.fa.gz", bed)
+    (tmp_path / "genome.fa.gz").write_bytes(data + data)
+    with pytest.raises(SequenceFileError, match="genome.fa.gz, line 100002: .*'a'"):
+        rows_of(tmp_path / "genome.fa.gz", bed)
+    (tmp_path / "genome.fa.gz").write_bytes(data + bgzip(">c\nAACC\n"))
+    (row,) = rows_of(tmp_path / "genome.fa.gz", write_bed(tmp_path, "c\t1\t4\n"))
+    assert row["sequence"] == "ACC"
+
+
+def bgzip(text: str) -> bytes:
+    stream = io.BytesIO()
+    writer = BgzfWriter(fileobj=stream)
+    writer.write(text)
+    writer.flush()
+    writer._handle = io.BytesIO()  # closing would close the stream, and adds the end
+    return stream.getvalue() + BGZIP_END
+
+
+BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+
+
+def test_an_index_beside_the_genome_is_neither_trusted_nor_written(tmp_path, genome):
+    bed = write_bed(tmp_path, "chr2\t3\t9\n")
+    index = genome.with_name(genome.name + ".fai")
+    index.write_text("chr2\t60\t0\t60\t61\n")
+    assert rows_of(genome, bed) == [expected_row("chr2", 3, 9)]
+    assert sorted(os.listdir(genome.parent)) == [genome.name, index.name]
+
+
+def test_another_genome_moved_to_the_name_is_read_whatever_its_date(tmp_path):
+    path, bed = tmp_path / "genome.fa", write_bed(tmp_path, "b\t0\t4\n")
+    for text, sequence in ((">a\nACGT\n>b\nAAAA\n", "AAAA"), (">a\nA\n>b\nCCCC\n", "CCCC")):
         path.write_text(text)
-    else:
-        with BgzfWriter(path) as file:
-            file.write(text)
-    with pytest.raises(SequenceFileError, match=f"genome{suffix}, line 3"):
-        rows_of(path, write_bed(tmp_path, "a\t30\t44\n"))
+        os.utime(path, (1e9 - len(text), 1e9 - len(text)))
+        assert [row["sequence"] for row in rows_of(path, bed)] == [sequence]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 3, 64, 1 << 20])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n\n"])
+def test_a_genome_of_any_layout_gives_every_region(tmp_path, monkeypatch, block_bytes, line_end, ending):
+    monkeypatch.setattr("dnahub.sequences.genome.BLOCK_BYTES", block_bytes)
+    chromosomes = {"a": "ACGTACGTAC", "b": "GG", "c": "TTTTACCCA", "d": "CATG"}
+    lines = []
+    for name, sequence in chromosomes.items():
+        lines += [f">{name} x", *(sequence[i : i + 4] for i in range(0, len(sequence), 4))]
+    path = tmp_path / "genome.fa"
+    path.write_text("\n\n" + "\n".join(lines) + ending, newline=line_end)
+    regions = [
+        (n, i, j) for n, text in chromosomes.items() for i in range(len(text)) for j in range(i + 1, len(text) + 1)
+    ]
+    rows = rows_of(path, write_bed(tmp_path, "".join(f"{n}\t{i}\t{j}\n" for n, i, j in regions)))
+    assert [row["sequence"] for row in rows] == [chromosomes[n][i:j] for n, i, j in regions]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1 << 20])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (">a\nACGT\nAC\nACGT\n", "line 4"),
+        (">a\nACGT\nACG\nAC\n", "line 4"),
+        (">a\nACGT\nACGTA\n", "line 3"),
+        (">a\nACGT\n\nACGT\n", "line 4"),
+        (">a\n\nACGT\n", "line 3"),
+        (">b\nA\n>a\nACGT  \nACGT  \n", "line 4"),
+        (">a\nACGT\nA GT\n", "line 3"),
+        (">a\nACGT\nAC\tT\n", "line 3"),
+        (">a\rACGT\r", "line 1: .*carriage"),
+        (">a\nACGT\rACGT\n", "line 2"),
+        (">a\r\nACGT\r\nACGT\nAC\r\n", "line 3"),
+        (">a\nACGT\n>a\nACGT\n", "line 3"),
+        (">a\nACGT\n> \nACGT\n", "line 3"),
+        ("\nACGT\n>a\nACGT\n", "line 2"),
+        ("\n", "no sequences"),
+    ],
+)
+def test_a_genome_whose_regions_cannot_be_located_is_refused_before_the_first(
+    tmp_path, monkeypatch, text, told, block_bytes
+):
+    monkeypatch.setattr("dnahub.sequences.genome.BLOCK_BYTES", block_bytes)
+    path = tmp_path / "genome.fa"
+    path.write_bytes(text.encode())
+    with pytest.raises(SequenceFileError, match=told) as caught:
+        rows_of(path, write_bed(tmp_path, "a\t0\t3\n"))
+    assert str(path) in str(caught.value)
+
+
+def test_a_genome_of_plain_gzip_is_refused(tmp_path):
+    path = tmp_path / "genome.fa.gz"
+    path.write_bytes(gzip.compress(b">a\nACGT\n"))
+    with pytest.raises(SequenceFileError, match="genome.fa.gz: .*bgzip"):
+        rows_of(path, write_bed(tmp_path, "a\t0\t3\n"))
 
 
 def test_a_genome_that_is_a_pipe_is_refused(tmp_path):
     with pytest.raises(SequenceFileError, match="standard input.*pipe"):
         rows_of("-", write_bed(tmp_path, "a\t0\t3\n"))
-
-
-def test_an_index_of_another_file_is_found_out(tmp_path):
-    path = tmp_path / "genome.fa"
-    path.write_text(">a\nACGT\n")
-    (tmp_path / "genome.fa.fai").write_text("a\t5000\t3\t60\t61\n")
-    with pytest.raises(SequenceFileError, match="line 1.*a:0-4000.* 4 nt.*index"):
-        rows_of(path, write_bed(tmp_path, "a\t0\t4000\n"))
 
 
 def test_a_bgzip_genome_that_is_corrupt_where_a_region_is_says_so(tmp_path):
@@ -214,11 +269,8 @@ def test_a_bgzip_genome_that_is_corrupt_where_a_region_is_says_so(tmp_path):
     with BgzfWriter(path) as file:
         file.write(">a\n" + "\n".join(sequence[i : i + 60] for i in range(0, len(sequence), 60)) + "\n")
     bed = write_bed(tmp_path, "a\t0\t9\na\t599000\t599009\n")
-    rows_of(path, bed)
-    times = path.stat()
     data = bytearray(path.read_bytes())
     data[len(data) - 3000 : len(data) - 2000] = bytes(1000)
     path.write_bytes(data)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    with pytest.raises(SequenceFileError, match="genome.fa.gz.*a:599000-599009"):
+    with pytest.raises(SequenceFileError, match="genome.fa.gz: it is corrupt"):
         rows_of(path, bed)

@@ -8,7 +8,9 @@ import torch
 from datasets import Dataset
 
 from dnahub.checkpoints.tokenizer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
-from dnahub.tasks.collators import LabelCollator, MaskingCollator
+from dnahub.tasks.collators import LabelCollator
+from dnahub.tasks.masked_lm import MaskingCollator
+from dnahub.tasks.token_classification import TokenLabelCollator
 
 PAD, MASK, CLS = 1, 2, 3
 FIRST_KMER = {"v1": 4, "v2": 6}
@@ -195,19 +197,23 @@ def test_a_classification_batch_is_what_the_tokenizer_gives_with_the_labels(toke
 
 def test_labels_of_several_classes_and_of_numbers_are_floats(tokenizer):
     rows = tokenised(tokenizer, random_rows(2, 6, 60))
-    several = LabelCollator(tokenizer, "multi_label_classification")(
+    several = LabelCollator(tokenizer)(
         [row | {"label": label} for row, label in zip(rows, ([1.0, 0.0], [1.0, 1.0]), strict=True)]
     )
-    numbers = LabelCollator(tokenizer, "regression")([row | {"label": 0.5} for row in rows])
+    numbers = LabelCollator(tokenizer)(
+        [row | {"label": label} for row, label in zip(rows, (0.5, -100.0), strict=True)]
+    )
 
     assert several["labels"].tolist() == [[1, 0], [1, 1]] and several["labels"].dtype == torch.float32
-    assert numbers["labels"].tolist() == [0.5, 0.5] and numbers["labels"].dtype == torch.float32
+    assert numbers["labels"].tolist() == pytest.approx([0.5, -100], abs=1e-4)
+    assert not (numbers["labels"] == -100).any()  # which the Trainer would not count
+    assert numbers["labels"].dtype == torch.float32
 
 
 def test_labels_of_tokens_stand_at_their_tokens_and_none_at_cls_and_padding(tokenizer):
     rows = tokenised(
         tokenizer, [{"sequence": "ACGTAC" * 3, "label": [2, 0, 1]}, {"sequence": "ACGTAC", "label": [1, 0]}]
     )
-    batch = LabelCollator(tokenizer, "token_classification")(rows)  # the second was cut: it has a label too many
+    batch = TokenLabelCollator(tokenizer)(rows)  # the second was cut: it has a label too many
 
     assert batch["labels"].tolist() == [[-100, 2, 0, 1], [-100, 1, -100, -100]]

@@ -9,18 +9,19 @@ from datasets import Dataset, List, Value
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 
-from dnahub.tasks.losses import StepLoss, balanced_weights
+from dnahub.tasks import TASKS
+from dnahub.tasks.losses import StepLoss
 from tests import forked
 from tests.checkpoints.test_other_encoders import MODELS, write
 from tests.step_losses import step_losses
 
 STEPS = 3
-TASKS = {
-    "single_label_classification": ["--label_column", "one"],
-    "multi_label_classification": ["--label_column", "several", "--label_separator", ";"],
+FLAGS = {
+    "classification": ["--label_column", "one"],
+    "multi_label": ["--label_column", "several", "--label_separator", ";", "--task", "multi_label"],
     "regression": ["--label_column", "number", "--task", "regression"],
     "token_classification": ["--label_column", "tokens", "--task", "token_classification"],
-    "masked_lm": ["--task", "mlm"],
+    "mlm": ["--task", "mlm"],
 }
 NT_TUNINGS = ["full", "frozen", "head", "lora", "ia3"]
 WEIGHTED = ["--class_weights", "balanced"]
@@ -52,19 +53,19 @@ def cases(tmp_path_factory, toy_rows, mlm_run):
         file = folder / f"{name}.jsonl"
         labelled = [row | {"tokens": ["yn"[i % 7 == 0] for i in range(len(row["sequence"]) // k)]} for row in rows]
         file.write_text("\n".join(map(json.dumps, labelled)))
-        for task, flags in TASKS.items():
-            flags = [*flags, "--train_file", file, "--test_share", 0, "--allow_repeats", "--max_steps", STEPS]
+        for task, flags in FLAGS.items():
+            flags = [*flags, "--train_file", file, "--test_fraction", 0, "--allow_overlap", "--max_steps", STEPS]
             flags += ["--output_dir", folder / "run", "--learning_rate", "1e-3"]
             flags += ["--train_sampling_strategy", "random", "--model_name_or_path", base]
             found[f"{name}, {task}"] = list(map(str, flags))
     for tuning in NT_TUNINGS[1:]:
         layers = ["--trainable_layers", "1"] if tuning == "frozen" else []
-        found[f"nt, {tuning}"] = [*found["nt, single_label_classification"], "--tuning", tuning, *layers]
+        found[f"nt, {tuning}"] = [*found["nt, classification"], "--tuning", tuning, *layers]
     found["bert, lora"] = [*found["bert, token_classification"], "--tuning", "lora"]
-    for task in ("single_label_classification", "multi_label_classification", "token_classification"):
+    for task in ("classification", "multi_label", "token_classification"):
         found[f"nt, {task}, weighted"] = [*found[f"nt, {task}"], *WEIGHTED]
     smoothed = ["--label_smoothing_factor", "0.1"]
-    found["nt, smoothed"] = [*found["nt, single_label_classification"], *smoothed]
+    found["nt, smoothed"] = [*found["nt, classification"], *smoothed]
     return found
 
 
@@ -98,43 +99,43 @@ def test_two_processes_change_neither_loss_nor_gradient(cases, curves, environme
         assert_same(shared, whole, name)
 
 
-def logits_and_labels(problem: str) -> tuple[torch.Tensor, torch.Tensor, torch.nn.Module]:
+def logits_and_labels(task: str) -> tuple[torch.Tensor, torch.Tensor, torch.nn.Module]:
     """Of a whole step, with what PyTorch calls its loss."""
     generator = torch.Generator().manual_seed(0)
-    logits = 5 * torch.randn(
-        (6, 4, 3) if problem in ("token_classification", "masked_lm") else (6, 3), generator=generator
-    )
-    if problem == "regression":
+    logits = 5 * torch.randn((6, 4, 3) if task in ("token_classification", "mlm") else (6, 3), generator=generator)
+    if task == "regression":
         return logits, torch.randn(6, 3, generator=generator), MSELoss()
-    if problem == "multi_label_classification":
+    if task == "multi_label":
         return logits, torch.randint(2, (6, 3), generator=generator).float(), BCEWithLogitsLoss()
-    if problem == "single_label_classification":
+    if task == "classification":
         return logits, torch.randint(3, (6,), generator=generator), CrossEntropyLoss()
     labels = torch.randint(3, (6, 4), generator=generator)
     labels[:2, 1:] = -100
     return logits, labels, lambda outputs, labels: CrossEntropyLoss()(outputs.flatten(0, 1), labels.flatten())
 
 
-@pytest.mark.parametrize("problem", TASKS)
-def test_the_losses_of_the_batches_of_a_step_add_up_to_that_of_pytorch(problem):
-    logits, labels, expected = logits_and_labels(problem)
+@pytest.mark.parametrize("task", FLAGS)
+def test_the_losses_of_the_batches_of_a_step_add_up_to_that_of_pytorch(task):
+    logits, labels, expected = logits_and_labels(task)
     items = (labels != -100).sum()
 
-    parts = [StepLoss(problem)({"logits": logits[part]}, labels[part], items) for part in (slice(0, 2), slice(2, 6))]
+    parts = [
+        StepLoss(TASKS[task])({"logits": logits[part]}, labels[part], items) for part in (slice(0, 2), slice(2, 6))
+    ]
 
     assert sum(parts).item() == pytest.approx(expected(logits, labels).item(), rel=1e-6)
 
 
 def test_a_single_number_a_row_is_a_column_of_outputs():
-    loss = StepLoss("regression")({"logits": torch.tensor([[1.0], [3.0]])}, torch.tensor([0.0, 1.0]), 2)
+    loss = StepLoss(TASKS["regression"])({"logits": torch.tensor([[1.0], [3.0]])}, torch.tensor([0.0, 1.0]), 2)
 
     assert loss.item() == pytest.approx((1 + 4) / 2)
 
 
 def test_label_smoothing_is_that_of_pytorch():
-    logits, labels, _ = logits_and_labels("single_label_classification")
+    logits, labels, _ = logits_and_labels("classification")
 
-    loss = StepLoss("single_label_classification", label_smoothing=0.2)({"logits": logits}, labels, len(labels))
+    loss = StepLoss(TASKS["classification"], label_smoothing=0.2)({"logits": logits}, labels, len(labels))
 
     assert loss.item() == pytest.approx(CrossEntropyLoss(label_smoothing=0.2)(logits, labels).item(), rel=1e-6)
 
@@ -143,18 +144,18 @@ def test_balanced_weights_of_classes_are_those_of_scikit_learn():
     labels = [0] * 15 + [2] * 4 + [1]
     expected = compute_class_weight("balanced", classes=np.arange(3), y=np.array(labels))
 
-    weights = balanced_weights("single_label_classification", Dataset.from_dict({"label": labels}), 4)
+    weights = TASKS["classification"].class_weights(Dataset.from_dict({"label": labels}), 4)
 
     assert weights.tolist() == pytest.approx([*expected, 1.0])  # nobody has the last label
     tokens = Dataset.from_dict({"label": [labels[:3], [-100, *labels[3:]]]})
-    assert balanced_weights("token_classification", tokens, 4).tolist() == pytest.approx([*expected, 1.0])
+    assert TASKS["token_classification"].class_weights(tokens, 4).tolist() == pytest.approx([*expected, 1.0])
 
 
 def test_balanced_weights_of_several_labels_are_those_of_each_label_by_itself():
     having = [[1, 1, 0]] + [[0, 1, 0]] * 3
     rows = Dataset.from_dict({"label": having}).cast_column("label", List(Value("float32"), length=3))
 
-    weights = balanced_weights("multi_label_classification", rows, 3)
+    weights = TASKS["multi_label"].class_weights(rows, 3)
 
     first = compute_class_weight("balanced", classes=np.arange(2), y=np.array(having)[:, 0])
     assert weights[:, 0].tolist() == pytest.approx(first.tolist())
@@ -164,10 +165,10 @@ def test_balanced_weights_of_several_labels_are_those_of_each_label_by_itself():
 
 
 def test_weighted_losses_are_those_of_pytorch_but_for_the_divisor():
-    logits, labels, _ = logits_and_labels("single_label_classification")
+    logits, labels, _ = logits_and_labels("classification")
     weights = torch.tensor([0.5, 2.0, 4.0])
 
-    loss = StepLoss("single_label_classification", weights)({"logits": logits}, labels, len(labels))
+    loss = StepLoss(TASKS["classification"], weights)({"logits": logits}, labels, len(labels))
 
     expected = CrossEntropyLoss(weights, reduction="sum")(logits, labels) / len(labels)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
@@ -176,11 +177,11 @@ def test_weighted_losses_are_those_of_pytorch_but_for_the_divisor():
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        ([*TASKS["regression"], *WEIGHTED], "--class_weights"),
-        ([*TASKS["masked_lm"], *WEIGHTED], "--class_weights"),
-        ([*TASKS["regression"], "--label_smoothing_factor", "0.1"], "--label_smoothing_factor"),
-        ([*TASKS["multi_label_classification"], "--label_smoothing_factor", "0.1"], "--label_smoothing_factor"),
-        ([*TASKS["single_label_classification"], "--average_tokens_across_devices", "false"], "--average_tokens"),
+        ([*FLAGS["regression"], *WEIGHTED], "--class_weights"),
+        ([*FLAGS["mlm"], *WEIGHTED], "--class_weights"),
+        ([*FLAGS["regression"], "--label_smoothing_factor", "0.1"], "--label_smoothing_factor"),
+        ([*FLAGS["multi_label"], "--label_smoothing_factor", "0.1"], "--label_smoothing_factor"),
+        ([*FLAGS["classification"], "--average_tokens_across_devices", "false"], "--average_tokens"),
     ],
 )
 def test_what_a_task_does_not_have_is_refused(tmp_path, run_train, toy_rows, flags, named):

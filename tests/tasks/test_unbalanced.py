@@ -72,7 +72,7 @@ def test_training_ends_and_the_scores_of_rare_classes_are_in_metrics_terminal_an
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
     for split in ("validation", "test"):
         assert f"{measured[split][score]:.4f}" in card
-    assert f"{measured['test'][score]:.3f}" in out and score in out.lower()
+    assert f"{measured['test'][score]:.4f}" in out and score in out.lower()
     low, high = measured["test"]["intervals"][score]
     assert low <= measured["test"][score] <= high
     if made is promoters:  # both classes are in both splits, or nothing would be defined

@@ -26,6 +26,7 @@ from torch.distributed.fsdp import StateDictType
 from transformers.models.esm.modeling_esm import EsmLayer
 
 from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
+from dnahub.checkpoints.presets import PRESETS
 from dnahub.hub_code import (
     NucleotideTransformerConfig,
     NucleotideTransformerForMaskedLM,
@@ -167,7 +168,7 @@ def test_every_node_starts_its_share_of_the_processes():
 )
 def test_fsdp_shares_out_each_layer_of_a_model(environment_of, head):
     environment_of("fsdp2")
-    model = head(NucleotideTransformerConfig.from_preset("tiny"))
+    model = head(NucleotideTransformerConfig(**PRESETS["tiny"]))
 
     plugin = FullyShardedDataParallelPlugin()
     plugin.set_auto_wrap_policy(model)

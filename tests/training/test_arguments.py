@@ -1,369 +1,275 @@
-"""Recipe, flags and our defaults -> typed arguments: what goes over what, what follows from what, what is refused."""
+"""Recipe, flags and our defaults -> typed arguments: which override which, what follows, what is refused."""
 
-import itertools
-import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dnahub.tasks.evaluation import METRICS
-from dnahub.training.arguments import DEFAULT_BASE_MODEL, parse_arguments
+from dnahub.training import arguments
+from dnahub.training.arguments import DEFAULT_BASE_MODEL, deciding, parse_arguments
+from dnahub.training.trainer_arguments import training_arguments
 from tests.messages import naming
 
+REPOSITORY = Path(__file__).parents[2]
 REQUIRED = ["--dataset_name", "data/toy", "--output_dir", "runs/toy"]
 FILES = ["--train_file", "a.csv", "b.csv", "--output_dir", "runs/toy"]
 
 
 @pytest.fixture
 def recipe(tmp_path):
-    def write(text: str | bytes):
+    def write(text: str) -> str:
         path = tmp_path / "recipe.yaml"
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        path.write_text(text)
         return str(path)
 
     return write
 
 
+def parse(*argv):
+    return parse_arguments("", list(map(str, argv)))
+
+
 def training(*flags):
-    return parse_arguments([*REQUIRED, *map(str, flags)])[2]
+    return training_arguments(parse(*REQUIRED, "--use_cpu", *flags))
 
 
-def test_flags_go_over_the_recipe_and_the_recipe_over_our_defaults_and_ours_over_those_of_transformers(recipe):
+def test_flags_override_the_recipe_and_the_recipe_overrides_our_defaults(recipe):
     path = recipe("dataset_name: data/a\noutput_dir: runs/a\nlearning_rate: 2e-4\nnum_train_epochs: 7\n")
 
-    _, data, args, _ = parse_arguments([path, "--learning_rate", "3e-4"])
+    args = parse(path, "--learning_rate", "3e-4")
 
-    assert (data.dataset_name, args.output_dir) == ("data/a", "runs/a")
-    assert args.learning_rate == 3e-4
-    assert args.num_train_epochs == 7
-    assert (args.save_total_limit, args.logging_steps) == (2, 0.02)
-    assert parse_arguments([recipe("save_total_limit: 9"), *REQUIRED])[2].save_total_limit == 9
-
-
-@pytest.mark.parametrize("place", [0, 2, 4])
-def test_the_recipe_may_stand_before_between_or_behind_the_flags(recipe, place):
-    argv = [*REQUIRED[:place], recipe("seed: 7"), *REQUIRED[place:]]
-
-    assert parse_arguments(argv)[2].seed == 7
-
-
-def test_values_of_a_recipe_have_the_type_of_the_argument(recipe):
-    path = recipe(
-        "learning_rate: 1e-4\n"  # a string to YAML 1.1, which asks for 1.0e-4
-        "weight_decay: 0\n"
-        "max_steps: 12\n"
-        "bf16: false\n"
-        "dataloader_pin_memory: no\n"
-        "report_to: none\n"
-        "include_for_metrics: [inputs, loss]\n"
-        "optim: adamw_torch\n"
-        "lr_scheduler_kwargs: {num_cycles: 2, nested: {a: [1, 2]}}\n"
-        "max_length: null\n"
-        "model_revision:\n"
-        "from_scratch: tiny\n"
-        "run_name: '007'\n"
-    )
-
-    model, data, args, _ = parse_arguments([path, *REQUIRED])
-
-    assert (type(args.learning_rate), args.learning_rate) == (float, 1e-4)
-    assert (type(args.weight_decay), args.weight_decay) == (float, 0.0)
-    assert (type(args.max_steps), args.max_steps) == (int, 12)
-    assert (args.bf16, args.dataloader_pin_memory) == (False, False)
-    assert args.report_to == []  # what transformers makes of "none"
-    assert args.include_for_metrics == ["inputs", "loss"]
-    assert args.lr_scheduler_kwargs == {"num_cycles": 2, "nested": {"a": [1, 2]}}
-    assert (data.max_length, model.model_revision, model.from_scratch) == (None, None, "tiny")
-    assert args.run_name == "007"
-
-
-@pytest.mark.parametrize("last", ["include_for_metrics: [loss]", "label_names:\n- a\n- b"])
-def test_a_list_at_the_end_of_a_recipe_takes_nothing_of_the_command_line(recipe, last):
-    path = recipe(f"seed: 9\n{last}")
-
-    for argv in ([path, *REQUIRED], [*REQUIRED, path]):
-        _, data, args, _ = parse_arguments(argv)
-        assert (args.seed, data.dataset_name) == (9, "data/toy")
-
-
-def test_a_recipe_value_that_begins_with_a_dash_is_a_value(recipe):
-    model, data, args, _ = parse_arguments(
-        [recipe("dataset_name: --odd\nmax_steps: -1\noutput_dir: -x"), "--seed", "1"]
-    )
-
-    assert (data.dataset_name, args.output_dir, args.max_steps) == ("--odd", "-x", -1)
+    assert (args.data.dataset_name, args.trainer.output_dir) == ("data/a", "runs/a")
+    assert (args.trainer.learning_rate, args.trainer.num_train_epochs) == (3e-4, 7)
+    assert (args.trainer.save_total_limit, args.trainer.logging_steps) == (2, 0.02)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("lerning_rate: 1e-4", ["lerning_rate"]),
-        ("recipe: other.yaml", ["recipe"]),
-        ("help: true", ["help"]),
-        ("1: 2", ["1"]),
-        ("a: [1, 2", ["recipe.yaml"]),
-        ("a: b: c", ["recipe.yaml"]),
-        ("\tseed: 1", ["recipe.yaml"]),
-        ("- seed\n- 1", ["recipe.yaml", "list"]),
-        ("seed", ["recipe.yaml", "str"]),
-        ("", ["recipe.yaml", "NoneType"]),
-        (b"seed: \xff\xfe", ["recipe.yaml"]),
-        ("learning_rate: quick", ["--learning_rate", "quick"]),
-        ("max_steps: 1.5", ["--max_steps", "1.5"]),
-        ("task: clustering", ["--task", "clustering"]),
-        ("label_column: [a, b]", ["label_column", "list"]),
-        ("from_scratch: v3-7b", ["--from_scratch", "v3-7b"]),
-        ("tuning: prefix", ["--tuning", "prefix"]),
-        ("bf16: perhaps", ["--bf16"]),
-        ("seed: [1, 2]", ["seed", "list"]),
-        ("seed: {a: 1}", ["--seed"]),
-    ],
-)
-def test_a_recipe_that_cannot_be_taken_ends_with_status_2_and_one_sentence(recipe, capsys, text, told):
-    with pytest.raises(SystemExit) as stop:
-        parse_arguments([recipe(text), *REQUIRED])
-
-    error = capsys.readouterr().err
-    assert stop.value.code == 2
-    assert error.startswith("train.py: error: ") and error.count("\n") == 1
-    assert re.search(naming(*told), error)
-
-
-@pytest.mark.parametrize(
-    ("flags", "told"),
-    [
-        (["absent.yaml"], ["absent.yaml"]),
-        (["--lerning_rate", "1"], ["--lerning_rate"]),
-        (["--learn", "1"], ["--learn"]),
-        (["--task", "clustering"], ["--task", "clustering"]),
-        (["--seeds", "some"], ["--seeds", "some"]),
-        (["--train_file"], ["--train_file"]),
-        (["--seed"], ["--seed"]),
-        (["--max_length", "many"], ["--max_length", "many"]),
-    ],
-)
-def test_flags_that_cannot_be_taken_end_with_status_2_and_one_sentence(capsys, flags, told):
-    with pytest.raises(SystemExit) as stop:
-        parse_arguments([*REQUIRED, *flags])
-
-    error = capsys.readouterr().err
-    assert stop.value.code == 2
-    assert error.startswith("train.py: error: ") and error.count("\n") == 1
-    assert re.search(naming(*told), error)
-
-
-def test_a_folder_as_recipe_is_named(tmp_path, capsys):
-    with pytest.raises(SystemExit) as stop:
-        parse_arguments([str(tmp_path), *REQUIRED])
-
-    assert stop.value.code == 2
-    assert str(tmp_path) in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("flags", "told"),
+    ("argv", "told"),
     [
         (["--dataset_name", "x"], ["--output_dir"]),
+        ([*REQUIRED, "--lerning_rate", "1"], ["--lerning_rate"]),
+        ([*REQUIRED, "--learn", "1"], ["--learn"]),
+        ([*REQUIRED, "--max_length", "many"], ["--max_length", "many"]),
+        ([*REQUIRED, "--neftune_noise_alpha", "5"], ["--neftune_noise_alpha"]),  # of the library, and not one of ours
+        ([*REQUIRED, "--bf16_full_eval"], ["--bf16_full_eval"]),
+    ],
+)
+def test_a_wrong_flag_ends_with_status_2_and_one_sentence(capsys, argv, told):
+    with pytest.raises(SystemExit) as stop:
+        parse(*argv)
+
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert error.startswith("train.py: error: ") and error.count("\n") == 1
+    assert all(word in error for word in told)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
         (["--output_dir", "x"], ["--dataset_name", "--train_file"]),
+        ([*REQUIRED, "--task", "clustering"], ["--task clustering", "mlm"]),
         (
             [*REQUIRED, "--from_scratch", "tiny", "--model_name_or_path", "m"],
             ["--from_scratch", "--model_name_or_path"],
         ),
-        ([*REQUIRED, "--from_scratch", "tiny", "--tuning", "frozen"], ["--tuning frozen", "--from_scratch"]),
+        ([*REQUIRED, "--from_scratch", "tiny", "--model_revision", "main"], ["--model_revision", "--from_scratch"]),
         ([*REQUIRED, "--from_scratch", "tiny", "--tuning", "lora"], ["--tuning lora", "--from_scratch"]),
-        ([*REQUIRED, "--task", "mlm", "--tuning", "head"], ["--task mlm", "head"]),
-        ([*REQUIRED, "--tuning", "frozen", "--trainable_layers", "0"], ["--trainable_layers", "1", "--tuning head"]),
+        ([*REQUIRED, "--task", "mlm", "--tuning", "head"], ["--tuning head", "--task mlm"]),
+        ([*REQUIRED, "--task", "mlm", "--label_separator", ";"], ["--label_separator", "--task mlm"]),
+        ([*REQUIRED, "--tuning", "frozen", "--trainable_layers", "0"], ["--trainable_layers 0", "--tuning head"]),
         ([*REQUIRED, "--tuning", "lora", "--lora_r", "0"], ["--lora_r", "1"]),
-        ([*REQUIRED, "--num_train_epochs", "0"], ["--num_train_epochs 0.0"]),
-        ([*REQUIRED, "--max_steps", "0"], ["--max_steps 0"]),
-        ([*REQUIRED, "--report_to", "wandb"], ["--report_to wandb"]),
-        ([*REQUIRED, "--tuning", "lora", "--lora_dropout", "1"], ["--lora_dropout", "0", "1"]),
-        (["--validation_file", "x.csv", "--output_dir", "x"], ["--dataset_name", "--train_file"]),
+        ([*REQUIRED, "--tuning", "lora", "--lora_dropout", "1"], ["--lora_dropout", "1"]),
         ([*REQUIRED, "--train_file", "x.csv"], ["--dataset_name", "--train_file"]),
         ([*REQUIRED, "--validation_file", "x.csv"], ["--dataset_name", "--validation_file"]),
-        ([*REQUIRED, "--test_file", "x.csv"], ["--dataset_name", "--test_file"]),
-        ([*FILES, "--dataset_config_name", "x"], ["--dataset_config_name", "--dataset_revision"]),
-        ([*FILES, "--dataset_revision", "x"], ["--dataset_config_name", "--dataset_revision"]),
-        ([*REQUIRED, "--task", "mlm", "--label_separator", ";"], ["--task mlm"]),
-        ([*REQUIRED, "--streaming"], ["--streaming", "--max_steps"]),
-        ([*FILES, "--streaming", "--max_steps", "9"], ["stream", "--validation_file"]),
-        ([*REQUIRED, "--resume_from_checkpoint", "last"], ["--resume_from_checkpoint", "same command"]),
+        (["--validation_file", "x.csv", "--output_dir", "x"], ["--dataset_name", "--train_file"]),
+        ([*FILES, "--dataset_config_name", "x"], ["--dataset_config_name"]),
+        ([*FILES, "--dataset_revision", "x"], ["--dataset_revision"]),
+        ([*REQUIRED, "--streaming", "--max_steps", 9], ["--streaming", "--task mlm"]),
+        ([*REQUIRED, "--task", "mlm", "--streaming"], ["--streaming", "--max_steps"]),
+        ([*FILES, "--task", "mlm", "--streaming", "--max_steps", 9], ["--streaming", "--validation_file"]),
+        ([*REQUIRED, "--task", "mlm", "--streaming", "--max_steps", 9, "--group_column", "g"], ["--group_column"]),
+        ([*REQUIRED, "--num_train_epochs", "0"], ["--num_train_epochs 0.0"]),
+        ([*REQUIRED, "--max_steps", "0"], ["--max_steps 0"]),
+        ([*REQUIRED, "--save_steps", "0"], ["--save_steps 0"]),
+        ([*REQUIRED, "--report_to", "wandb"], ["--report_to wandb"]),
         ([*REQUIRED, "--seeds", "0"], ["--seeds 0"]),
         ([*REQUIRED, "--hyperparameter_search", "-1"], ["--hyperparameter_search -1"]),
         ([*REQUIRED, "--early_stopping_patience", "-2"], ["--early_stopping_patience -2"]),
         ([*REQUIRED, "--per_device_train_batch_size", "0"], ["--per_device_train_batch_size 0"]),
         ([*REQUIRED, "--per_device_eval_batch_size", "-1"], ["--per_device_eval_batch_size -1"]),
         ([*REQUIRED, "--gradient_accumulation_steps", "0"], ["--gradient_accumulation_steps 0"]),
+        ([*REQUIRED, "--warmup_steps", "-1"], ["--warmup_steps -1"]),
         ([*REQUIRED, "--learning_rate", "0"], ["--learning_rate 0.0"]),
         ([*REQUIRED, "--learning_rate=-1e-4"], ["--learning_rate -0.0001"]),
         ([*REQUIRED, "--learning_rate", "nan"], ["--learning_rate nan"]),
-        ([*REQUIRED, "--learning_rate", "inf"], ["--learning_rate inf"]),
+        ([*REQUIRED, "--hub_model_id", "user/x"], ["--push_to_hub"]),
+        ([*REQUIRED, "--hub_private_repo"], ["--push_to_hub"]),
+        ([*REQUIRED, "--push_to_hub"], ["--hub_model_id"]),
+        (["--output_dir", "x", "--push_only"], ["--hub_model_id"]),
     ],
 )
-def test_arguments_that_do_not_go_together_are_refused(flags, told):
+def test_flags_that_contradict_each_other_are_refused(flags, told):
     with pytest.raises(ValueError, match=naming(*told)):
-        parse_arguments(flags)
+        parse(*flags)
+
+
+def test_a_search_without_optuna_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(arguments, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="requirements-extra"):
+        parse(*REQUIRED, "--hyperparameter_search", 3)
 
 
 def test_the_base_model_is_the_published_50m_unless_another_or_none_is_named():
-    assert parse_arguments(REQUIRED)[0].model_name_or_path == DEFAULT_BASE_MODEL
-    assert parse_arguments([*REQUIRED, "--model_name_or_path", "m"])[0].model_name_or_path == "m"
-    assert parse_arguments([*REQUIRED, "--from_scratch", "tiny"])[0].model_name_or_path is None
+    assert parse(*REQUIRED).model.model_name_or_path == DEFAULT_BASE_MODEL
+    assert parse(*REQUIRED, "--model_name_or_path", "m").model.model_name_or_path == "m"
+    assert parse(*REQUIRED, "--from_scratch", "tiny").model.model_name_or_path is None
 
 
 @pytest.mark.parametrize(
-    ("flags", "saving", "evaluation"),
+    ("flags", "strategy", "steps"),
     [
-        ([], ("epoch", 500), ("epoch", 500)),
-        (["--save_steps", 7], ("steps", 7), ("steps", 7)),
-        (["--save_strategy", "steps"], ("steps", 500), ("steps", 500)),
-        (["--save_strategy", "steps", "--save_steps", 7], ("steps", 7), ("steps", 7)),
-        (["--save_strategy", "epoch"], ("epoch", 500), ("epoch", 500)),
-        (["--save_strategy", "best"], ("best", 500), ("epoch", 500)),
-        (["--save_strategy", "no"], ("no", 500), ("no", 500)),
+        ([], "epoch", 500),
+        (["--save_steps", 7], "steps", 7),
+        (["--save_strategy", "steps"], "steps", 500),
+        (["--save_strategy", "steps", "--save_steps", 7], "steps", 7),
+        (["--save_strategy", "no"], "no", 500),
+        (["--task", "mlm", "--streaming", "--max_steps", 9], "steps", 500),
+        (["--task", "mlm", "--streaming", "--max_steps", 9, "--save_strategy", "no"], "no", 500),
     ],
 )
-def test_evaluation_follows_saving_with_its_steps(flags, saving, evaluation):
+def test_evaluations_are_made_when_checkpoints_are_saved(flags, strategy, steps):
     args = training(*flags)
 
-    assert (args.save_strategy.value, args.save_steps) == saving
-    assert (args.eval_strategy.value, args.eval_steps) == evaluation
-    assert args.load_best_model_at_end is (args.save_strategy != "no")
+    assert (args.save_strategy.value, args.save_steps) == (strategy, steps)
+    assert args.eval_strategy.value == strategy
+    assert strategy != "steps" or args.eval_steps == steps
+    assert args.load_best_model_at_end is (strategy != "no")
 
 
-@pytest.mark.parametrize(
-    ("save", "evaluate"), list(itertools.product(["no", "best", "epoch", "steps"], ["no", "epoch", "steps"]))
-)
-def test_an_evaluation_strategy_that_is_given_wins(save, evaluate):
-    flags = ["--save_strategy", save, "--eval_strategy", evaluate, "--eval_steps", 3, "--save_steps", 6]
-    if (save, evaluate) in [("epoch", "steps"), ("steps", "epoch")]:  # no best one to load at the end
-        with pytest.raises(ValueError, match=naming("--save_strategy", "--eval_strategy")):
-            training(*flags)
-        return
+def test_every_flag_of_the_training_reaches_the_trainer():
+    flags = {
+        "seed": 7,
+        "num_train_epochs": 2.5,
+        "max_steps": 12,
+        "per_device_train_batch_size": 3,
+        "per_device_eval_batch_size": 5,
+        "gradient_accumulation_steps": 4,
+        "learning_rate": 2e-4,
+        "lr_scheduler_type": "cosine",
+        "weight_decay": 0.02,
+        "max_grad_norm": 0.5,
+        "label_smoothing_factor": 0.1,
+        "train_sampling_strategy": "group_by_length",
+        "save_strategy": "steps",
+        "save_steps": 6,
+        "save_total_limit": 3,
+        "load_best_model_at_end": False,
+        "metric_for_best_model": "mcc",
+        "gradient_checkpointing": True,
+        "dataloader_num_workers": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "bf16": True,
+        "use_cpu": True,
+        "output_dir": "runs/other",
+    }
+    args = training(*(word for name, value in flags.items() for word in (f"--{name}", value)))
 
-    args = training(*flags)
-
-    assert (args.save_strategy.value, args.eval_strategy.value) == (save, evaluate)
-    assert (args.eval_steps, args.save_steps) == (3, 6)
-    assert args.load_best_model_at_end is ("no" not in (save, evaluate))
+    expected = flags | {"report_to": []}
+    assert {name: getattr(args, name) for name in flags} == expected
+    assert args.remove_unused_columns is False and args.logging_nan_inf_filter is False
 
 
-def test_what_follows_from_the_model_and_the_labels_is_left_open_and_what_is_given_stays():
-    args = training("--task", "mlm")
-    assert (args.learning_rate, args.train_sampling_strategy) == (None, None)
-    assert args.metric_for_best_model not in METRICS["masked_lm"]
-
-    args = training("--learning_rate", "3e-4", "--metric_for_best_model", "mcc", "--load_best_model_at_end", "false")
-    assert (args.learning_rate, args.metric_for_best_model, args.load_best_model_at_end) == (3e-4, "mcc", False)
-
-
-def test_warm_up_is_a_tenth_of_the_steps_unless_it_is_given():
+def test_warm_up_and_logging_take_steps_or_a_fraction_of_all_steps():
     assert training("--max_steps", "200").get_warmup_steps(200) == 20
     assert training("--warmup_steps", "7").get_warmup_steps(200) == 7
     assert training("--warmup_steps", "0").get_warmup_steps(200) == 0
+    assert (training().logging_steps, training("--logging_steps", 3).logging_steps) == (0.02, 3)
 
 
-@pytest.mark.parametrize("task", ["classification", "regression", "token_classification", "mlm"])
-def test_every_task_can_be_asked_for(task, recipe):
-    assert parse_arguments([*REQUIRED, "--task", task])[0].task == task
-    assert parse_arguments([recipe(f"task: {task}"), *REQUIRED])[0].task == task
+def test_what_depends_on_the_model_and_the_labels_is_left_open():
+    args = training()
+    assert (args.learning_rate, args.train_sampling_strategy) == (None, None)
+    assert args.metric_for_best_model not in ("loss", "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("launched", "flags", "computed"),
+    [
+        ("no", [], "no"),
+        ("bf16", [], "bf16"),
+        ("fp16", ["--bf16"], "bf16"),
+        ("bf16", ["--bf16", "false"], "no"),
+        ("no", ["--bf16"], "bf16"),
+    ],
+)
+def test_the_precision_is_that_of_the_flag_else_of_the_launcher(monkeypatch, launched, flags, computed):
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launched)
+    args = training(*flags)
+    assert (args.bf16, args.fp16) == (computed == "bf16", computed == "fp16")
+
+    AcceleratorState._reset_state()
+    assert Accelerator(cpu=True).mixed_precision == computed
+    AcceleratorState._reset_state()
+
+
+@pytest.mark.parametrize("source", [REQUIRED, [*FILES, "--validation_file", "v.csv"]])
+def test_each_process_reads_its_own_part_of_a_stream(source):
+    args = training_arguments(parse(*source, "--task", "mlm", "--streaming", "--max_steps", "9", "--use_cpu"))
+    assert args.accelerator_config.dispatch_batches is False
+    assert training().accelerator_config.dispatch_batches is None
 
 
 def test_files_stand_in_place_of_a_data_set_several_for_each_split(recipe):
     columns = ["--sequence_column", "dna", "--label_column", "y", "--label_separator", ";", "--group_column", "gene"]
     flags = [*FILES, "--validation_file", "v.fa", "--test_file", "t.fa", "u.fa", *columns]
     path = recipe(
-        "train_file: [a.csv, b.csv]\nvalidation_file: [v.fa]\ntest_file:\n- t.fa\n- u.fa\nsequence_column: dna\n"
+        "train_file: [a.csv, b.csv]\nvalidation_file: v.fa\ntest_file:\n- t.fa\n- u.fa\nsequence_column: dna\n"
         "label_column: y\nlabel_separator: ';'\ngroup_column: gene\noutput_dir: runs/toy\n"
     )
 
-    data = parse_arguments(flags)[1]
+    data = parse(*flags).data
 
     assert (data.train_file, data.validation_file, data.test_file) == (["a.csv", "b.csv"], ["v.fa"], ["t.fa", "u.fa"])
-    assert (data.sequence_column, data.label_column) == ("dna", "y")
-    assert (data.label_separator, data.group_column, data.dataset_name) == (";", "gene", None)
-    assert parse_arguments([path])[1] == data
-
-
-def test_one_file_may_stand_in_a_recipe_without_a_list_and_flags_go_over_it(recipe):
-    path = recipe("train_file: a.csv\noutput_dir: runs/toy")
-
-    assert parse_arguments([path])[1].train_file == ["a.csv"]
-    assert parse_arguments([path, "--train_file", "b.csv", "c.csv"])[1].train_file == ["b.csv", "c.csv"]
-
-
-def test_a_tenth_is_cut_off_and_repeats_are_refused_unless_something_else_is_said():
-    data = parse_arguments(FILES)[1]
-    assert (data.sequence_column, data.label_column, data.label_separator) == ("sequence", "label", None)
-    assert (data.validation_share, data.test_share, data.allow_repeats, data.streaming) == (0.1, 0.1, False, False)
-
-    data = parse_arguments([*FILES, "--validation_share", "0.2", "--test_share", "0", "--allow_repeats"])[1]
-    assert (data.validation_share, data.test_share, data.allow_repeats) == (0.2, 0, True)
-
-
-def test_one_seed_and_no_search_unless_they_are_asked_for(recipe):
-    run = parse_arguments(REQUIRED)[3]
-    assert (run.seeds, run.hyperparameter_search, run.early_stopping_patience, run.push_only) == (1, 0, 3, False)
-
-    run = parse_arguments([recipe("seeds: 3\nhyperparameter_search: 9\nearly_stopping_patience: 0"), *REQUIRED])[3]
-    assert (run.seeds, run.hyperparameter_search, run.early_stopping_patience) == (3, 9, 0)
-
-
-@pytest.mark.parametrize("source", [REQUIRED, [*FILES, "--validation_file", "v.csv"]])
-def test_a_stream_is_saved_by_steps_and_read_by_each_process_for_itself(source):
-    _, data, args, _ = parse_arguments([*source, "--streaming", "--max_steps", "9"])
-
-    assert data.streaming and args.max_steps == 9
-    assert (args.save_strategy.value, args.eval_strategy.value, args.load_best_model_at_end) == (
-        "steps",
-        "steps",
-        True,
-    )
-    assert args.accelerator_config.dispatch_batches is False
-    assert training().accelerator_config.dispatch_batches is None
-    given = ["--accelerator_config", '{"split_batches": true}']
-    args = parse_arguments([*source, "--streaming", "--max_steps", "9", *given])[2]
-    assert (args.accelerator_config.dispatch_batches, args.accelerator_config.split_batches) == (False, True)
-    args = parse_arguments([*source, "--streaming", "--max_steps", "9", "--save_strategy", "no"])[2]
-    assert args.save_strategy.value == "no"
-
-
-def test_without_labels_a_label_column_does_no_harm_and_files_are_taken_too():
-    model, data, _, _ = parse_arguments([*FILES, "--task", "mlm", "--from_scratch", "tiny"])
-    assert (model.task, data.train_file) == ("mlm", ["a.csv", "b.csv"])
+    assert parse(path).data == data
+    assert parse(path, "--train_file", "c.csv").data.train_file == ["c.csv"]
 
 
 def test_to_publish_only_no_data_need_be_named():
-    flags = ["--push_only", "--output_dir", "runs/toy", "--hub_model_id", "user/x"]
-    assert parse_arguments(flags)[3].push_only
+    assert parse("--push_only", "--output_dir", "runs/toy", "--hub_model_id", "user/x").hub.push_only
 
 
-def test_the_text_columns_reach_the_collators_whatever_is_given():
-    assert training("--remove_unused_columns", "true").remove_unused_columns is False
+def test_a_run_is_the_same_with_other_batches_of_evaluations_and_another_place_and_not_with_another_seed():
+    one = deciding(parse(*REQUIRED))
+    assert deciding(parse(*REQUIRED, "--output_dir", "y", "--per_device_eval_batch_size", 2, "--disable_tqdm")) == one
+    assert deciding(parse(*REQUIRED, "--seed", 1)) != one
+    assert deciding(parse(*REQUIRED, "--label_column", "y")) != one
 
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
-
-
-@pytest.mark.parametrize(
-    ("flags", "told"),
-    [
-        (["--hub_model_id", "user/x"], ["--push_to_hub"]),
-        (["--hub_private_repo", "true"], ["--push_to_hub"]),
-        (["--push_to_hub"], ["--hub_model_id"]),
-        (["--push_only"], ["--hub_model_id"]),
-        (["--push_to_hub", "--hub_model_id", "user/x", "--hub_always_push"], ["--hub_always_push"]),
-        (["--from_scratch", "tiny", "--model_revision", "main"], ["--model_revision", "--from_scratch"]),
-    ],
-)
-def test_publishing_arguments_that_do_not_go_together_are_refused(flags, told):
-    with pytest.raises(ValueError, match=naming(*told)):
-        parse_arguments([*REQUIRED, *flags])
+RECIPES = sorted((REPOSITORY / "recipes").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_of_the_repository_is_one_that_train_takes(path):
+    args = parse(path)
+    taken = {
+        name: value for part in (args.model, args.data, args.trainer, args.run) for name, value in vars(part).items()
+    }
     written = yaml.safe_load(path.read_text())
-    taken = {name: value for part in parse_arguments([str(path)]) for name, value in vars(part).items()}
     assert {name: taken[name] for name in written} == written
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, train; train.parse_arguments('', ['--help'])"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert done.returncode == 0 and "--train_file" in done.stdout
+    assert not imported & {"torch", "transformers", "datasets", "pyarrow", "numpy", "huggingface_hub"}

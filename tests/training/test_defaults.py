@@ -5,16 +5,19 @@ import pytest
 import torch
 from transformers import BertConfig, TrainingArguments
 
+from dnahub.checkpoints.presets import PRESETS
 from dnahub.hub_code import NucleotideTransformerConfig
-from dnahub.tasks.evaluation import METRICS
+from dnahub.tasks import TASKS
 from dnahub.training import defaults
-from dnahub.training.arguments import ModelArguments, parse_arguments
-from dnahub.training.tuning import TUNINGS
+from dnahub.training.arguments import TUNINGS, ModelArguments, parse_arguments
+from dnahub.training.trainer_arguments import training_arguments
 from tests.messages import naming
 
 
 def training(*flags) -> TrainingArguments:
-    return parse_arguments(["--dataset_name", "d", "--output_dir", "o", "--use_cpu", *map(str, flags)])[2]
+    return training_arguments(
+        parse_arguments("", ["--dataset_name", "d", "--output_dir", "o", "--use_cpu", *map(str, flags)])
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,7 +39,7 @@ def training(*flags) -> TrainingArguments:
 def test_the_learning_rate_goes_by_tuning_and_width(preset, tuning, rate):
     args = training()
 
-    defaults.settle_for_model(args, ModelArguments(tuning=tuning), NucleotideTransformerConfig.from_preset(preset))
+    defaults.settle_for_model(args, ModelArguments(tuning=tuning), NucleotideTransformerConfig(**PRESETS[preset]))
 
     assert args.learning_rate == rate
 
@@ -54,7 +57,7 @@ def test_random_weights_have_rates_of_their_own():
     rates = {}
     for preset in ("tiny", "v2-500m"):
         args = training()
-        config = NucleotideTransformerConfig.from_preset(preset)
+        config = NucleotideTransformerConfig(**PRESETS[preset])
         defaults.settle_for_model(args, ModelArguments(from_scratch=preset), config)
         rates[preset] = args.learning_rate
 
@@ -64,65 +67,64 @@ def test_random_weights_have_rates_of_their_own():
 def test_a_learning_rate_that_is_given_stays_and_every_tuning_has_one():
     args = training("--learning_rate", "7e-6")
 
-    defaults.settle_for_model(args, ModelArguments(tuning="lora"), NucleotideTransformerConfig.from_preset("tiny"))
+    defaults.settle_for_model(args, ModelArguments(tuning="lora"), NucleotideTransformerConfig(**PRESETS["tiny"]))
 
     assert args.learning_rate == 7e-6
     assert set(defaults.LEARNING_RATES) == {*TUNINGS, "from_scratch"}
 
 
 @pytest.mark.parametrize(
-    ("problem", "metric", "greater"),
+    ("task", "metric", "greater"),
     [
-        ("single_label_classification", "accuracy", True),
-        ("multi_label_classification", "micro_f1", True),
+        ("classification", "accuracy", True),
+        ("multi_label", "micro_f1", True),
         ("regression", "spearman", True),
         ("token_classification", "accuracy", True),
-        ("masked_lm", "loss", False),
+        ("mlm", "loss", False),
     ],
 )
-def test_the_best_checkpoint_is_that_of_the_problems_first_metric(problem, metric, greater):
+def test_the_best_checkpoint_is_that_of_the_tasks_first_metric(task, metric, greater):
     args = training()
 
     for _ in range(2):  # of several seeds, say
-        defaults.settle_for_problem(args, problem)
+        defaults.settle_for_task(args, TASKS[task])
         assert (args.metric_for_best_model, args.greater_is_better) == (metric, greater)
-    assert problem in METRICS
 
 
 @pytest.mark.parametrize(
-    ("problem", "given", "greater"),
+    ("task", "given", "greater"),
     [
-        ("single_label_classification", "mcc", True),
-        ("single_label_classification", "loss", False),
+        ("classification", "mcc", True),
+        ("classification", "loss", False),
         ("regression", "rmse", False),  # the Trainer's own guess is that more is better
         ("regression", "mae", False),
         ("regression", "r2", True),
-        ("multi_label_classification", "auprc", True),
-        ("masked_lm", "masked_accuracy", True),
+        ("multi_label", "auprc", True),
+        ("mlm", "masked_accuracy", True),
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "eval_"])
-def test_a_metric_that_is_given_stays_with_its_own_direction(problem, given, greater, prefix):
+def test_a_metric_that_is_given_stays_with_its_own_direction(task, given, greater, prefix):
     args = training("--metric_for_best_model", prefix + given)
 
-    defaults.settle_for_problem(args, problem)
+    defaults.settle_for_task(args, TASKS[task])
 
     assert (args.metric_for_best_model, args.greater_is_better) == (given, greater)
 
 
 @pytest.mark.parametrize(
-    ("problem", "given", "allowed"),
+    ("task", "given", "allowed"),
     [
         ("regression", "accuracy", "spearman, pearson, r2, rmse, mae, loss"),
-        ("masked_lm", "perplexity", "loss, masked_accuracy"),
+        ("mlm", "accuracy", "loss, perplexity, masked_accuracy"),
         ("token_classification", "eval_f1", "accuracy, macro_f1, mcc, auroc, auprc, loss"),
     ],
 )
-def test_a_metric_that_is_not_measured_for_these_labels_is_refused_with_those_that_are(problem, given, allowed):
+def test_a_metric_that_is_not_measured_for_these_labels_is_refused_with_those_that_are(task, given, allowed):
     args = training("--metric_for_best_model", given)
 
     with pytest.raises(ValueError, match=naming(f"--metric_for_best_model {given}", *allowed.split(", "))):
-        defaults.settle_for_problem(args, problem)
+        defaults.settle_for_task(args, TASKS[task])
 
 
 @pytest.mark.parametrize(

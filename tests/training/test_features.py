@@ -14,7 +14,7 @@ from dnahub.hub_code import (
     NucleotideTransformerForSequenceClassification,
     NucleotideTransformerForTokenClassification,
 )
-from dnahub.tasks.collators import LabelCollator
+from dnahub.tasks import TASKS
 from dnahub.training.features import features_computed_once, has_fixed_features
 from dnahub.training.tuning import freeze
 from tests.runs import last_state, weights
@@ -40,10 +40,10 @@ def test_features_are_fixed_where_nothing_of_the_encoder_is_trained_or_drops_out
 
 @pytest.fixture
 def trainer(tmp_path):
-    """A function that makes a trainer of a head for a problem."""
+    """A function that makes a trainer of a head for a task."""
     tokenizer = build_tokenizer(nt_vocabulary(), 2048)
 
-    def make(problem: str, labels: list) -> Trainer:
+    def make(task: str, labels: list) -> Trainer:
         rows = [
             {"input_ids": tokenizer(sequence).input_ids, "label": label}
             for sequence, label in zip(SEQUENCES, labels, strict=True)
@@ -54,29 +54,29 @@ def trainer(tmp_path):
             per_device_eval_batch_size=2,
         )
         return Trainer(
-            freeze(model_of(problem_type=problem), 0),
+            freeze(model_of(problem_type=TASKS[task].problem_type), 0),
             args,
             train_dataset=Dataset.from_list(rows),
             eval_dataset=Dataset.from_list(rows[:2]),
-            data_collator=LabelCollator(tokenizer, problem),
+            data_collator=TASKS[task].collator(tokenizer, seed=0),
         )
 
     return make
 
 
 @pytest.mark.parametrize(
-    ("problem", "labels"),
+    ("task", "labels"),
     [
-        ("single_label_classification", [0, 1, 2, 0, 1]),
+        ("classification", [0, 1, 2, 0, 1]),
         (
-            "multi_label_classification",
+            "multi_label",
             [[0.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0] * 3],
         ),
         ("regression", [[0.5, -1.0, 2.0]] * 5),
     ],
 )
-def test_the_model_gives_the_same_outputs_and_loss_and_is_as_before_afterwards(trainer, problem, labels):
-    made = trainer(problem, labels)
+def test_the_model_gives_the_same_outputs_and_loss_and_is_as_before_afterwards(trainer, task, labels):
+    made = trainer(task, labels)
     model, rows, collator = made.model, made.train_dataset, made.data_collator
     names = model.state_dict().keys()
     with torch.no_grad():

@@ -1,6 +1,7 @@
 """Results of several seeds -> mean and deviation, and the best of them; no run of train.py is made here."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from dnahub.training.arguments import parse_arguments
-from dnahub.training.run import Arguments
 from dnahub.training.seeds import _adopt, _spread, train_seeds
-from tests.reports.test_card import PROBLEMS, results
+from dnahub.training.trainer_arguments import training_arguments
+from tests.reports.test_card import OF_TASKS, results
 
 
 def measured(validation, test=None):
@@ -87,36 +88,36 @@ def test_a_card_that_cannot_be_made_leaves_no_half_checkpoint(tmp_path):
 
 def adopted(folder: Path, runs: list[dict], *flags) -> dict:
     """What comes of seeds that were all finished when the run was cut off: no model is trained."""
-    parsed = parse_arguments(
-        ["--dataset_name", "d", "--output_dir", str(folder), "--seeds", str(len(runs)), "--use_cpu", *flags]
+    args = parse_arguments(
+        "", ["--dataset_name", "d", "--output_dir", str(folder), "--seeds", str(len(runs)), "--use_cpu", *flags]
     )
     for i, run in enumerate(runs):
         written(folder / f"seed-{42 + i}" / "checkpoint", run)
-    args = Arguments(*parsed)
+    args = replace(args, training=training_arguments(args))
     found = train_seeds(args, None, None, {"arguments": {}, "environment": {}, "commits": {}}, {})
     assert json.loads((folder / "checkpoint" / "metrics.json").read_text()) == found
     return found["seeds"]
 
 
 @pytest.mark.parametrize(
-    ("problem", "metric", "values", "flags", "chosen"),
+    ("task", "metric", "values", "flags", "chosen"),
     [
-        ("single_label_classification", "accuracy", [0.5, 0.7, 0.6], [], 43),
-        ("single_label_classification", "loss", [0.5, 0.7, 0.3], ["--metric_for_best_model", "eval_loss"], 44),
+        ("classification", "accuracy", [0.5, 0.7, 0.6], [], 43),
+        ("classification", "loss", [0.5, 0.7, 0.3], ["--metric_for_best_model", "eval_loss"], 44),
         ("regression", "rmse", [0.2, 0.7, 0.6], ["--metric_for_best_model", "rmse"], 42),
         ("regression", "spearman", [None, 0.1, 0.3], [], 44),
         ("regression", "spearman", [None, None], [], 42),
-        ("masked_lm", "loss", [2.5, 2.4], [], 43),
+        ("mlm", "loss", [2.5, 2.4], [], 43),
         ("token_classification", "accuracy", [0.5, 0.5], [], 42),
     ],
 )
 def test_the_best_by_validation_is_chosen_though_all_seeds_were_finished_before(
-    tmp_path, problem, metric, values, flags, chosen
+    tmp_path, task, metric, values, flags, chosen
 ):
-    run = PROBLEMS[problem]
+    run = OF_TASKS[task]
     runs = [run | {"validation": run["validation"] | {metric: value}} for value in values]
 
-    seeds = adopted(tmp_path, runs, *flags)
+    seeds = adopted(tmp_path, runs, "--task", task, *flags)
 
     assert seeds["seeds"] == list(range(42, 42 + len(values)))
     assert seeds["chosen"] == chosen

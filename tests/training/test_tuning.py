@@ -104,6 +104,11 @@ def test_ia3_trains_factors_of_keys_values_and_the_feed_forward_and_the_head(cla
     assert count_parameters(model)[0] == LAYERS * (HIDDEN + HIDDEN + INNER) + HEAD
 
 
+def test_the_head_of_the_base_model_is_not_trained_alone(config):
+    with pytest.raises(ValueError, match=naming("--tuning head", "lora")):
+        prepare(NucleotideTransformerForMaskedLM(config), ModelArguments(tuning="head"))
+
+
 def test_an_adapter_of_a_masked_language_model_trains_its_own_weights_alone(config):
     for add, mark in ((add_lora, "lora_"), (add_ia3, "ia3_")):
         model = add(NucleotideTransformerForMaskedLM(config))

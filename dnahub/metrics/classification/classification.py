@@ -1,16 +1,18 @@
 """Predicted and true labels -> accuracy, macro F1, MCC, recall per label, confusion matrix."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import datasets
 import evaluate
 import numpy as np
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, matthews_corrcoef
 
 _DESCRIPTION = """
-Scores of a single-label classifier over a fixed list of labels (here: species). Every label of the list has its row
-and its column in the confusion matrix, whether it occurs or not.
+Scores of a single-label classifier over a fixed list of labels. Every label of the list has its row and its column in
+the confusion matrix, whether it occurs or not.
 
 Labels that do not occur:
-- no window of a label among the references: its recall is None (0 / 0), not 0;
+- not among the references: its recall is None (0 / 0), not 0;
 - neither among the references nor among the predictions: the label is left out of the mean of macro F1;
 - predicted, but not among the references: its F1 is 0 and counts.
 
@@ -30,7 +32,7 @@ Returns:
 
 Raises:
     ValueError: No examples, predictions and references of different numbers, an index that `label_names` lacks, or
-        names that are missing or stand twice.
+        names that are missing or repeated.
 
 Examples:
     >>> metric = evaluate.load("dnahub/metrics/classification")
@@ -40,8 +42,40 @@ Examples:
 """
 
 
-class SpeciesClassification(evaluate.Metric):
-    """Scores of a species classifier; see the description above for labels that do not occur."""
+def score_classes(predicted: np.ndarray, true: np.ndarray, label_names: Sequence[str]) -> dict[str, Any]:
+    """
+    The scores of the description above, all from the confusion matrix, so that a million tokens take milliseconds.
+
+    Args:
+        predicted: Ids, (items,).
+        true: Ids, (items,).
+        label_names: The labels in the order of their ids.
+
+    Returns:
+        As the metric's `compute`; `accuracy`, `macro_f1` and `mcc` are None without any item.
+    """
+    num_labels = len(label_names)
+    cells = np.asarray(true, dtype=np.int64) * num_labels + predicted
+    confusion = np.bincount(cells, minlength=num_labels**2).reshape(num_labels, num_labels)  # (true, predicted)
+    right, num_true = confusion.diagonal().astype(float), confusion.sum(axis=1).astype(float)  # (labels,)
+    num_predicted, total = confusion.sum(axis=0).astype(float), float(len(cells))
+    occurs = num_true + num_predicted > 0
+    covariance = right.sum() * total - num_true @ num_predicted
+    deviation = np.sqrt((total**2 - num_true @ num_true) * (total**2 - num_predicted @ num_predicted))
+    mcc = float(covariance / deviation) if deviation else 0.0
+    return {
+        "accuracy": float(right.sum() / total) if total else None,
+        "macro_f1": float(np.mean(2 * right[occurs] / (num_true + num_predicted)[occurs])) if total else None,
+        "mcc": mcc if total else None,
+        "recall_per_label": {
+            name: float(right[i] / num_true[i]) if num_true[i] else None for i, name in enumerate(label_names)
+        },
+        "confusion_matrix": confusion.tolist(),
+    }
+
+
+class Classification(evaluate.Metric):
+    """`score_classes` for `evaluate.load`; see the description above for labels that do not occur."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
@@ -68,17 +102,4 @@ class SpeciesClassification(evaluate.Metric):
                     f"Got the label {outside[0]} among the {role}, but label_names has {len(label_names)} names "
                     f"(0 to {len(label_names) - 1}); give every label its name."
                 )
-
-        confusion = confusion_matrix(references, predictions, labels=range(len(label_names)))  # (true, predicted)
-        examples_per_label = confusion.sum(axis=1)  # (true,)
-        present = np.flatnonzero(examples_per_label + confusion.sum(axis=0))
-        return {
-            "accuracy": float(accuracy_score(references, predictions)),
-            "macro_f1": float(f1_score(references, predictions, labels=present, average="macro", zero_division=0)),
-            "mcc": float(matthews_corrcoef(references, predictions)),
-            "recall_per_label": {
-                name: float(confusion[i, i] / examples_per_label[i]) if examples_per_label[i] else None
-                for i, name in enumerate(label_names)
-            },
-            "confusion_matrix": confusion.tolist(),
-        }
+        return score_classes(np.asarray(predictions), np.asarray(references), label_names)

@@ -1,0 +1,94 @@
+"""Command line -> what to build, and where to publish it."""
+
+from dataclasses import dataclass, field
+
+from dataset_builder.layout import DEFAULT, SPLITS, check_config_name
+
+ENSEMBL, SYNTHETIC = "ensembl", "synthetic"
+STRETCH_NT = 30  # no two splits share a stretch of this length; 60 bits, so that a stretch fits one uint64
+# The numbers of the post that this project grew out of.
+WINDOWS_PER_SPECIES = {"train": 900, "validation": 100, "test": 1000}
+
+
+@dataclass
+class Build:
+    """What to build."""
+
+    source: str | None = field(
+        default=None,
+        metadata={
+            "help": f"'{ENSEMBL}' (downloads the six files), '{SYNTHETIC}' (random genes, no network), or a folder "
+            "with one FASTA file <Genus_species>*.fa[.gz] for each of the six species"
+        },
+    )
+    output_dir: str = field(default="data/nt-species", metadata={"help": "folder to write"})
+    config_name: str = field(
+        default=DEFAULT,
+        metadata={"help": "name of this configuration if a repository has several, such as w120"},
+    )
+    window_nt: int = field(
+        default=60, metadata={"help": f"window length in nt, a multiple of 3, at least {STRETCH_NT}"}
+    )
+    train_per_species: int = field(
+        default=WINDOWS_PER_SPECIES["train"], metadata={"help": "windows per species in the train split"}
+    )
+    validation_per_species: int = field(
+        default=WINDOWS_PER_SPECIES["validation"], metadata={"help": "windows per species in the validation split"}
+    )
+    test_per_species: int = field(
+        default=WINDOWS_PER_SPECIES["test"], metadata={"help": "windows per species in the test split"}
+    )
+    all_windows: bool = field(
+        default=False, metadata={"help": "take every window; 0.8, 0.1 and 0.1 of the genes go to the splits"}
+    )
+    seed: int = field(default=42, metadata={"help": "seed of everything random"})
+    license: str | None = field(
+        default=None,
+        metadata={"help": "Hub identifier of the licence of the sequences in a folder, such as cc-by-4.0"},
+    )
+
+    def __post_init__(self) -> None:
+        check_config_name(self.config_name)
+        if self.window_nt % 3 or self.window_nt < STRETCH_NT:
+            raise ValueError(
+                f"--window_nt {self.window_nt}: give a multiple of 3 (whole codons) of at least {STRETCH_NT}, the "
+                "length that no two splits may share; for example 60."
+            )
+        if self.seed < 0:
+            raise ValueError(f"--seed {self.seed}: give 0 or more.")
+        for split, number in self._numbers().items():
+            if number < 1:
+                raise ValueError(f"--{split}_per_species {number}: every split needs at least 1 window per species.")
+        if self.all_windows and self._numbers() != WINDOWS_PER_SPECIES:
+            raise ValueError("--all_windows takes every window; leave out the numbers per_species.")
+        if self.license is not None and self.source in (ENSEMBL, SYNTHETIC):
+            raise ValueError(f"--license {self.license}: the licence of {self.source} is known; leave it out.")
+
+    @property
+    def source_kind(self) -> str:
+        """Either "ensembl", "synthetic" or "folder"."""
+        return self.source if self.source in (ENSEMBL, SYNTHETIC) else "folder"
+
+    @property
+    def budgets(self) -> dict[str, int] | None:
+        """Windows per species for each split, or None for all windows."""
+        return None if self.all_windows else self._numbers()
+
+    def _numbers(self) -> dict[str, int]:
+        numbers = (self.train_per_species, self.validation_per_species, self.test_per_species)
+        return dict(zip(SPLITS, numbers, strict=True))
+
+
+@dataclass
+class Publishing:
+    """Publishing."""
+
+    push_to_hub: bool = field(default=False, metadata={"help": "publish the data set as one commit"})
+    hub_dataset_id: str | None = field(default=None, metadata={"help": "repository to publish to, as user/nt-species"})
+    hub_private_repo: bool = field(default=False, metadata={"help": "make a new repository private"})
+    hub_revision: str = field(default="main", metadata={"help": "branch to commit to"})
+    push_only: bool = field(default=False, metadata={"help": "publish --output_dir as it is, without building"})
+
+    def __post_init__(self) -> None:
+        if (self.push_to_hub or self.push_only) != (self.hub_dataset_id is not None):
+            raise ValueError("To publish, give both --push_to_hub (or --push_only) and --hub_dataset_id USER/NAME.")

@@ -1,0 +1,40 @@
+"""New card, and the one it replaces -> a card that keeps what people wrote."""
+
+import json
+import re
+
+from huggingface_hub import CardData, RepoCard
+
+# The first line lists what was generated in the metadata: the rest there is the work of people.
+_BEGIN, _END = "<!-- Generated text, edits will be lost: {} -->\n", "\n<!-- End of the generated text -->\n"
+_GENERATED = re.compile(
+    re.escape(_BEGIN).replace(re.escape("{}"), "({.*?})") + ".*?" + re.escape(_END), flags=re.DOTALL
+)
+
+
+def merge_cards(new: str, old: str | None) -> str:
+    """
+    Mark the text of a generated card, and add what people wrote into the card that it replaces.
+
+    Args:
+        new: The generated card: a metadata block and text.
+        old: The card to replace, if there is one. Text before and after the generated one is kept, as are tags and
+            metadata that were not generated.
+    """
+    card = RepoCard(new)
+    metadata = card.data.to_dict()
+    generated = {"keys": list(metadata), "tags": metadata.get("tags", [])}
+    before = after = ""
+    if old is not None:
+        previous = RepoCard(old)
+        theirs, earlier = previous.data.to_dict(), {"keys": [], "tags": []}
+        found = _GENERATED.search(previous.text)
+        if found:
+            before, after = previous.text[: found.start()], previous.text[found.end() :]
+            earlier = json.loads(found[1])
+        metadata |= {name: value for name, value in theirs.items() if name not in {*metadata, *earlier["keys"]}}
+        tags = [tag for tag in theirs.get("tags", []) if tag not in {*generated["tags"], *earlier["tags"]}]
+        if tags:
+            metadata["tags"] = [*generated["tags"], *tags]
+    text = f"{before}{_BEGIN.format(json.dumps(generated))}{card.text.strip()}{_END}{after}"
+    return f"---\n{CardData(**metadata).to_yaml()}\n---\n{text}"

@@ -1,0 +1,1 @@
+"""Predictions and labels -> scores of classes, rankings and their names."""

@@ -1,0 +1,65 @@
+"""One class of each sequence: `--task classification`."""
+
+import numpy as np
+import torch
+from datasets import ClassLabel, Dataset, DatasetDict
+
+from dnahub.tasks.classes import ClassTask, balanced_weights
+from dnahub.tasks.labels import as_ids, label_array, read_columns, refuse_separator, with_labels
+from dnahub.tasks.task import Labels
+
+# Logit of a class that the rows of a baseline's train lack: its probability is 0 for every sequence.
+NEVER = float(np.finfo(np.float32).min)
+
+
+class Classification(ClassTask):
+    """`label` is an id: of a ClassLabel, or of a string, boolean or whole number."""
+
+    problem_type = "single_label_classification"
+    fits_classes = True
+    usage = ("classify", "label, score, scores of all classes")
+
+    def encode(
+        self, splits: DatasetDict, column: str, label_separator: str | None = None
+    ) -> tuple[DatasetDict, Labels]:
+        refuse_separator(label_separator)
+        expected = (
+            "--task classification takes one label a row; for any number of labels a row give --task multi_label, for "
+            "one a token --task token_classification"
+        )
+        ids, names = as_ids(read_columns(splits, column, in_lists=False, expected=expected), column, fewest=2)
+        feature = ClassLabel(names=names)
+        encoded = {split: with_labels(rows, column, ids[split].values, feature) for split, rows in splits.items()}
+        return DatasetDict(encoded), Labels(names, len(names))
+
+    def row_labels(self, rows: Dataset) -> tuple[np.ndarray, np.ndarray]:
+        ids = label_array(rows).to_numpy()
+        return np.arange(len(ids)), ids
+
+    def check_splits(self, splits: DatasetDict, labels: Labels) -> None:
+        in_train = label_array(splits["train"]).unique().to_numpy()
+        for split in splits.keys() - {"train"}:
+            ids, counts = np.unique(label_array(splits[split]).to_numpy(), return_counts=True)
+            for label, count in zip(ids, counts, strict=True):
+                if label not in in_train:
+                    raise ValueError(
+                        f"split {split}: {count} rows have the label {labels.names[label]!r}, but no row of train "
+                        "has; give train such rows, or leave those out."
+                    )
+
+    def class_weights(self, rows: Dataset, num_labels: int) -> torch.Tensor:
+        return balanced_weights(label_array(rows).to_numpy(), num_labels)
+
+    def baseline_outputs(self, predicted: np.ndarray, classes: np.ndarray | None, labels: Labels) -> np.ndarray:
+        logits = np.full((len(predicted), labels.num_outputs), NEVER)
+        logits[:, classes] = predicted
+        return logits
+
+    def title(self, labels: Labels) -> str:
+        return f"fine-tuned to classify DNA sequences into {len(labels.names)} classes"
+
+    def summary(self, labels: Labels) -> str:
+        return f"It takes a DNA sequence and gives one of: {', '.join(labels.names)}."
+
+
+TASK = Classification()

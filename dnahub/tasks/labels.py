@@ -1,0 +1,219 @@
+"""Label column of each split -> checked ids or numbers, in the column `label`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import ClassLabel, Dataset, DatasetDict, LargeList, List, Value
+
+IGNORED = -100  # torch's label for what counts in no loss
+LABELS_SHOWN = 10  # in an error
+ROWS_AT_ONCE = 10_000
+COMPLETE_ROW = "complete that row or leave it out"
+
+
+@dataclass(frozen=True)
+class LabelColumn:
+    """
+    The labels of one split, in a flat array.
+
+    Args:
+        split: Its name, for errors.
+        feature: What the column holds.
+        values: All labels, row by row.
+        numbers: How many of them each row has; None where it is always one, not in a list.
+    """
+
+    split: str
+    feature: object
+    values: pa.Array
+    numbers: np.ndarray | None
+
+    @property
+    def inner(self) -> object:
+        """What one label is."""
+        return self.feature.feature if isinstance(self.feature, List | LargeList) else self.feature
+
+    def with_values(self, values: pa.Array) -> "LabelColumn":
+        return LabelColumn(self.split, self.feature, values, self.numbers)
+
+    def check_each(self, is_good: Callable[[pa.Array], pa.Array], fault: str) -> None:
+        """Raises ValueError at the first label for which `is_good` is false; null stands for a token without label."""
+        wrong = np.flatnonzero(is_good(self.values).to_numpy(zero_copy_only=False) == False)  # noqa: E712
+        if len(wrong):
+            place = int(wrong[0])
+            row = place if self.numbers is None else int(np.searchsorted(self.numbers.cumsum(), place, "right"))
+            raise ValueError(f"split {self.split}: the label {self.values[place].as_py()!r} of row {row} {fault}.")
+
+
+def read_columns(splits: DatasetDict, column: str, in_lists: bool | None, expected: str) -> dict[str, LabelColumn]:
+    """
+    The column of labels of each split.
+
+    Args:
+        splits: train and any others.
+        column: Its name.
+        in_lists: Whether a row must have a list of labels; None where it may, in all splits alike.
+        expected: What the task takes, for an error.
+
+    Raises:
+        ValueError: If a split has no such column or no rows, a row has no label, or it is a list where it must not be.
+    """
+    read = {}
+    for split, rows in splits.items():
+        if column not in rows.features:
+            raise ValueError(f"split {split}: there is no column {column!r}, only {', '.join(rows.features)}.")
+        if not len(rows):
+            raise ValueError(f"split {split}: it is empty; give it rows, or leave it out.")
+        feature, values = rows.features[column], _values(rows, column)
+        is_list = isinstance(feature, List | LargeList)
+        in_lists = is_list if in_lists is None else in_lists
+        if is_list != in_lists:
+            raise ValueError(f"split {split}: column {column!r} is {feature}; {expected}.")
+        if values.null_count:
+            row = int(np.flatnonzero(values.is_null())[0])
+            raise ValueError(f"split {split}: the label of row {row} is missing; {COMPLETE_ROW}.")
+        numbers = pc.list_value_length(values).to_numpy().astype(np.int64) if is_list else None
+        read[split] = LabelColumn(split, feature, values.flatten() if is_list else values, numbers)
+    return read
+
+
+def refuse_separator(label_separator: str | None) -> None:
+    """Raises ValueError for a separator where a row has one label."""
+    if label_separator is not None:
+        raise ValueError(f"--label_separator {label_separator!r} is for --task multi_label; leave it out.")
+
+
+def split_texts(splits: DatasetDict, column: str, separator: str) -> dict[str, LabelColumn]:
+    """
+    The labels of a column of strings such as "promoter;enhancer"; white space around a label is dropped, and a row
+    whose string is empty or missing has no label.
+    """
+    if not separator:
+        raise ValueError("--label_separator '': give one or more letters.")
+    read = {}
+    for split, rows in splits.items():
+        if column not in rows.features:
+            raise ValueError(f"split {split}: there is no column {column!r}, only {', '.join(rows.features)}.")
+        feature = rows.features[column]
+        if not isinstance(feature, Value) or not feature.dtype.endswith(("string", "int64")):
+            raise ValueError(
+                f"split {split}: column {column!r} is {feature}; --label_separator is for strings, leave it out."
+            )
+        # Whole numbers: a file where no row happens to have two labels. Missing: CSV has no other empty strings.
+        pieces = pc.split_pattern(_values(rows, column).cast(pa.large_string()).fill_null(""), separator)
+        names = pc.utf8_trim_whitespace(pieces.flatten())
+        given = pc.not_equal(names, "").to_numpy(zero_copy_only=False)
+        row_of = np.repeat(np.arange(len(rows)), pc.list_value_length(pieces).to_numpy())
+        numbers = np.bincount(row_of[given], minlength=len(rows))
+        read[split] = LabelColumn(split, Value("large_string"), names.filter(pa.array(given)), numbers)
+    return read
+
+
+def as_ids(
+    columns: dict[str, LabelColumn], column: str, fewest: int, may_lack: bool = False
+) -> tuple[dict[str, LabelColumn], list[str]]:
+    """
+    Classes -> their ids, by the labels of train.
+
+    The ids of a ClassLabel stay; strings, booleans and whole numbers are sorted.
+
+    Args:
+        columns: Of each split.
+        column: Its name, for errors.
+        fewest: How many different labels train must have.
+        may_lack: Whether null, and -100 among ids, is a label that is not there, as of a token.
+
+    Returns:
+        The columns with ids, null where there is no label, and the names of the labels in the order of their ids.
+
+    Raises:
+        ValueError: If labels are not classes, one is missing, empty or unknown to train, or train has too few.
+    """
+    named = {split: _as_names(labels, column, may_lack) for split, labels in columns.items()}
+    train = columns["train"]
+    if isinstance(train.inner, ClassLabel):
+        names = train.inner.names
+    else:
+        is_number = isinstance(train.inner, Value) and "int" in train.inner.dtype
+        found = named["train"].values.drop_null().unique().to_pylist()
+        names = sorted(found, key=int if is_number else None)
+    num_found = pc.count_distinct(named["train"].values).as_py()
+    if num_found < fewest:
+        raise ValueError(
+            f"split train: column {column!r} has {num_found} label{'s' * (num_found != 1)}; this task takes "
+            f"{fewest} or more."
+        )
+    value_set = pa.array(names, pa.large_string())
+    shown = ", ".join(names[:LABELS_SHOWN]) + (", …" if len(names) > LABELS_SHOWN else "")
+    for labels in named.values():
+        labels.check_each(
+            lambda given: pc.or_(pc.is_null(given), pc.is_in(given, value_set=value_set)),
+            f"is not in train, which has {shown}; move rows with it to train, or leave that row out",
+        )
+    ids = {
+        split: labels.with_values(pc.index_in(labels.values, value_set=value_set).cast(pa.int64()))
+        for split, labels in named.items()
+    }
+    return ids, names
+
+
+def _as_names(labels: LabelColumn, column: str, may_lack: bool) -> LabelColumn:
+    inner = labels.inner
+    if isinstance(inner, Value) and inner.dtype.startswith("float"):
+        raise ValueError(
+            f"split {labels.split}: column {column!r} is {labels.feature}; for numbers give --task regression, for "
+            "classes write whole numbers or names."
+        )
+    is_text = isinstance(inner, Value) and inner.dtype in ("string", "large_string", "bool", "null")
+    is_number = isinstance(inner, Value) and "int" in inner.dtype
+    if not isinstance(inner, ClassLabel) and not is_text and not is_number:
+        raise ValueError(
+            f"split {labels.split}: column {column!r} is {labels.feature}; a label is a ClassLabel, a string, a "
+            "boolean or a whole number, or a list of one of these."
+        )
+    if not may_lack:
+        labels.check_each(pc.is_valid, f"is missing; {COMPLETE_ROW}")
+    elif pa.types.is_integer(labels.values.type):
+        labels = labels.with_values(pc.if_else(pc.equal(labels.values, IGNORED), None, labels.values))
+    if isinstance(inner, ClassLabel):
+        labels.check_each(
+            lambda ids: pc.and_(pc.greater_equal(ids, 0), pc.less(ids, inner.num_classes)),
+            f"is not one of the ids 0 to {inner.num_classes - 1} of its ClassLabel; correct that row or leave it out",
+        )
+        named = labels.with_values(pa.array(inner.names, pa.large_string()).take(labels.values))
+    elif inner.dtype == "bool":
+        named = labels.with_values(pc.if_else(labels.values, "True", "False").cast(pa.large_string()))
+    else:
+        named = labels.with_values(labels.values.cast(pa.large_string()))
+    named.check_each(lambda names: pc.not_equal(names, ""), f"is an empty string; {COMPLETE_ROW}")
+    return named
+
+
+def vectors(rows: np.ndarray) -> tuple[pa.Array, List]:
+    """Rows of equally many float32, (rows, numbers), as a column."""
+    length = rows.shape[1]
+    return pa.FixedSizeListArray.from_arrays(rows.reshape(-1), length), List(Value("float32"), length=length)
+
+
+def with_labels(rows: Dataset, column: str, values: pa.Array, feature: object) -> Dataset:
+    """The rows with these values in the column `label`, and without the column that they were made of."""
+    if rows.num_rows != rows.data.num_rows:  # rows that were selected
+        # `add_column` would call `flatten_indices`, which casts row by row: 70 µs each (datasets 5.2).
+        chunks = rows.with_format("arrow")
+        rows = chunks.map(pa.Table.combine_chunks, batched=True, batch_size=ROWS_AT_ONCE).with_format(None)
+    # In this order, for a data set without any column has no rows to add one to.
+    rows = rows.add_column("encoded label", values, feature=feature)
+    rows = rows.remove_columns([name for name in rows.features if name in ("label", column)])
+    return rows.rename_column("encoded label", "label")
+
+
+def label_array(rows: Dataset) -> pa.Array:
+    """The column `label`."""
+    return _values(rows, "label")
+
+
+def _values(rows: Dataset, column: str) -> pa.Array:
+    return rows.select_columns([column]).with_format("arrow")[:][column].combine_chunks()

@@ -1,0 +1,253 @@
+"""What a model is trained for -> head, labels, batches, loss, scores, baseline and the lines of card and report."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, DatasetDict
+from transformers import PreTrainedTokenizerFast, TrainerCallback
+
+from dnahub.metrics.names import LOWER_IS_BETTER
+from dnahub.tasks.collators import LabelCollator
+
+# A model whose outputs differ by less over all rows does not depend on its input. The unit is the largest logit, or 1,
+# and in a regression the deviation of the labels. Measured with the tiny model: logits of random weights differ by
+# 0.2; those of runs that collapsed at learning rates of 0.1 and 1 by 0 and, at logits of 31, by 8e-5.
+SAME_OUTPUT = 1e-4
+
+
+@dataclass(frozen=True)
+class Labels:
+    """
+    What the column `label` means, once `Task.encode` has made it.
+
+    Args:
+        names: The labels in the order of their ids; empty for numbers and where a task takes no labels.
+        num_outputs: How many numbers the model gives for a sequence, or for a token: one for each label, or for each
+            number of a regression; 0 where the head is that of the base model.
+    """
+
+    names: list[str]
+    num_outputs: int
+
+
+class Task(ABC):
+    """
+    One training objective. A new one is a subclass in a file of its own, its instance `TASK`, and an entry in `TASKS`.
+
+    Attributes:
+        head: Which model: a key of `dnahub.checkpoints.loading.HEADS`.
+        problem_type: What config.json says of the labels, in transformers' words; None where it has none.
+        auto_class: The class of transformers that loads the checkpoint.
+        metrics: Names of the metrics that are one number; the first chooses the best checkpoint, unless
+            `--metric_for_best_model` names another. `loss` is always one of them.
+        takes_labels: Whether rows have a label column. Only without one can rows be streamed.
+        stratified: Whether splits are stratified by label: whether `row_labels` gives pairs.
+        smooths_labels: Whether the loss takes `--label_smoothing_factor`.
+        fits_classes: Whether a k-mer baseline is a logistic regression on ids, or a ridge regression on numbers; None
+            for no baseline.
+        pipeline: The pipeline that uses an NT checkpoint.
+        native_pipeline: The pipeline of transformers that uses a checkpoint of another encoder.
+        hub_tag: The Hub's name of what a checkpoint is for; None where it has none.
+        item: What has a label: a "sequence" or a "token".
+        usage: For the card, a variable for the pipeline and what it returns; None where it only embeds.
+    """
+
+    head: str = "sequence"
+    problem_type: str | None = None
+    auto_class: str = "AutoModelForSequenceClassification"
+    metrics: tuple[str, ...]
+    takes_labels: bool = True
+    stratified: bool = False
+    smooths_labels: bool = False
+    fits_classes: bool | None = None
+    pipeline: str = "dna-classification"
+    native_pipeline: str = "text-classification"
+    hub_tag: str | None = "text-classification"
+    item: str = "sequence"
+    usage: tuple[str, str] | None = None
+
+    @abstractmethod
+    def encode(
+        self, splits: DatasetDict, column: str, label_separator: str | None = None
+    ) -> tuple[DatasetDict, Labels]:
+        """
+        Replace the column of labels by a column `label` of what the task takes, by the labels of train.
+
+        Args:
+            splits: train and any others. A column `label` that is not `column` is replaced, too.
+            column: The column of labels.
+            label_separator: What separates several labels of a row in one string, such as ";".
+
+        Raises:
+            ValueError: If the column is missing or is not what the task takes, a label is missing, train lacks a
+                label of another split, or has too few labels to learn from. The first such row is named.
+        """
+
+    def row_labels(self, rows: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
+        """
+        All pairs of a row and a class that it has, by which splits are stratified: two arrays (pairs,) of row numbers
+        and of ids. None where labels are not classes.
+
+        Args:
+            rows: With `label` as `encode` makes it.
+        """
+        return None
+
+    def check_splits(self, splits: DatasetDict, labels: Labels) -> None:
+        """Raises ValueError if the final splits cannot be trained on, such as a class that train has no row of."""
+        return None
+
+    def note_on_labels(self, rows: Dataset) -> str | None:
+        """What to tell the user about the labels of train before the training; None for nothing."""
+        return None
+
+    def head_fields(self, labels: Labels) -> dict[str, Any]:
+        """The fields of config.json that describe the head."""
+        # Outputs without names get those that transformers gives; else the names of the base model's head would stay.
+        names = labels.names or [f"LABEL_{i}" for i in range(labels.num_outputs)]
+        return {
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: i for i, name in enumerate(names)},
+            "problem_type": self.problem_type,
+        }
+
+    def collator(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> Callable[[Sequence[dict]], dict]:
+        """What makes a batch of rows with `input_ids` and `label`."""
+        return LabelCollator(tokenizer)
+
+    def callbacks(self, collator: Any) -> list[TrainerCallback]:
+        """What the Trainer calls for this task, given what `collator` gave."""
+        return []
+
+    def evaluation_rows(self, rows: Dataset, tokenizer: PreTrainedTokenizerFast, seed: int) -> Any:
+        """The rows that evaluations take, the same in each: by default as they are."""
+        return rows
+
+    # What the Trainer keeps of the logits of an evaluation, given logits and labels; None to keep them as they are.
+    outputs_kept: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+
+    @abstractmethod
+    def loss(
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        class_weights: torch.Tensor | None = None,
+        label_smoothing: float = 0.0,
+    ) -> torch.Tensor:
+        """
+        The sum of the losses of all labels, which `StepLoss` divides by their number in the whole step.
+
+        Args:
+            logits: (batch, outputs), or of tokens (batch, tokens, outputs).
+            labels: As the collator makes them; -100 counts in no loss where they are ids.
+            class_weights: What `class_weights` gave; None: all weigh 1.
+            label_smoothing: Fraction of the probability that is spread over all classes (arXiv:1512.00567); 0 unless
+                `smooths_labels`.
+        """
+
+    def class_weights(self, rows: Dataset, num_labels: int) -> torch.Tensor:
+        """
+        Weights by which each class of train counts the same in the loss, and all rows together as before.
+
+        Raises:
+            ValueError: If labels are not classes.
+        """
+        raise ValueError("--class_weights balanced is for classes; leave it out.")
+
+    @abstractmethod
+    def measure(self, outputs: np.ndarray, labels: np.ndarray, label_names: list[str]) -> dict[str, Any]:
+        """
+        The metrics of a model or a baseline, except the loss.
+
+        A metric that is undefined is None: by the labels (the recall of a class without rows, the AUROC of a class
+        that no row or every row has, a correlation with labels that are all equal), or by outputs that are not finite.
+
+        Args:
+            outputs: Logits or numbers, (rows, outputs) or (rows, tokens, outputs), or what `outputs_kept` made of
+                them.
+            labels: As the collator makes them, (rows, …).
+            label_names: The labels in the order of their ids.
+
+        Returns:
+            A dictionary that `json.dumps` takes: all of `metrics` but the loss, and what the task's card shows beside
+            them, such as `recall_per_label` and `confusion_matrix`.
+        """
+
+    def mean_loss(self, outputs: np.ndarray, labels: np.ndarray) -> float:
+        """
+        The loss over all labels, each weighing the same.
+
+        The Trainer's own is a mean over batches, in which the rows of a short last batch, and those that fill it up
+        for several processes, weigh more.
+        """
+        true = torch.tensor(labels)
+        return float(self.loss(torch.tensor(outputs).double(), true)) / self.count_labels(labels)
+
+    def count_labels(self, labels: np.ndarray) -> int:
+        """How many labels count in the loss."""
+        return labels.size
+
+    def is_constant(self, outputs: np.ndarray, labels: np.ndarray) -> bool:
+        """
+        Whether the model has collapsed: no output differs by `SAME_OUTPUT` units over all rows.
+
+        Predicting one class for all rows is not enough: on unbalanced data a good model does. False for fewer than two
+        rows and outputs that are not finite.
+        """
+        outputs = columns(outputs)
+        if len(outputs) < 2 or not np.isfinite(outputs).all():
+            return False
+        return bool((np.ptp(outputs, axis=0) < SAME_OUTPUT * self.unit(outputs, labels)).all())
+
+    def unit(self, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray | float:
+        """The size of outputs that differ, for `is_constant`."""
+        return max(1.0, np.abs(outputs).max())
+
+    def greater_is_better(self, metric: str) -> bool:
+        """Which direction of a metric is better; with `eval_` in front or without."""
+        return metric.removeprefix("eval_") not in LOWER_IS_BETTER
+
+    def compared_by(self, metric: str) -> tuple[str, ...]:
+        """By which metrics a baseline must be better than the model to be called better, given the one that chose."""
+        return (metric,)
+
+    def baseline_outputs(self, predicted: np.ndarray, classes: np.ndarray | None, labels: Labels) -> np.ndarray:
+        """
+        What `measure` takes of a baseline.
+
+        Args:
+            predicted: Of the test rows: logits (rows, classes) of a logistic regression, or the predictions of a ridge
+                regression, (rows,) or (rows, outputs); see `fits_classes`.
+            classes: The id of each column of a logistic regression, for those that train has; else None.
+            labels: What `encode` gave.
+        """
+        return predicted
+
+    def references(self, labels: np.ndarray, train: Dataset, vocabulary_size: int) -> dict[str, float]:
+        """
+        Scores without a model for comparison, which go into the section of the split that they are of.
+
+        Args:
+            labels: Of the split, as the collator makes them.
+            train: Rows with `input_ids`; may be a stream.
+            vocabulary_size: Of the model.
+        """
+        return {}
+
+    @abstractmethod
+    def title(self, labels: Labels) -> str:
+        """What the model was trained for, such as "fine-tuned to classify DNA sequences into 6 classes"."""
+
+    @abstractmethod
+    def summary(self, labels: Labels) -> str:
+        """One sentence: what the model takes and gives."""
+
+
+def columns(numbers: np.ndarray) -> np.ndarray:
+    """(rows,) or (rows, outputs) -> (rows, outputs), in float64."""
+    numbers = np.asarray(numbers, dtype=np.float64)
+    return numbers[:, None] if numbers.ndim == 1 else numbers

@@ -1,0 +1,268 @@
+"""The 6-mer tokenizer -> compared with EsmTokenizer, and with plain Python on any text."""
+
+import random
+import re
+import sys
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer, EsmTokenizer
+
+from dnahub.checkpoints.tokenizer import (
+    SPECIAL_TOKENS_V1,
+    SPECIAL_TOKENS_V2,
+    build_tokenizer,
+    nt_vocabulary,
+)
+from dnahub.hub_code.pipeline_dna_embedding import count_replaced
+from tests.messages import naming
+
+
+def kmers(k: int) -> list[str]:
+    return [""] if k == 0 else [prefix + letter for prefix in kmers(k - 1) for letter in "ATCG"]
+
+
+# Written out here, not taken from the code under test.
+VOCABULARY_V1 = ["<unk>", "<pad>", "<mask>", "<cls>", *kmers(6), "A", "T", "C", "G", "N"]
+VOCABULARY_V2 = ["<unk>", "<pad>", "<mask>", "<cls>", "<eos>", "<bos>", *kmers(6), "A", "T", "C", "G", "N"]
+SPECIAL = re.compile("<(unk|pad|mask|cls|eos|bos)>")
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer(nt_vocabulary(), max_tokens=2048)
+
+
+@pytest.fixture(scope="module")
+def tokenizer_v1():
+    return build_tokenizer(nt_vocabulary(SPECIAL_TOKENS_V1), max_tokens=1000)
+
+
+def esm_tokenizer(folder, vocabulary: list[str]) -> EsmTokenizer:
+    """As published: a vocab.txt, and eos_token null in tokenizer_config.json."""
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    return EsmTokenizer(str(folder / "vocab.txt"), eos_token=None, model_max_length=2048)
+
+
+def plain_normalised(text: str) -> tuple[str, int]:
+    """Letters of ACGTN, and how many of them stand for something else."""
+    letters, replaced = [], 0
+    for character in text:
+        if character.isspace():
+            continue
+        if character in "ACGTNacgtn":
+            letters.append(character.upper())
+        elif character in "Uu":
+            letters.append("T")
+        else:
+            letters.append("N")
+            replaced += 1
+    return "".join(letters), replaced
+
+
+def plain_ids(text: str, vocabulary: list[str] = VOCABULARY_V2) -> list[int]:
+    letters, _ = plain_normalised(text)
+    ids, i = [vocabulary.index("<cls>")], 0
+    first_kmer = vocabulary.index("AAAAAA")
+    while i < len(letters):
+        kmer = letters[i : i + 6]
+        if len(kmer) == 6 and "N" not in kmer:
+            ids.append(first_kmer + int("".join(str("ATCG".index(letter)) for letter in kmer), 4))
+            i += 6
+        else:
+            ids.append(vocabulary.index(letters[i]))
+            i += 1
+    return ids
+
+
+def random_sequences(count: int, seed: int = 0) -> list[str]:
+    """ACGTN of 0 to 200 nt and of every remainder by 6, with no, few and many N."""
+    rng = random.Random(seed)
+    return [
+        "".join(rng.choices("ACGTN", weights=(4, 4, 4, 4, rng.choice((0, 0.2, 2))), k=rng.randrange(200)))
+        for _ in range(count)
+    ]
+
+
+# --- the vocabulary
+
+
+def test_the_vocabulary_is_that_of_the_paper():
+    assert nt_vocabulary() == VOCABULARY_V2
+    assert nt_vocabulary(SPECIAL_TOKENS_V2) == VOCABULARY_V2
+    assert nt_vocabulary(SPECIAL_TOKENS_V1) == VOCABULARY_V1
+    assert (len(VOCABULARY_V2), len(VOCABULARY_V1)) == (4107, 4105)
+
+
+def test_ids_are_the_published_ones(tokenizer, tokenizer_v1):
+    for i, token in enumerate(VOCABULARY_V2):
+        assert tokenizer.convert_tokens_to_ids(token) == i
+    for i, token in enumerate(VOCABULARY_V1):
+        assert tokenizer_v1.convert_tokens_to_ids(token) == i
+    assert (len(tokenizer), len(tokenizer_v1)) == (4107, 4105)
+    assert (tokenizer.unk_token_id, tokenizer.pad_token_id, tokenizer.mask_token_id) == (0, 1, 2)
+    assert tokenizer.cls_token_id == 3
+    assert tokenizer.eos_token is None and tokenizer.bos_token is None
+
+
+def test_special_tokens_in_the_text_are_read_as_such(tokenizer, tokenizer_v1):
+    assert tokenizer("ATGGTA<mask>N <pad>acg<cls><unk>").input_ids == [3, 506, 2, 4106, 1, 4102, 4104, 4105, 3, 0]
+    assert tokenizer("<bos>A<eos>").input_ids == [3, 5, 4102, 4]
+    assert tokenizer("A<mask>", split_special_tokens=True).input_ids == plain_ids("A<mask>")
+    assert tokenizer_v1("A<eos>").input_ids == plain_ids("A<eos>", VOCABULARY_V1)
+    assert tokenizer.decode([3, 4, 506, 5, 2, 1, 0], skip_special_tokens=True) == "ATGGTA"
+
+
+@pytest.mark.parametrize(
+    "vocabulary",
+    [
+        [],
+        VOCABULARY_V2[:-1],
+        [*VOCABULARY_V2, "X"],
+        [*VOCABULARY_V2[:6], *sorted(VOCABULARY_V2[6:4102]), *VOCABULARY_V2[4102:]],
+        ["<pad>", "<unk>", *VOCABULARY_V2[2:]],
+        list("LAGVSERTIDPKQNFYMHWCXBUZO"),
+    ],
+    ids=["empty", "too short", "too long", "6-mers in the order of ACGT", "special tokens swapped", "amino acids"],
+)
+def test_another_vocabulary_is_an_error_that_says_its_size(vocabulary):
+    with pytest.raises(ValueError, match=naming(len(vocabulary), 4105, 4107)):
+        build_tokenizer(vocabulary, max_tokens=2048)
+
+
+def test_a_vocabulary_may_be_any_sequence(tokenizer):
+    assert build_tokenizer(tuple(VOCABULARY_V2), max_tokens=7)("ATGGTA").input_ids == tokenizer("ATGGTA").input_ids
+
+
+# --- ACGTN
+
+
+@pytest.mark.parametrize(
+    ("sequence", "ids"),
+    [
+        ("ATGGTAGCTACATCATCT", [3, 506, 3662, 1567]),
+        ("AAAAAAT", [3, 6, 4103]),
+        ("TAAAAAA", [3, 1030, 4102]),
+        ("AAAAAT", [3, 7]),
+        ("AATN", [3, 4102, 4102, 4103, 4106]),
+        ("GGGGGG" * 2, [3, 4101, 4101]),
+        ("ANAAAAAA", [3, 4102, 4106, 6]),
+    ],
+)
+def test_worked_examples(tokenizer, sequence, ids):
+    assert tokenizer(sequence).input_ids == ids
+
+
+@pytest.mark.parametrize("version", ["v2", "v1"])
+def test_ids_are_those_of_esm_tokenizer(tmp_path, tokenizer, tokenizer_v1, version):
+    ours = tokenizer if version == "v2" else tokenizer_v1
+    theirs = esm_tokenizer(tmp_path, VOCABULARY_V2 if version == "v2" else VOCABULARY_V1)
+    sequences = random_sequences(1000) + ["".join(random.Random(1).choices("ACGTN", k=12_300))]
+    for sequence in sequences:
+        assert ours(sequence).input_ids == theirs(sequence).input_ids, sequence
+
+
+def test_decoding_gives_the_sequence_back(tokenizer, tokenizer_v1):
+    for sequence in random_sequences(500, seed=2):
+        for each in (tokenizer, tokenizer_v1):
+            assert each.decode(each.encode(sequence), skip_special_tokens=True) == sequence
+    assert tokenizer.decode([3, 506, 2, 4106]) == "<cls>ATGGTA<mask>N"
+
+
+# --- any text
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text().filter(lambda text: not SPECIAL.search(text)))
+@example("acgtn uU \t\r\n ACGTN")
+@example("ATG\x1fGTA")
+@example("ATG\u00a0GTA\u2028")
+@example("ATG\u0130\u0131\ufb00")  # letters whose case changes their number
+@example("e\u0301")  # a letter and a combining accent are two characters
+@example("ATG-GTA*")
+def test_any_text_is_encoded_as_plain_python_does(tokenizer, text):
+    ids = tokenizer(text).input_ids
+    assert ids == plain_ids(text)
+    assert tokenizer.unk_token_id not in ids
+    assert all(0 <= i < 4107 for i in ids)
+    assert tokenizer.decode(ids, skip_special_tokens=True) == plain_normalised(text)[0]
+    assert count_replaced(text) == plain_normalised(text)[1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet="acgtnuACGTNU \n", max_size=60))
+def test_soft_masked_and_rna_sequences_are_encoded_as_plain_python_does(tokenizer_v1, text):
+    assert tokenizer_v1(text).input_ids == plain_ids(text, VOCABULARY_V1)
+    assert count_replaced(text) == 0
+
+
+def test_every_character_of_unicode_is_white_space_a_base_or_one_n(tokenizer):
+    characters = [chr(i) for i in range(sys.maxunicode + 1) if not 0xD800 <= i < 0xE000]  # no lone surrogates
+    for start in range(0, len(characters), 1000):
+        text = "".join(characters[start : start + 1000])
+        letters, replaced = plain_normalised(text)
+        where = f"among the 1000 characters from {ord(characters[start]):#x}"
+        assert tokenizer.backend_tokenizer.normalizer.normalize_str(text) == letters, where
+        assert count_replaced(text) == replaced, where
+
+
+@pytest.mark.parametrize("text", ["acgtac", "ACGUAC", "acguac", " ACG\tTAC\n", "AC\r\nGT\nAC", "a c G u A c"])
+def test_case_u_and_white_space_do_not_matter(tokenizer, text):
+    assert tokenizer(text).input_ids == tokenizer("ACGTAC").input_ids
+    assert count_replaced(text) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "replaced"), [("RYKM", 4), ("ACGT-ACGT", 1), ("", 0), ("N" * 9, 0), ("ACGT*\n", 1), ("Ünï", 2)]
+)
+def test_other_characters_are_counted(text, replaced):
+    assert count_replaced(text) == replaced
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t "])
+def test_the_empty_sequence_is_cls_alone(tokenizer, text):
+    assert tokenizer(text).input_ids == [3]
+    assert tokenizer(text, add_special_tokens=False).input_ids == []
+
+
+# --- what surrounds the ids
+
+
+def test_a_batch_equals_its_single_sequences_padded_on_the_right(tokenizer):
+    sequences = random_sequences(200, seed=3) + ["", "acgu", "RYN"]
+    singles = [tokenizer(sequence).input_ids for sequence in sequences]
+    batch = tokenizer(sequences, padding=True)
+    width = max(map(len, singles))
+    assert batch.input_ids == [ids + [1] * (width - len(ids)) for ids in singles]
+    assert batch.attention_mask == [[1] * len(ids) + [0] * (width - len(ids)) for ids in singles]
+    assert tokenizer(sequences).input_ids == singles
+    assert set(batch) == {"input_ids", "attention_mask"}
+
+
+def test_special_tokens_are_marked(tokenizer):
+    encoded = tokenizer(["ATGGTAN", "A"], padding=True, return_special_tokens_mask=True)
+    assert encoded.special_tokens_mask == [[1, 0, 0], [1, 0, 1]]
+    assert tokenizer.get_special_tokens_mask([3, 506, 2, 4106, 1], already_has_special_tokens=True) == [1, 0, 1, 0, 1]
+
+
+def test_truncation_keeps_the_beginning(tokenizer, tokenizer_v1):
+    assert tokenizer("AAAAAAT" * 3, truncation=True, max_length=2).input_ids == [3, 6]
+    assert len(tokenizer("A" * 30_000, truncation=True).input_ids) == 2048
+    assert len(tokenizer_v1("A" * 30_000, truncation=True).input_ids) == 1000
+
+
+@pytest.mark.parametrize("version", ["v2", "v1"])
+def test_a_saved_tokenizer_is_the_same_without_our_code(tmp_path, tokenizer, tokenizer_v1, version):
+    ours = tokenizer if version == "v2" else tokenizer_v1
+    ours.save_pretrained(tmp_path)
+    assert not list(tmp_path.glob("*.py"))
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    sequences = random_sequences(300, seed=4) + ["acgu acgt\n", "RYK-*", "Ünï", "<mask>ACGT"]
+    assert again(sequences, padding=True).data == ours(sequences, padding=True).data
+    ids = ours("ATGGTAGCTN").input_ids
+    assert again.decode(ids, skip_special_tokens=True) == "ATGGTAGCTN"
+    for name in ("unk_token", "pad_token", "mask_token", "cls_token", "eos_token", "padding_side", "model_max_length"):
+        assert getattr(again, name) == getattr(ours, name), name
+    assert again.model_input_names == ["input_ids", "attention_mask"]
+    assert len(again) == len(ours)

@@ -1,0 +1,87 @@
+"""What a user and a token may do, known before anything is published; and cards that people edited."""
+
+import pytest
+from huggingface_hub import DatasetCard
+
+from dnahub.hub.faults import HubError
+from dnahub.hub.publishing import Target, check_target, publish
+from tests.local_hub import Account
+
+
+def scope(name: str, *permissions: str) -> dict:
+    kind = "model" if "/" in name else "org" if name == "lab" else "user"
+    return {"entity": {"_id": "0", "type": kind, "name": name}, "permissions": list(permissions)}
+
+
+def fine(*scoped: dict) -> Account:
+    return Account("user", "fineGrained", {"lab": "write"}, list(scoped))
+
+
+WRITE = ("repo.content.read", "repo.write")
+
+
+@pytest.mark.parametrize(
+    ("account", "repo_id", "fact"),
+    [
+        (Account("user", "read"), "user/new", "read-only"),
+        (Account("user", "write"), "lab/new", "name a repository of user"),
+        (Account("user", "write", {"lab": "read"}), "lab/new", "logged in as user"),
+        (Account("user", "write", {"lab": "contributor"}), "lab/theirs", "contributor to lab"),
+        (fine(), "user/new", "repo.write"),
+        (fine(scope("user", "repo.content.read")), "user/new", "repo.write"),
+        (fine(scope("lab", *WRITE)), "user/new", "repo.write"),
+        (fine(scope("user/other", *WRITE)), "user/new", "repo.write"),
+        (Account("user", "write"), "user/new", None),
+        (Account("user", "write", {"lab": "write"}), "lab/theirs", None),
+        (Account("user", "write", {"lab": "contributor"}), "lab/new", None),
+        (Account("user", "write", {"lab": "contributor"}), "lab/own", None),
+        (fine(scope("user", *WRITE)), "user/new", None),
+        (fine(scope("lab", *WRITE)), "lab/new", None),
+        (fine(scope("lab/own", *WRITE)), "lab/own", None),
+    ],
+)
+def test_rights_are_checked_before_the_work(hub, account, repo_id, fact):
+    hub.server.tokens |= {"hf_A": account, "hf_B": Account("other", "write", {"lab": "write"})}
+    hub.server.tokens["hf_User"] = Account("user", "write", {"lab": "write"})
+    hub.api("hf_B").create_repo("lab/theirs")
+    hub.api("hf_User").create_repo("lab/own")
+    before = len(hub.server.requests("POST"))
+    if fact is None:
+        assert check_target(Target(repo_id, "model"), lambda path: True, hub.api("hf_A")).repo_id == repo_id
+    else:
+        with pytest.raises(HubError, match=f"{repo_id}.*{fact}"):
+            check_target(Target(repo_id, "model"), lambda path: True, hub.api("hf_A"))
+    assert len(hub.server.requests("POST")) == before
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "branch"),
+    [
+        ("user/x..y", "main"),
+        *[("user/x", branch) for branch in ("refs/pr/1", "my branch", "0123456789abcdef" * 2, "a..b/")],
+    ],
+)
+def test_an_invalid_name_is_refused_without_a_request(hub, repo_id, branch):
+    with pytest.raises(HubError, match=repr(repo_id if branch == "main" else branch)):
+        check_target(Target(repo_id, "model", branch=branch), lambda path: True, hub.api(hub.user))
+    assert hub.server.log == []
+
+
+def test_what_people_wrote_into_the_card_stays_after_the_next_push(hub):
+    api, target = hub.api(hub.user), Target("user/x", "dataset")
+
+    def push(text: str):
+        card = f"---\nlicense: mit\n---\n{text}\n".encode()
+        return publish(
+            target, lambda commit: {"README.md": card, "a.txt": text.encode()}, lambda path: False, "P", api
+        )
+
+    def card() -> str:
+        return hub.server.read("datasets", "user/x", "README.md").decode()
+
+    assert push("one").changed and not push("one").changed
+    edited = card().replace("license: mit", "license: mit\npretty_name: Mine") + "\nMy notes.\n"
+    api.upload_file(path_or_fileobj=edited.encode(), path_in_repo="README.md", repo_id="user/x", repo_type="dataset")
+    assert not push("one").changed and push("two").changed
+    assert DatasetCard(card()).data.to_dict() == {"license": "mit", "pretty_name": "Mine"}
+    assert card().endswith("\nMy notes.\n") and "two" in card() and "one" not in card()

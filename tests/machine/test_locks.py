@@ -1,0 +1,39 @@
+"""Locks, which end with their process."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from dnahub.machine.locks import locked_folder, take_lock
+
+
+def test_a_worker_that_outlives_its_process_holds_no_lock(tmp_path):
+    lock = take_lock(tmp_path / "lock")
+    assert take_lock(tmp_path / "lock") is None
+    reading, writing = os.pipe()
+    worker = os.fork()
+    if worker == 0:
+        os.write(writing, b"begun")
+        time.sleep(60)
+        os._exit(0)
+    os.read(reading, 5)
+    lock.close()  # as when this process is killed
+
+    again = take_lock(tmp_path / "lock")
+
+    os.kill(worker, signal.SIGKILL)
+    os.waitpid(worker, 0)
+    assert again is not None
+
+
+def test_a_locked_folder_is_removed_with_its_parents_if_nothing_was_put_into_it(tmp_path):
+    with locked_folder(tmp_path / "a" / "b", "train.py"), pytest.raises(ValueError, match="train.py"):
+        with locked_folder(tmp_path / "a" / "b", "train.py"):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+    with locked_folder(tmp_path / "a" / "b", "train.py"):
+        (tmp_path / "a" / "b" / "kept").touch()
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["kept"]

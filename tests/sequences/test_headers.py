@@ -1,0 +1,67 @@
+"""Descriptions in the forms of the databases -> the value of a column."""
+
+import re
+
+import pytest
+
+from dnahub.sequences import InputArguments, SequenceFileError, open_sequences
+from dnahub.sequences.headers import VALUE, value_of
+
+ENSEMBL = (
+    "cds chromosome:GRCh38:7:142847306:142847317:1 gene:ENSG00000282253.1 gene_biotype:TR_D_gene "
+    "transcript_biotype:TR_D_gene gene_symbol:TRBD1 description:T cell receptor beta 1 [Source:HGNC Symbol;Acc:HGNC:1]"
+)
+UNIPROT = "Protein X OS=Plasmodium falciparum (isolate 3D7) OX=36329 GN=PF3D7_01 PE=4 SV=1"
+NCBI = "[gene=thrL] [locus_tag=b0001] [db_xref=UniProtKB/Swiss-Prot:P0AD86] [protein=thr operon leader] [gbkey=CDS]"
+FLYBASE = "type=CDS; loc=3R:join(1..5,8..9); name=Abd-B-RA; parent=FBgn0000015,FBtr0083384; species=Dmel;"
+OURS = "label=heat shock gene:g1 label=other quoted=\"a b; c\" single='x y'"
+
+
+@pytest.mark.parametrize(
+    ("description", "column", "value"),
+    [
+        (ENSEMBL, "chromosome", "7"),
+        (ENSEMBL, "gene", "ENSG00000282253.1"),
+        (ENSEMBL, "gene_biotype", "TR_D_gene"),
+        (ENSEMBL, "biotype", None),
+        (ENSEMBL, "description", "T cell receptor beta 1"),
+        ("dna:primary_assembly scaffold:ASM2:KI27.1:1:99:-1 x", "scaffold", "KI27.1"),
+        (UNIPROT, "OS", "Plasmodium falciparum (isolate 3D7)"),
+        (UNIPROT, "SV", "1"),
+        (NCBI, "protein", "thr operon leader"),
+        (NCBI, "db_xref", "UniProtKB/Swiss-Prot:P0AD86"),
+        (NCBI, "gbkey", "CDS"),
+        (FLYBASE, "name", "Abd-B-RA"),
+        (FLYBASE, "parent", "FBgn0000015,FBtr0083384"),
+        (FLYBASE, "species", "Dmel"),
+        (OURS, "label", "heat shock"),
+        (OURS, "gene", "g1"),
+        (OURS, "quoted", "a b; c"),
+        (OURS, "single", "x y"),
+        ("gene=g1 of a fly", "gene", "g1 of a fly"),
+        ("| gene: a | b", "gene", None),
+        ("gene = a", "gene", None),
+        ("gene=", "gene", None),
+        ("genes=a", "gene", None),
+        ("", "gene", None),
+    ],
+)
+def test_a_value_is_read_as_its_form_means_it(description, column, value):
+    assert value_of(re.compile(VALUE.format(re.escape(column))), description) == value
+
+
+@pytest.mark.parametrize(
+    "text", [">a gene=x\nAC\n>b gene:y\nGT\n", "@a gene=x\nAC\n+\nII\n@b gene:y\nGT\n+\nII\n"], ids=["fasta", "fastq"]
+)
+def test_columns_are_taken_from_the_descriptions_of_records(tmp_path, text):
+    path = tmp_path / ("in.fa" if text[0] == ">" else "in.fq")
+    path.write_text(text)
+    args = InputArguments(input=[str(path)])
+
+    (batch,) = open_sequences(args, ["id", "gene"])
+    assert batch.table.to_pylist() == [
+        {"id": "a", "sequence": "AC", "gene": "x"},
+        {"id": "b", "sequence": "GT", "gene": "y"},
+    ]
+    with pytest.raises(SequenceFileError, match=rf"{path}, record 1 \(a\).* label="):
+        list(open_sequences(args, ["label"]))

@@ -1,0 +1,375 @@
+"""Metrics of each task: against scikit-learn, SciPy and the metric module, by hand where they leave it open."""
+
+import json
+import math
+import warnings
+from pathlib import Path
+
+import evaluate
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from scipy import stats
+from sklearn import metrics
+from torch import nn
+from transformers import EvalPrediction, Trainer, TrainingArguments
+
+from dnahub.metrics.rankings import rank
+from dnahub.tasks import TASKS
+from dnahub.tasks.labels import IGNORED
+from dnahub.tasks.masked_lm import MaskedLM
+from dnahub.tasks.task import SAME_OUTPUT
+from dnahub.training.trainer import _compute_metrics as compute_metrics
+
+METRIC_MODULE = Path(__file__).parents[2] / "dnahub" / "metrics" / "classification"
+LABELLED = [name for name in TASKS if TASKS[name].takes_labels]
+NAMES = ["fly", "mouse", "yeast"]
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("error", UserWarning)
+        yield
+
+
+def draw(task: str, num_rows: int = 50, num_labels: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs that know something of their labels."""
+    rng = np.random.default_rng(seed)
+    outputs = rng.normal(size=(num_rows, num_labels)).astype(np.float32)
+    if task == "classification":
+        labels = rng.integers(num_labels, size=num_rows)
+        outputs[np.arange(num_rows), labels] += 1
+    elif task == "multi_label":
+        labels = (rng.random((num_rows, num_labels)) < 0.3).astype(np.float32)
+        outputs += 2 * labels - 1
+    elif task == "regression":
+        labels = rng.normal(size=(num_rows, num_labels)).round(1).astype(np.float32)
+        outputs += labels
+    elif task == "mlm":  # whether each token is predicted, and its loss
+        labels = rng.integers(num_labels, size=(num_rows, 8))
+        right = (rng.random(labels.shape) < 0.6).astype(np.float32)
+        outputs = np.stack([right, rng.random(labels.shape, np.float32)], axis=2)
+        labels[rng.random(labels.shape) < 0.2] = IGNORED
+    else:
+        labels = rng.integers(num_labels, size=(num_rows, 8))
+        outputs = np.where(rng.random(labels.shape) < 0.6, labels, rng.integers(num_labels, size=labels.shape))
+        outputs = (np.eye(num_labels)[outputs] + rng.normal(size=(num_rows, 8, num_labels)) / 2).astype(np.float32)
+        labels[rng.random(labels.shape) < 0.2] = IGNORED
+    return outputs, labels
+
+
+def test_single_label_metrics_are_those_of_the_metric_module_and_auroc_and_auprc_of_scikit_learn():
+    outputs, labels = draw("classification")
+    module = evaluate.load(str(METRIC_MODULE), keep_in_memory=True)
+    expected = module.compute(predictions=outputs.argmax(1), references=labels, label_names=NAMES)
+    measured = TASKS["classification"].measure(outputs, labels, NAMES)
+    assert {name: measured[name] for name in expected} == expected
+    probabilities = torch.tensor(outputs).double().softmax(-1).numpy()
+    one_hot = np.eye(3)[labels]
+    for name, function in (("auroc", metrics.roc_auc_score), ("auprc", metrics.average_precision_score)):
+        assert measured[name] == pytest.approx(function(one_hot, probabilities, average="macro"))
+        by_label = function(one_hot, probabilities, average=None)
+        assert measured[f"{name}_per_label"] == pytest.approx(dict(zip(NAMES, by_label, strict=True)))
+    assert measured["auroc"] == pytest.approx(metrics.roc_auc_score(labels, probabilities, multi_class="ovr"))
+
+
+def test_auroc_counts_pairs_and_auprc_steps_by_hand():
+    """Two positives among four: 0.9 and 0.4, with a negative at 0.4 and one at 0.6."""
+    logits = np.log([[0.1, 0.9], [0.4, 0.6], [0.6, 0.4], [0.6, 0.4]])
+    measured = TASKS["classification"].measure(logits, np.array([1, 0, 1, 0]), NAMES[:2])
+    assert measured["auroc_per_label"] == pytest.approx({"fly": 2.5 / 4, "mouse": 2.5 / 4})
+    assert measured["auprc_per_label"]["mouse"] == pytest.approx((1 + 2 / 4) / 2)
+    assert measured["auprc_per_label"]["fly"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+
+
+@pytest.mark.parametrize("task", ["classification", "token_classification"])
+def test_a_label_without_positives_or_without_negatives_has_neither_auroc_nor_auprc(task):
+    logits, labels = np.random.default_rng(0).normal(size=(6, 3)), np.array([0, 1, 0, 1, 0, 0])
+    alone = np.zeros(6, dtype=int)
+    if task == "token_classification":
+        logits, labels, alone = logits[None], labels[None], alone[None]
+    measured = TASKS[task].measure(logits, labels, NAMES)
+    for name in ("auroc", "auprc"):
+        of_labels = measured[f"{name}_per_label"]
+        assert of_labels["yeast"] is None
+        assert measured[name] == pytest.approx((of_labels["fly"] + of_labels["mouse"]) / 2)
+        only_fly = TASKS[task].measure(logits, alone, NAMES)
+        assert only_fly[name] is None and set(only_fly[f"{name}_per_label"].values()) == {None}
+
+
+@pytest.mark.parametrize("num_labels", [1, 2, 3])
+def test_multi_label_metrics_are_those_of_scikit_learn(num_labels):
+    outputs, labels = draw("multi_label", num_labels=num_labels)
+    measured = TASKS["multi_label"].measure(outputs, labels, NAMES[:num_labels])
+    predicted = torch.tensor(outputs).sigmoid().numpy() > 0.5
+    by_label = [metrics.f1_score(labels[:, i], predicted[:, i]) for i in range(num_labels)]
+    precisions = [metrics.average_precision_score(labels[:, i], outputs[:, i]) for i in range(num_labels)]
+    assert measured["micro_f1"] == pytest.approx(metrics.f1_score(labels.ravel(), predicted.ravel()))
+    assert measured["macro_f1"] == pytest.approx(np.mean(by_label))
+    assert measured["auprc"] == pytest.approx(np.mean(precisions))
+    assert list(measured["auprc_per_label"].values()) == pytest.approx(precisions)
+    assert measured["auroc"] == pytest.approx(metrics.roc_auc_score(labels, outputs))
+    exact = [list(p) == list(t) for p, t in zip(predicted, labels, strict=True)]
+    assert measured["subset_accuracy"] == pytest.approx(np.mean(exact))
+    assert list(measured["f1_per_label"].values()) == pytest.approx(by_label)
+    assert list(measured["recall_per_label"].values()) == pytest.approx(
+        [metrics.recall_score(labels[:, i], predicted[:, i]) for i in range(num_labels)]
+    )
+
+
+def test_a_label_that_no_row_has_is_left_out_unless_it_is_predicted():
+    labels = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 0]])
+    logits = np.array([[2.0, 1.0, -1.0], [-1.0, -1.0, -1.0], [-2.0, -1.0, -1.0]])
+    measured = TASKS["multi_label"].measure(logits, labels, NAMES)
+    assert measured["recall_per_label"] == {"fly": 0.5, "mouse": None, "yeast": None}
+    assert measured["f1_per_label"] == {"fly": pytest.approx(2 / 3), "mouse": 0.0, "yeast": None}
+    assert measured["macro_f1"] == pytest.approx(1 / 3)  # of fly and mouse
+    assert (measured["auroc"], measured["auprc"]) == (1.0, 1.0)  # of fly
+
+
+def test_rows_without_any_label_leave_the_label_metrics_undefined():
+    measured = TASKS["multi_label"].measure(-np.ones((4, 3)), np.zeros((4, 3)), NAMES)
+    assert [measured[name] for name in ("micro_f1", "macro_f1", "auroc", "auprc")] == [None] * 4
+    assert measured["subset_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("num_outputs", [1, 3])
+def test_regression_metrics_are_those_of_scipy_and_scikit_learn(num_outputs):
+    outputs, labels = draw("regression", num_labels=num_outputs)
+    measured = TASKS["regression"].measure(outputs, labels, [])
+    pairs = list(zip(labels.T.astype(float), outputs.T.astype(float), strict=True))
+    assert measured == pytest.approx(
+        {
+            "spearman": np.mean([stats.spearmanr(y, x).statistic for y, x in pairs]),
+            "pearson": np.mean([stats.pearsonr(y, x).statistic for y, x in pairs]),
+            "r2": np.mean([metrics.r2_score(y, x) for y, x in pairs]),
+            "rmse": np.mean([math.sqrt(np.mean((y - x) ** 2)) for y, x in pairs]),
+            "mae": np.mean([np.mean(abs(y - x)) for y, x in pairs]),
+            "constant": False,
+        }
+    )
+
+
+def test_numbers_of_one_column_may_come_without_it():
+    outputs, labels = draw("regression", num_labels=1)
+    assert TASKS["regression"].measure(outputs, labels[:, 0], []) == TASKS["regression"].measure(
+        outputs[:, 0], labels, []
+    )
+
+
+def test_constant_predictions_correlate_with_nothing():
+    labels = np.array([1.0, 2.0, 4.0])
+    measured = TASKS["regression"].measure(np.full((3, 1), 2.0), labels, [])
+    assert (measured["spearman"], measured["pearson"]) == (0.0, 0.0)
+    assert measured["r2"] == pytest.approx(metrics.r2_score(labels, [2.0] * 3))
+
+
+def test_an_output_of_constant_labels_is_left_out_of_correlations_but_not_of_errors():
+    outputs = np.array([[1.0, 5.0], [2.0, 6.0], [3.0, 4.0]])
+    measured = TASKS["regression"].measure(outputs, np.array([[2.0, 5.0], [4.0, 5.0], [6.0, 5.0]]), [])
+    assert (measured["spearman"], measured["pearson"]) == (pytest.approx(1), pytest.approx(1))
+    assert measured["mae"] == pytest.approx((2 + 2 / 3) / 2)
+    constant = TASKS["regression"].measure(outputs, np.full((3, 2), 5.0), [])
+    assert (constant["spearman"], constant["pearson"], constant["r2"]) == (None, None, None)
+    assert constant["mae"] == pytest.approx((3 + 2 / 3) / 2)
+
+
+@pytest.mark.parametrize("num_labels", [2, 3])
+def test_token_metrics_are_those_of_the_metric_module_and_of_scikit_learn_on_the_labelled_tokens(num_labels):
+    outputs, labels = draw("token_classification", num_labels=2)
+    outputs = np.pad(outputs, ((0, 0), (0, 0), (0, num_labels - 2)), constant_values=-9)  # the third never occurs
+    names = NAMES[:num_labels]
+    pairs = [(p, t) for row in zip(outputs, labels, strict=True) for p, t in zip(*row, strict=True) if t != IGNORED]
+    predicted, true = [logits.argmax() for logits, _ in pairs], np.array([label for _, label in pairs])
+    module = evaluate.load(str(METRIC_MODULE), keep_in_memory=True)
+    expected = module.compute(predictions=predicted, references=true, label_names=names)
+    measured = TASKS["token_classification"].measure(outputs, labels, names)
+    for name in ("confusion_matrix", "recall_per_label"):
+        assert measured[name] == expected.pop(name)
+    assert {name: measured[name] for name in expected} == pytest.approx(expected)
+    probabilities = torch.tensor(np.array([logits for logits, _ in pairs])).double().softmax(-1).numpy()
+    for i, name in enumerate(names[:2]):
+        auroc = metrics.roc_auc_score(true == i, probabilities[:, i])
+        auprc = metrics.average_precision_score(true == i, probabilities[:, i])
+        assert (measured["auroc_per_label"][name], measured["auprc_per_label"][name]) == pytest.approx((auroc, auprc))
+
+
+def test_tokens_all_predicted_as_one_label_have_an_mcc_of_zero():
+    labels = np.array([[IGNORED, 0, 1, 2]])
+    logits = np.tile([0.0, 1.0, 0.0], (1, 4, 1))
+    assert TASKS["token_classification"].measure(logits, labels, NAMES)["mcc"] == 0.0
+
+
+def test_the_trainer_gives_every_labelled_token_once_however_batches_are_padded(tmp_path):
+    """Rows of unlike lengths in several batches; the model predicts a token's id modulo 3."""
+
+    class Modulo(nn.Module):
+        def forward(self, input_ids, labels):
+            return {"loss": torch.zeros(()), "logits": 2 * nn.functional.one_hot(input_ids % 3, 3).float()}
+
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(9, size=length) for length in (3, 7, 2, 5, 6)]
+    labels = [rng.integers(3, size=len(row)) for row in rows]
+
+    def padded(batch, name, padding):
+        return nn.utils.rnn.pad_sequence([torch.tensor(row[name]) for row in batch], True, padding)
+
+    trainer = Trainer(
+        Modulo(),
+        TrainingArguments(
+            output_dir=str(tmp_path),
+            per_device_eval_batch_size=2,
+            use_cpu=True,
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        ),
+        data_collator=lambda batch: {
+            "input_ids": padded(batch, "input_ids", 1),
+            "labels": padded(batch, "labels", IGNORED),
+        },
+        compute_metrics=compute_metrics(TASKS["token_classification"], NAMES),
+    )
+    output = trainer.predict([{"input_ids": row, "labels": label} for row, label in zip(rows, labels, strict=True)])
+    confusion = [[0] * 3 for _ in range(3)]
+    for row, label in zip(rows, labels, strict=True):
+        for token, true in zip(row, label, strict=True):
+            confusion[true][token % 3] += 1
+    measured = TASKS["token_classification"].measure(output.predictions, output.label_ids, NAMES)
+    assert output.predictions.shape == (5, 7, 3)
+    right, wrong = math.log(math.e**2 + 2) - 2, math.log(math.e**2 + 2)
+    num_right = np.trace(confusion)
+    assert output.metrics["test_loss"] == pytest.approx((num_right * right + (23 - num_right) * wrong) / 23)
+    assert measured["confusion_matrix"] == confusion
+    assert output.metrics["test_accuracy"] == measured["accuracy"] == pytest.approx(np.trace(confusion) / 23)
+
+
+def test_masked_accuracy_loss_and_perplexity_count_the_drawn_tokens_alone():
+    labels = torch.tensor([[IGNORED, 5, 6], [7, IGNORED, IGNORED]])
+    logits = torch.eye(9)[torch.tensor([[0, 5, 1], [7, 3, 3]])]
+    outputs = MaskedLM.outputs_kept(logits, labels).numpy()
+    loss = math.log(math.e + 8) - 2 / 3  # two of three are right
+    assert TASKS["mlm"].mean_loss(outputs, labels.numpy()) == pytest.approx(loss)
+    measured = TASKS["mlm"].measure(outputs, labels.numpy(), [])
+    assert measured == pytest.approx({"masked_accuracy": 2 / 3, "perplexity": math.exp(loss)})
+    assert set(TASKS["mlm"].measure(outputs, np.full((2, 3), IGNORED), []).values()) == {None}
+
+
+def test_masked_tokens_have_the_losses_of_token_frequencies_and_of_the_uniform_distribution_beside_theirs():
+    labels = np.array([[IGNORED, 2, 0], [2, IGNORED, 1]])
+    train = Dataset.from_dict({"input_ids": [[0, 2, 2], [2]]})
+    expected = {"unigram_loss": -math.log((2 / 8) * (4 / 8) ** 2 * (1 / 8)) / 4, "uniform_loss": math.log(4)}
+    for rows in (train, train.to_iterable_dataset()):
+        assert TASKS["mlm"].references(labels, rows, 4) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_auroc_and_average_precision_are_those_of_scikit_learn(ties):
+    rng = np.random.default_rng(0)
+    for num_items in (2, 3, 20, 500):
+        has_label = np.arange(num_items) < max(1, num_items // 10)
+        scores = has_label + rng.normal(size=num_items)
+        scores = scores.round() if ties else scores
+        expected = metrics.roc_auc_score(has_label, scores), metrics.average_precision_score(has_label, scores)
+        assert rank(has_label, scores) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("task", ["classification", "multi_label", "regression"])
+def test_the_loss_over_all_rows_is_that_of_transformers_on_them_as_one_batch(task):
+    from dnahub.checkpoints.presets import PRESETS
+    from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForSequenceClassification
+
+    config = NucleotideTransformerConfig(**PRESETS["tiny"], num_labels=3, problem_type=TASKS[task].problem_type)
+    model = NucleotideTransformerForSequenceClassification(config).eval()
+    ids = torch.randint(6, 4000, (7, 5))
+    labels = torch.arange(7) % 3 if task == "classification" else torch.rand(7, 3).round()
+    with torch.no_grad():
+        output = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels)
+
+    assert TASKS[task].mean_loss(output.logits.numpy(), labels.numpy()) == pytest.approx(output.loss.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_trainer_gets_a_float_for_each_metric_and_metrics_json_takes_all_but_the_loss(task):
+    outputs, labels = draw(task)
+    names = [] if task in ("regression", "mlm") else NAMES
+    computed = compute_metrics(TASKS[task], names)(EvalPrediction(predictions=outputs, label_ids=labels))
+    measured = TASKS[task].measure(outputs, labels, names)
+    assert set(computed) == {*TASKS[task].metrics, "constant"}
+    assert all(type(value) is float for value in computed.values())
+    assert all(computed[name] == measured[name] for name in TASKS[task].metrics if name != "loss")
+    assert computed["constant"] == 0
+    assert json.loads(json.dumps(measured, allow_nan=False)) == measured
+
+
+@pytest.mark.parametrize("task", LABELLED)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_outputs_that_are_not_finite_leave_metrics_undefined_and_do_not_fail(task, value):
+    outputs, labels = draw(task)
+    outputs[labels != IGNORED if task == "token_classification" else 0] = value
+    for undefined in ("rmse",) if task == "regression" else ("auroc", "auprc"):
+        assert TASKS[task].measure(outputs, labels, NAMES)[undefined] is None
+        assert math.isnan(compute_metrics(TASKS[task], NAMES)(EvalPrediction(outputs, labels))[undefined])
+
+
+def test_errors_losses_and_perplexity_are_better_when_lower():
+    lower = {name for task in TASKS.values() for name in task.metrics if not task.greater_is_better(name)}
+    assert lower == {"loss", "rmse", "mae", "perplexity"}
+    assert not TASKS["regression"].greater_is_better("eval_rmse")
+
+
+def constant_outputs(task: str) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs that differ by rounding alone, and labels that differ."""
+    outputs, labels = draw(task)
+    noise = np.random.default_rng(1).random(outputs.shape) * SAME_OUTPUT / 2
+    if task == "regression":
+        noise *= labels.std(axis=0)
+    return np.array([0.5, -0.25, 1.25]) + noise, labels
+
+
+@pytest.mark.parametrize("task", LABELLED)
+def test_outputs_are_constant_where_every_one_of_them_is(task):
+    outputs, labels = constant_outputs(task)
+    assert TASKS[task].measure(*draw(task), NAMES)["constant"] is False
+    assert TASKS[task].measure(outputs, labels, NAMES)["constant"] is True
+    assert compute_metrics(TASKS[task], NAMES)(EvalPrediction(outputs, labels))["constant"] == 1
+    outputs[..., 2] += np.arange(outputs[..., 2].size).reshape(outputs.shape[:-1])
+    assert TASKS[task].measure(outputs, labels, NAMES)["constant"] is False  # one that varies is enough
+
+
+def test_one_class_for_every_row_is_not_constant_while_the_outputs_rank_them():
+    probability = np.linspace(0.01, 0.2, 40)  # of the rare class, never the likelier
+    logits = np.log(np.stack([1 - probability, probability], axis=1))
+    labels = (np.arange(40) >= 38).astype(int)
+    measured = TASKS["classification"].measure(logits, labels, NAMES[:2])
+    assert measured["constant"] is False
+    assert (measured["auroc"], measured["recall_per_label"]["mouse"]) == (1.0, 0.0)
+
+
+def test_rounding_of_large_logits_does_not_hide_a_collapse():
+    logits = np.float32([31, -28]) + np.float32(8e-5) * np.random.default_rng(0).random((20, 2), np.float32)
+    assert TASKS["classification"].is_constant(logits, np.arange(20) % 2)
+    assert not TASKS["classification"].is_constant(logits + np.arange(20)[:, None] / 100, np.arange(20) % 2)
+
+
+def test_tokens_without_a_label_do_not_count():
+    labels = np.array([[IGNORED, 0, 1], [IGNORED, 2, 1]])
+    logits = np.ones((2, 3, 3))
+    logits[:, 0] = [[5, 0, 0], [np.nan, 9, 0]]
+    assert TASKS["token_classification"].measure(logits, labels, NAMES)["constant"] is True
+
+
+def test_numbers_in_small_units_are_not_constant_and_in_large_units_rounding_does_not_count():
+    small = np.array([[1e-6], [5e-6]])
+    assert not TASKS["regression"].is_constant(small, np.array([1e-6, 5e-6]))
+    assert TASKS["regression"].is_constant(np.array([[1e-9], [2e-9]]), np.array([1e-3, 5e-3]))
+    assert TASKS["regression"].is_constant(np.array([[1e6], [1e6 + 0.01]]), np.array([1e3, 1e6]))
+    assert TASKS["regression"].is_constant(np.array([1.0, 1.0]), np.array([2.0, 2.0]))  # labels without a deviation
+
+
+def test_one_row_and_outputs_that_are_not_finite_are_never_constant():
+    assert not TASKS["classification"].is_constant(np.eye(3)[:1], np.array([0]))
+    assert not TASKS["regression"].is_constant(np.ones(1), np.ones(1))
+    assert not TASKS["classification"].is_constant(np.full((4, 3), np.nan), np.arange(4) % 3)
