@@ -56,7 +56,7 @@ with torch.no_grad():
     logits = AutoModelForSequenceClassification.from_pretrained(classifier, **trust)(**batch).logits[0]
     words = AutoModelForMaskedLM.from_pretrained(masked, **trust)(**batch).logits[0]
 text = pipeline("text-classification", model=classifier, **trust)(sequence)[0]
-dna = pipeline("dna-classification", model=classifier, **trust)(sequence)
+dna = pipeline("dna-classification", model=classifier, **trust)(sequence, return_logits=True)
 embedding = pipeline("dna-embedding", model=classifier, **trust)(sequence)
 print(json.dumps({
     "logits": logits.tolist(), "words": words.sum(dim=0).tolist()[:50], "text": text,

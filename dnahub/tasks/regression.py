@@ -23,7 +23,7 @@ class Regression(Task):
     metrics = ("spearman", "pearson", "r2", "rmse", "mae", "loss")
     fits_classes = False
     hub_tag = None  # the Hub's only one for sequences is text-classification
-    usage = ("predict", "value, embedding")
+    usage = ("predict", "value")
 
     def encode(
         self, splits: DatasetDict, column: str, label_separator: str | None = None

@@ -46,14 +46,6 @@ def test_the_pointers_to_code_are_ours_whatever_is_given():
     assert config.custom_pipelines == CUSTOM_PIPELINES
 
 
-def test_the_pointers_of_one_config_are_not_those_of_another():
-    config = NucleotideTransformerConfig()
-    config.custom_pipelines["dna-embedding"]["impl"] = "elsewhere.Pipeline"
-    config.auto_map["AutoModel"] = "elsewhere.Model"
-    assert NucleotideTransformerConfig().custom_pipelines["dna-embedding"]["impl"] != "elsewhere.Pipeline"
-    assert NucleotideTransformerConfig().auto_map["AutoModel"] != "elsewhere.Model"
-
-
 @pytest.mark.parametrize("model_type", ["esm", "nucleotide_transformer"])
 def test_a_folder_that_points_to_other_code_is_read_as_ours(tmp_path, model_type):
     (tmp_path / "config.json").write_text(

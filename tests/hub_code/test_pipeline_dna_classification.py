@@ -142,11 +142,6 @@ def test_a_string_a_list_a_generator_and_a_column(pipe):
             assert result["scores"] == pytest.approx(scores, abs=1e-6)
 
 
-def test_unknown_letters_are_counted_once_each(pipe):
-    pipe(["RYK", "ACGT", "A-"], batch_size=2)
-    assert pipe.num_replaced == 4
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

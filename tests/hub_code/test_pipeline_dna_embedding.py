@@ -5,8 +5,6 @@ import logging
 import multiprocessing
 import pickle
 import random
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import hypothesis
@@ -117,12 +115,6 @@ def test_the_vector_is_that_of_the_model_cards_recipe(folder):
     assert_same(load(folder)(sequences, batch_size=4), expected.numpy())
 
 
-def test_the_vector_is_float32_and_as_wide_as_the_model(pipe):
-    vector = pipe("ATGGTAGCTACATCATCT")
-    assert type(vector) is np.ndarray
-    assert (vector.shape, vector.dtype) == ((32,), np.float32)
-
-
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_the_vector_does_not_depend_on_the_batch_or_the_order(folder, pooling):
     pipe = load(folder, pooling=pooling)
@@ -173,11 +165,6 @@ def test_arguments_of_the_call_go_before_those_of_the_construction(v2_folder):
     expected = states_by_hand(v2_folder, sequence)[-1][0]
     assert_same([pipe(sequence, layer=-1, max_length=None, normalize=False)], [expected])
     assert_same([pipe(sequence)], [states[0] / np.linalg.norm(states[0])])  # the call changed nothing for good
-
-
-def test_max_length_is_in_tokens_with_cls(v2_folder, pipe):
-    assert_same([pipe("ATGGTAGCTACATCATCT", max_length=2)], [states_by_hand(v2_folder, "ATGGTA")[-1].mean(0)])
-    assert_same([pipe("ATGGTA", max_length=2048)], [pipe("ATGGTA")], tolerance=0)
 
 
 # --- what it takes
@@ -267,11 +254,6 @@ def test_an_empty_sequence_is_an_error(pipe, text):
             list(pipe(given))
 
 
-@pytest.mark.parametrize("separator", "\x1c\x1d\x1e\x1f")
-def test_what_python_calls_white_space_is_white_space(pipe, separator):
-    np.testing.assert_array_equal(pipe(f"ATG{separator}GTA"), pipe("ATGGTA"))
-
-
 class Seq:
     """As Biopython's: neither a string nor a list, but iterated letter by letter."""
 
@@ -320,14 +302,6 @@ def test_codons_are_a_sequence_with_white_space(pipe):
         np.testing.assert_array_equal(pipe(codons), pipe(codons.replace(" ", "")))
 
 
-def test_a_series_and_an_open_file_of_sequences_without_headers(pipe, tmp_path):
-    sequences = ["ATGGTA", "ACGT"]
-    assert_same(list(pipe(pd.Series(sequences))), pipe(sequences))
-    (tmp_path / "sequences").write_text("\n".join(sequences))
-    with open(tmp_path / "sequences") as file, pytest.raises(ValueError, match="TextIOWrapper"):
-        pipe(file)
-
-
 @pytest.mark.parametrize("pooling", ["average", None, ""])
 def test_a_pooling_that_is_none_is_an_error(pooling):
     with pytest.raises(ValueError, match="mean, mean_without_cls, cls, max, none"):
@@ -341,14 +315,6 @@ def test_v2_takes_12282_nt_and_not_a_token_more(pipe, v2_folder):
     longest = "".join(random.Random(0).choices("ACGT", k=12_282))
     assert_same([pipe(longest)], [states_by_hand(v2_folder, longest)[-1].mean(0)])
     with pytest.raises(ValueError, match=r"12283 .*2049 tokens.* 2048.*max_length"):
-        pipe(longest + "A")
-
-
-def test_v1_takes_5994_nt_and_not_a_token_more(v1_folder):
-    pipe = load(v1_folder)
-    longest = "".join(random.Random(0).choices("ACGT", k=5994))
-    assert_same([pipe(longest)], [states_by_hand(v1_folder, longest)[-1].mean(0)])
-    with pytest.raises(ValueError, match=r"1001 tokens.* 1000.*max_length"):
         pipe(longest + "A")
 
 
@@ -461,17 +427,6 @@ def test_encode_of_one_string_is_one_vector_and_of_nothing_an_array_without_rows
     assert pipe.encode([], pooling="none") == pipe.encode([], long="windows") == []
 
 
-def test_encode_takes_the_arguments_of_the_call_and_of_the_construction(v2_folder, pipe):
-    sequences = sequences_of_mixed_length(5)
-    arguments = {"pooling": "max", "layer": 1, "normalize": True, "reverse_complement": True}
-    expected = pipe(sequences, **arguments)
-    assert_same(pipe.encode(sequences, **arguments), expected)
-    assert_same(load(v2_folder, **arguments).encode(sequences), expected)
-    tokens = pipe.encode(sequences, pooling="none")
-    assert isinstance(tokens, list)
-    assert_same(tokens, pipe(sequences, pooling="none"))
-
-
 def test_encode_embeds_a_long_sequence_whole_where_the_call_says_no(pipe):
     sequence = "".join(random.Random(0).choices("ACGT", k=12_288))
     with pytest.raises(ValueError, match="12288 "):
@@ -531,13 +486,6 @@ def test_long_sequences_are_the_mean_of_their_windows_weighted_by_their_tokens(
     assert_same(pipe.encode(LONG_SEQUENCES, long="windows", normalize=True, **arguments), units)
 
 
-def test_windows_of_tokens_are_lists_of_arrays(v2_folder, pipe):
-    arguments = {"pooling": "none", "long": "windows", "window_nt": 60, "stride_nt": 30}
-    for got in (pipe(LONG_SEQUENCES, **arguments), pipe.encode(LONG_SEQUENCES, **arguments)):
-        for windows, sequence in zip(got, LONG_SEQUENCES, strict=True):
-            assert_same(windows, [states_by_hand(v2_folder, text)[-1] for text in windows_by_hand(sequence, 60, 30)])
-
-
 def test_without_a_window_one_is_what_max_length_reaches_and_they_overlap_by_a_quarter(v2_folder, pipe):
     sequence = LONG_SEQUENCES[0]
     expected = [states_by_hand(v2_folder, text)[-1].mean(0) for text in windows_by_hand(sequence, 78, 54)]
@@ -592,12 +540,6 @@ def test_both_strands_are_their_mean(folder, pooling):
     assert_same(pipe(sequences, pooling=pooling, layer=2, reverse_complement=True, normalize=True), units)
 
 
-@pytest.mark.parametrize("text", ["auggUAgctNn", "ATG GTR\nGCT\u2003A", "ATGGTAGC\0T"])
-def test_the_other_strand_of_any_text_is_that_of_its_letters(pipe, text):
-    letters = [c.upper().replace("U", "T") if c in "ACGTUNacgtun" else "N" for c in text if not c.isspace()]
-    assert_same([pipe(text, reverse_complement=True)], [pipe("".join(letters), reverse_complement=True)], tolerance=0)
-
-
 def test_windows_of_both_strands_are_the_same_windows(v2_folder, pipe):
     sequence = LONG_SEQUENCES[0]
     expected = []
@@ -621,17 +563,6 @@ def test_weights_that_are_not_finite_are_an_error(v2_folder, number, pooling):
         narrow(["ACGTAC", "A"], pooling=pooling)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
-def test_it_makes_no_difference_which_strand_of_a_long_sequence_is_given(v2_folder, pipe, pooling):
-    sequences = [*LONG_SEQUENCES, "ACGTTGCA" * 3 + "N" * 50 + "GATTACA" * 9]
-    others = ["".join(PARTNER[letter] for letter in reversed(sequence)) for sequence in sequences]
-    arguments = {"pooling": pooling, "long": "mean", "max_length": 9, "stride_nt": 42}
-    got = pipe(sequences, reverse_complement=True, **arguments)
-    expected = [sum(both) / 2 for both in zip(*(pipe(each, **arguments) for each in (sequences, others)), strict=True)]
-    assert_same(got, expected, tolerance=1e-6)
-    assert_same(pipe(others, reverse_complement=True, **arguments), got, tolerance=1e-6)
-
-
 # --- in other hands
 
 
@@ -646,50 +577,9 @@ def test_the_registered_task_loads_the_class_and_any_head_serves(v2_folder, pipe
     assert_same([by_task("ATGGTAGCTN")], [pipe("ATGGTAGCTN")], tolerance=0)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "none"])
-def test_worker_processes_change_nothing(pipe, pooling):
-    sequences = [*sequences_of_mixed_length(8), "RYK"]
-    expected = pipe(sequences, pooling=pooling)
-    counted = pipe.num_replaced
-    assert counted == 3
-    assert_same(pipe(sequences, pooling=pooling, num_workers=2, batch_size=3), expected)
-    assert_same(list(pipe(iter(sequences), pooling=pooling, num_workers=1, batch_size=3)), expected)
-    assert pipe.num_replaced == 3 * counted
-
-
-def test_threads_do_not_mix_up_their_arguments(pipe):
-    # Long to tokenize, short to embed; threads take turns as often as they can.
-    sequence = "ATGGTAGCTACATCATCT" * 30
-    max_lengths = [2, None, 5, 3] * 100
-    expected = {max_length: pipe(sequence, max_length=max_length) for max_length in set(max_lengths)}
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(4) as threads:
-            got = list(threads.map(lambda max_length: pipe(sequence, max_length=max_length), max_lengths))
-    finally:
-        sys.setswitchinterval(interval)
-    assert_same(got, [expected[max_length] for max_length in max_lengths])
-
-
 def test_a_pipeline_survives_pickling(pipe):
     again = pickle.loads(pickle.dumps(pipe))
     assert_same(again(["ATGGTAGCTN", "A"]), pipe(["ATGGTAGCTN", "A"]), tolerance=0)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_gives_float32_vectors_close_to_the_exact_ones(v2_folder, pipe, dtype):
-    rough = DNAEmbeddingPipeline(
-        model=NucleotideTransformerModel.from_pretrained(v2_folder, dtype=dtype),
-        tokenizer=AutoTokenizer.from_pretrained(v2_folder),
-        device="cpu",
-    )
-    for sequence in ["ATGGTAGCT", "".join(random.Random(0).choices("ACGT", k=12_282))]:
-        for pooling in ("mean", "cls"):
-            got, expected = (each(sequence, pooling=pooling) for each in (rough, pipe))
-            assert got.dtype == np.float32
-            # bfloat16 rounds by up to 0.4 %, some tens of times in a row.
-            assert np.linalg.norm(got - expected) < 0.03 * np.linalg.norm(expected)
 
 
 def test_layers_kept_on_disk_give_the_same_vector(v2_folder, tmp_path):
@@ -848,12 +738,6 @@ def test_every_piece_is_in_one_batch_and_no_batch_is_too_large_or_padded(lengths
         assert own == sorted(own, reverse=True)
         assert len(own) == 1 or num_padded <= batch_tokens and len(own) <= (batch_size or len(own))
         assert num_padded - sum(own) <= PADDING_SHARE * num_padded
-
-
-def test_batches_of_real_sizes_are_nearly_full():
-    rng = random.Random(0)
-    lengths = [max(18, min(2048, int(rng.lognormvariate(5, 0.8)))) for _ in range(4000)]
-    assert len(batches_of(lengths, 768)) < 1.5 * sum(lengths) / 768 + sum(length > 768 // 2 for length in lengths)
 
 
 @pytest.fixture

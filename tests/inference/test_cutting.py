@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code.pipeline_dna_embedding import LONG, Cutting, SequenceError, reverse_complement
-from dnahub.inference import cutting
-from dnahub.inference.cutting import Pieces, Strand, cut, padded
+from dnahub.inference.cutting import Pieces, cut, padded
 
 TOKENIZER = build_tokenizer(nt_vocabulary(), max_tokens=2048)
 # Of any letters, short ones with white space and others that are read as N.
@@ -98,17 +97,6 @@ def test_a_batch_is_padded_on_the_right_and_masked():
 # --- pieces
 
 
-def test_what_is_not_long_is_one_piece_in_its_place():
-    sequences = ["ACGTACA", "nn", "ACG UAC\nA", "A"]
-    for long in LONG:
-        pieces = cut_for(sequences, long=long)
-        assert pieces.strands[0].sequence.tolist() == [0, 1, 2, 3]
-        assert pieces.start.tolist() == [0, 0, 0, 0]
-        assert pieces.end.tolist() == [7, 2, 7, 1]
-        assert (pieces.num_sequences, pieces.num_replaced, pieces.num_truncated) == (4, 0, 0)
-        assert_pieces_are_what_their_places_say(pieces, sequences, 2048)
-
-
 @settings(max_examples=100, deadline=None)
 @given(SEQUENCES, st.integers(2, 12), st.data())
 def test_windows_cover_every_nt_whatever_the_sequence(sequences, max_tokens, data):
@@ -138,44 +126,6 @@ def test_windows_lie_where_they_are_said_to():
     assert spans_of(cut_for([sequence], window_nt=99, stride_nt=6), 0) == [(0, 99), (6, 100)]
 
 
-def test_white_space_does_not_move_the_windows():
-    sequence = random_dna(100)
-    broken = "\n".join(sequence[i : i + 7] for i in range(0, 100, 7)) + " "
-    for kwargs in ({"window_nt": 60, "stride_nt": 24}, {"max_tokens": 6}, {"window_nt": 100}):
-        plain, lines = (cut_for([each], **kwargs, both=True) for each in (sequence, broken))
-        assert spans_of(lines, 0) == spans_of(plain, 0)
-        assert (ids_of(lines), ids_of(lines, 1)) == (ids_of(plain), ids_of(plain, 1))
-
-
-@pytest.mark.parametrize("long", ["mean", "windows"])
-def test_stretches_of_n_are_cut_by_their_tokens(long):
-    # 40 letters are no more than a window of 10 tokens reaches, 54, but 40 tokens.
-    sequences = ["N" * 40, "ACGTAC" * 4 + "N" * 12 + "ACGTACG", random_dna(30)]
-    pieces = cut_for(sequences, max_tokens=10, long=long, both=True)
-    assert spans_of(pieces, 0) == [(0, 9), (6, 15), (12, 21), (18, 27), (24, 33), (30, 39), (36, 40)]
-    # Nine tokens a piece, from every sixth on: four 6-mers and five N; nine N; four N, a 6-mer and a letter.
-    assert spans_of(pieces, 1) == [(0, 29), (26, 35), (32, 43)]
-    assert spans_of(pieces, 2) == [(0, 30)]
-    assert_pieces_are_what_their_places_say(pieces, sequences, 10)
-    if long == "windows":
-        assert_other_strands_are_of_the_same_pieces(pieces, sequences)
-    else:
-        assert_other_strands_are_cut_as_if_given(pieces, sequences, max_tokens=10)
-    assert pieces.num_replaced == pieces.num_truncated == 0
-
-
-@pytest.mark.parametrize("n_share", [0.0, 0.02, 0.4, 1.0])
-def test_truncating_keeps_the_first_tokens(n_share):
-    sequences = [random_dna(num_nt, num_nt, n_share) for num_nt in (5, 53, 54, 55, 60, 61, 300)]
-    pieces = cut_for(sequences, max_tokens=10, long="truncate", both=True)
-    assert ids_of(pieces) == [rust_ids(sequence)[:9] for sequence in sequences]
-    assert pieces.num_truncated == sum(len(rust_ids(sequence)) > 9 for sequence in sequences)
-    assert pieces.strands[0].sequence.tolist() == list(range(len(sequences)))
-    assert not pieces.start.any()
-    assert_pieces_are_what_their_places_say(pieces, sequences, 10)
-    assert_other_strands_are_of_the_same_pieces(pieces, sequences)
-
-
 @settings(max_examples=100, deadline=None)
 @given(SEQUENCES, st.integers(2, 12), st.data())
 def test_for_a_mean_the_other_strand_is_cut_as_if_it_had_been_given(sequences, max_tokens, data):
@@ -192,20 +142,6 @@ def test_letters_are_counted_once_however_windows_overlap(long):
     assert pieces.num_replaced == 3 + 6
 
 
-@pytest.mark.parametrize("both", [False, True])
-def test_encoding_some_at_a_time_changes_nothing(monkeypatch, both):
-    sequences = [random_dna(num_nt, num_nt, 0.05) for num_nt in range(1, 90, 4)] + ["ACRT", "A C\n"]
-    whole = cut_for(sequences, max_tokens=9, both=both)
-    for num_nt in (1, 50, 200):
-        monkeypatch.setattr(cutting, "ENCODED_NT", num_nt)
-        parts = cut_for(sequences, max_tokens=9, both=both)
-        for name in Pieces.__dataclass_fields__.keys() - {"strands"}:
-            np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name), err_msg=name)
-        for strand, expected in zip(parts.strands, whole.strands, strict=True):
-            for name in Strand.__dataclass_fields__:
-                np.testing.assert_array_equal(getattr(strand, name), getattr(expected, name), err_msg=name)
-
-
 # --- repeats
 
 
@@ -215,14 +151,6 @@ def test_identical_pieces_are_seen_once_and_every_sequence_has_its_own():
     assert len(pieces.first) == 3
     assert pieces.strands[0].distinct.tolist() == [0, 1, 0, 1, 2, 2, 0]
     assert ids_of(pieces) == [rust_ids(text) for text in ("ACGTACA", "TTT", "ACGTACA", "TTT", "NNN", "NNN", "ACGTACA")]
-
-
-def test_windows_of_a_repeat_and_the_other_strand_are_seen_once():
-    sequence = "ACGTAC" * 50
-    assert len(cut_for([sequence], window_nt=60, stride_nt=30).first) == 1
-    both = cut_for([random_dna(30), reverse_complement(random_dna(30)), "GAATTC"], both=True)
-    # The second is the first one's other strand; the last is its own.
-    assert [strand.distinct.tolist() for strand in both.strands] == [[0, 1, 2], [1, 0, 2]]
 
 
 # --- errors
@@ -244,10 +172,3 @@ def test_a_long_sequence_is_an_error_where_it_is_said_so():
     with pytest.raises(SequenceError, match=r"13 .*4 tokens.* 3 tokens.*12 nt.*max_length") as e:
         cut_for(["ACGTAC" * 2, "ACGTAC" * 2 + "A"], max_tokens=3, long="error")
     assert e.value.index == 1
-
-
-def test_a_stretch_of_n_of_more_tokens_is_an_error_where_it_is_said_so():
-    with pytest.raises(SequenceError, match="5 .*6 tokens.* 5 tokens") as error:
-        cut_for(["A", "NNNN", "NNNNN", "NNNNNN"], max_tokens=5, long="error")
-    assert error.value.index == 2
-    assert isinstance(error.value, ValueError)

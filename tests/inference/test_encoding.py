@@ -120,25 +120,6 @@ def test_any_text_gives_the_rust_tokenizers_ids(sequences, version):
     assert_as_the_rust_tokenizer(TOKENIZERS[version], sequences)
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.text("ACGTacgtuN R\n\0é"), min_size=1), st.sampled_from(["v2", "v1"]))
-def test_any_text_of_dna_gives_the_rust_tokenizers_ids(sequences, version):
-    assert_as_the_rust_tokenizer(TOKENIZERS[version], sequences)
-
-
-def test_empty_sequences_stay_where_they_are(tokenizer):
-    assert_as_the_rust_tokenizer(tokenizer, [""])
-    assert_as_the_rust_tokenizer(tokenizer, ["", "", ""])
-    assert_as_the_rust_tokenizer(tokenizer, ["ACGTACA", "", "  ", "N", "", "ACGTAC"])
-
-
-def test_many_short_sequences_and_a_long_one(tokenizer):
-    rng = random.Random(0)
-    short = [random_text(rng, 30, "ACGT", "N", 0.02) for _ in range(3000)]
-    long = "".join(rng.choices("ACGTN", weights=(99, 99, 99, 99, 1), k=200_000))
-    assert_as_the_rust_tokenizer(tokenizer, [*short[:1500], long, *short[1500:]])
-
-
 def test_ids_fit_their_type_up_to_the_last_letter():
     assert split(encode(["GGGGGGN"], 6)) == [[4101, 4106]]
     assert encode(["N" * 70_000], 6).num_tokens.tolist() == [70_000]  # more than the ids' type counts

@@ -100,26 +100,6 @@ def test_every_shape_of_a_model_is_computed_as_by_itself(shape, lengths):
     assert_same(FusedEncoder(model)(ids, mask, len(model.encoder.layer)), states_of(model, ids, mask), mask)
 
 
-@pytest.mark.parametrize("num_tokens", [10, 60])
-def test_scores_of_hundreds_do_not_overflow(model, num_tokens):
-    with torch.no_grad():
-        for layer in model.encoder.layer:
-            layer.attention.self.query.weight.mul_(300)
-    ids, mask = random_batch(num_tokens, num_tokens - 3)
-    got = FusedEncoder(model)(ids, mask, LAYERS)
-    assert got.isfinite().all()
-    # A score of some hundreds is off by 1e-4 in float32, and the soft-max hands that on.
-    assert_same(got, states_of(model, ids, mask), mask, tolerance=0.05)
-
-
-def test_a_vector_does_not_depend_on_the_padding_nor_on_which_attention_is_taken(model):
-    encoder = FusedEncoder(model)
-    ids, mask = random_batch(9, 60)
-    together = encoder(ids, mask, LAYERS)
-    alone = encoder(ids[:1, :9], None, LAYERS)
-    torch.testing.assert_close(together[:1, :9], alone, rtol=0, atol=1e-5)
-
-
 def test_running_it_changes_neither_the_weights_nor_the_next_result(model):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     encoder = FusedEncoder(model)
@@ -154,16 +134,6 @@ def test_threads_do_not_write_into_each_others_memory(model):
         sys.setswitchinterval(interval)
     for states, others in zip(got, expected, strict=True):
         assert torch.equal(states, others)
-
-
-def test_the_default_dtype_of_a_program_does_not_matter(model):
-    ids, mask = random_batch(30, 7)
-    expected = FusedEncoder(model)(ids, mask, LAYERS)
-    torch.set_default_dtype(torch.float64)
-    try:
-        assert torch.equal(FusedEncoder(model)(ids, mask, LAYERS), expected)
-    finally:
-        torch.set_default_dtype(torch.float32)
 
 
 def test_autocast_of_the_caller_changes_nothing(model):

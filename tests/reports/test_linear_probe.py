@@ -8,8 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from dnahub.reports import linear_probe
-from dnahub.reports.linear_probe import ALPHA_GRID, C_GRID, NEVER, measure_majority, measure_probe
+from dnahub.reports.linear_probe import ALPHA_GRID, C_GRID, measure_majority, measure_probe
 from dnahub.tasks import TASKS
+from dnahub.tasks.classification import NEVER
 from dnahub.tasks.task import Labels
 
 CLASSIFICATION = TASKS["classification"]

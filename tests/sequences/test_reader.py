@@ -25,7 +25,6 @@ from datasets.data_files import DataFilesDict, DataFilesList
 from datasets.packaged_modules.fasta.fasta import Fasta
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import HfArgumentParser
 
 from dnahub.sequences import InputArguments, SequenceBatch, SequenceFileError, SequenceReader, open_sequences
 from dnahub.sequences.batching import BATCH_NT, BATCH_RECORDS
@@ -257,11 +256,6 @@ def test_the_schema_is_known_before_the_first_batch_and_is_that_of_the_batches(t
     assert batch.place(1) == f"{tmp_path}/in.fa, record 2 (seq1.1)"
 
 
-def test_rows_of_tables_are_placed_by_their_number_from_0(tmp_path):
-    (batch,) = opened(write(tmp_path / "in.csv", "id,sequence\na,AC\nb,GT\n"))
-    assert batch.place(1) == f"{tmp_path}/in.csv, row 1 (b)"
-
-
 @pytest.mark.parametrize("name", ["in.fa", "in.fq", "in.csv", "in.jsonl", "in.parquet", "in.txt"])
 def test_batches_are_bounded_in_records_and_nt_and_are_placed_across_batches(tmp_path, name):
     records = [(f"s{i}", "ACGT") for i in range(BATCH_RECORDS * 2)]
@@ -315,6 +309,24 @@ def test_white_space_in_a_sequence_of_a_table_is_dropped_as_in_fasta(tmp_path):
         ("in.jsonl", '{"id": "a", "sequence": "GG TT"}\n{"id": "b", "sequence": "\\nACGT"}\n'),
     ):
         assert [row["sequence"] for row in rows_of(write(tmp_path / name, text))] == expected[:2]
+
+
+KMERS = " ".join("ACGTTGCAAGGCTTAAC"[i : i + 6] for i in range(12))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("in.csv", f"sequence\n{KMERS}\n"), ("in.txt", f"{KMERS}\n")], ids=["csv", "text"]
+)
+def test_overlapping_kmers_are_refused_or_joined_and_codons_are_neither(tmp_path, name, text):
+    path = write(tmp_path / name, text)
+    with pytest.raises(SequenceFileError, match=f"{name}, .*row 0.*--sequence_format kmers"):
+        rows_of(path)
+    assert [row["sequence"] for row in rows_of(path, sequence_format="kmers")] == ["ACGTTGCAAGGCTTAAC"]
+
+    codons = write(tmp_path / "codons.csv", "sequence\nATG AAA AAA AAA AAA AAA AAA AAA AAA TGG GGA\n")
+    assert [row["sequence"] for row in rows_of(codons)] == ["ATGAAAAAAAAAAAAAAAAAAAAAAAATGGGGA"]
+    with pytest.raises(SequenceFileError, match="codons.csv, row 0: 'AAA' does not overlap with 'ATG'"):
+        rows_of(codons, sequence_format="kmers")
 
 
 def test_a_quote_in_tsv_is_a_letter_like_any_other(tmp_path):
@@ -500,12 +512,6 @@ def test_a_pipe_with_a_name_is_read_once(content, form):
 
     assert reader.num_bytes is None
     assert [(row["id"], row["sequence"]) for row in rows] == [("a", "AC")]
-
-
-def test_the_arguments_come_from_the_command_line():
-    parser = HfArgumentParser(InputArguments)
-    (args,) = parser.parse_args_into_dataclasses(["--input", "a.fa", "b.fa", "--id_column", "name"])
-    assert args == InputArguments(input=["a.fa", "b.fa"], id_column="name")
 
 
 def test_a_file_that_changes_while_it_is_read_is_found_out(tmp_path, records):
