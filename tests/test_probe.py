@@ -174,7 +174,7 @@ def test_files_of_embeddings_give_what_the_data_set_gives(data_folder, tmp_path,
         *("method", "chance", "3-mer", "in-frame", "frame-wise", "linear", "Bayes-optimal")
     ]
     assert len({len(row) for row in rows}) == 1
-    assert rows[-1].split()[-4:] == ["0.975", "-", "-", "-"]
+    assert rows[-1].split()[-4:] == ["0.9750", "-", "-", "-"]
 
 
 def test_without_sequences_there_are_no_baselines_and_the_table_says_so(run, figures, embedding_files):
