@@ -7,8 +7,6 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from dnahub.hub.downloading import download
-from dnahub.hub.faults import HubError
 from dnahub.hub.publishing import Publication, Target, check_target, publish
 from dnahub.hub_code import NucleotideTransformerConfig
 
@@ -36,22 +34,14 @@ def check_model(target: Target, api: HfApi) -> Target:
     Raises:
         HubError: If not, or if the repository contains a model that `train.py` did not make.
     """
-    target = check_target(target, lambda path: path == METRICS, api)
-    if target.commit is not None:
-        folder, _ = download(target.repo_id, "model", target.commit, (METRICS,), api=api)
-        if (folder / METRICS).exists() and not _is_ours((folder / METRICS).read_bytes()):
-            raise HubError(
-                f"{target.repo_id} already contains a model that train.py did not make ({METRICS} is not one of its); "
-                "name another repository, or delete it on the Hub."
-            )
-    return target
+    return check_target(target, (METRICS,), _is_ours, api)
 
 
-def _is_ours(metrics: bytes) -> bool:
+def _is_ours(folder: Path) -> bool:
     """Other projects publish a metrics.json, too; ours names its task and has a section on the training."""
     try:
-        found = json.loads(metrics)
-    except ValueError:
+        found = json.loads((folder / METRICS).read_bytes())
+    except (OSError, ValueError):
         return False
     return isinstance(found, dict) and {"task", "training"} <= found.keys()
 
