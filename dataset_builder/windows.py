@@ -52,7 +52,7 @@ def tile(genes: Sequence[CDS], window_nt: int) -> tuple[np.ndarray, int]:
 
 def _letters(sequences: np.ndarray) -> np.ndarray:
     """The ASCII codes of byte strings: uint8 (windows, window_nt)."""
-    return np.ascontiguousarray(sequences).view(np.uint8).reshape(len(sequences), -1)
+    return np.ascontiguousarray(sequences).view(np.uint8).reshape(len(sequences), sequences.dtype.itemsize)
 
 
 def canonical_stretches(sequences: np.ndarray) -> np.ndarray:
