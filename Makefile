@@ -26,7 +26,7 @@ demo: setup ## Synthetic data set -> pre-training -> fine-tuning -> embeddings a
 	$(LAUNCH) train.py recipes/demo_mlm.yaml
 	$(LAUNCH) train.py recipes/demo.yaml
 	$(BIN)/python probe.py --model_name_or_path runs/demo/checkpoint --dataset_name data/demo --output_dir runs/demo
-	$(BIN)/python embed.py --model runs/demo/checkpoint --dataset_name data/demo --dataset_split test \
+	$(BIN)/python embed.py --model_name_or_path runs/demo/checkpoint --dataset_name data/demo --dataset_split test \
 		--output runs/demo/test_windows.parquet
 
 real: setup ## The same on your own coding sequences: make real NT_CDS_DIR=folder, in runs/real/
@@ -35,7 +35,7 @@ real: setup ## The same on your own coding sequences: make real NT_CDS_DIR=folde
 	$(BIN)/python -m dataset_builder --source "$(NT_CDS_DIR)" --output_dir data/real
 	$(LAUNCH) train.py recipes/real_tiny.yaml
 	$(BIN)/python probe.py --model_name_or_path runs/real/checkpoint --dataset_name data/real --output_dir runs/real
-	$(BIN)/python embed.py --model runs/real/checkpoint --input "$(NT_CDS_DIR)"/Mus_musculus* --output runs/real/mouse.h5ad
+	$(BIN)/python embed.py --model_name_or_path runs/real/checkpoint --input "$(NT_CDS_DIR)"/Mus_musculus* --output runs/real/mouse.h5ad
 
 # A file of tests to one worker, for its fixtures; a worker on each core.
 PYTEST := $(BIN)/python -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist loadfile

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from dnahub.inference.parts import Parts
     from dnahub.inference.processes import choose_device, find_shard
     from dnahub.inference.progress import Progress, summary
-    from dnahub.inference.reading import is_repeatable, read_blocks
+    from dnahub.inference.reading import read_blocks
     from dnahub.inference.rows import Layout
     from dnahub.machine.script import is_first_process
     from dnahub.sequences import open_sequences
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Input
     shard = find_shard(output.shard)
     reader = open_sequences(inputs)
-    if shard.count > 1 and not is_repeatable(reader, inputs):
+    if shard.count > 1 and reader.num_bytes is None and not inputs.dataset_name:
         raise ValueError(f"Standard input and pipes cannot be shared by {shard.count} processes; give a file.")
     # A small output may be there before the last of several processes has started.
     overwrite = output.overwrite or not is_first_process()
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     # Blocks
     parts = Parts(path, settings, layout)
-    blocks = read_blocks(reader, inputs, args, engine, parts, shard, output.allow_duplicate_ids)
+    blocks = read_blocks(reader, args, engine, parts, shard, output.allow_duplicate_ids)
     done = compute_missing(blocks, engine, parts, Progress(reader.num_bytes, is_first_process()))
 
     # Output
@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         return
     made_by = settings | data_set(inputs, reader.commit)
-    facts = join(parts, done.digests, path, made_by)
+    is_free = output.overwrite or not path.exists()  # another process may have written it meanwhile
+    facts = join(parts, done.digests, path, made_by) if is_free else None
     if facts is not None:
         seconds = time.perf_counter() - started
         print(summary([each.counts for each in facts], [each.counts for each in done.parts], seconds, engine.backend))
@@ -79,8 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"process {shard} is done; the last one writes {path}")
     else:
         raise ValueError(
-            f"{parts.folder} lacks parts that were there: another embed.py with this --output joins or has joined "
-            "them; unless it succeeds, run the same command again."
+            f"{path} was not written by this process: another embed.py with the same --output writes it or has joined "
+            f"the parts in {parts.folder}; if it did not succeed, run the same command again."
         )
 
 

@@ -1,94 +1,87 @@
-"""10^3 to 10^6 windows -> seconds that embed.py takes for them, in a table and a plot.
+"""FASTA files of growing size -> seconds and peak memory of embed.py for each.
 
-    python benchmarks/embed_growth.py [--plot runs/embed_growth.png] [--most 1000000]
+    python benchmarks/embed_growth.py [--most 1000000] [--mnt 1000] [--record_mnt 100] [--suffix .h5ad]
 
-The model is tiny, so that what is measured is reading, tokenising, batches and writing. Each number is measured in a
-fresh process, from FASTA to Parquet; start-up stands apart. Two lines are fitted by least squares: a straight one
-through the logarithms, whose slope is 1 where all costs grow in proportion and less where some are fixed; and fixed
-costs and those of a window, by their relative errors.
+The model is tiny, so that reading, tokenising, batches and writing are measured. Each line is a fresh process: windows
+of 60 nt, then records of 1,200 nt (10 and --mnt million nt), then one long record. A straight line is fitted to the
+logarithms of windows and seconds; its slope is 1 where costs grow in proportion, less where some are fixed. Exits with
+1 if a peak is above the weights and 1 GiB.
 """
 
 import argparse
+import multiprocessing
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-matplotlib.use("agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
 
 from benchmarks.embed_inputs import TINY, random_dna, write_checkpoint, write_fasta  # noqa: E402
-from benchmarks.embed_process import run_embed  # noqa: E402
+from benchmarks.embed_process import EmbedRun, run_embed  # noqa: E402
 
 WINDOW_NT = 60
-NUMBERS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
+WINDOWS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
+RECORD_NT = 1_200
+SMALL_MNT = 10
+LIMIT_BYTES = 1 << 30
+MIB = 1 << 20
 
 
-def measure(number: int, checkpoint: Path, folder: Path) -> tuple[float, float]:
-    """Seconds, and those of the start-up."""
-    path, rng = folder / f"{number}.fa", np.random.default_rng(number)
-    write_fasta(path, (random_dna(WINDOW_NT, rng) for _ in range(number)))
-    output = folder / f"{number}.parquet"
-    run = run_embed("--model", checkpoint, "--input", path, "--output", output, "--device", "cpu")
-    path.unlink()
-    output.unlink()
-    return run.seconds, run.start_up
-
-
-def fixed_and_each(numbers: np.ndarray, seconds: np.ndarray) -> tuple[float, float]:
-    """Seconds whatever the number, and of each window."""
-    terms = np.stack([np.ones(len(numbers)), numbers], axis=1) / seconds[:, None]
-    fixed, each = np.linalg.lstsq(terms, np.ones(len(numbers)))[0]
-    return float(fixed), float(each)
-
-
-def draw(numbers: np.ndarray, seconds: np.ndarray, path: Path) -> str:
-    """Returns the title: what was fitted."""
-    slope = np.polyfit(np.log(numbers), np.log(seconds), 1)[0]
-    fixed, each = fixed_and_each(numbers, seconds)
-    off = np.abs(fixed + each * numbers - seconds) / seconds
-    title = (
-        f"log-log slope {slope:.2f}; {fixed:.2f} s + {1e6 * each:.1f} µs a window, at most {100 * off.max():.0f} % off"
+def measure(number: int, nt: int, checkpoint: Path, folder: Path, suffix: str) -> EmbedRun:
+    """Embed random records, and print a line about it."""
+    path, rng = folder / "input.fa", np.random.default_rng(number)
+    write_fasta(path, (random_dna(nt, rng) for _ in range(number)))
+    output = folder / f"output{suffix}"
+    flags = ("--input", path, "--output", output, "--device", "cpu", "--overwrite")
+    run = run_embed("--model_name_or_path", checkpoint, *flags)
+    per_record = 1e6 * run.seconds / number
+    print(
+        f"{number:>10,} {nt:>12,} {run.seconds:>8.2f} {per_record:>12.1f} {run.start_up:>9.1f} "
+        f"{run.peak_bytes / MIB:>9,.0f}",
+        flush=True,
     )
-    figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
-    line = np.geomspace(numbers[0], numbers[-1])
-    axes.loglog(numbers, seconds, "o", label="embed.py, without start-up")
-    axes.loglog(line, fixed + each * line, "-", label="fixed + each")
-    axes.loglog(line, each * line, ":", label="each alone, in proportion")
-    axes.set_xlabel(f"{WINDOW_NT}-nt windows")
-    axes.set_ylabel("s")
-    axes.set_title(title, fontsize="medium")
-    axes.legend()
-    axes.grid(alpha=0.3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
-    return title
+    return run
+
+
+def sizes(args: argparse.Namespace) -> Iterator[tuple[int, int]]:
+    """Number of records and nt of each."""
+    for mnt in (SMALL_MNT, args.mnt):
+        yield mnt * 1_000_000 // RECORD_NT, RECORD_NT
+    yield 1, args.record_mnt * 1_000_000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--plot", type=Path, default=ROOT / "runs" / "embed_growth.png", help="PNG file to write")
-    parser.add_argument("--most", type=int, default=NUMBERS[-1], help="most windows, for a quick trial")
+    parser.add_argument("--most", type=int, default=WINDOWS[-1], help="most windows, for a quick trial")
+    parser.add_argument("--mnt", type=int, default=1000, help="million nt of the large file")
+    parser.add_argument("--record_mnt", type=int, default=100, help="million nt of the one long record")
+    parser.add_argument("--suffix", default=".parquet", help="format of the output")
     args = parser.parse_args()
-    numbers = [number for number in NUMBERS if number <= args.most]
-    if len(numbers) < 3:
-        parser.error(f"--most {args.most}: lines need three numbers of windows; give {NUMBERS[2]} or more.")
-    seconds = []
     with tempfile.TemporaryDirectory() as name:
         folder, checkpoint = Path(name), Path(name) / "checkpoint"
-        write_checkpoint(checkpoint, **TINY)
-        print(f"{'windows':>10} {'s':>8} {'µs/window':>10} {'start-up':>9}")
-        for number in numbers:
-            took, start_up = measure(number, checkpoint, folder)
-            seconds.append(took)
-            print(f"{number:10,} {took:8.2f} {1e6 * took / number:10.1f} {start_up:7.1f} s", flush=True)
-    print(f"{draw(np.array(numbers), np.array(seconds), args.plot)}\n{args.plot}")
+        # In a process of its own: the memory of torch in this one would count for its children.
+        writer = multiprocessing.get_context("spawn").Process(target=write_checkpoint, args=(checkpoint,), kwargs=TINY)
+        writer.start()
+        writer.join()
+        if writer.exitcode:
+            sys.exit("the model could not be written, see above")
+        weights = (checkpoint / "model.safetensors").stat().st_size
+        print(f"{'records':>10} {'nt each':>12} {'s':>8} {'µs/record':>12} {'start-up':>9} {'peak MiB':>9}")
+        numbers = [number for number in WINDOWS if number <= args.most]
+        windows = [measure(number, WINDOW_NT, checkpoint, folder, args.suffix) for number in numbers]
+        others = [measure(*size, checkpoint, folder, args.suffix) for size in sizes(args)]
+    slope = np.polyfit(np.log(numbers), np.log([run.seconds for run in windows]), 1)[0]
+    small, large, single = (run.peak_bytes for run in others)
+    print(
+        f"log-log slope {slope:.2f}; {args.mnt:,} Mnt take {(large - small) / MIB:+,.0f} MiB beside {SMALL_MNT} Mnt, "
+        f"the long record {(single - small) / MIB:+,.0f} MiB"
+    )
+    if max(large, single) > weights + LIMIT_BYTES:
+        sys.exit(f"above the limit of the model and {LIMIT_BYTES // MIB:,} MiB")
 
 
 if __name__ == "__main__":

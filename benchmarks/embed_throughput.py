@@ -219,7 +219,9 @@ class Machine:
         """The seconds that embed.py says; those of its start-up are added to a list."""
         path, output = self.folder / "input.fa", self.folder / "output.parquet"
         write_fasta(path, sequences)
-        run = run_embed("--model", self.checkpoint, "--input", path, "--output", output, "--device", "cpu")
+        run = run_embed(
+            "--model_name_or_path", self.checkpoint, "--input", path, "--output", output, "--device", "cpu"
+        )
         output.unlink()
         if run.num_tokens != sum(map(num_tokens, sequences)):
             raise SystemExit(f"embed.py counts {run.num_tokens} tokens, not {sum(map(num_tokens, sequences))}.")

@@ -4,18 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dnahub.hub_code.pipeline_dna_embedding import Cutting, SequenceError
 from dnahub.inference import blocks
 from dnahub.inference.arguments import EmbedArguments
-from dnahub.inference.blocks import SEQUENCE, Block, cut_into_blocks, digest, max_nt_of_block
+from dnahub.inference.blocks import SEQUENCE, cut_into_blocks, digest, max_nt_of_block
 from dnahub.inference.engine import Engine, Plan
 from dnahub.inference.ids import SeenIds
 from dnahub.inference.parts import Facts, Parts
 from dnahub.inference.processes import Shard
-from dnahub.sequences import SequenceReader, open_sequences
-from dnahub.sequences.arguments import InputArguments
+from dnahub.sequences import SequenceReader
 
 
 @dataclass(frozen=True)
@@ -44,14 +42,8 @@ class Work:
     plan: Plan | None = None
 
 
-def is_repeatable(reader: SequenceReader, inputs: InputArguments) -> bool:
-    """Whether the input can be read again: files and data sets can, standard input and pipes cannot."""
-    return reader.num_bytes is not None or inputs.dataset_name is not None
-
-
 def read_blocks(
     reader: SequenceReader,
-    inputs: InputArguments,
     args: EmbedArguments,
     engine: Engine,
     parts: Parts,
@@ -63,7 +55,6 @@ def read_blocks(
 
     Args:
         reader: The input.
-        inputs: What it was opened with.
         args: How to embed it.
         engine: What embeds it.
         parts: Where finished blocks are.
@@ -77,13 +68,15 @@ def read_blocks(
     max_tokens = settings["max_length"] or engine.model.config.max_tokens
     cutting = Cutting(max_tokens, settings["long"], settings["window_nt"], settings["stride_nt"])
     seen = SeenIds() if shard.index == 0 and not allow_duplicate_ids else None
-    num_before = 0
     for block in cut_into_blocks(reader, blocks.MAX_SEQUENCES, max_nt_of_block(cutting, args.per_token)):
         table = block.table
         if seen is not None:
-            for i in seen.add(table["id"].to_pylist()):
-                _check_duplicate(block, i, num_before + i, reader, inputs)
-        num_before += len(block)
+            repeated = seen.add(table["id"].to_pylist())
+            if repeated:
+                raise ValueError(
+                    f"{block.place(repeated[0])}: an earlier record has the same id; give each record its own id, or "
+                    "--allow_duplicate_ids."
+                )
         known = (block.number, len(block), block.num_nt, reader.bytes_read, digest(table))
         found = parts.find(block.number, known[-1]) if shard.has(block.number) else None
         if found is not None or not shard.has(block.number):
@@ -95,33 +88,3 @@ def read_blocks(
             raise ValueError(f"{block.place(error.index)}: {error}") from error
         yield Work(*known, records=table.drop_columns(SEQUENCE), plan=plan)
     reader.check_unchanged()
-
-
-def _check_duplicate(block: Block, i: int, record: int, reader: SequenceReader, inputs: InputArguments) -> None:
-    """
-    Find the earlier record whose id that of record i of the block seems to repeat; two hashes may be equal by chance.
-
-    Raises:
-        ValueError: If there is one, or if the input cannot be read again.
-    """
-    record_id = block.table["id"][i].as_py()
-    earlier = "an earlier record"
-    if is_repeatable(reader, inputs):
-        earlier = _place_of(record_id, record, inputs)
-        if earlier is None:
-            return
-    raise ValueError(
-        f"{block.place(i)}: its id is also that of {earlier}; give each record its own id, or --allow_duplicate_ids."
-    )
-
-
-def _place_of(record_id: str, before: int, inputs: InputArguments) -> str | None:
-    """Where the first record with this id is, among as many records as `before`."""
-    for batch in open_sequences(inputs):
-        row = pc.index(batch.table["id"], record_id).as_py()
-        if 0 <= row < before:
-            return batch.place(row)
-        before -= batch.table.num_rows
-        if before <= 0:
-            return None
-    return None

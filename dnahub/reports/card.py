@@ -55,7 +55,6 @@ def render_card(results: dict[str, Any]) -> str:
     task, model = TASKS[results["task"]], results["model"]
     labels = Labels(model["label_names"], model["outputs"])
     code = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in travelling_files()}
-    replaced = results["dataset"].get("num_replaced") or 0
     return str(
         ModelCard.from_template(
             _metadata(results, task),
@@ -70,7 +69,7 @@ def render_card(results: dict[str, Any]) -> str:
             shown=metrics_of(results["validation"] or {}, task),
             verdict=compare(results, task),
             only_class=_only_class(results["test"] or results["validation"] or {}),
-            num_replaced=sum(replaced.values()) if isinstance(replaced, dict) else replaced,
+            num_replaced=results["dataset"].get("num_replaced"),  # checkpoints of before have none
             name_of=name_of,
             number=number,
             **{"seeds": None, "search": None, **results},

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dnahub.metrics.names import name_of, number
 from dnahub.reports.embeddings import LabelledEmbeddings
 from dnahub.reports.plots import draw_confusion_matrix, draw_points
 from dnahub.reports.projection import MIN_POINTS, project
@@ -13,6 +14,7 @@ from dnahub.reports.projection import MIN_POINTS, project
 # A UMAP of more points takes long and shows no more; all test rows of the default data set are drawn.
 MAX_UMAP_POINTS = 6000
 
+METRICS = ("accuracy", "macro_f1", "mcc")
 PROBE, FINE_TUNED = "linear probe on embeddings", "fine-tuned classifier"
 
 
@@ -27,13 +29,14 @@ def render_table(report: dict[str, Any]) -> str:
     if report["bayes_optimal_accuracy"] is not None:
         methods["Bayes-optimal (synthetic data)"] = {"accuracy": report["bayes_optimal_accuracy"]}
     width = max(map(len, methods))
-    lines = [f"{'method':<{width}}  test accuracy  95% interval    macro F1     MCC"]
+    names = [name_of(metric) for metric in METRICS]
+    lines = [f"{'method':<{width}}  {names[0]}  {'95 % interval':<16}  {names[1]:>8}  {names[2]:>7}"]
     for name, scores in methods.items():
         if scores is None:
             continue
-        interval = " to ".join(f"{end:.3f}" for end in scores.get("intervals", {}).get("accuracy", ())) or "-"
-        macro_f1, mcc = (f"{scores[each]:.3f}" if each in scores else "-" for each in ("macro_f1", "mcc"))
-        line = f"{name:<{width}}  {scores['accuracy']:13.3f}  {interval:<14}  {macro_f1:>8}  {mcc:>6}"
+        accuracy, macro_f1, mcc = (number(scores[metric]) if metric in scores else "-" for metric in METRICS)
+        interval = " to ".join(map(number, scores.get("intervals", {}).get("accuracy", ()))) or "-"
+        line = f"{name:<{width}}  {accuracy:>8}  {interval:<16}  {macro_f1:>8}  {mcc:>7}"
         lines.append(line if scores.get("converged", True) else f"{line}  not converged")
     if not report["baselines"]:
         lines.append("(no k-mer baselines: the embeddings have no column 'sequence')")

@@ -66,8 +66,6 @@ class ModelArguments:
             raise ValueError("--model_revision needs a base model, and --from_scratch has none; leave one out.")
         if self.from_scratch and self.tuning != "full":
             raise ValueError(f"--tuning {self.tuning} would freeze the random weights of --from_scratch; give full.")
-        if self.task == "mlm" and self.tuning == "head":
-            raise ValueError("--tuning head with --task mlm would leave the encoder unchanged; give full or lora.")
         if self.tuning == "frozen" and self.trainable_layers < 1:
             raise ValueError(f"--trainable_layers {self.trainable_layers}: give 1 or more, or --tuning head.")
         if self.lora_r < 1 or not 0 <= self.lora_dropout < 1:
@@ -317,16 +315,12 @@ def parse_arguments(description: str, argv: Sequence[str]) -> Arguments:
     if args.hub.push_only:
         return args
     args.data.check()
-    if args.model.task == "mlm" and args.data.label_separator:
-        raise ValueError("--label_separator: --task mlm takes no labels; leave it out.")
     if args.data.streaming:
         _check_streaming(args)
     return args
 
 
 def _check_streaming(args: Arguments) -> None:
-    if args.model.task != "mlm":
-        raise ValueError("--streaming needs --task mlm; labelled data are read as a whole.")
     if args.trainer.max_steps is None:
         raise ValueError("--streaming needs --max_steps, for the length of the stream is not known.")
     if args.data.group_column:

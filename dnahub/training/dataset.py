@@ -92,10 +92,6 @@ class SequenceData:
     num_replaced: int
     rows: Mapping[str, Rows]
 
-    @property
-    def label_names(self) -> list[str]:
-        return self.labels.names
-
     def place(self, split: str, row: int) -> str:
         """Where a row is, for messages: "reads.fa, record 3"."""
         return self.rows[split].place(row)

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, TrainerState
 from dnahub.checkpoints.loading import CheckpointFiles, load_saved
 from dnahub.checkpoints.saving import save_checkpoint, write_results
 from dnahub.machine.processes import from_first
+from dnahub.machine.script import Stopped
 from dnahub.reports.card import render_card
 from dnahub.reports.learning_curve import draw_learning_curve
 from dnahub.tasks import TASKS
@@ -34,10 +35,6 @@ from dnahub.training.sequence_trainer import SequenceTrainer, check_point, check
 from dnahub.training.trainer import build_trainer, training_context, whole_model
 
 LEARNING_CURVE = "learning_curve.png"
-
-
-class Interrupted(Exception):
-    """The run was asked to stop by SIGTERM, and is saved; the message says where it is."""
 
 
 def train_once(
@@ -65,7 +62,7 @@ def train_once(
 
     Raises:
         ValueError: If data, model and arguments do not fit together, or the training diverges.
-        Interrupted: If SIGTERM came.
+        Stopped: If SIGTERM came.
     """
     folder = Path(args.training.output_dir)
     results = from_first(lambda: read_results(folder))
@@ -128,7 +125,7 @@ def train(trainer: SequenceTrainer, args: Arguments) -> Timing:
     finally:
         on_signal.restore()
     if on_signal.received and trainer.state.global_step < trainer.state.max_steps:
-        raise Interrupted(f"stopped by SIGTERM at step {trainer.state.global_step}, which is saved")
+        raise Stopped(f"stopped by SIGTERM at step {trainer.state.global_step}, which is saved")
     return Timing(time.perf_counter() - started, state and state.global_step)
 
 

@@ -58,7 +58,7 @@ def build_trainer(
         raise ValueError(f"--max_length {data_args.max_length}: this model takes 2 to {limit} tokens.")
     defaults.settle_for_model(training_args, model_args, model.config)
     with training_args.main_process_first(desc="tokenising"):  # of each node; the others take it from the cache
-        tokenised = tokenize(data.splits, tokenizer, limit, data_args.max_length)
+        tokenised = tokenize(data.splits, tokenizer, limit, data_args.max_length, data.place)
     lengths = None if data_args.streaming else num_tokens(tokenised["train"])
     defaults.settle_for_lengths(training_args, model_args, lengths)
     if training_args.ddp_find_unused_parameters is None and isinstance(model, NucleotideTransformerPreTrainedModel):

@@ -25,15 +25,10 @@ from tests.local_hub import CUT
 QUICK = ["--use_cpu", "--report_to", "none", "--disable_tqdm", "true", "--max_steps", "3", "--save_steps", "3"]
 SEQUENCES = ["ATGGTAGCTACATCATCT", "ACGTNNacgu", "TTTTTTA"]
 CODE = [
-    "backends_nucleotide_transformer.py",
-    "batching_nucleotide_transformer.py",
     "configuration_nucleotide_transformer.py",
-    "encoding_nucleotide_transformer.py",
-    "fused_nucleotide_transformer.py",
     "modeling_nucleotide_transformer.py",
     "pipeline_dna_classification.py",
     "pipeline_dna_embedding.py",
-    "tokenization_nucleotide_transformer.py",
 ]
 FILES = [
     "README.md",

@@ -178,7 +178,8 @@ def test_a_head_of_as_many_labels_is_kept_and_one_of_another_number_made_anew(tm
     write(tmp_path / "three", model, tokenizer)
 
     again, _ = load(tmp_path / "three")
-    two, _ = load_for_task("classification", find_checkpoint(str(tmp_path / "three")), ["x", "y"], 2)
+    fields = TASKS["classification"].head_fields(Labels(["x", "y"], 2))
+    two, _ = load_for_task("sequence", find_checkpoint(str(tmp_path / "three")), fields)
 
     assert torch.equal(again.classifier.weight, model.classifier.weight)
     assert two.classifier.weight.shape[0] == 2 and two.config.label2id == {"x": 0, "y": 1}
@@ -324,7 +325,7 @@ def test_a_configuration_that_does_not_say_how_many_tokens_it_takes_is_named():
 
 
 def test_max_tokens_of_an_nt_is_its_own_with_an_adapter_too():
-    model, tokenizer = build_from_scratch("tiny", "classification", LABELS, 3)
+    model, tokenizer = build_from_scratch("tiny", "sequence", {"num_labels": 3})
     assert max_tokens(model) == tokenizer.model_max_length == 2048 == max_tokens(add_lora(model))
 
 
@@ -373,10 +374,10 @@ def test_a_causal_model_with_a_classification_head_is_refused(tmp_path):
         load(tmp_path)
 
 
-def test_a_problem_that_transformers_has_no_head_for_is_named(tmp_path):
+def test_a_head_that_transformers_does_not_have_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "perceiver"}')
     save_file({}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=naming("token_classification", "perceiver")):
+    with pytest.raises(ValueError, match=naming("token head", "perceiver")):
         load(tmp_path, "token_classification")
 
 

@@ -21,18 +21,13 @@ from dnahub.training.tuning import add_lora
 
 FILES = {
     "README.md",
-    "backends_nucleotide_transformer.py",
-    "batching_nucleotide_transformer.py",
     "config.json",
     "configuration_nucleotide_transformer.py",
-    "encoding_nucleotide_transformer.py",
-    "fused_nucleotide_transformer.py",
     "metrics.json",
     "model.safetensors",
     "modeling_nucleotide_transformer.py",
     "pipeline_dna_classification.py",
     "pipeline_dna_embedding.py",
-    "tokenization_nucleotide_transformer.py",
     "tokenizer.json",
     "tokenizer_config.json",
 }

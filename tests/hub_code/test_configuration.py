@@ -3,10 +3,11 @@
 import ast
 import json
 import logging
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-import transformers
 
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForSequenceClassification
 from dnahub.hub_code.configuration_nucleotide_transformer import AUTO_MAP, CUSTOM_PIPELINES
@@ -181,13 +182,9 @@ def test_an_unknown_field_gets_a_warning_that_names_it(tmp_path, warned):
 # --- versions
 
 
-@pytest.mark.parametrize(("version", "works"), [("5.9.2", 0), ("4.57.1", 0), ("6.0.0", 0), ("5.30.0", 1)])
-def test_a_transformers_of_another_range_is_one_sentence(monkeypatch, version, works):
-    monkeypatch.setattr(transformers, "__version__", version)
+@pytest.mark.parametrize("version", ["5.9.2", "4.57.1", "6.0.0"])
+def test_a_transformers_of_another_range_is_one_sentence(monkeypatch, version):
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(__version__=version))
     code = compile((HUB_CODE / "configuration_nucleotide_transformer.py").read_text(), "configuration", "exec")
-    names = {"__name__": "configuration"}
-    if works:
-        exec(code, names)
-    else:
-        with pytest.raises(ImportError, match=f"transformers 5.10 .*{version}"):
-            exec(code, names)
+    with pytest.raises(ImportError, match=f"transformers 5.10 .*{version}"):
+        exec(code, {"__name__": "configuration"})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from dataclasses import dataclass
 from datetime import date
@@ -9,13 +10,16 @@ from pathlib import Path
 
 import anndata
 import duckdb
+import h5py
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zarr
 from datasets import List, Value, load_dataset
+from safetensors.numpy import load_file
 
 from dnahub.inference import formats, rows
 from dnahub.inference.counts import Counts
@@ -194,6 +198,21 @@ def test_text_has_quotes_only_where_it_needs_them(tmp_path):
     ]
 
 
+def test_the_recipes_of_the_documentation_convert_into_other_formats(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = write(Path("genes.npy"))
+    write(Path("genes.parquet"))
+    text = (forked.REPOSITORY / "docs" / "embedding.md").read_text().split("## Other formats")[1].split("\n## ")[0]
+
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), {})
+
+    with h5py.File("genes.h5") as file:
+        assert np.array_equal(file["embedding"][:], made.vectors)
+        assert file["id"].asstr()[:].tolist() == [row["id"] for row in made.rows]
+    assert np.array_equal(zarr.open_group("genes.zarr")["embedding"][:], made.vectors)
+    assert np.array_equal(load_file("genes.safetensors")["embedding"], made.vectors)
+
+
 @pytest.mark.parametrize("per_token", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_parquet_has_larger_row_groups_than_parts_and_datasets_loads_it(tmp_path, per_token, dtype):
@@ -249,7 +268,7 @@ def test_every_format_says_what_made_it(tmp_path, suffix):
     assert sorted(tmp_path.iterdir()) == sorted(output_files(output))  # the parts are removed
 
 
-def test_missing_parts_or_a_process_that_joins_them_write_nothing(tmp_path):
+def test_missing_parts_or_a_process_that_joins_them_write_nothing(tmp_path, monkeypatch):
     output = tmp_path / "out.parquet"
     made = write_parts(output)
     assert join(made.parts, [*made.digests, "d3"], output, MADE_BY) is None
@@ -257,7 +276,17 @@ def test_missing_parts_or_a_process_that_joins_them_write_nothing(tmp_path):
     with made.parts.locked():
         assert join(made.parts, made.digests, output, MADE_BY) is None
     assert not output.exists()
+    open_at_removal = []
+    remove_folder = Parts.remove_folder
+
+    def removing(self):  # NFS and FUSE keep an open file under another name, and the folder with it
+        files = map(os.path.realpath, Path("/proc/self/fd").iterdir())
+        open_at_removal.extend(path for path in files if path.startswith(str(self.folder)))
+        remove_folder(self)
+
+    monkeypatch.setattr(Parts, "remove_folder", removing)
     assert join(made.parts, made.digests[:2], output, MADE_BY) is not None  # of a shorter input
+    assert open_at_removal == []
     assert pq.read_table(output)["id"].to_pylist() == [row["id"] for row in made.rows[:6]]
     assert list(tmp_path.iterdir()) == [output]
 

@@ -1,6 +1,7 @@
 """embed.py in several processes -> the output of one; shards, launched processes, one that is killed, two at once."""
 
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -148,7 +149,21 @@ def test_the_same_command_running_twice_writes_one_output(tmp_path, command, env
     assert 0 in statuses and set(statuses) <= {0, 2}, [process.stderr for process in both]
     for process, status in zip(both, statuses, strict=True):
         assert len(sentences(process.stderr)) == (status == 2)
+    shutil.rmtree(f"{output}.parts", ignore_errors=True)  # the slower one may have written there afterwards
     assert is_like(output, one)
+
+
+def test_launched_processes_do_not_replace_an_output_without_overwrite(tmp_path, command, environment, run, one):
+    output = tmp_path / "reads.parquet"
+    assert run(command(output, "--shard", "1/1")).returncode == 0  # all parts are there
+    output.write_bytes(b"precious")
+    launched = environment | {"RANK": "1", "WORLD_SIZE": "2"}
+
+    result = forked.run(command(output), forked.REPOSITORY, launched)
+    assert result.returncode == 0 and output.read_bytes() == b"precious"
+
+    result = forked.run(command(output, "--overwrite"), forked.REPOSITORY, launched)
+    assert result.returncode == 0 and is_like(output, one)
 
 
 @pytest.mark.parametrize("fault", ["record", "output"])

@@ -380,11 +380,11 @@ def test_a_metric_of_exactly_zero_is_a_figure(task):
     assert values == {name: 0.0 for name in TASKS[task].metrics if name != "loss"}
 
 
-@pytest.mark.parametrize(("replaced", "told"), [({"train": 3, "test": 1}, "4 sequences"), (1, "1 sequence "), (0, "")])
-def test_sequences_with_letters_that_were_read_as_n_are_counted(replaced, told):
+@pytest.mark.parametrize(("replaced", "told"), [(4, "4 letters "), (1, "1 letter "), (0, "")])
+def test_letters_that_were_read_as_n_are_counted(replaced, told):
     card = render_card(results(dataset={"num_replaced": replaced}))
 
-    assert told in card and ("read as N.\n" in card.split("## Results")[1]) is bool(replaced)
+    assert told in card and ("and read as N.\n" in card.split("## Results")[1]) is bool(replaced)
 
 
 def test_intervals_are_said_to_be_of_a_bootstrap_over_sequences():

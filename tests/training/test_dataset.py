@@ -44,7 +44,7 @@ def folder(tmp_path, write_dataset):
 def test_a_folder_laid_out_as_on_the_hub_gives_its_splits_labels_and_build(toy_dataset, toy_rows):
     data = load_sequences(DataArguments(str(toy_dataset)), "classification")
 
-    assert data.label_names == ["fly", "mouse", "yeast"]
+    assert data.labels.names == ["fly", "mouse", "yeast"]
     assert {split: rows.to_list() for split, rows in data.splits.items()} == toy_rows
     assert data.build == json.loads((toy_dataset / "build.json").read_text())
 
@@ -69,7 +69,7 @@ def test_labels_are_neither_needed_nor_kept_for_masked_language_modelling(folder
 
     data = load(folder({"train": rows, "validation": rows}, features), "mlm")
 
-    assert data.label_names == []
+    assert data.labels.names == []
     assert data.splits["train"].column_names == ["sequence"]
 
 
@@ -388,7 +388,7 @@ def test_the_type_of_a_column_of_text_is_that_of_all_splits_together(write):
 def test_the_index_that_pandas_writes_is_no_column_that_matters(write):
     text = ",sequence,label\n" + "".join(f"{i},{'ACGT' * (i + 1)},{i % 2}\n" for i in range(30))
     data = load_sequences(DataArguments(train_file=[write("index.csv", text)]), "classification")
-    assert sum(map(len, data.splits.values())) == 30 and data.label_names == ["0", "1"]
+    assert sum(map(len, data.splits.values())) == 30 and data.labels.names == ["0", "1"]
 
 
 FORMS = {
@@ -441,7 +441,7 @@ def test_labels_that_differ_by_case_only_are_named(write):
     rows = "".join(f"{'ACGT' * (i + 1)},{('TRUE', 'True', 'False')[i % 3]}\n" for i in range(30))
     with pytest.warns(UserWarning, match="'TRUE', 'True'"):
         data = load_sequences(DataArguments(train_file=[write("a.csv", f"sequence,label\n{rows}")]), "classification")
-    assert data.label_names == ["False", "TRUE", "True"]
+    assert data.labels.names == ["False", "TRUE", "True"]
 
 
 def test_kmers_are_joined_where_asked_and_refused_else(write):
@@ -546,7 +546,7 @@ def test_classes_keep_their_ids_also_within_lists(folder):
     features = Features({"sequence": Value("string"), "label": List(classes)})
     rows = [{"sequence": "ACGT", "label": [0, 1]}, {"sequence": "GGGG", "label": [1]}]
     data = load(folder({"train": rows, "validation": rows}, features), "multi_label")
-    assert data.label_names == ["z", "a", "unused"]
+    assert data.labels.names == ["z", "a", "unused"]
     assert data.splits["train"]["label"][:] == [[1, 1, 0], [0, 1, 0]]
 
 
