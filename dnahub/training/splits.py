@@ -23,15 +23,12 @@ def complete(
     test_fraction: float = 0.1,
     group_column: str | None = None,
     seed: int = 42,
-) -> tuple[DatasetDict, dict[str, str], dict[str, np.ndarray]]:
+) -> tuple[DatasetDict, dict[str, str]]:
     """
     Cut a missing validation and test split off train, at random, and stratified by label where rows have classes.
 
-    Rows of one group stay on one side; without a group column, rows of one sequence do. The stratum of a group is the
-    rarest label of its rows, and train keeps at least one group of every label. From the rarest stratum to the most
-    common, what one stratum gives too much or too little is passed to the next: each stratum gives its fraction,
-    rounded to whole groups, and so do all together. Within a stratum, the groups are shuffled and those taken that
-    still fit, then the smallest of the others, if that comes closer.
+    Rows of one group stay on one side; without a group column, rows of one sequence do. Train keeps at least one group
+    of every label.
 
     Args:
         splits: train and, where they are given, validation and test, which stay unchanged.
@@ -42,8 +39,8 @@ def complete(
         seed: Seed of the shuffling.
 
     Returns:
-        The splits, rows in the order that they had; how each new one was made, such as {"test": "0.1 of train, by
-        gene, stratified by label"}; and which rows of train are now in train and in each new one.
+        The splits, rows in the order that they had, and how each new one was made, such as {"test": "0.1 of train, by
+        gene, stratified by label"}.
 
     Raises:
         ValueError: If a fraction is out of range or none is left for train, the group column is missing, a row has no
@@ -63,32 +60,31 @@ def complete(
         )
     fractions = {split: fraction for split, fraction in fractions.items() if fraction}
     if not fractions:
-        return splits, {}, {}
+        return splits, {}
     rows = splits["train"]
     groups = _groups(rows, group_column)
-    pairs = task.row_labels(rows)
-    row, label = (np.zeros(0, int), np.zeros(0, int)) if pairs is None else pairs
-    parts = _cut(
-        groups,
-        np.stack([groups[row], label]),
-        np.bincount(label),
-        list(fractions.values()),
-        group_column or "sequence",
-        np.random.default_rng(seed),
-    )
-    chosen = {split: np.flatnonzero(parts == part) for part, split in enumerate(["train", *fractions])}
-    completed = {**splits, **{split: rows.select(numbers) for split, numbers in chosen.items()}}
+    row, label = task.row_labels(rows) or (np.zeros(0, int), np.zeros(0, int))
+    order, kept = _order(groups, groups[row], label, np.random.default_rng(seed))
+    if (~kept).sum() < len(fractions):
+        raise ValueError(
+            f"split train: its {len(rows)} rows are of {len(kept)} {group_column or 'sequence'} groups, too few for "
+            f"{len(fractions) + 1} splits, of which train keeps a group of every label; give more rows, or files of "
+            "validation and test."
+        )
+    parts = _parts(np.bincount(groups), order, kept, list(fractions.values()))[groups]
+    completed = dict(splits)
+    for part, split in enumerate(["train", *fractions]):
+        completed[split] = rows.select(np.flatnonzero(parts == part))
     how = f"by {group_column or 'row'}" + ", stratified by label" * task.stratified
     made = {split: f"{fraction:g} of train, {how}" for split, fraction in fractions.items()}
-    return DatasetDict({role: completed[role] for role in ROLES if role in completed}), made, chosen
+    return DatasetDict({role: completed[role] for role in ROLES if role in completed}), made
 
 
 def _groups(rows: Dataset, group_column: str | None) -> np.ndarray:
     """Which group each row is of, numbered from 0 as they first occur."""
-    if group_column is None:
-        return _numbered(_digests(rows))
-    groups = _numbered(_group_values("train", rows, group_column))
-    if len(rows) > 1 and groups.max() + 1 == len(rows):
+    values = _digests(rows) if group_column is None else _group_values("train", rows, group_column)
+    groups = values.dictionary_encode().indices.to_numpy()
+    if group_column is not None and len(rows) > 1 and groups.max() + 1 == len(rows):
         raise ValueError(
             f"--group_column {group_column}: its {len(rows)} values are all different, so that no two rows are of one "
             "group; name another column, or leave it out."
@@ -110,99 +106,54 @@ def _group_values(split: str, rows: Dataset, group_column: str) -> pa.Array:
     return values
 
 
-def _numbered(values: pa.Array) -> np.ndarray:
-    return values.dictionary_encode().indices.to_numpy()
-
-
-def _cut(
-    groups: np.ndarray,
-    group_labels: np.ndarray,
-    rows_of_label: np.ndarray,
-    fractions: list[float],
-    grouped_by: str,
-    rng: np.random.Generator,
-) -> np.ndarray:
+def _order(
+    groups: np.ndarray, labelled: np.ndarray, label: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """
-    Which part each row goes to: 0 stays, 1 and so on are the fractions.
+    The order in which groups are dealt out, (groups,), and which of them train keeps, (groups,).
+
+    The stratum of a group is its rarest label. The rarest stratum comes first; within one, large groups come first,
+    so that small ones can make up for them, and groups of one size are shuffled.
 
     Args:
         groups: Which group each row is of, (rows,).
-        group_labels: Pairs of a group and a label that it has, (2, pairs).
-        rows_of_label: How many rows have each label, (labels,).
-        fractions: Of all rows.
-        grouped_by: What a group is, for an error.
+        labelled, label: All pairs of a group and a label that it has, (pairs,) each.
         rng: What shuffles.
     """
     sizes = np.bincount(groups)
-    shuffled = rng.permutation(len(sizes))
-    stratum, kept = _strata(group_labels, rows_of_label, shuffled)
-    num_free = len(sizes) - max(1, kept.sum())
-    if num_free < len(fractions):
-        raise ValueError(
-            f"split train: its {len(groups)} rows are of {len(sizes)} {grouped_by} groups, too few for "
-            f"{len(fractions) + 1} splits, of which train keeps a group of every label; give more rows, or files of "
-            "validation and test."
-        )
-    by_stratum = shuffled[np.argsort(stratum[shuffled], kind="stable")]
-    strata = np.split(by_stratum, np.cumsum(np.bincount(stratum))[:-1])
-    strata = [groups_of_it for groups_of_it in strata if len(groups_of_it)]
-    strata.sort(key=lambda groups_of_it: sizes[groups_of_it].sum())
+    rarity = np.argsort(np.argsort(np.bincount(label), kind="stable"))
+    stratum = np.full(len(sizes), len(rarity))  # of groups without a label
+    np.minimum.at(stratum, labelled, rarity[label])
+    # Of each label, train keeps the largest group of its own stratum, or of the nearest that has one.
+    pairs = np.lexsort((sizes[labelled], stratum[labelled]))
+    keeper = dict(zip(label[pairs].tolist(), labelled[pairs].tolist(), strict=True)) or {0: sizes.argmax()}
+    kept = np.isin(np.arange(len(sizes)), list(keeper.values()))
+    return np.lexsort((rng.permutation(len(sizes)), -sizes, ~kept, stratum)), kept
+
+
+def _parts(sizes: np.ndarray, order: np.ndarray, kept: np.ndarray, fractions: list[float]) -> np.ndarray:
+    """
+    Which part each group goes to, (groups,): 0 is train, 1 and so on are the fractions.
+
+    After each group, a part is due its fraction of the rows so far. The part that is due most takes the group, if that
+    is closer to its due than leaving it to train. So no part is far from its fraction at the border of any stratum.
+    """
     part_of = np.zeros(len(sizes), int)
-    for part, fraction in enumerate(fractions, start=1):
-        num_later = len(fractions) - part  # a group each for the other parts
-        left_over = 0.0  # rows that the strata so far gave too few
-        for groups_of_it in strata:
-            unit, wanted = sizes[groups_of_it].min(), round(fraction * sizes[groups_of_it].sum(), 6)
-            # What many small strata leave over is not taken from the next alone.
-            rounded = np.clip(wanted + left_over, wanted // unit * unit, -(-wanted // unit) * unit)
-            free = groups_of_it[(part_of[groups_of_it] == 0) & ~kept[groups_of_it]]
-            taken = _fill(free.tolist(), sizes, rounded, num_free - num_later)
-            part_of[taken] = part
-            num_free -= len(taken)
-            left_over += wanted - sizes[taken].sum()
-        if not (part_of == part).any():
-            free = np.flatnonzero((part_of == 0) & ~kept)
-            part_of[free[sizes[free].argmin()]] = part
-            num_free -= 1
-    return part_of[groups]
-
-
-def _strata(
-    group_labels: np.ndarray, rows_of_label: np.ndarray, shuffled: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """
-    The stratum of each group, the rank of its rarest label, and whether train keeps it as one group of a label.
-
-    Of each label that is the first of the shuffled groups, of those whose rarest label it is, where there are any.
-    """
-    rarity = np.empty(len(rows_of_label), int)
-    rarity[np.argsort(rows_of_label, kind="stable")] = np.arange(len(rows_of_label))
-    group, rank = group_labels[0], rarity[group_labels[1]]
-    stratum = np.full(len(shuffled), len(rows_of_label))  # of groups without a label
-    np.minimum.at(stratum, group, rank)
-    place = np.empty(len(shuffled), int)
-    place[shuffled] = np.arange(len(shuffled))
-    order = np.lexsort((place[group], stratum[group] != rank, rank))
-    _, first = np.unique(rank[order], return_index=True)
-    kept = np.zeros(len(shuffled), bool)
-    kept[group[order][first]] = True
-    return stratum, kept
-
-
-def _fill(groups: list[int], sizes: np.ndarray, missing: float, most: int) -> list[int]:
-    """At most so many groups, in their order, that fit into the missing rows; the smallest, too, if that is closer."""
-    taken, others = [], []
-    for group in groups:
-        if missing >= 1 and len(taken) < most and sizes[group] <= missing:
-            taken.append(group)
-            missing -= sizes[group]
-        else:
-            others.append(group)
-    if others and len(taken) < most:
-        smallest = min(others, key=lambda group: (sizes[group], group))
-        if sizes[smallest] < 2 * missing:  # closer with it than without it
-            taken.append(smallest)
-    return taken
+    given, num_seen = [0] * len(fractions), 0
+    for group in order.tolist():
+        size = int(sizes[group])
+        num_seen += size
+        due = [fraction * num_seen - rows for fraction, rows in zip(fractions, given, strict=True)]
+        part = due.index(max(due))
+        if not kept[group] and due[part] > size / 2 - 1e-9:
+            part_of[group] = part + 1
+            given[part] += size
+    for part in range(1, len(fractions) + 1):
+        num_groups = np.bincount(part_of, minlength=len(fractions) + 1)
+        if not num_groups[part]:  # all are too large for it
+            spare = np.flatnonzero(~kept & ((part_of == 0) | (num_groups[part_of] > 1)))
+            part_of[spare[sizes[spare].argmin()]] = part
+    return part_of
 
 
 def check_groups(splits: DatasetDict, group_column: str) -> None:

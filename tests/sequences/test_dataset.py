@@ -8,7 +8,9 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from dnahub.hub.faults import HubError
-from dnahub.sequences import InputArguments, SequenceFileError, open_sequences
+from dnahub.sequences.arguments import InputArguments
+from dnahub.sequences.checks import SequenceFileError
+from dnahub.sequences.reader import open_sequences
 
 FEATURES = Features({"sequence": Value("string"), "label": ClassLabel(names=["fly", "mouse"])})
 ROWS = {
@@ -92,7 +94,7 @@ def test_a_folder_without_data_with_several_data_sets_or_with_broken_files_is_re
 def test_files_of_one_split_whose_types_differ_are_found_out(tmp_path):
     (tmp_path / "train-0.jsonl").write_text('{"sequence": "AC", "n": 1}\n')
     (tmp_path / "train-1.jsonl").write_text('{"sequence": "AC", "n": "x"}\n')
-    with pytest.raises(SequenceFileError, match=rf"{tmp_path}/train-1.jsonl.*'n'"):
+    with pytest.raises(SequenceFileError, match=rf"{tmp_path}/train-1.jsonl.*n: string"):
         opened(tmp_path)
 
 

@@ -109,12 +109,12 @@ def one(sequence="ACGT", label=0):
         ({"train": GOOD, "validation": one("")}, FEATURES, ["validation.parquet", "row 0", "no sequence"]),
         ({"train": GOOD + one(" \t\n"), "validation": GOOD}, FEATURES, ["train.parquet", "row 2", "no sequence"]),
         ({"train": GOOD + one(None), "validation": GOOD}, FEATURES, ["train.parquet", "row 2", "no sequence"]),
-        ({"train": GOOD, "validation": one(label=None)}, FEATURES, ["split validation", "row 0", "missing"]),
-        ({"train": GOOD + one(label=-1), "validation": GOOD}, FEATURES, ["split train", "row 2", "missing"]),
+        ({"train": GOOD, "validation": one(label=None)}, FEATURES, ["validation.parquet, row 0", "missing"]),
+        ({"train": GOOD + one(label=-1), "validation": GOOD}, FEATURES, ["train.parquet, row 2", "missing"]),
         ({"train": GOOD + one("N" * 60)}, FEATURES, ["train.parquet", "row 2", "A, C, G or T"]),
         ({"train": GOOD, "test": one("n-n")}, FEATURES, ["test.parquet", "row 0", "'-'"]),
         ({"train": [], "validation": GOOD}, FEATURES, ["train.parquet", "no sequences"]),
-        ({"train": GOOD, "validation": GOOD, "test": one(label=None)}, FEATURES, ["split test", "row 0"]),
+        ({"train": GOOD, "validation": GOOD, "test": one(label=None)}, FEATURES, ["test.parquet, row 0"]),
     ],
 )
 def test_a_data_set_that_cannot_be_trained_on_is_refused_with_the_reason(folder, splits, features, told):
@@ -317,7 +317,7 @@ def test_files_of_each_split_are_taken_as_they_are_and_several_together(write):
     [
         ("sequence,label\nAC,a\nNN,b\n", {}, ["a.csv", "row 1", "'NN'", "A, C, G or T"]),
         ("sequence,label\nAC,a\n,b\n", {}, ["a.csv", "row 1", "no sequence"]),
-        ("sequence,label\nAC,a\nGG,\n", {}, ["split train", "row 1", "missing"]),
+        ("sequence,label\nAC,a\nGG,\n", {}, ["a.csv, row 1", "missing"]),
         ("sequence,label\nAC,a\n", {"group_column": "gene"}, ["'gene'", "sequence", "label"]),
         ("sequence,label\nAC,a\n", {"label_column": "kind"}, ["'kind'", "sequence", "label"]),
         ("sequence,label\nAC,a\n", {"sequence_column": "dna"}, ["'dna'", "sequence", "label"]),
@@ -361,7 +361,7 @@ def test_text_is_numbers_where_all_of_a_column_is_in_a_file_as_in_a_folder(
 
     def complete(splits, *_):
         seen.update({split: rows["group"][:] for split, rows in splits.items()})
-        return splits, {}, {}
+        return splits, {}
 
     monkeypatch.setattr("dnahub.training.dataset.complete", complete)
     monkeypatch.setattr("dnahub.training.dataset.check_groups", lambda *_: None)
@@ -517,7 +517,7 @@ def test_rows_of_one_task_are_filtered_and_named_by_their_place_in_the_file(tmp_
     for split, of_split in data.splits.items():
         for row, sequence in enumerate(of_split["sequence"]):
             assert data.place(split, row) == f"{path}, row {len(sequence) // 4 - 1}"
-    with pytest.raises(ValueError, match=naming("'2'", "'task'", "1, site")):
+    with pytest.raises(ValueError, match=naming("task=2", "1, site")):
         load_sequences(DataArguments(str(tmp_path), dataset_filter="task=2"), "classification")
     with pytest.raises(ValueError, match=naming("'kind'", "task")):
         load_sequences(DataArguments(str(tmp_path), dataset_filter="kind=2"), "classification")
