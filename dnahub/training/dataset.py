@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -235,12 +236,12 @@ def _hold(
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, features.arrow_schema) as writer:
             for batch in reader:
                 _check_nucleotides(batch)
-                if f"{batch.source}, {batch.unit}" not in files:
-                    files.append(f"{batch.source}, {batch.unit}")
-                columns = {
-                    name: _values(batch.table[name], features[name], reader.is_typed) for name in ["sequence", *needed]
-                }
-                columns[FILE] = pa.repeat(files.index(f"{batch.source}, {batch.unit}"), batch.table.num_rows)
+                name = f"{batch.source}, {batch.unit}"
+                if name not in files:
+                    files.append(name)
+                columns = {"sequence": batch.table["sequence"]}
+                columns |= {each: _values(batch.table[each], features[each], reader.is_typed) for each in needed}
+                columns[FILE] = pa.repeat(files.index(name), batch.table.num_rows)
                 columns[ROW] = pa.array(range(batch.first, batch.first + batch.table.num_rows))
                 table = pa.table(columns).cast(features.arrow_schema)
                 if row_filter:
@@ -293,17 +294,11 @@ def _check_nucleotides(batch: SequenceBatch) -> None:
 
 def _with_numbers(splits: dict[str, Dataset], texts: Mapping[str, Sequence[str]]) -> dict[str, Dataset]:
     """Columns of text that hold numbers alone, over all splits, become numbers; `texts` names those of each split."""
-    chunks: dict[str, list[pa.ChunkedArray]] = {}
-    for split, rows in splits.items():
-        for name in texts[split]:
-            chunks.setdefault(name, []).append(rows.data.column(name))
-    types = {name: _type_of(columns) for name, columns in chunks.items()}
-    typed = dict(splits)
-    for split, rows in splits.items():
-        features = Features({**rows.features, **{name: types[name] for name in texts[split]}})
-        if features != rows.features:
-            typed[split] = rows.cast(features)
-    return typed
+    for name in dict.fromkeys(sum(texts.values(), [])):
+        of_text = [split for split in splits if name in texts[split]]
+        kind = _type_of([splits[split].data.column(name) for split in of_text])
+        splits |= {split: splits[split].cast_column(name, kind) for split in of_text if kind.dtype != "string"}
+    return splits
 
 
 def _type_of(columns: Sequence[pa.ChunkedArray]) -> Value:
@@ -315,11 +310,11 @@ def _type_of(columns: Sequence[pa.ChunkedArray]) -> Value:
 
 
 def _warn_of_spellings(label_names: Sequence[str]) -> None:
-    spellings: dict[str, list[str]] = {}
-    for name in label_names:
-        spellings.setdefault(name.strip().casefold(), []).append(name)
-    for names in spellings.values():
-        if len(names) > 1:
+    def spelling(name: str) -> str:
+        return name.strip().casefold()
+
+    for _, each in groupby(sorted(sorted(label_names), key=spelling), key=spelling):
+        if len(names := list(each)) > 1:
             warnings.warn(f"the labels {names} differ by case or white space only, and are {len(names)}", stacklevel=2)
 
 

@@ -1,7 +1,7 @@
 """One split or two -> train, validation and test, by group, without overlap."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import combinations
 
 import numpy as np
@@ -48,15 +48,11 @@ def complete(
     """
     fractions = {"test": test_fraction, "validation": validation_fraction}
     fractions = {split: fraction for split, fraction in fractions.items() if split not in splits}
-    for split, fraction in fractions.items():
-        if not 0 <= fraction < 1 or (fraction == 0 and split == "validation"):
-            raise ValueError(
-                f"--{split}_fraction {fraction}: give a number below 1 and {'0 or ' * (split == 'test')}above 0."
-            )
-    if sum(fractions.values()) >= 1:
+    is_positive = 0 < fractions.get("validation", 1) and 0 <= fractions.get("test", 0)
+    if not is_positive or not sum(fractions.values()) < 1:
         raise ValueError(
-            f"the fractions of validation and test, {' and '.join(map(str, fractions.values()))}, leave no row for "
-            "train; give smaller ones."
+            f"--validation_fraction {validation_fraction} and --test_fraction {test_fraction}: validation must be "
+            "above 0, test 0 or more, and both together below 1, for train."
         )
     fractions = {split: fraction for split, fraction in fractions.items() if fraction}
     if not fractions:
@@ -109,17 +105,9 @@ def _group_values(split: str, rows: Dataset, group_column: str) -> pa.Array:
 def _order(
     groups: np.ndarray, labelled: np.ndarray, label: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """
-    The order in which groups are dealt out, (groups,), and which of them train keeps, (groups,).
-
-    The stratum of a group is its rarest label. The rarest stratum comes first; within one, large groups come first,
-    so that small ones can make up for them, and groups of one size are shuffled.
-
-    Args:
-        groups: Which group each row is of, (rows,).
-        labelled, label: All pairs of a group and a label that it has, (pairs,) each.
-        rng: What shuffles.
-    """
+    """The order in which groups (numbers) are dealt out, and which of them (booleans) train keeps."""
+    # The stratum of a group is its rarest label; the rarest comes first. Within one, large groups come first, so that
+    # small ones can make up for them, and groups of one size are shuffled.
     sizes = np.bincount(groups)
     rarity = np.argsort(np.argsort(np.bincount(label), kind="stable"))
     stratum = np.full(len(sizes), len(rarity))  # of groups without a label
@@ -132,12 +120,9 @@ def _order(
 
 
 def _parts(sizes: np.ndarray, order: np.ndarray, kept: np.ndarray, fractions: list[float]) -> np.ndarray:
-    """
-    Which part each group goes to, (groups,): 0 is train, 1 and so on are the fractions.
-
-    After each group, a part is due its fraction of the rows so far. The part that is due most takes the group, if that
-    is closer to its due than leaving it to train. So no part is far from its fraction at the border of any stratum.
-    """
+    """Which part each group goes to: 0 is train, 1 and so on are the fractions."""
+    # After each group, a part is due its fraction of the rows so far. The part that is due most takes the group, if
+    # that is closer to its due than leaving it to train: so it is near its fraction at the end of every stratum.
     part_of = np.zeros(len(sizes), int)
     given, num_seen = [0] * len(fractions), 0
     for group in order.tolist():
@@ -161,15 +146,13 @@ def check_groups(splits: DatasetDict, group_column: str) -> None:
     Raises:
         ValueError: If a group stands in two splits; the first one is named.
     """
-    values = {split: _group_values(split, rows, group_column) for split, rows in splits.items()}
-    for (first, of_first), (second, of_second) in combinations(values.items(), 2):
-        shared = of_second.cast(pa.string()).unique()
-        shared = shared.filter(pc.is_in(shared, value_set=of_first.cast(pa.string()).unique()))
-        if len(shared):
-            raise ValueError(
-                f"--group_column {group_column}: {len(shared)} groups, such as {shared[0].as_py()!r}, are in {first} "
-                f"and in {second}; move the rows of a group to one split, or leave the column out."
-            )
+    groups = {split: _group_values(split, rows, group_column).cast(pa.string()) for split, rows in splits.items()}
+    for first, second, of_second, _ in _shared(groups):
+        raise ValueError(
+            f"--group_column {group_column}: {len(groups[second].take(of_second).unique())} groups, such as "
+            f"{groups[second][of_second[0]].as_py()!r}, are in {first} and in {second}; move the rows of a group to "
+            "one split, or leave the column out."
+        )
 
 
 def check_overlap(splits: DatasetDict, place: Callable[[str, int], str]) -> None:
@@ -187,18 +170,21 @@ def check_overlap(splits: DatasetDict, place: Callable[[str, int], str]) -> None
         ValueError: If a sequence is in two splits; the first such rows are named.
     """
     digests = {role: _digests(splits[role]) for role in ROLES if role in splits}
-    faults = []
-    for first, second in combinations(digests, 2):
-        where = pc.index_in(digests[second], value_set=digests[first])
-        overlap = np.flatnonzero(where.is_valid())
-        if len(overlap):
-            row = int(overlap[0])
-            faults.append(
-                f"{len(overlap)} of the {len(where)} sequences of {second} are in {first}, too ({place(second, row)}: "
-                f"that of {place(first, where[row].as_py())})"
-            )
+    faults = [
+        f"{len(of_second)} of the {len(splits[second])} sequences of {second} are in {first}, too "
+        f"({place(second, of_second[0])}: that of {place(first, of_first[0])})"
+        for first, second, of_second, of_first in _shared(digests)
+    ]
     if faults:
         raise ValueError(f"{'; '.join(faults)}: leave them out of one, or give --allow_overlap.")
+
+
+def _shared(values: dict[str, pa.Array]) -> Iterator[tuple[str, str, list[int], list[int]]]:
+    """Of each two splits that share a value: their names, the rows of the second, and for each one of the first."""
+    for first, second in combinations(values, 2):
+        where = pc.index_in(values[second], value_set=values[first])
+        if where.null_count < len(where):
+            yield first, second, np.flatnonzero(where.is_valid()).tolist(), where.drop_null().to_pylist()
 
 
 def _digests(rows: Dataset) -> pa.Array:

@@ -38,23 +38,6 @@ def test_a_split_of_a_folder_is_streamed_with_its_columns_and_row_numbers(tmp_pa
     assert re.fullmatch(rf"{folder}/.*train.*\.parquet, row 2\d+ \(2\d+\)", batches[-1].place(0))
 
 
-def test_a_data_set_of_one_split_needs_no_name_for_it(tmp_path, write_dataset):
-    folder = write_dataset(tmp_path / "data", {"test": ROWS["test"]}, FEATURES)
-    assert [batch.table.num_rows for batch in opened(folder)] == [1]
-
-
-def test_a_folder_of_plain_files_is_a_data_set_too_whose_numbers_stay_numbers(tmp_path):
-    (tmp_path / "train.csv").write_text("id,sequence\n7,AC\n8,GT\n")
-    (batch,) = opened(tmp_path)
-    assert batch.table.to_pylist() == [{"id": "7", "sequence": "AC"}, {"id": "8", "sequence": "GT"}]
-
-
-def test_white_space_in_a_sequence_of_a_data_set_is_dropped(tmp_path, write_dataset):
-    folder = write_dataset(tmp_path / "data", {"test": [{"sequence": "AC GT\n", "label": 0}]}, FEATURES)
-    (batch,) = opened(folder)
-    assert batch.table["sequence"].to_pylist() == ["ACGT"]
-
-
 @pytest.mark.parametrize(
     ("rows", "arguments", "facts"),
     [
