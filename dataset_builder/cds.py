@@ -8,7 +8,9 @@ import numpy as np
 from datasets.utils import tqdm
 
 from dataset_builder.species import STOPS
-from dnahub.sequences import InputArguments, SequenceFileError, open_sequences
+from dnahub.sequences.arguments import InputArguments
+from dnahub.sequences.checks import SequenceFileError
+from dnahub.sequences.reader import open_sequences
 
 NOT_MULTIPLE_OF_THREE = "length is not a multiple of three"
 NO_START = "no start codon"

@@ -19,7 +19,7 @@ from dataset_builder.cds import (
     skip_reason,
 )
 from dataset_builder.species import BACTERIAL_STARTS, EUKARYOTIC_STARTS, SPECIES, STOPS
-from dnahub.sequences import SequenceFileError
+from dnahub.sequences.checks import SequenceFileError
 
 GENE = "ATG" + "GCTAAACCC" * 4 + "TAA"
 
