@@ -31,7 +31,8 @@ from dnahub.inference.arguments import EmbedArguments
 from dnahub.inference.engine import Engine
 from dnahub.inference.parts import Parts
 from dnahub.machine.script import outcome
-from dnahub.sequences import SequenceReader, batching
+from dnahub.sequences import batching
+from dnahub.sequences.reader import SequenceReader
 from tests import forked
 from tests.tiny_models import write_checkpoint
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from dnahub.hub_code.pipeline_dna_embedding import Cutting
 from dnahub.inference.arguments import LONG_IN_WINDOWS
-from dnahub.sequences import SequenceBatch
+from dnahub.sequences.reader import SequenceBatch
 
 SEQUENCE = "sequence"
 # A block is computed, written, and lost in a kill as a whole: large enough that there is little padding, small enough

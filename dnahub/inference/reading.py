@@ -13,7 +13,7 @@ from dnahub.inference.engine import Engine, Plan
 from dnahub.inference.ids import SeenIds
 from dnahub.inference.parts import Parts
 from dnahub.inference.processes import Shard
-from dnahub.sequences import SequenceReader
+from dnahub.sequences.reader import SequenceReader
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,7 @@ def run(program: str, main: Callable[[], object], goes_on: str = "") -> None:
     """
     Run a script; after an error or a signal, end the process with one sentence and its status: see `outcome`.
 
-    Args:
-        program: Name of the script, as in `embed.py`.
-        main: What the script does.
-        goes_on: What an interrupted user can do next, as "the same command goes on from what was saved".
+    `goes_on` says what an interrupted user can do next, as "the same command goes on from what was saved".
     """
     signal.signal(signal.SIGTERM, _terminate)
     status, message = outcome(main, goes_on)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dnahub.hub_code.pipeline_dna_embedding import Cutting
 from dnahub.inference.blocks import MAX_NT, MAX_VECTORS, cut_into_blocks, digest, max_nt_of_block
-from dnahub.sequences import SequenceBatch
+from dnahub.sequences.reader import SequenceBatch
 
 
 def batches(sequences, sizes) -> list[SequenceBatch]:
