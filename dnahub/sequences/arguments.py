@@ -17,10 +17,10 @@ class InputArguments:
             "input. A FASTA or FASTQ record gives its id and description; of tables all columns are kept."
         },
     )
-    format: str | None = field(
+    format: Literal[FORMATS] | None = field(
         default=None,
         metadata={
-            "help": f"{', '.join(FORMATS)}; default: by the suffix of the file. Standard input needs it unless it "
+            "help": "Default: by the suffix of the file. Standard input needs it unless it "
             "begins with the > of FASTA or the @ of FASTQ."
         },
     )
@@ -46,10 +46,11 @@ class InputArguments:
         default=None,
         metadata={
             "help": "BED file (0-based half-open; strand - is the reverse complement) of regions of the one genome, "
-            "plain or bgzip FASTA, given as --input; blocks of BED12 are joined."
+            "FASTA, given as --input; blocks of BED12 are joined. The letters of the genome are kept in a temporary "
+            "file meanwhile."
         },
     )
-    genbank_features: str = field(
+    genbank_features: Literal["cds", "record"] = field(
         default="cds",
         metadata={
             "help": "Sequences of a GenBank record: cds (each CDS, joined, on its strand, from its codon_start on) "

@@ -1,4 +1,4 @@
-"""Records -> tables of bounded size."""
+"""Rows -> tables of bounded size."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,52 +12,44 @@ BATCH_RECORDS = 2048
 BATCH_NT = 1_000_000
 
 
-class RecordBatches:
-    """Collects records; ids, sequences and descriptions are all text, or all UTF-8 bytes."""
+class Source:
+    """
+    The contents of one input, unchanged; iterated once, it gives tables.
+
+    Attributes:
+        schema: Of the tables.
+        unit, first: What its rows are called in messages, and the number of the first.
+        is_table: Whether its values were written freely: white space in a sequence, or NA where there is none.
+        is_typed: Whether its values have types; those of CSV and of FASTA headers are all text.
+        features: What `datasets` says of the columns, where it wrote the file.
+    """
 
     schema = pa.schema([("id", pa.string()), ("sequence", pa.large_string()), ("description", pa.string())])
+    unit, first = "record", 1
+    is_table = is_typed = False
+    features: dict[str, Any] = {}
 
-    def __init__(self):
-        self.count = 0
-        self._nt = 0
-        self._columns: tuple[list, list, list] = ([], [], [])
-
-    def add(self, record_id: str | bytes, sequence: str | bytes, description: str | bytes) -> pa.Table | None:
-        """A table of all records since the last one, where these are enough."""
-        ids, sequences, descriptions = self._columns
-        ids.append(record_id)
-        sequences.append(sequence)
-        descriptions.append(description)
-        self.count += 1
-        self._nt += len(sequence)
-        return self.rest() if self._nt >= BATCH_NT or len(ids) >= BATCH_RECORDS else None
-
-    def rest(self) -> pa.Table:
-        """A table of all records since the last one; it may have none."""
-        columns, self._columns, self._nt = self._columns, ([], [], []), 0
-        arrays = [_array(values, column.type) for values, column in zip(columns, self.schema, strict=True)]
-        return pa.table(arrays, schema=self.schema)
+    def __iter__(self) -> Iterator[pa.Table]:
+        raise NotImplementedError
 
 
-def _array(values: list[str] | list[bytes], kind: pa.DataType) -> pa.Array:
-    if not values or isinstance(values[0], str):
-        return pa.array(values, kind)
-    # The letters of one long record are not copied: joined with nothing else, they are the same object.
-    offsets = np.zeros(len(values) + 1, dtype=np.int64 if kind == pa.large_string() else np.int32)
-    np.cumsum([len(value) for value in values], out=offsets[1:])
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))])
-
-
-def tables(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Rows with a key `sequence` -> tables of bounded size; the last may have no rows."""
+def tables(rows: Iterable[tuple], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Rows, the sequence second, -> tables of bounded size; the last may have no rows."""
     waiting, nt = [], 0
     for row in rows:
         waiting.append(row)
-        nt += len(row["sequence"])
+        nt += len(row[1])
         if nt >= BATCH_NT or len(waiting) >= BATCH_RECORDS:
-            yield pa.Table.from_pylist(waiting, schema=schema)
+            yield _table(waiting, schema)
             waiting, nt = [], 0
-    yield pa.Table.from_pylist(waiting, schema=schema)
+    yield _table(waiting, schema)
+
+
+def _table(rows: list[tuple], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    return pa.table(
+        [pa.array(values, kind) for values, kind in zip(columns, schema.types, strict=True)], schema=schema
+    )
 
 
 def cut(table: pa.Table) -> Iterator[pa.Table]:

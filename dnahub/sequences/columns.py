@@ -1,13 +1,14 @@
 """Columns of a source -> id, sequence, and those that are kept."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnahub.sequences.arguments import InputArguments
+from dnahub.sequences.batching import Source
 from dnahub.sequences.checks import SequenceFileError, shown
+from dnahub.sequences.headers import values_of
 
 RESERVED = "embedding"
 WHITE_SPACE = r"[\t-\r ]+"  # that of ASCII
@@ -15,160 +16,146 @@ WHITE_SPACE = r"[\t-\r ]+"  # that of ASCII
 KMER_PAIRS = 8
 
 
-@dataclass(frozen=True)
 class Columns:
     """
-    Which columns of a source hold what.
+    Which columns of the inputs hold what.
 
     Args:
         name: What the first input is called in messages.
-        source: The schema of each input.
-        sequence: The column of the sequences.
-        id: The column of the ids; None: the number of the row, over all inputs.
-        others: Those that are kept.
+        source: Its contents.
+        args: Which columns hold the ids and the sequences.
+        needed: The columns to keep besides these; None: all. Of FASTA and FASTQ, one that is neither id nor
+            description is taken from the description.
         class_names: Of columns that hold ids of classes: the names, which take their place.
-        are_kmers: Whether the sequences are overlapping k-mers.
+
+    Attributes:
+        schema: Of what is made of a source, but for `sequence`.
+
+    Raises:
+        SequenceFileError: If a column is missing, of another type, or has a name that is taken.
     """
 
-    name: str
-    source: pa.Schema
-    sequence: str
-    id: str | None
-    others: tuple[str, ...]
-    class_names: Mapping[str, Sequence[str]]
-    are_kmers: bool
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         name: str,
-        source: pa.Schema,
+        source: Source,
         args: InputArguments,
         needed: Iterable[str] | None,
         class_names: Mapping[str, Sequence[str]],
-    ) -> "Columns":
-        """
-        Args:
-            needed: The columns to keep besides id and sequence; None: all.
-
-        Raises:
-            SequenceFileError: If a column is missing, of another type, or has a name that is taken.
-        """
-        id_column = args.id_column or ("id" if "id" in source.names else None)
-        flags = [("--sequence_column", args.sequence_column), ("--id_column", id_column)]
-        flags += [("another column", column) for column in needed or ()]
+    ):
+        self._name, self._source = name, source.schema
+        self._sequence, self._are_kmers = args.sequence_column, args.sequence_format == "kmers"
+        names, needed = source.schema.names, None if needed is None else list(dict.fromkeys(needed))
+        self._id = args.id_column or ("id" if "id" in names else None)
+        has_headers = source.unit == "record" and "description" in names
+        self._of_header = [column for column in needed or () if column not in names] if has_headers else []
+        flags = [("--sequence_column", self._sequence), ("--id_column", self._id or self._sequence)]
+        flags += [("another column", column) for column in needed or () if column not in self._of_header]
         for flag, column in flags:
-            if column is not None and column not in source.names:
-                raise SequenceFileError(
-                    f"{name}: there is no column {column!r}, only {', '.join(source.names)}; set {flag}."
-                )
-        for column in needed or ():
-            if column in ("sequence", args.sequence_column):
-                raise SequenceFileError(f"{name}: column {column!r} cannot be the sequence and something else.")
-        taken = ("id", "sequence", id_column, args.sequence_column)
-        kept = source.names if needed is None else dict.fromkeys(needed)
-        others = tuple(column for column in kept if column not in taken)
-        if RESERVED in others:
+            if column not in names:
+                raise SequenceFileError(f"{name}: there is no column {column!r}, only {', '.join(names)}; set {flag}.")
+        if {"sequence", self._sequence} & set(needed or ()):
+            raise SequenceFileError(f"{name}: the column 'sequence' cannot be something else, too; name another.")
+        taken = ("id", "sequence", self._id, self._sequence)
+        self._others = [column for column in (names if needed is None else needed) if column not in taken]
+        if RESERVED in self._others:
             raise SequenceFileError(
                 f"{name}: there is a column {RESERVED!r}, the name of the column of vectors; rename or remove it."
             )
-        if id_column == args.sequence_column:
-            raise SequenceFileError(f"{name}: {id_column!r} cannot hold the ids and the sequences; name two columns.")
-        sequence = source.field(args.sequence_column).type
-        if not _is_text(sequence):
-            raise SequenceFileError(
-                f"{name}: column {args.sequence_column!r} is {sequence}; it must hold the letters of DNA."
-            )
-        if id_column is not None and not (
-            _is_text(source.field(id_column).type) or pa.types.is_integer(source.field(id_column).type)
-        ):
-            raise SequenceFileError(
-                f"{name}: column {id_column!r} is {source.field(id_column).type}; ids must be text or integers."
-            )
-        class_names = {column: names for column, names in class_names.items() if column in others}
-        are_kmers = args.sequence_format == "kmers"
-        return cls(name, source, args.sequence_column, id_column, others, class_names, are_kmers)
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Of what is made of a source, but for `sequence`."""
-        fields = [self.source.field(column) for column in self.others]
-        fields = [field.with_type(pa.string()) if field.name in self.class_names else field for field in fields]
-        return pa.schema([pa.field("id", pa.string()), *fields])
+        kind = source.schema.field(self._sequence).type
+        if not _is_text(kind):
+            raise SequenceFileError(f"{name}: column {self._sequence!r} is {kind}; it must hold the letters of DNA.")
+        kind = source.schema.field(self._id or self._sequence).type
+        if not _is_text(kind) and not pa.types.is_integer(kind):
+            raise SequenceFileError(f"{name}: column {self._id!r} is {kind}; ids must be text or integers.")
+        self._class_names = {column: each for column, each in class_names.items() if column in self._others}
+        is_text = {*self._class_names, *self._of_header}
+        types = [pa.string() if column in is_text else source.schema.field(column).type for column in self._others]
+        self.schema = pa.schema([("id", pa.string()), *zip(self._others, types, strict=True)])
 
     def check_same(self, name: str, schema: pa.Schema) -> None:
         """
         Raises:
             SequenceFileError: If an input has other columns than the first.
         """
-        ours, theirs = (dict(zip(each.names, each.types, strict=True)) for each in (self.source, schema))
-        if ours == theirs:
-            return
-        if ours.keys() != theirs.keys():
-            raise SequenceFileError(
-                f"{name}: its columns are {', '.join(theirs)}, but those of {self.name} are {', '.join(ours)}; all "
-                "inputs must have the same."
-            )
-        column = next(each for each in ours if ours[each] != theirs[each])
-        raise SequenceFileError(
-            f"{name}: column {column!r} is {theirs[column]}, but that of {self.name} is {ours[column]}; write its "
-            "values alike in both."
+        ours, theirs = (
+            [f"{column}: {kind}" for column, kind in sorted(zip(each.names, map(str, each.types), strict=True))]
+            for each in (self._source, schema)
         )
+        if ours != theirs:
+            raise SequenceFileError(
+                f"{name}: its columns are {', '.join(theirs)}, but those of {self._name} are {', '.join(ours)}; all "
+                "inputs must have the same columns of the same types."
+            )
 
-    def select(self, table: pa.Table, num_sequences: int, where: str, number: int, is_table: bool) -> pa.Table:
+    def select(self, table: pa.Table, num_sequences: int, place: Callable[[int], str], is_table: bool) -> pa.Table:
         """
         The table with `id`, `sequence` and the other columns.
 
         Args:
             table: Rows of a source.
             num_sequences: How many there were before, in all inputs.
-            where, number: How the first row is called in messages, "reads.csv, row" and 7.
+            place: Row of the table -> where that is, as "reads.csv, row 7".
             is_table: Whether the sequences may have white space in them.
 
         Raises:
-            SequenceFileError: If an id is missing, or the sequences are k-mers and nobody said so.
+            SequenceFileError: If an id, or a value in a header, is missing, or the sequences are k-mers and nobody
+                said so.
         """
-        if self.id is None:
+        if self._id is None:
             ids = pa.array(range(num_sequences, num_sequences + table.num_rows), pa.int64()).cast(pa.string())
         else:
-            ids = _as_text(table[self.id], pa.string())
-            is_missing = pc.fill_null(pc.equal(ids, ""), True)
-            if pc.any(is_missing).as_py():
-                row = number + pc.index(is_missing, True).as_py()
-                raise SequenceFileError(f"{where} {row}: no id in column {self.id!r}; give every one an id.")
-        sequences = _as_text(table[self.sequence], pa.large_string())
+            ids = _as_text(table[self._id], pa.string())
+            row = pc.index(pc.fill_null(pc.equal(ids, ""), True), True).as_py()
+            if row >= 0:
+                raise SequenceFileError(f"{place(row)}: no id in column {self._id!r}; give every one an id.")
+        for column in self._of_header:
+            values = values_of(column, table["description"].to_pylist())
+            if None in values:
+                row = values.index(None)
+                raise SequenceFileError(
+                    f"{place(row)} ({shown(ids[row].as_py())}): its description has no {column}=… or {column}:…; add "
+                    "it, or name another column."
+                )
+            table = table.append_column(column, pa.array(values, pa.string()))
+        sequences = _as_text(table[self._sequence], pa.large_string())
         if pc.any(pc.match_substring_regex(sequences, WHITE_SPACE)).as_py():  # most have none, and are not copied
-            if self.are_kmers:
-                sequences = _joined_kmers(sequences, where, number)
+            if self._are_kmers:
+                sequences = _joined_kmers(sequences, place)
             elif _are_kmers(sequences):
                 raise SequenceFileError(
-                    f"{where} {number}: the sequences are overlapping k-mers with spaces between them "
+                    f"{place(0)}: the sequences are overlapping k-mers with spaces between them "
                     f"({shown(sequences[0].as_py() or '')!r}); give --sequence_format kmers, which joins them."
                 )
             elif is_table:
                 sequences = pc.replace_substring_regex(sequences, WHITE_SPACE, "")
-        others = [_with_names(table[column], self.class_names.get(column)) for column in self.others]
-        return pa.table([ids, sequences, *others], names=["id", "sequence", *self.others])
+        others = [_with_names(table[column], self._class_names.get(column)) for column in self._others]
+        return pa.table([ids, sequences, *others], names=["id", "sequence", *self._others])
 
 
 def _are_kmers(sequences: pa.ChunkedArray) -> bool:
     pairs = set()
     for sequence in sequences.to_pylist():
         words = (sequence or "").split()
-        if any(len(a) < 2 or len(a) != len(b) or a[1:] != b[:-1] for a, b in zip(words, words[1:], strict=False)):
+        of_sequence = list(zip(words, words[1:], strict=False))
+        if not all(len(a) > 1 and _overlap(a, b) for a, b in of_sequence):
             return False
-        pairs.update(zip(words, words[1:], strict=False))
+        pairs.update(of_sequence)
     return len(pairs) >= KMER_PAIRS
 
 
-def _joined_kmers(sequences: pa.ChunkedArray, where: str, number: int) -> pa.Array:
+def _overlap(a: str, b: str) -> bool:
+    return len(a) == len(b) and a[1:] == b[:-1]
+
+
+def _joined_kmers(sequences: pa.ChunkedArray, place: Callable[[int], str]) -> pa.Array:
     joined = []
-    for row, sequence in enumerate(sequences.to_pylist(), start=number):
+    for row, sequence in enumerate(sequences.to_pylist()):
         words = (sequence or "").split()
         for a, b in zip(words, words[1:], strict=False):
-            if len(a) != len(b) or a[1:] != b[:-1]:
+            if not _overlap(a, b):
                 raise SequenceFileError(
-                    f"{where} {row}: {shown(b)!r} does not overlap with {shown(a)!r} by all letters but one; give "
+                    f"{place(row)}: {shown(b)!r} does not overlap with {shown(a)!r} by all letters but one; give "
                     "overlapping k-mers, or leave out --sequence_format kmers."
                 )
         joined.append("".join([*words[:1], *(word[-1] for word in words[1:])]))
@@ -189,8 +176,7 @@ def _with_names(values: pa.ChunkedArray, names: Sequence[str] | None) -> pa.Chun
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 

@@ -3,7 +3,8 @@
 import glob
 import json
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +18,13 @@ from huggingface_hub import HfApi, HfFileSystem, is_offline_mode
 from dnahub.hub.downloading import download
 from dnahub.hub.faults import retrying
 from dnahub.machine.files import replacing
+from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.checks import SequenceFileError, one_line
 from dnahub.sequences.opening import InputFile
+from dnahub.sequences.reader import SequenceReader, open_inputs
 
 # What is fetched with the data: the card, and the record that `dataset_builder` writes.
 RECORDS = ("README.md", "build.json", "*/build.json")
-
-
-@dataclass(frozen=True)
-class Listing:
-    """
-    Which files a data set consists of, without their place.
-
-    Args:
-        config: The name of the configuration.
-        splits: Paths of the files of each split, within the data set.
-        features: What README.md says of the columns, as `Features.to_dict` writes it.
-        separator: What separates the fields of CSV files; None for other files.
-    """
-
-    config: str
-    splits: dict[str, list[str]]
-    features: dict[str, Any]
-    separator: str | None
 
 
 @dataclass(frozen=True)
@@ -49,41 +34,39 @@ class DatasetFiles:
         name: Folder or Hub id.
         commit: Which commit on the Hub it is; None for a folder.
         folder: Where README.md and the records of its making are.
-        listing: Its files.
-        place: What stands before the paths of the files.
-        filesystem: Where these are; None for this machine.
+        config: The name of the configuration; None for files that are no data set.
+        paths: The files of each split.
+        features: What README.md says of the columns.
+        separator: What separates the fields of CSV files; None for other files.
+        filesystem: Where the files are; None for this machine.
     """
 
     name: str
     commit: str | None
     folder: Path
-    listing: Listing
-    place: str
+    config: str | None
+    paths: dict[str, list[str]]
+    features: Features
+    separator: str | None
     filesystem: HfFileSystem | None
-
-    @property
-    def features(self) -> Features:
-        return Features.from_dict(self.listing.features)
 
     def choose(self, split: str | None) -> str:
         """
         Raises:
             SequenceFileError: If there is no such split, or several and none is named.
         """
-        splits = self.listing.splits
-        if split is None and len(splits) > 1:
+        if split is None and len(self.paths) > 1:
             raise SequenceFileError(
-                f"{self.name}: it has the splits {', '.join(splits)}; name one as --dataset_split."
+                f"{self.name}: it has the splits {', '.join(self.paths)}; name one as --dataset_split."
             )
-        if split is not None and split not in splits:
-            raise SequenceFileError(f"{self.name}: there is no split {split!r}, only {', '.join(splits)}.")
-        return split or next(iter(splits))
+        if split is not None and split not in self.paths:
+            raise SequenceFileError(f"{self.name}: there is no split {split!r}, only {', '.join(self.paths)}.")
+        return split or next(iter(self.paths))
 
-    def paths(self, split: str) -> list[str]:
-        return [self.place + path for path in self.listing.splits[split]]
-
-    def inputs(self, split: str) -> list[InputFile]:
-        return [InputFile(path, self.filesystem) for path in self.paths(split)]
+    def open(self, paths: Iterable[str], args: InputArguments, needed: Iterable[str] | None = None) -> SequenceReader:
+        """Some of the files; arguments as those of `SequenceReader`."""
+        files = [InputFile(path, self.filesystem) for path in paths]
+        return open_inputs(files, args, needed, self.commit, self.features, self.separator)
 
 
 def find_dataset(
@@ -109,37 +92,38 @@ def find_dataset(
             folder.
         HubError: If the Hub has no such data set or revision, or does not answer.
     """
-    folder = Path(name)
+    folder, commit, filesystem = Path(name), None, None
     if folder.is_dir():
         if revision is not None:
             raise SequenceFileError(f"{name} is a folder; a revision ({revision}) is of a data set on the Hub.")
         _check_one_data_set(folder)
-        return DatasetFiles(name, None, folder, _list_folder(folder, config_name), f"{folder}/", None)
-    api = api or HfApi()
-    folder, commit = download(name, "dataset", revision, RECORDS, api=api)
-    known = _listings() / f"{name.replace('/', '--')}@{commit}.{config_name or ''}.json"
-    if known.is_file():
-        listing, fetch = Listing(**json.loads(known.read_text(encoding="utf-8"))), fetch or is_offline_mode()
+        listing = _list_folder(folder, config_name)
     else:
-        place = f"hf://datasets/{name}@{commit}/"
-        listing = retrying(lambda: _list(name, name, place, config_name, revision=commit, token=api.token), name)
-    if not fetch:
-        filesystem = HfFileSystem(endpoint=api.endpoint, token=api.token)
-        return DatasetFiles(name, commit, folder, listing, f"datasets/{name}@{commit}/", filesystem)
-    files = [glob.escape(path) for paths in listing.splits.values() for path in paths]
-    folder, _ = download(name, "dataset", commit, [*RECORDS, *files], api=api)
-    # Written when all files are there: without the Hub, nothing else says whether they are.
-    known.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(known) as scratch:
-        scratch.write_text(json.dumps(asdict(listing)), encoding="utf-8")
-    return DatasetFiles(name, commit, folder, listing, f"{folder}/", None)
+        api = api or HfApi()
+        folder, commit = download(name, "dataset", revision, RECORDS, api=api)
+        known = Path(datasets.config.HF_DATASETS_CACHE) / "listings"
+        known = known / f"{name.replace('/', '--')}@{commit}.{config_name or ''}.json"
+        if known.is_file():
+            listing, fetch = json.loads(known.read_text(encoding="utf-8")), fetch or is_offline_mode()
+        else:
+            place = f"hf://datasets/{name}@{commit}/"
+            listing = retrying(lambda: _list(name, name, place, config_name, revision=commit, token=api.token), name)
+        if fetch:
+            wanted = [glob.escape(path) for paths in listing["splits"].values() for path in paths]
+            folder, _ = download(name, "dataset", commit, [*RECORDS, *wanted], api=api)
+            # Written when all files are there: without the Hub, nothing else says whether they are.
+            known.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(known) as scratch:
+                scratch.write_text(json.dumps(listing), encoding="utf-8")
+        else:
+            filesystem = HfFileSystem(endpoint=api.endpoint, token=api.token)
+    place = f"datasets/{name}@{commit}/" if filesystem else f"{folder}/"
+    paths = {split: [place + path for path in paths] for split, paths in listing["splits"].items()}
+    features = Features.from_dict(listing["features"])
+    return DatasetFiles(name, commit, folder, listing["config"], paths, features, listing["separator"], filesystem)
 
 
-def _listings() -> Path:
-    return Path(datasets.config.HF_DATASETS_CACHE) / "listings"
-
-
-def _list_folder(folder: Path, config_name: str | None) -> Listing:
+def _list_folder(folder: Path, config_name: str | None) -> dict[str, Any]:
     if not glob.has_magic(str(folder.resolve())):
         return _list(str(folder), str(folder), f"{folder.resolve().as_posix()}/", config_name)
     # `datasets` takes the letters *?[] of the path for a pattern (5.2): it is shown links to the files.
@@ -152,7 +136,7 @@ def _list_folder(folder: Path, config_name: str | None) -> Listing:
         return _list(str(folder), links, f"{Path(links).resolve().as_posix()}/", config_name)
 
 
-def _list(name: str, path: str, place: str, config_name: str | None, **options: Any) -> Listing:
+def _list(name: str, path: str, place: str, config_name: str | None, **options: Any) -> dict[str, Any]:
     try:
         builder = load_dataset_builder(path, config_name, **options)
     except (EmptyDatasetError, DataFilesNotFoundError) as error:
@@ -171,8 +155,12 @@ def _list(name: str, path: str, place: str, config_name: str | None, **options: 
             if not file.startswith(place):
                 raise SequenceFileError(f"{name}: its file {file} is not in the data set; name the files instead.")
     splits = {split: [file.removeprefix(place) for file in files] for split, files in splits.items()}
-    separator = builder.config.sep if isinstance(builder.config, CsvConfig) else None
-    return Listing(builder.config.name, splits, (builder.info.features or Features()).to_dict(), separator)
+    return {
+        "config": builder.config.name,
+        "splits": splits,
+        "features": (builder.info.features or Features()).to_dict(),
+        "separator": builder.config.sep if isinstance(builder.config, CsvConfig) else None,
+    }
 
 
 def _check_one_data_set(folder: Path) -> None:

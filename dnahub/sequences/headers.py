@@ -1,11 +1,7 @@
-"""Descriptions of FASTA and FASTQ records -> columns."""
+"""Descriptions of FASTA and FASTQ records -> values of a column."""
 
 import re
-from collections.abc import Iterator, Sequence
-
-import pyarrow as pa
-
-from dnahub.sequences.checks import SequenceFileError, shown
+from collections.abc import Iterable
 
 # NAME=value or NAME:value, up to the next such word, ";", "|", a closing bracket or the end; or in quotes:
 # UniProt (OS=Plasmodium falciparum OX=5833), https://www.uniprot.org/help/fasta-headers
@@ -15,46 +11,13 @@ VALUE = r"""(?:^|[\s;|\[]){}[=:](?:"([^"]*)"|'([^']*)'|(\S.*?))(?=\s*(?:[;|\]]|$
 LOCATION = re.compile(r"[^\s:]*:([^\s:]+):\d+:\d+:-?[01](?!\S)")
 
 
-class HeaderColumns:
-    """
-    A source of records, with columns that are taken from their descriptions.
-
-    Args:
-        source: Gives tables with `id` and `description`.
-        name: What it is called in messages.
-        columns: The columns to take.
-
-    Raises:
-        SequenceFileError: While iterating, for a record whose description lacks one of them.
-    """
-
-    def __init__(self, source, name: str, columns: Sequence[str]):
-        self._source, self._name = source, name
-        self._patterns = {column: re.compile(VALUE.format(re.escape(column))) for column in columns}
-        self.unit, self.first, self.is_table = source.unit, source.first, source.is_table
-        self.is_typed, self.reached = False, source.reached
-        self.schema = pa.schema([*source.schema, *(pa.field(column, pa.string()) for column in columns)])
-
-    def __iter__(self) -> Iterator[pa.Table]:
-        number = self.first
-        for table in self._source:
-            descriptions, ids = table["description"].to_pylist(), table["id"].to_pylist()
-            for column, pattern in self._patterns.items():
-                values = [value_of(pattern, description) for description in descriptions]
-                if None in values:
-                    i = values.index(None)
-                    raise SequenceFileError(
-                        f"{self._name}, {self.unit} {number + i} ({shown(ids[i])}): its description has no "
-                        f"{column}=… or {column}:…; add it, or name another column."
-                    )
-                table = table.append_column(column, pa.array(values, pa.string()))
-            number += table.num_rows
-            yield table
+def values_of(column: str, descriptions: Iterable[str]) -> list[str | None]:
+    """What each description says of the column; of a location, the name of the sequence region; None for nothing."""
+    pattern = re.compile(VALUE.format(re.escape(column)))
+    return [_value(pattern.search(description)) for description in descriptions]
 
 
-def value_of(pattern: re.Pattern, description: str) -> str | None:
-    """The value that the pattern finds in a description; of a location, the name of the sequence region."""
-    found = pattern.search(description)
+def _value(found: re.Match | None) -> str | None:
     if found is None:
         return None
     value = next(group for group in found.groups() if group is not None)

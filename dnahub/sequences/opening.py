@@ -21,22 +21,13 @@ STANDARD_INPUT = "-"
 MAGICS = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst", b"\xfd7zXZ\x00": "xz"}
 MAGICS |= {bytes([first, 0x2A, 0x4D, 0x18]): "zst" for first in range(0x50, 0x60)}
 COMPRESSIONS = {".gz": "gz", ".bgz": "gz", ".bz2": "bz2", ".zst": "zst", ".xz": "xz"}
-KINDS = {"gz": "gzip", "bz2": "bzip2", "zst": "zstd", "xz": "xz"}
 BUFFER_BYTES = 1 << 18
-# What is asked of a decompressor in one go: where the file is broken, what was asked for last is lost.
-DECOMPRESSED_BYTES = 1 << 13
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-class UnreadableError(Exception):
-    """Why the bytes of a file come to an end, without its place."""
 
 
 class InputFile:
     """
-    One input. It is opened when `open` is first called.
-
-    It is opened again after `close` only.
+    One input. It is opened when `open` is first called, and again after `close` only.
 
     Args:
         path: A file; "-" is standard input.
@@ -44,7 +35,8 @@ class InputFile:
 
     Attributes:
         name: What it is called in messages.
-        size: Bytes on disk, None for standard input, pipes and files elsewhere.
+        is_regular: Whether it can be opened again, and at any place: neither standard input nor a pipe.
+        size: Bytes on disk; None for standard input, pipes and files elsewhere.
         is_compressed: Whether it is a compressed file; known of files on disk alone.
         bytes_read: Bytes read so far, compressed as they are.
 
@@ -56,22 +48,18 @@ class InputFile:
         self.path = path
         self.filesystem = filesystem
         self.name = "standard input" if path == STANDARD_INPUT else path
-        self.size: int | None = None
         self.bytes_read = 0
         self.is_compressed = False
         self._stream: io.BufferedReader | None = None
         self._stat = None if path == STANDARD_INPUT or filesystem else self._look()
-        if self._stat is not None and self.is_regular:
-            self.size = self._stat.st_size
-            if not self.size:
-                raise SequenceFileError(f"{path}: the file is empty; give one with sequences.")
+        is_on_disk = self._stat is not None and stat.S_ISREG(self._stat.st_mode)
+        self.is_regular = is_on_disk or filesystem is not None
+        self.size = self._stat.st_size if is_on_disk else None
+        if self.size == 0:
+            raise SequenceFileError(f"{path}: the file is empty; give one with sequences.")
+        if is_on_disk:
             with self._open_raw() as file:
                 self.is_compressed = self._compression(file.read(max(map(len, MAGICS)))) is not None
-
-    @property
-    def is_regular(self) -> bool:
-        """Whether it can be opened again, and at any place: no standard input, no pipe."""
-        return self.filesystem is not None or (self._stat is not None and stat.S_ISREG(self._stat.st_mode))
 
     @property
     def suffix(self) -> str:
@@ -86,11 +74,11 @@ class InputFile:
 
     def open(self) -> io.BufferedReader:
         """
-        The decompressed bytes; read, it raises `UnreadableError` where the file is truncated, corrupt or not UTF-8.
+        The decompressed bytes, lines ended by \\n.
 
         Raises:
-            SequenceFileError: If it may not be read, or is not compressed as its name says.
-            UnreadableError: If its first bytes cannot be decompressed.
+            SequenceFileError: If it may not be read or is not compressed as its name says; while it is read, too, if
+                it is truncated, corrupt or not UTF-8.
         """
         if self._stream:
             return self._stream
@@ -101,11 +89,10 @@ class InputFile:
             file = _Streams(file, compression)
         elif compression:
             file = xopen(file, "rb", threads=0, format=compression)
-        stream = io.BufferedReader(_Guarded(file, compression), BUFFER_BYTES)
-        if stream.peek(len(BYTE_ORDER_MARK)).startswith(BYTE_ORDER_MARK):
-            stream.read(len(BYTE_ORDER_MARK))
-        self._stream = stream
-        return stream
+        self._stream = io.BufferedReader(_Guarded(file, self.name, compression), BUFFER_BYTES)
+        if self._stream.peek(len(BYTE_ORDER_MARK)).startswith(BYTE_ORDER_MARK):
+            self._stream.read(len(BYTE_ORDER_MARK))
+        return self._stream
 
     def close(self) -> None:
         if self._stream:
@@ -117,10 +104,10 @@ class InputFile:
         Raises:
             SequenceFileError: If size or time of the file are not what they were when it was first looked at.
         """
-        if self._stat is None or not self.is_regular:
+        if self.size is None:
             return
         now = self._look()
-        if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
+        if (now.st_size, now.st_mtime_ns) != (self.size, self._stat.st_mtime_ns):
             raise SequenceFileError(
                 f"{self.path}: the file was changed while it was read; run again when it is complete."
             )
@@ -128,10 +115,8 @@ class InputFile:
     def _look(self) -> os.stat_result:
         try:
             found = os.stat(self.path)
-        except FileNotFoundError as error:
-            raise SequenceFileError(f"{self.path}: the file does not exist; check its name.") from error
         except OSError as error:
-            raise SequenceFileError(f"{self.path}: it cannot be found ({error.strerror}).") from error
+            raise SequenceFileError(f"{self.path}: {error.strerror}; check the path.") from error
         if stat.S_ISDIR(found.st_mode):
             raise SequenceFileError(
                 f"{self.path}: it is a folder; name the files in it, or give a data set as --dataset_name."
@@ -145,18 +130,15 @@ class InputFile:
             return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
         try:
             return open(self.path, "rb", buffering=0)
-        except PermissionError as error:
-            raise SequenceFileError(f"{self.path}: it may not be read; ask for permission to read it.") from error
         except OSError as error:
-            raise SequenceFileError(f"{self.path}: it cannot be opened ({error.strerror}).") from error
+            raise SequenceFileError(f"{self.path}: {error.strerror}; check that you may read it.") from error
 
     def _compression(self, head: bytes) -> str | None:
         found = next((kind for magic, kind in MAGICS.items() if head.startswith(magic)), None)
         suffix = Path(self.path).suffix.lower()
-        named = COMPRESSIONS.get(suffix)
-        if named and found != named:
+        if suffix in COMPRESSIONS and found != COMPRESSIONS[suffix]:
             raise SequenceFileError(
-                f"{self.path}: the name ends in {suffix} but this is not a {KINDS[named]} file; compress or rename it."
+                f"{self.path}: the name ends in {suffix} but the file is not compressed so; compress or rename it."
             )
         return found
 
@@ -191,25 +173,23 @@ class _Streams:
     def __init__(self, file: io.BufferedReader, compression: str):
         self._file = file
         self._new = {"xz": lzma.LZMADecompressor, "bz2": bz2.BZ2Decompressor}[compression]
-        self._has_padding = compression == "xz"  # https://tukaani.org/xz/xz-file-format.txt, 2.2
+        self._padding = b"\0" if compression == "xz" else b""  # https://tukaani.org/xz/xz-file-format.txt, 2.2
         self._stream = self._new()
 
     def read1(self, size: int) -> bytes:
         while True:
             if self._stream.eof:
-                rest = self._stream.unused_data or self._file.read1()
-                while rest and self._has_padding and not rest.strip(b"\0"):
-                    rest = self._file.read1()
-                if not rest:
+                block = (self._stream.unused_data or self._file.read1()).lstrip(self._padding)
+                while not block and self._file.peek(1):
+                    block = self._file.read1().lstrip(self._padding)
+                if not block:
                     return b""
                 self._stream = self._new()
-                data = self._stream.decompress(rest.lstrip(b"\0") if self._has_padding else rest, size)
             else:
                 block = self._file.read1() if self._stream.needs_input else b""
                 if not block and self._stream.needs_input:
                     raise EOFError
-                data = self._stream.decompress(block, size)
-            if data:
+            if data := self._stream.decompress(block, size):
                 return data
 
     def close(self) -> None:
@@ -217,17 +197,13 @@ class _Streams:
 
 
 class _Guarded(io.RawIOBase):
-    """
-    Turns faults of a decompressor, and bytes that are not UTF-8, into one sentence; every line ends with \\n.
+    """Turns faults of a decompressor, and bytes that are not UTF-8, into one sentence; every line ends with \\n."""
 
-    All that stands before the fault is given first, so that a reader knows how far it came.
-    """
-
-    def __init__(self, file: BinaryIO, compression: str | None):
+    def __init__(self, file: BinaryIO, name: str, compression: str | None):
         self._file = file
+        self._name = name
         self._compression = compression
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._fault: UnicodeDecodeError | None = None
         self._line = 1
         self._ended_in_return = False
 
@@ -235,39 +211,36 @@ class _Guarded(io.RawIOBase):
         return True
 
     def readinto(self, buffer) -> int:
-        block = b"" if self._fault else self._read_lines(len(buffer))
-        if not block.isascii() or (self._decoder.getstate()[0] and not self._fault):
+        block = self._read(len(buffer))
+        if self._ended_in_return and block.startswith(b"\n"):
+            block = block[1:] or self._read(len(buffer))
+        self._ended_in_return = block.endswith(b"\r")
+        if b"\r" in block:  # line ends of Windows and of old Macs
+            block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if not block.isascii() or self._decoder.getstate()[0]:  # or a letter that began in the block before
             try:
                 self._decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
-                carried = len(error.object) - len(block)  # of a letter that began in the block before
-                block = block[: max(error.start - carried, 0)]
-                self._fault = error
-        if self._fault and not block:
-            byte = self._fault.object[self._fault.start]
-            raise UnreadableError(
-                f"not UTF-8 text ({byte:#04x} in line {self._line}); save the file as ASCII or UTF-8"
-            ) from self._fault
+                line = self._line + error.object.count(b"\n", 0, error.start)
+                raise SequenceFileError(
+                    f"{self._name}, line {line}: the byte {error.object[error.start]:#04x} is not UTF-8; save the "
+                    "file as ASCII or UTF-8."
+                ) from error
         self._line += block.count(b"\n")
         buffer[: len(block)] = block
         return len(block)
 
-    def _read_lines(self, size: int) -> bytes:
-        """Line ends of Windows and of old Macs are those of Unix."""
-        block = self._read(size)
-        if self._ended_in_return and block.startswith(b"\n"):
-            block = block[1:] or self._read(size)
-        self._ended_in_return = block.endswith(b"\r")
-        return block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block else block
-
     def _read(self, size: int) -> bytes:
         try:
-            return self._file.read1(min(size, DECOMPRESSED_BYTES) if self._compression else size)
+            return self._file.read1(size)
         except EOFError as error:
-            raise UnreadableError(f"the .{self._compression} file ends too early; fetch it again") from error
+            fault = f"the .{self._compression} file ends too early, after line {self._line} or later"
+            raise SequenceFileError(f"{self._name}: {fault}; fetch it again.") from error
         except Exception as error:  # each decompressor has its own; those of the disk are OSError
-            what = f"the .{self._compression} file is corrupt" if self._compression else "it cannot be read"
-            raise UnreadableError(f"{what} ({one_line(error)}); fetch it again") from error
+            fault = f"the .{self._compression} file is corrupt" if self._compression else "it cannot be read"
+            raise SequenceFileError(
+                f"{self._name}: {fault}, after line {self._line} or later ({one_line(error)}); fetch it again."
+            ) from error
 
     def close(self) -> None:
         self._file.close()

@@ -2,20 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from dnahub.sequences.arguments import FORMATS, InputArguments
-from dnahub.sequences.batching import cut
+from dnahub.sequences.batching import Source, cut
 from dnahub.sequences.checks import MISSING, SequenceFileError, check_sequences, shown
 from dnahub.sequences.columns import Columns
 from dnahub.sequences.fasta import FastaFile
 from dnahub.sequences.fastq import FastqFile
 from dnahub.sequences.genbank import GenbankFile
-from dnahub.sequences.headers import HeaderColumns
-from dnahub.sequences.opening import COMPRESSIONS, InputFile, UnreadableError
+from dnahub.sequences.opening import COMPRESSIONS, InputFile
 from dnahub.sequences.regions import BedFile
 from dnahub.sequences.tables import CsvFile, JsonlFile, ParquetFile, TextFile
 
@@ -32,30 +30,6 @@ SUFFIXES = {
     ".parquet": "parquet",
     ".txt": "text",
 }
-
-
-class Source(Protocol):
-    """
-    The contents of one input, unchanged; iterated once.
-
-    Attributes:
-        schema: Of the tables that it gives.
-        unit: What its rows are called in messages.
-        first: The number of the first.
-        is_table: Whether its values were written freely: white space in a sequence, or NA where there is none.
-        is_typed: Whether its values have types; those of CSV and of FASTA headers are all text.
-    """
-
-    schema: pa.Schema
-    unit: str
-    first: int
-    is_table: bool
-    is_typed: bool
-
-    def __iter__(self) -> Iterator[pa.Table]: ...
-
-    def reached(self) -> str:
-        """The place up to which it was read, for a message."""
 
 
 @dataclass(frozen=True)
@@ -81,28 +55,16 @@ class SequenceBatch:
         return f"{self.source}, {self.unit} {self.first + i} ({shown(self.table['id'][i].as_py())})"
 
 
-@dataclass(frozen=True)
-class Input:
-    """
-    Args:
-        file: What is read.
-        open: Gives its source.
-        genome: What regions are cut out of.
-    """
-
-    file: InputFile
-    open: Callable[[], Source]
-    genome: InputFile | None = None
-
-
 class SequenceReader:
     """
     All sequences of one or more inputs, in their order; iterated once, as a stream of `SequenceBatch`.
 
     Args:
-        inputs: The inputs; the first is opened at once, the others when they are reached.
+        files: The inputs; the first is opened at once, the others when they are reached.
+        open_source: Opens one.
         args: Which of their columns hold what.
-        needed: The columns to keep besides id and sequence; None: all.
+        needed: The columns to keep besides id and sequence; None: all. Of FASTA and FASTQ, one that is neither id nor
+            description is taken from NAME=… or NAME:… in the description.
         commit: Which commit on the Hub a data set is.
         features: What the data set says of its columns.
 
@@ -120,74 +82,69 @@ class SequenceReader:
 
     def __init__(
         self,
-        inputs: list[Input],
+        files: list[InputFile],
+        open_source: Callable[[InputFile], Source],
         args: InputArguments,
         needed: Iterable[str] | None = None,
         commit: str | None = None,
         features: Mapping[str, Any] | None = None,
     ):
-        self._inputs = inputs
-        self._first: Source | None = _open(inputs[0])
+        self._files, self._open = files, open_source
+        self._first = open_source(files[0])
         self.is_typed = self._first.is_typed
-        self.features = {**(self._first.features if isinstance(self._first, ParquetFile) else {}), **(features or {})}
+        self.features = {**self._first.features, **(features or {})}
         class_names = {}
         if self.features:
             from datasets import ClassLabel  # here, for loading `datasets` takes a second
 
             class_names = {name: each.names for name, each in self.features.items() if isinstance(each, ClassLabel)}
-        self._columns = Columns.of(inputs[0].file.name, self._first.schema, args, needed, class_names)
+        self._columns = Columns(files[0].name, self._first, args, needed, class_names)
         self.schema = self._columns.schema
         self.commit = commit
         self.num_replaced = 0
-        sizes = [each.file.size for each in inputs]
+        sizes = [file.size for file in files]
         self.num_bytes = None if None in sizes else sum(sizes)
+        if self._first.is_table:  # the columns of other formats are always the same
+            for file in files[1:]:
+                if file.size is not None:  # those of pipes and of the Hub are checked when they are reached
+                    self._columns.check_same(file.name, open_source(file).schema)
+                    file.close()
+                    file.bytes_read = 0
 
     @property
     def bytes_read(self) -> int:
         """Bytes of the inputs that were read so far, compressed as they are."""
-        return sum(each.file.bytes_read for each in self._inputs)
+        return sum(file.bytes_read for file in self._files)
 
     def check_unchanged(self) -> None:
         """
         Raises:
             SequenceFileError: If an input changed since this reader was made.
         """
-        for each in self._inputs:
-            each.file.check_unchanged()
-            if each.genome:
-                each.genome.check_unchanged()
-
-    def check_columns(self) -> None:
-        """
-        Look at the columns of all files on disk, before any but the first is read; those of others when reached.
-
-        Raises:
-            SequenceFileError: If they are not the same.
-        """
-        for each in self._inputs[1:]:
-            if each.file.size is not None:
-                self._columns.check_same(each.file.name, _open(each).schema)
-                each.file.close()
-                each.file.bytes_read = 0
+        for file in self._files:
+            file.check_unchanged()
 
     def __iter__(self) -> Iterator[SequenceBatch]:
         num_sequences = 0
-        for each in self._inputs:
-            source, self._first = self._first or _open(each), None
-            self._columns.check_same(each.file.name, source.schema)
+        for file in self._files:
+            source, self._first = self._first or self._open(file), None
+            self._columns.check_same(file.name, source.schema)
             number = source.first
-            missing = MISSING if source.is_table else ()
-            for raw in _until_unreadable(each.file.name, source):
-                where = f"{each.file.name}, {source.unit}"
-                for piece in cut(self._columns.select(raw, num_sequences, where, number, source.is_table)):
-                    batch = SequenceBatch(piece, each.file.name, source.unit, number)
-                    self.num_replaced += check_sequences(piece["sequence"].chunk(0), batch.place, missing)
+            for raw in source:
+
+                def place(row: int, first: int = number, where: str = f"{file.name}, {source.unit}") -> str:
+                    return f"{where} {first + row}"
+
+                for table in cut(self._columns.select(raw, num_sequences, place, source.is_table)):
+                    batch = SequenceBatch(table, file.name, source.unit, number)
+                    missing = MISSING if source.is_table else ()
+                    self.num_replaced += check_sequences(table["sequence"].chunk(0), batch.place, missing)
                     yield batch
-                    num_sequences += piece.num_rows
-                    number += piece.num_rows
+                    num_sequences += table.num_rows
+                    number += table.num_rows
             if number == source.first:
-                raise SequenceFileError(f"{each.file.name}: it has no sequences; give one that has some.")
-            each.file.close()
+                raise SequenceFileError(f"{file.name}: it has no sequences; give one that has some.")
+            file.close()
 
 
 def open_sequences(
@@ -198,8 +155,7 @@ def open_sequences(
 
     Args:
         args: Files, regions of a genome, or a data set.
-        needed: The columns to keep besides id and sequence; None: all. Of FASTA and FASTQ, one that is neither id nor
-            description is taken from NAME=… or NAME:… in the description.
+        needed: As of `SequenceReader`.
         api: Who asks for a data set, and which Hub; default the user of the environment.
 
     Raises:
@@ -213,13 +169,10 @@ def open_sequences(
         from dnahub.sequences.dataset import find_dataset  # here, for loading `datasets` takes a second
 
         found = find_dataset(args.dataset_name, args.dataset_config_name, args.dataset_revision, api)
-        split = found.choose(args.dataset_split)
-        described = {"features": found.features, "separator": found.listing.separator}
-        return open_inputs(found.inputs(split), args, needed, found.commit, **described)
+        return found.open(found.paths[found.choose(args.dataset_split)], args, needed)
     files = [InputFile(path) for path in args.input]
     if args.bed:
-        bed = InputFile(args.bed)
-        return SequenceReader([Input(bed, partial(BedFile, bed, files[0]), files[0])], args)
+        return SequenceReader([InputFile(args.bed)], lambda bed: BedFile(bed, files[0]), args)
     return open_inputs(files, args, needed)
 
 
@@ -240,30 +193,30 @@ def open_inputs(
     Raises:
         SequenceFileError: As `open_sequences`.
     """
-    identities = [file.identity for file in files]
+    first, form = files[0], args.format or _format_of(files[0])
     for i, file in enumerate(files):
-        if file.identity in identities[:i]:
+        if file.identity in [other.identity for other in files[:i]]:
             raise SequenceFileError(f"{file.name}: it is given twice; name each input once.")
-    formats = [args.format or _format_of(file) for file in files]
-    for file, name in zip(files, formats, strict=True):
-        if name != formats[0]:
+        if (args.format or _format_of(file)) != form:
             raise SequenceFileError(
-                f"{file.name}: it is {name} and {files[0].name} is {formats[0]}; give inputs of one format."
+                f"{file.name}: it is {_format_of(file)} and {first.name} is {form}; give inputs of one format."
             )
-    inputs = [Input(file, partial(_source, file, formats[0], args, needed, separator)) for file in files]
-    reader = SequenceReader(inputs, args, needed, commit, features)
-    if formats[0] in ("csv", "tsv", "jsonl", "parquet"):  # the columns of the others are always the same
-        reader.check_columns()
-    return reader
+    openers = {
+        "fasta": FastaFile,
+        "fastq": FastqFile,
+        "genbank": lambda file: GenbankFile(file, args.genbank_features),
+        "csv": lambda file: CsvFile(file, separator or ","),
+        "tsv": lambda file: CsvFile(file, separator or "\t"),
+        "jsonl": JsonlFile,
+        "parquet": ParquetFile,
+        "text": TextFile,
+    }
+    return SequenceReader(files, openers[form], args, needed, commit, features)
 
 
 def _check_arguments(args: InputArguments) -> None:
     if bool(args.input) == bool(args.dataset_name):
         raise ValueError("give either --input or --dataset_name; one of them, and not both.")
-    if args.format is not None and args.format not in FORMATS:
-        raise ValueError(f"--format {args.format}: give one of {', '.join(FORMATS)}.")
-    if args.genbank_features not in ("cds", "record"):
-        raise ValueError(f"--genbank_features {args.genbank_features}: give cds or record.")
     if args.dataset_name and (args.format or args.bed):
         raise ValueError("--format and --bed are of --input; leave them out with --dataset_name.")
     if args.input and (args.dataset_config_name or args.dataset_split or args.dataset_revision):
@@ -273,53 +226,12 @@ def _check_arguments(args: InputArguments) -> None:
 
 
 def _format_of(file: InputFile) -> str:
-    known = f"give a file named {', '.join(SUFFIXES)}, with {', '.join(COMPRESSIONS)} after it where it is compressed"
     if file.suffix in SUFFIXES:
         return SUFFIXES[file.suffix]
-    if file.is_regular:
-        raise SequenceFileError(
-            f"{file.name}: its suffix does not say its format; {known}, or give --format {'|'.join(FORMATS)}."
-        )
-    try:
-        head = file.open().peek(1).lstrip()[:1]
-    except UnreadableError as error:
-        raise SequenceFileError(f"{file.name}: {error}.") from error
-    if head in (b">", b"@"):
+    if not file.is_regular and (head := file.open().peek(1).lstrip()[:1]) in (b">", b"@"):
         return "fasta" if head == b">" else "fastq"
     raise SequenceFileError(
-        f"{file.name}: it begins with neither the > of FASTA nor the @ of FASTQ; give --format {'|'.join(FORMATS)}."
+        f"{file.name}: neither its suffix ({', '.join(SUFFIXES)}, with {', '.join(COMPRESSIONS)} after it where it is "
+        "compressed) nor, in a pipe, the > of FASTA or the @ of FASTQ says its format; give --format "
+        f"{'|'.join(FORMATS)}."
     )
-
-
-def _source(
-    file: InputFile, name: str, args: InputArguments, needed: Iterable[str] | None, separator: str | None
-) -> Source:
-    match name:
-        case "fasta" | "fastq":
-            source = FastaFile(file) if name == "fasta" else FastqFile(file)
-            of_header = [column for column in needed or () if column not in source.schema.names]
-            return HeaderColumns(source, file.name, of_header) if of_header else source
-        case "genbank":
-            return GenbankFile(file, args.genbank_features)
-        case "csv" | "tsv":
-            return CsvFile(file, separator or ("," if name == "csv" else "\t"))
-        case "jsonl":
-            return JsonlFile(file)
-        case "parquet":
-            return ParquetFile(file)
-        case _:
-            return TextFile(file)
-
-
-def _open(each: Input) -> Source:
-    try:
-        return each.open()
-    except UnreadableError as error:
-        raise SequenceFileError(f"{each.file.name}: {error}.") from error
-
-
-def _until_unreadable(name: str, source: Source) -> Iterator[pa.Table]:
-    try:
-        yield from source
-    except UnreadableError as error:
-        raise SequenceFileError(f"{name}, {source.reached()}: {error}.") from error

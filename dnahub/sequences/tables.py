@@ -4,44 +4,41 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
+from dnahub.sequences.batching import Source
 from dnahub.sequences.checks import SequenceFileError, one_line, shown
-from dnahub.sequences.opening import InputFile, UnreadableError
+from dnahub.sequences.opening import InputFile
 
 BLOCK_BYTES = 1 << 24  # of CSV, where it is the longest row, too
 JSON_BLOCK_BYTES = 1 << 22
 JSON_HEAD_BYTES = 1 << 10
-JSON_LIST_ROWS = 10_000
 TEXT_BLOCK_BYTES = 1 << 20
 PARQUET_ROWS = 1024
 
 
-class Rows:
+class Rows(Source):
     """Rows are counted from 0."""
 
-    unit, first, is_table, is_typed = "row", 0, True, True
+    unit, first = "row", 0
+    is_table = is_typed = True
 
     def __init__(self, file: InputFile):
         self._file = file
         self._count = 0
-
-    def reached(self) -> str:
-        return f"row {self._count} or after it"
 
     def _check_names(self, names: list[str]) -> None:
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None:
             raise SequenceFileError(f"{self._file.name}: two columns are called {repeated!r}; rename one of them.")
 
-    def _counted(self, batch: pa.RecordBatch | pa.Table) -> pa.Table:
-        self._count += batch.num_rows
-        return pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+    def _counted(self, table: pa.Table) -> pa.Table:
+        self._count += table.num_rows
+        return table
 
 
 class CsvFile(Rows):
@@ -49,10 +46,6 @@ class CsvFile(Rows):
     The rows of a CSV or TSV file with a header line; all values are text, as they stand there.
 
     In TSV a quote is a letter like any other: no field contains a tab or a line break.
-
-    Args:
-        file: What to read.
-        delimiter: What separates the fields.
     """
 
     is_typed = False
@@ -82,19 +75,15 @@ class CsvFile(Rows):
         self._check_names(self.schema.names)
 
     def __iter__(self) -> Iterator[pa.Table]:
-        last = None
-        while True:
-            try:
-                batch = self._reader.read_next_batch()
-            except StopIteration:
-                break
-            except pa.ArrowInvalid as error:
-                raise self._fault(error) from error
-            last = batch if batch.num_rows else last
-            yield self._counted(batch)
+        last = ""
+        try:
+            for batch in self._reader:
+                last = batch.column(batch.num_columns - 1)[-1].as_py() if batch.num_rows else last
+                yield self._counted(pa.Table.from_batches([batch]))
+        except pa.ArrowInvalid as error:
+            raise self._fault(error) from error
         # A quote that is not closed takes all lines after it into one value, without an error (pyarrow 26).
-        is_open = self._has_quotes and self._stream.quotes % 2
-        if last is not None and is_open and "\n" in last.column(last.num_columns - 1)[-1].as_py():
+        if self._has_quotes and self._stream.quotes % 2 and "\n" in last:
             raise SequenceFileError(
                 f"{self._file.name}, row {self._count - 1}: a quote is not closed before the end of the file; close "
                 "it."
@@ -109,18 +98,15 @@ class CsvFile(Rows):
             row = self._invalid[0]
             return SequenceFileError(
                 f"{self._file.name}, row {row.number - 2} ({shown(row.text)!r}): it has {row.actual_columns} fields, "
-                f"but the header has {row.expected_columns}; correct the line"
-                + (", with quotes around a field that contains a separator." if self._has_quotes else ".")
+                f"but the header has {row.expected_columns}; correct the line, or put quotes around a field that "
+                "contains a separator."
             )
         if "straddling" in str(error):
             return SequenceFileError(
-                f"{self._file.name}, {self.reached()}: a row is longer than {BLOCK_BYTES} bytes"
-                + (", or a quote is not closed" if self._has_quotes else "")
-                + "; correct it, or give such sequences as FASTA."
+                f"{self._file.name}, row {self._count} or after it: a row is longer than {BLOCK_BYTES} bytes, or a "
+                "quote is not closed; correct it, or give such sequences as FASTA."
             )
-        if "Empty CSV" in str(error):
-            return SequenceFileError(f"{self._file.name}: the file is empty but for white space; give a header line.")
-        return SequenceFileError(f"{self._file.name}, {self.reached()}: {one_line(error)}.")
+        return SequenceFileError(f"{self._file.name}, row {self._count} or after it: {one_line(error)}.")
 
 
 class _QuoteCounter(io.RawIOBase):
@@ -149,90 +135,66 @@ class JsonlFile(Rows):
         super().__init__(file)
         self._stream = file.open()
         self._blocks = self._read_blocks()
-        self._schema: pa.Schema | None = None
         first = next(self._blocks, None)
         if first is None:
             raise SequenceFileError(f"{file.name}: the file is empty but for white space; give a JSON object a line.")
-        self._schema = pa.schema([_as_written(column) for column in self._parse(first).schema])
-        self._first = self._parse(first)
-        self.schema = self._first.schema
+        # What looks like a time is text, as it stands there, and so is what the first rows do not have.
+        inferred = self._parse(first, pyarrow.json.ParseOptions()).schema
+        is_text = [pa.types.is_timestamp(kind) or pa.types.is_null(kind) for kind in inferred.types]
+        types = [pa.string() if text else kind for text, kind in zip(is_text, inferred.types, strict=True)]
+        self.schema = pa.schema(zip(inferred.names, types, strict=True))
+        self._options = pyarrow.json.ParseOptions(self.schema, unexpected_field_behavior="error")
+        self._first = self._parse(first, self._options)
 
     def __iter__(self) -> Iterator[pa.Table]:
         first, self._first = self._first, None
         yield self._counted(first)
         for block in self._blocks:
-            yield self._counted(self._parse(block))
+            yield self._counted(self._parse(block, self._options))
 
     def _read_blocks(self) -> Iterator[bytes]:
         if self._stream.peek(JSON_HEAD_BYTES).lstrip()[:1] == b"[":
-            for start in range(0, len(rows := self._read_list()), JSON_LIST_ROWS):
-                yield "".join(json.dumps(row) + "\n" for row in rows[start : start + JSON_LIST_ROWS]).encode()
+            yield self._read_list()
             return
         while block := self._stream.read(JSON_BLOCK_BYTES):
             block += self._stream.readline()
             if not block.isspace():
                 yield block
 
-    def _read_list(self) -> list[dict[str, Any]]:
+    def _read_list(self) -> bytes:
+        text = self._stream.read()
         try:
-            rows = json.loads(self._stream.read())
+            return "".join(json.dumps(row) + "\n" for row in json.loads(text)).encode()
         except ValueError as error:
             raise SequenceFileError(
                 f"{self._file.name}: it is not a complete JSON list ({one_line(error)}); write a list of objects."
             ) from error
-        row = next((i for i, each in enumerate(rows) if not isinstance(each, dict)), None)
-        if row is not None:
-            raise SequenceFileError(f"{self._file.name}, row {row}: it is not a JSON object, as the rows must be.")
-        return rows
 
-    def _parse(self, block: bytes) -> pa.Table:
+    def _parse(self, block: bytes, options: pyarrow.json.ParseOptions) -> pa.Table:
         try:
             return pyarrow.json.read_json(
                 pa.BufferReader(block),
                 pyarrow.json.ReadOptions(use_threads=False, block_size=len(block) + 1),
-                pyarrow.json.ParseOptions(
-                    self._schema, unexpected_field_behavior="error" if self._schema else "infer"
-                ),
+                options,
             )
         except pa.ArrowInvalid as error:
             fault = one_line(error).removeprefix("JSON parse error: ")
             where = re.search(r" in row (\d+)$", fault)
-            row = f"row {self._count + int(where[1])}" if where else self.reached()
-            fault = (fault[: where.start()] if where else fault).rstrip(".")
+            row = self._count + int(where[1]) if where else f"{self._count} or after it"
             raise SequenceFileError(
-                f"{self._file.name}, {row}: {fault}; write a JSON object a line, with the same columns of "
-                f"the same types in all{_listed(self._schema)}."
+                f"{self._file.name}, row {row}: {fault.removesuffix(where[0] if where else '')}; write a JSON object "
+                "a line, with the same columns of the same types in all."
             ) from error
 
 
-def _listed(schema: pa.Schema | None) -> str:
-    return f" ({', '.join(f'{column.name}: {column.type}' for column in schema)})" if schema else ""
-
-
-def _as_written(column: pa.Field) -> pa.Field:
-    """What looks like a time is text, as it stands there, and so is what the first rows do not have."""
-    is_text = pa.types.is_timestamp(column.type) or pa.types.is_null(column.type)
-    return pa.field(column.name, pa.string() if is_text else column.type)
-
-
 class ParquetFile(Rows):
-    """
-    The rows of a Parquet file.
-
-    Attributes:
-        features: What `datasets` says of the columns, where it wrote the file.
-
-    Raises:
-        SequenceFileError: If it is compressed as a whole, or standard input: Parquet is read from its end.
-    """
+    """The rows of a Parquet file on disk or on the Hub; it is read from its end, and not from a pipe."""
 
     def __init__(self, file: InputFile):
         super().__init__(file)
-        if not file.is_regular:
-            raise SequenceFileError(f"{file.name}: Parquet cannot be read from a pipe; name a file.")
-        if file.is_compressed:
+        if not file.is_regular or file.is_compressed:
             raise SequenceFileError(
-                f"{file.name}: Parquet is read from its end, and compressed within; decompress it."
+                f"{file.name}: Parquet cannot be read from a pipe or a compressed file; name a Parquet file."
             )
         try:
             self._parquet = pq.ParquetFile(file.path, pre_buffer=False, filesystem=file.filesystem)
@@ -241,7 +203,6 @@ class ParquetFile(Rows):
                 f"{file.name}: it is not a complete Parquet file ({one_line(error)}); fetch it again."
             ) from error
         schema = self._parquet.schema_arrow
-        self.features: dict[str, Any] = {}
         if b"huggingface" in (schema.metadata or {}):
             from datasets import Features  # here, for loading `datasets` takes a second
 
@@ -250,23 +211,22 @@ class ParquetFile(Rows):
         self._check_names(self.schema.names)
 
     def __iter__(self) -> Iterator[pa.Table]:
-        batches = self._parquet.iter_batches(batch_size=PARQUET_ROWS, use_threads=False)
-        while True:
-            try:
-                batch = next(batches, None)
-            except (pa.ArrowInvalid, OSError) as error:
-                raise UnreadableError(f"the Parquet file is corrupt ({one_line(error)}); fetch it again") from error
-            if batch is None:
-                return
-            table = self._counted(batch)
-            self._file.bytes_read = (self._file.size or 0) * self._count // self._parquet.metadata.num_rows
-            yield table
+        try:
+            for batch in self._parquet.iter_batches(batch_size=PARQUET_ROWS, use_threads=False):
+                table = self._counted(pa.Table.from_batches([batch]))
+                self._file.bytes_read = (self._file.size or 0) * self._count // self._parquet.metadata.num_rows
+                yield table
+        except (pa.ArrowInvalid, OSError) as error:
+            raise SequenceFileError(
+                f"{self._file.name}, row {self._count} or after it: the Parquet file is corrupt ({one_line(error)}); "
+                "fetch it again."
+            ) from error
 
 
 class TextFile(Rows):
     """The lines of a text file, a sequence each; lines of white space are neither read nor counted."""
 
-    is_table, is_typed = False, False
+    is_table = is_typed = False
     schema = pa.schema([("sequence", pa.large_string())])
 
     def __init__(self, file: InputFile):
@@ -276,5 +236,4 @@ class TextFile(Rows):
     def __iter__(self) -> Iterator[pa.Table]:
         while lines := self._stream.readlines(TEXT_BLOCK_BYTES):
             sequences = [sequence for line in lines if (sequence := line.strip())]
-            array = pa.array(sequences, pa.large_binary()).view(pa.large_string())
-            yield self._counted(pa.table([array], schema=self.schema))
+            yield pa.table([pa.array(sequences, pa.large_string())], schema=self.schema)

@@ -14,6 +14,14 @@ ROWS_AT_ONCE = 10_000
 COMPLETE_ROW = "complete that row or leave it out"
 
 
+class RowError(ValueError):
+    """A row that a task does not take; `fault` says why, without its place."""
+
+    def __init__(self, split: str, row: int, fault: str):
+        super().__init__(f"split {split}, row {row}: {fault}")
+        self.split, self.row, self.fault = split, row, fault
+
+
 @dataclass(frozen=True)
 class LabelColumn:
     """The labels of one split, in a flat array."""
@@ -37,7 +45,7 @@ class LabelColumn:
         if len(wrong):
             place = int(wrong[0])
             row = place if self.numbers is None else int(np.searchsorted(self.numbers.cumsum(), place, "right"))
-            raise ValueError(f"split {self.split}: the label {self.values[place].as_py()!r} of row {row} {fault}.")
+            raise RowError(self.split, row, f"the label {self.values[place].as_py()!r} {fault}.")
 
 
 def read_columns(splits: DatasetDict, column: str, in_lists: bool | None, expected: str) -> dict[str, LabelColumn]:
@@ -57,7 +65,7 @@ def read_columns(splits: DatasetDict, column: str, in_lists: bool | None, expect
             raise ValueError(f"split {split}: column {column!r} is {feature}; {expected}.")
         if values.null_count:
             row = int(np.flatnonzero(values.is_null())[0])
-            raise ValueError(f"split {split}: the label of row {row} is missing; {COMPLETE_ROW}.")
+            raise RowError(split, row, f"the label is missing; {COMPLETE_ROW}.")
         numbers = pc.list_value_length(values).to_numpy().astype(np.int64) if is_list else None
         read[split] = LabelColumn(split, feature, values.flatten() if is_list else values, numbers)
     return read

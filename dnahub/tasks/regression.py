@@ -10,7 +10,15 @@ from scipy.stats import rankdata
 from torch.nn.functional import mse_loss
 
 from dnahub.metrics.rankings import mean_defined
-from dnahub.tasks.labels import COMPLETE_ROW, LabelColumn, read_columns, refuse_separator, vectors, with_labels
+from dnahub.tasks.labels import (
+    COMPLETE_ROW,
+    LabelColumn,
+    RowError,
+    read_columns,
+    refuse_separator,
+    vectors,
+    with_labels,
+)
 from dnahub.tasks.task import Labels, Task, columns
 
 FAR_FROM_1 = 30.0
@@ -99,9 +107,11 @@ def _as_numbers(labels: LabelColumn, column: str, num_outputs: int) -> pa.Array:
         unequal = np.flatnonzero((labels.numbers != num_outputs) | (labels.numbers == 0))
         if len(unequal):
             row = unequal[0]
-            raise ValueError(
-                f"split {labels.split}: the label of row {row} is a list of {labels.numbers[row]} numbers and that of "
-                f"the first row of train has {num_outputs}; give every row equally many, one or more."
+            raise RowError(
+                labels.split,
+                int(row),
+                f"the label is a list of {labels.numbers[row]} numbers and that of the first row of train has "
+                f"{num_outputs}; give every row equally many, one or more.",
             )
     numbers = labels.with_values(pc.cast(labels.values, pa.float32(), safe=False))
     numbers.check_each(

@@ -5,28 +5,28 @@ import json
 import os
 import tempfile
 import warnings
-from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import datasets.config
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, Value
 from datasets.data_files import SPLIT_KEYWORDS
-from fsspec import AbstractFileSystem
 from huggingface_hub import HfApi
 
 from dnahub.machine.processes import num_launched
-from dnahub.sequences import InputArguments, SequenceBatch, SequenceFileError, SequenceReader
-from dnahub.sequences.checks import shown
-from dnahub.sequences.dataset import find_dataset
-from dnahub.sequences.opening import STANDARD_INPUT, InputFile
-from dnahub.sequences.reader import open_inputs
+from dnahub.sequences.arguments import InputArguments
+from dnahub.sequences.checks import SequenceFileError, shown
+from dnahub.sequences.dataset import DatasetFiles, find_dataset
+from dnahub.sequences.opening import STANDARD_INPUT
+from dnahub.sequences.reader import SequenceBatch, SequenceReader
 from dnahub.tasks import TASKS
+from dnahub.tasks.labels import RowError
 from dnahub.tasks.task import Labels
 from dnahub.training.arguments import DataArguments
 from dnahub.training.splits import ROLES, check_groups, check_overlap, complete
@@ -36,33 +36,13 @@ SHUFFLE_BUFFER = 10_000
 # Which rows are cut off for validation and test depends on the data alone: runs of other seeds can be compared.
 CUT_SEED = 42
 VALUES_SHOWN = 10
+BUILDER = "dataset_builder"
 NUCLEOTIDE = "[ACGTUacgtu]"  # what a model can learn from
 # Text that is a number and loses nothing as one: "007" and ids of 19 digits stay text.
 INTEGERS = r"^(0|-?[1-9][0-9]{0,17})$"
 DECIMALS = r"^-?((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^-?([nN][aA][nN]|[iI][nN][fF])$"
-
-
-@dataclass(frozen=True)
-class Rows:
-    """
-    Where the rows of a split stand.
-
-    Args:
-        starts: Which row is the first of each file.
-        places: Each file, what its rows are called, and the number of the first: ("reads.fa", "record", 1).
-        chosen: Which of all these rows the split has.
-    """
-
-    starts: list[int]
-    places: list[tuple[str, str, int]]
-    chosen: np.ndarray
-
-    def place(self, row: int) -> str:
-        """Where a row of the split is, for messages: "reads.fa, record 3"."""
-        row = int(self.chosen[row])
-        file = bisect(self.starts, row) - 1
-        name, unit, first = self.places[file]
-        return f"{name}, {unit} {first + row - self.starts[file]}"
+# Columns that say where a row stands, next to those of the user.
+FILE, ROW = "number of the file", "number of the row"
 
 
 @dataclass(frozen=True)
@@ -79,7 +59,8 @@ class SequenceData:
         cut_off: How the splits were made that the data did not have, such as {"test": "0.1 of train, by gene"}.
         num_replaced: How many letters are other than A, C, G, T, U and N, and are read as N; those of a stream are not
             counted.
-        rows: Where the rows of each split stand, except those of a stream.
+        files: Every file, and what its rows are called: "reads.fa, record".
+        numbers: Of the rows of each split, except those of a stream: of the file, and in it.
     """
 
     splits: DatasetDict
@@ -90,38 +71,12 @@ class SequenceData:
     build: dict[str, Any]
     cut_off: dict[str, str]
     num_replaced: int
-    rows: Mapping[str, Rows]
+    files: list[str]
+    numbers: Mapping[str, Dataset]
 
     def place(self, split: str, row: int) -> str:
         """Where a row is, for messages: "reads.fa, record 3"."""
-        return self.rows[split].place(row)
-
-
-@dataclass(frozen=True)
-class Source:
-    """
-    Args:
-        paths: The files of each split.
-        args: Which of their columns hold what.
-        filesystem: Where the files are; None for this machine.
-        features, separator: What a data set says of its columns, and of its CSV files.
-    """
-
-    paths: dict[str, list[str]]
-    args: InputArguments
-    filesystem: AbstractFileSystem | None = None
-    features: Mapping[str, Any] | None = None
-    separator: str | None = None
-
-    def open(self, paths: Sequence[str], needed: Sequence[str] = ()) -> SequenceReader:
-        files = [InputFile(path, self.filesystem) for path in paths]
-        return open_inputs(files, self.args, needed, features=self.features, separator=self.separator)
-
-    def sequences(self, paths: Sequence[str]) -> Iterator[dict[str, str]]:
-        for batch in self.open(paths):
-            _check_nucleotides(batch)
-            for sequence in batch.table["sequence"].to_pylist():
-                yield {"sequence": sequence}
+        return _place(self.files, self.numbers, split, row)
 
 
 def load_sequences(
@@ -145,63 +100,69 @@ def load_sequences(
     task = TASKS[task]
     if args.streaming and task.takes_labels:
         raise ValueError("--streaming is for --task mlm: labelled rows are read before the training; leave it out.")
-    input_args = InputArguments(sequence_column=args.sequence_column, sequence_format=args.sequence_format)
-    config, commit, build = None, None, {}
-    if args.train_file:
-        name = Path(args.train_file[0]).name
-        source = Source(_given_files(args), input_args)
-    else:
-        found = find_dataset(args.dataset_name, args.dataset_config_name, revision, api, fetch=not args.streaming)
-        config, commit = found.listing.config, found.commit
-        name = found.name if commit else found.folder.resolve().name
-        build = _read_build(found.folder, config)
-        roles = _roles(name, list(found.listing.splits), args)
-        paths = {role: found.paths(split) for role, split in roles.items()}
-        source = Source(paths, input_args, found.filesystem, found.features, found.listing.separator)
-    needed = [args.label_column] * task.takes_labels + [args.group_column] * (args.group_column is not None)
-    needed = list(dict.fromkeys(needed))
     if args.dataset_filter and args.streaming:
         raise ValueError("--dataset_filter: the rows of a stream are not filtered; leave it out.")
+    input_args = InputArguments(sequence_column=args.sequence_column, sequence_format=args.sequence_format)
+    build = {}
+    if args.train_file:
+        name = Path(args.train_file[0]).name
+        source = DatasetFiles(name, None, Path(), None, _given_files(args), Features(), None, None)
+    else:
+        source = find_dataset(args.dataset_name, args.dataset_config_name, revision, api, fetch=not args.streaming)
+        name = source.name if source.commit else source.folder.resolve().name
+        build = _read_build(source.folder, source.config)
+        roles = _roles(name, list(source.paths), args)
+        source = replace(source, paths={role: source.paths[split] for role, split in roles.items()})
+    needed = [args.label_column] * task.takes_labels + [args.group_column] * (args.group_column is not None)
 
-    stream = _stream(name, source) if args.streaming else None
-    splits, rows, texts, num_replaced = {}, {}, {}, 0
+    stream = _stream(name, source, input_args) if args.streaming else None
+    splits, texts, files, num_replaced = {}, {}, [], 0
     for split in (role for role in ROLES if role in source.paths and not (role == "train" and args.streaming)):
-        reader, splits[split], rows[split] = _hold(source, split, needed, args.dataset_filter)
+        reader = source.open(source.paths[split], input_args, [*needed, *_filter(args)[:1]])
+        splits[split] = _hold(reader, split, needed, _filter(args), files)
         texts[split] = [] if reader.is_typed else [column for column in needed if column not in reader.features]
         num_replaced += reader.num_replaced
     splits = DatasetDict(_with_numbers(splits, texts))
-    splits, labels = task.encode(splits, args.label_column, args.label_separator)
+    try:
+        splits, labels = task.encode(splits, args.label_column, args.label_separator)
+    except RowError as error:
+        raise ValueError(f"{_place(files, splits, error.split, error.row)}: {error.fault}") from error
     _warn_of_spellings(labels.names)
     cut_off = {}
     if stream is None:
-        splits, cut_off, chosen = complete(
+        splits, cut_off = complete(
             splits, task, args.validation_fraction, args.test_fraction, args.group_column, CUT_SEED
         )
-        rows |= {
-            split: replace(rows["train"], chosen=rows["train"].chosen[numbers]) for split, numbers in chosen.items()
-        }
         task.check_splits(splits, labels)
-    data = SequenceData(splits, labels, name, config, commit, build, cut_off, num_replaced, rows)
     if args.group_column is not None:
         check_groups(splits, args.group_column)
     if not args.allow_overlap:
-        check_overlap(splits, data.place)
-    columns = ["sequence", "label"] if task.takes_labels else ["sequence"]
-    for split in splits:
-        splits[split] = splits[split].select_columns(columns)
+        check_overlap(splits, partial(_place, files, splits))
+    numbers = {split: rows.select_columns([FILE, ROW]) for split, rows in splits.items()}
+    splits = splits.select_columns(["sequence", "label"] if task.takes_labels else ["sequence"])
     if stream is not None:
         splits["train"] = stream
-    return data
+    return SequenceData(
+        splits, labels, name, source.config, source.commit, build, cut_off, num_replaced, files, numbers
+    )
+
+
+def _place(files: list[str], splits: Mapping[str, Dataset], split: str, row: int) -> str:
+    numbers = splits[split][row]
+    return f"{files[numbers[FILE]]} {numbers[ROW]}"
+
+
+def _filter(args: DataArguments) -> list[str]:
+    """Column and value; none if rows are not filtered."""
+    return list(args.dataset_filter.partition("=")[::2]) if args.dataset_filter else []
 
 
 def _given_files(args: DataArguments) -> dict[str, list[str]]:
     files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
     files = {split: names for split, names in files.items() if names}
-    if STANDARD_INPUT in sum(files.values(), []):
-        if sum(files.values(), []).count(STANDARD_INPUT) > 1:
-            raise ValueError("standard input (-) is given twice; it can be read once.")
-        if num_launched() > 1 or args.streaming:
-            raise ValueError("standard input (-) is read once, by one process; give a file.")
+    times_given = sum(files.values(), []).count(STANDARD_INPUT)
+    if times_given > 1 or (times_given and (num_launched() > 1 or args.streaming)):
+        raise ValueError("standard input (-) is read once, by one process; give a file.")
     return files
 
 
@@ -216,16 +177,16 @@ def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
     words = {word: str(role) for role, words in SPLIT_KEYWORDS.items() for word in words}  # dev: validation
     roles: dict[str, str] = {}
     for split in splits:
-        role = words.get(split)
-        if role in roles:
+        if words.get(split) in roles:
+            role = words[split]
             raise ValueError(f"{name}: the splits {roles[role]!r} and {split!r} are both {role}; remove one of them.")
-        if role:
-            roles[role] = split
-    unknown = [split for split in splits if split not in words]
-    missing = {"train": True, "validation": not args.streaming, "test": args.test_fraction > 0 and not args.streaming}
-    missing = [role for role, is_wanted in missing.items() if is_wanted and role not in roles]
+        if split in words:
+            roles[words[split]] = split
     if "train" not in roles:
         raise ValueError(f"{name}: there is no split 'train', only {', '.join(splits)}; rename one of them.")
+    unknown = [split for split in splits if split not in words]
+    to_cut = [] if args.streaming else ["validation", *["test"] * (args.test_fraction > 0)]
+    missing = [role for role in to_cut if role not in roles]
     if unknown and missing:
         raise ValueError(
             f"{name}: the split {unknown[0]!r} is not one of {', '.join(words)}, and there is no {missing[0]}; name "
@@ -234,12 +195,12 @@ def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
     return roles
 
 
-def _stream(name: str, source: Source) -> IterableDataset:
+def _stream(name: str, source: DatasetFiles, args: InputArguments) -> IterableDataset:
     if "validation" not in source.paths:
         raise ValueError(f"{name}: there is no split 'validation', and nothing can be cut off a stream; add one.")
-    next(iter(source.open(source.paths["train"])))  # at least its beginning can be read
+    next(iter(source.open(source.paths["train"], args, [])))  # at least its beginning can be read
     rows = IterableDataset.from_generator(
-        source.sequences,
+        partial(_sequences, source, args),
         features=Features({"sequence": Value("large_string")}),
         gen_kwargs={"paths": source.paths["train"]},  # a list is shared among processes, a file each
         split="train",
@@ -248,50 +209,59 @@ def _stream(name: str, source: Source) -> IterableDataset:
     return rows.shuffle(buffer_size=SHUFFLE_BUFFER, seed=CUT_SEED).repeat(None)
 
 
+def _sequences(source: DatasetFiles, args: InputArguments, paths: list[str]) -> Iterator[dict[str, str]]:
+    for batch in source.open(paths, args, []):
+        _check_nucleotides(batch)
+        for sequence in batch.table["sequence"].to_pylist():
+            yield {"sequence": sequence}
+
+
 def _hold(
-    source: Source, split: str, needed: Sequence[str], row_filter: str | None
-) -> tuple[SequenceReader, Dataset, Rows]:
+    reader: SequenceReader, split: str, needed: Sequence[str], row_filter: list[str], files: list[str]
+) -> Dataset:
     """
     A split, read to its end; its rows are in an Arrow file in the cache of `datasets`, which all processes map.
 
     The name of the file is a digest of its content: the same rows are kept once, and so are their tokens next to them.
     """
-    column, _, value = (row_filter or "").partition("=")
-    reader = source.open(source.paths[split], [*needed, *[column] * bool(row_filter)])
-    features = Features({"sequence": Value("large_string")} | {name: _feature(reader, name) for name in needed})
+    features = Features(
+        {"sequence": Value("large_string"), **{name: _feature(reader, name) for name in needed}}
+        | {FILE: Value("int32"), ROW: Value("int64")}
+    )
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "sequences"
     folder.mkdir(parents=True, exist_ok=True)
-    starts, places, chosen, count, values = [], [], [], 0, set()
+    num_rows, values = 0, set()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = Path(scratch) / "rows.arrow"
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, features.arrow_schema) as writer:
             for batch in reader:
                 _check_nucleotides(batch)
-                if not places or places[-1][0] != batch.source:
-                    starts.append(count)
-                    places.append((batch.source, batch.unit, batch.first))
-                columns = {name: _values(batch.table[name], features[name], reader.is_typed) for name in features}
-                table, numbers = pa.table(columns).cast(features.arrow_schema), np.arange(batch.table.num_rows)
+                name = f"{batch.source}, {batch.unit}"
+                if name not in files:
+                    files.append(name)
+                columns = {"sequence": batch.table["sequence"]}
+                columns |= {each: _values(batch.table[each], features[each], reader.is_typed) for each in needed}
+                columns[FILE] = pa.repeat(files.index(name), batch.table.num_rows)
+                columns[ROW] = pa.array(range(batch.first, batch.first + batch.table.num_rows))
+                table = pa.table(columns).cast(features.arrow_schema)
                 if row_filter:
-                    found = batch.table[column].cast(pa.string())
+                    found = batch.table[row_filter[0]].cast(pa.string())
                     values |= set(found.unique().to_pylist())
-                    numbers = np.flatnonzero(pc.equal(found, value).to_numpy())
-                    table = table.take(numbers)
+                    table = table.filter(pc.equal(found, row_filter[1]))
                 writer.write_table(table)
-                chosen.append(count + numbers)
-                count += batch.table.num_rows
-        if not sum(map(len, chosen)):
+                num_rows += table.num_rows
+        if not num_rows:
             shown_values = ", ".join(sorted(map(str, values))[:VALUES_SHOWN])
             raise ValueError(
-                f"split {split}: no row has {value!r} in column {column!r}; --dataset_filter is COLUMN=VALUE, and its "
-                f"values are {shown_values}."
+                f"split {split}: --dataset_filter {'='.join(row_filter)} leaves no row; the values of the column are "
+                f"{shown_values}."
             )
         with path.open("rb") as file:
             kept = folder / hashlib.file_digest(file, "sha256").hexdigest() / path.name
         if not kept.is_file():
             kept.parent.mkdir(exist_ok=True)
             os.replace(path, kept)
-    return reader, Dataset.from_file(str(kept)), Rows(starts, places, np.concatenate(chosen))
+    return Dataset.from_file(str(kept))
 
 
 def _feature(reader: SequenceReader, column: str) -> Any:
@@ -324,17 +294,11 @@ def _check_nucleotides(batch: SequenceBatch) -> None:
 
 def _with_numbers(splits: dict[str, Dataset], texts: Mapping[str, Sequence[str]]) -> dict[str, Dataset]:
     """Columns of text that hold numbers alone, over all splits, become numbers; `texts` names those of each split."""
-    chunks: dict[str, list[pa.ChunkedArray]] = {}
-    for split, rows in splits.items():
-        for name in texts[split]:
-            chunks.setdefault(name, []).append(rows.data.column(name))
-    types = {name: _type_of(columns) for name, columns in chunks.items()}
-    typed = dict(splits)
-    for split, rows in splits.items():
-        features = Features({**rows.features, **{name: types[name] for name in texts[split]}})
-        if features != rows.features:
-            typed[split] = rows.cast(features)
-    return typed
+    for name in dict.fromkeys(sum(texts.values(), [])):
+        of_text = [split for split in splits if name in texts[split]]
+        kind = _type_of([splits[split].data.column(name) for split in of_text])
+        splits |= {split: splits[split].cast_column(name, kind) for split in of_text if kind.dtype != "string"}
+    return splits
 
 
 def _type_of(columns: Sequence[pa.ChunkedArray]) -> Value:
@@ -346,26 +310,21 @@ def _type_of(columns: Sequence[pa.ChunkedArray]) -> Value:
 
 
 def _warn_of_spellings(label_names: Sequence[str]) -> None:
-    spellings: dict[str, list[str]] = {}
-    for name in label_names:
-        spellings.setdefault(name.strip().casefold(), []).append(name)
-    for names in spellings.values():
-        if len(names) > 1:
+    def spelling(name: str) -> str:
+        return name.strip().casefold()
+
+    for _, each in groupby(sorted(sorted(label_names), key=spelling), key=spelling):
+        if len(names := list(each)) > 1:
             warnings.warn(f"the labels {names} differ by case or white space only, and are {len(names)}", stacklevel=2)
 
 
 def _read_build(folder: Path, config_name: str) -> dict[str, Any]:
     """The record of a configuration's build; {} for a data set that `dataset_builder` did not make."""
     for path in (folder / "build.json", *sorted(folder.glob("*/build.json"))):
-        build = _json(path) if path.is_file() else None
-        if isinstance(build, dict) and build.get("builder") == "dataset_builder":
-            if build["config_name"] == config_name:
-                return build
+        try:
+            build = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            continue
+        if isinstance(build, dict) and (build.get("builder"), build.get("config_name")) == (BUILDER, config_name):
+            return build
     return {}
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return None

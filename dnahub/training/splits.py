@@ -1,7 +1,7 @@
 """One split or two -> train, validation and test, by group, without overlap."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import combinations
 
 import numpy as np
@@ -23,15 +23,12 @@ def complete(
     test_fraction: float = 0.1,
     group_column: str | None = None,
     seed: int = 42,
-) -> tuple[DatasetDict, dict[str, str], dict[str, np.ndarray]]:
+) -> tuple[DatasetDict, dict[str, str]]:
     """
     Cut a missing validation and test split off train, at random, and stratified by label where rows have classes.
 
-    Rows of one group stay on one side; without a group column, rows of one sequence do. The stratum of a group is the
-    rarest label of its rows, and train keeps at least one group of every label. From the rarest stratum to the most
-    common, what one stratum gives too much or too little is passed to the next: each stratum gives its fraction,
-    rounded to whole groups, and so do all together. Within a stratum, the groups are shuffled and those taken that
-    still fit, then the smallest of the others, if that comes closer.
+    Rows of one group stay on one side; without a group column, rows of one sequence do. Train keeps at least one group
+    of every label.
 
     Args:
         splits: train and, where they are given, validation and test, which stay unchanged.
@@ -42,8 +39,8 @@ def complete(
         seed: Seed of the shuffling.
 
     Returns:
-        The splits, rows in the order that they had; how each new one was made, such as {"test": "0.1 of train, by
-        gene, stratified by label"}; and which rows of train are now in train and in each new one.
+        The splits, rows in the order that they had, and how each new one was made, such as {"test": "0.1 of train, by
+        gene, stratified by label"}.
 
     Raises:
         ValueError: If a fraction is out of range or none is left for train, the group column is missing, a row has no
@@ -51,44 +48,39 @@ def complete(
     """
     fractions = {"test": test_fraction, "validation": validation_fraction}
     fractions = {split: fraction for split, fraction in fractions.items() if split not in splits}
-    for split, fraction in fractions.items():
-        if not 0 <= fraction < 1 or (fraction == 0 and split == "validation"):
-            raise ValueError(
-                f"--{split}_fraction {fraction}: give a number below 1 and {'0 or ' * (split == 'test')}above 0."
-            )
-    if sum(fractions.values()) >= 1:
+    is_positive = 0 < fractions.get("validation", 1) and 0 <= fractions.get("test", 0)
+    if not is_positive or not sum(fractions.values()) < 1:
         raise ValueError(
-            f"the fractions of validation and test, {' and '.join(map(str, fractions.values()))}, leave no row for "
-            "train; give smaller ones."
+            f"--validation_fraction {validation_fraction} and --test_fraction {test_fraction}: validation must be "
+            "above 0, test 0 or more, and both together below 1, for train."
         )
     fractions = {split: fraction for split, fraction in fractions.items() if fraction}
     if not fractions:
-        return splits, {}, {}
+        return splits, {}
     rows = splits["train"]
     groups = _groups(rows, group_column)
-    pairs = task.row_labels(rows)
-    row, label = (np.zeros(0, int), np.zeros(0, int)) if pairs is None else pairs
-    parts = _cut(
-        groups,
-        np.stack([groups[row], label]),
-        np.bincount(label),
-        list(fractions.values()),
-        group_column or "sequence",
-        np.random.default_rng(seed),
-    )
-    chosen = {split: np.flatnonzero(parts == part) for part, split in enumerate(["train", *fractions])}
-    completed = {**splits, **{split: rows.select(numbers) for split, numbers in chosen.items()}}
+    row, label = task.row_labels(rows) or (np.zeros(0, int), np.zeros(0, int))
+    order, kept = _order(groups, groups[row], label, np.random.default_rng(seed))
+    if (~kept).sum() < len(fractions):
+        raise ValueError(
+            f"split train: its {len(rows)} rows are of {len(kept)} {group_column or 'sequence'} groups, too few for "
+            f"{len(fractions) + 1} splits, of which train keeps a group of every label; give more rows, or files of "
+            "validation and test."
+        )
+    parts = _parts(np.bincount(groups), order, kept, list(fractions.values()))[groups]
+    completed = dict(splits)
+    for part, split in enumerate(["train", *fractions]):
+        completed[split] = rows.select(np.flatnonzero(parts == part))
     how = f"by {group_column or 'row'}" + ", stratified by label" * task.stratified
     made = {split: f"{fraction:g} of train, {how}" for split, fraction in fractions.items()}
-    return DatasetDict({role: completed[role] for role in ROLES if role in completed}), made, chosen
+    return DatasetDict({role: completed[role] for role in ROLES if role in completed}), made
 
 
 def _groups(rows: Dataset, group_column: str | None) -> np.ndarray:
     """Which group each row is of, numbered from 0 as they first occur."""
-    if group_column is None:
-        return _numbered(_digests(rows))
-    groups = _numbered(_group_values("train", rows, group_column))
-    if len(rows) > 1 and groups.max() + 1 == len(rows):
+    values = _digests(rows) if group_column is None else _group_values("train", rows, group_column)
+    groups = values.dictionary_encode().indices.to_numpy()
+    if group_column is not None and len(rows) > 1 and groups.max() + 1 == len(rows):
         raise ValueError(
             f"--group_column {group_column}: its {len(rows)} values are all different, so that no two rows are of one "
             "group; name another column, or leave it out."
@@ -110,99 +102,43 @@ def _group_values(split: str, rows: Dataset, group_column: str) -> pa.Array:
     return values
 
 
-def _numbered(values: pa.Array) -> np.ndarray:
-    return values.dictionary_encode().indices.to_numpy()
-
-
-def _cut(
-    groups: np.ndarray,
-    group_labels: np.ndarray,
-    rows_of_label: np.ndarray,
-    fractions: list[float],
-    grouped_by: str,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """
-    Which part each row goes to: 0 stays, 1 and so on are the fractions.
-
-    Args:
-        groups: Which group each row is of, (rows,).
-        group_labels: Pairs of a group and a label that it has, (2, pairs).
-        rows_of_label: How many rows have each label, (labels,).
-        fractions: Of all rows.
-        grouped_by: What a group is, for an error.
-        rng: What shuffles.
-    """
-    sizes = np.bincount(groups)
-    shuffled = rng.permutation(len(sizes))
-    stratum, kept = _strata(group_labels, rows_of_label, shuffled)
-    num_free = len(sizes) - max(1, kept.sum())
-    if num_free < len(fractions):
-        raise ValueError(
-            f"split train: its {len(groups)} rows are of {len(sizes)} {grouped_by} groups, too few for "
-            f"{len(fractions) + 1} splits, of which train keeps a group of every label; give more rows, or files of "
-            "validation and test."
-        )
-    by_stratum = shuffled[np.argsort(stratum[shuffled], kind="stable")]
-    strata = np.split(by_stratum, np.cumsum(np.bincount(stratum))[:-1])
-    strata = [groups_of_it for groups_of_it in strata if len(groups_of_it)]
-    strata.sort(key=lambda groups_of_it: sizes[groups_of_it].sum())
-    part_of = np.zeros(len(sizes), int)
-    for part, fraction in enumerate(fractions, start=1):
-        num_later = len(fractions) - part  # a group each for the other parts
-        left_over = 0.0  # rows that the strata so far gave too few
-        for groups_of_it in strata:
-            unit, wanted = sizes[groups_of_it].min(), round(fraction * sizes[groups_of_it].sum(), 6)
-            # What many small strata leave over is not taken from the next alone.
-            rounded = np.clip(wanted + left_over, wanted // unit * unit, -(-wanted // unit) * unit)
-            free = groups_of_it[(part_of[groups_of_it] == 0) & ~kept[groups_of_it]]
-            taken = _fill(free.tolist(), sizes, rounded, num_free - num_later)
-            part_of[taken] = part
-            num_free -= len(taken)
-            left_over += wanted - sizes[taken].sum()
-        if not (part_of == part).any():
-            free = np.flatnonzero((part_of == 0) & ~kept)
-            part_of[free[sizes[free].argmin()]] = part
-            num_free -= 1
-    return part_of[groups]
-
-
-def _strata(
-    group_labels: np.ndarray, rows_of_label: np.ndarray, shuffled: np.ndarray
+def _order(
+    groups: np.ndarray, labelled: np.ndarray, label: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """
-    The stratum of each group, the rank of its rarest label, and whether train keeps it as one group of a label.
-
-    Of each label that is the first of the shuffled groups, of those whose rarest label it is, where there are any.
-    """
-    rarity = np.empty(len(rows_of_label), int)
-    rarity[np.argsort(rows_of_label, kind="stable")] = np.arange(len(rows_of_label))
-    group, rank = group_labels[0], rarity[group_labels[1]]
-    stratum = np.full(len(shuffled), len(rows_of_label))  # of groups without a label
-    np.minimum.at(stratum, group, rank)
-    place = np.empty(len(shuffled), int)
-    place[shuffled] = np.arange(len(shuffled))
-    order = np.lexsort((place[group], stratum[group] != rank, rank))
-    _, first = np.unique(rank[order], return_index=True)
-    kept = np.zeros(len(shuffled), bool)
-    kept[group[order][first]] = True
-    return stratum, kept
+    """The order in which groups (numbers) are dealt out, and which of them (booleans) train keeps."""
+    # The stratum of a group is its rarest label; the rarest comes first. Within one, large groups come first, so that
+    # small ones can make up for them, and groups of one size are shuffled.
+    sizes = np.bincount(groups)
+    rarity = np.argsort(np.argsort(np.bincount(label), kind="stable"))
+    stratum = np.full(len(sizes), len(rarity))  # of groups without a label
+    np.minimum.at(stratum, labelled, rarity[label])
+    # Of each label, train keeps the largest group of its own stratum, or of the nearest that has one.
+    pairs = np.lexsort((sizes[labelled], stratum[labelled]))
+    keeper = dict(zip(label[pairs].tolist(), labelled[pairs].tolist(), strict=True)) or {0: sizes.argmax()}
+    kept = np.isin(np.arange(len(sizes)), list(keeper.values()))
+    return np.lexsort((rng.permutation(len(sizes)), -sizes, ~kept, stratum)), kept
 
 
-def _fill(groups: list[int], sizes: np.ndarray, missing: float, most: int) -> list[int]:
-    """At most so many groups, in their order, that fit into the missing rows; the smallest, too, if that is closer."""
-    taken, others = [], []
-    for group in groups:
-        if missing >= 1 and len(taken) < most and sizes[group] <= missing:
-            taken.append(group)
-            missing -= sizes[group]
-        else:
-            others.append(group)
-    if others and len(taken) < most:
-        smallest = min(others, key=lambda group: (sizes[group], group))
-        if sizes[smallest] < 2 * missing:  # closer with it than without it
-            taken.append(smallest)
-    return taken
+def _parts(sizes: np.ndarray, order: np.ndarray, kept: np.ndarray, fractions: list[float]) -> np.ndarray:
+    """Which part each group goes to: 0 is train, 1 and so on are the fractions."""
+    # After each group, a part is due its fraction of the rows so far. The part that is due most takes the group, if
+    # that is closer to its due than leaving it to train: so it is near its fraction at the end of every stratum.
+    part_of = np.zeros(len(sizes), int)
+    given, num_seen = [0] * len(fractions), 0
+    for group in order.tolist():
+        size = int(sizes[group])
+        num_seen += size
+        due = [fraction * num_seen - rows for fraction, rows in zip(fractions, given, strict=True)]
+        part = due.index(max(due))
+        if not kept[group] and due[part] > size / 2 - 1e-9:
+            part_of[group] = part + 1
+            given[part] += size
+    for part in range(1, len(fractions) + 1):
+        num_groups = np.bincount(part_of, minlength=len(fractions) + 1)
+        if not num_groups[part]:  # all are too large for it
+            spare = np.flatnonzero(~kept & ((part_of == 0) | (num_groups[part_of] > 1)))
+            part_of[spare[sizes[spare].argmin()]] = part
+    return part_of
 
 
 def check_groups(splits: DatasetDict, group_column: str) -> None:
@@ -210,15 +146,13 @@ def check_groups(splits: DatasetDict, group_column: str) -> None:
     Raises:
         ValueError: If a group stands in two splits; the first one is named.
     """
-    values = {split: _group_values(split, rows, group_column) for split, rows in splits.items()}
-    for (first, of_first), (second, of_second) in combinations(values.items(), 2):
-        shared = of_second.cast(pa.string()).unique()
-        shared = shared.filter(pc.is_in(shared, value_set=of_first.cast(pa.string()).unique()))
-        if len(shared):
-            raise ValueError(
-                f"--group_column {group_column}: {len(shared)} groups, such as {shared[0].as_py()!r}, are in {first} "
-                f"and in {second}; move the rows of a group to one split, or leave the column out."
-            )
+    groups = {split: _group_values(split, rows, group_column).cast(pa.string()) for split, rows in splits.items()}
+    for first, second, of_second, _ in _shared(groups):
+        raise ValueError(
+            f"--group_column {group_column}: {len(groups[second].take(of_second).unique())} groups, such as "
+            f"{groups[second][of_second[0]].as_py()!r}, are in {first} and in {second}; move the rows of a group to "
+            "one split, or leave the column out."
+        )
 
 
 def check_overlap(splits: DatasetDict, place: Callable[[str, int], str]) -> None:
@@ -236,18 +170,21 @@ def check_overlap(splits: DatasetDict, place: Callable[[str, int], str]) -> None
         ValueError: If a sequence is in two splits; the first such rows are named.
     """
     digests = {role: _digests(splits[role]) for role in ROLES if role in splits}
-    faults = []
-    for first, second in combinations(digests, 2):
-        where = pc.index_in(digests[second], value_set=digests[first])
-        overlap = np.flatnonzero(where.is_valid())
-        if len(overlap):
-            row = int(overlap[0])
-            faults.append(
-                f"{len(overlap)} of the {len(where)} sequences of {second} are in {first}, too ({place(second, row)}: "
-                f"that of {place(first, where[row].as_py())})"
-            )
+    faults = [
+        f"{len(of_second)} of the {len(splits[second])} sequences of {second} are in {first}, too "
+        f"({place(second, of_second[0])}: that of {place(first, of_first[0])})"
+        for first, second, of_second, of_first in _shared(digests)
+    ]
     if faults:
         raise ValueError(f"{'; '.join(faults)}: leave them out of one, or give --allow_overlap.")
+
+
+def _shared(values: dict[str, pa.Array]) -> Iterator[tuple[str, str, list[int], list[int]]]:
+    """Of each two splits that share a value: their names, the rows of the second, and for each one of the first."""
+    for first, second in combinations(values, 2):
+        where = pc.index_in(values[second], value_set=values[first])
+        if where.null_count < len(where):
+            yield first, second, np.flatnonzero(where.is_valid()).tolist(), where.drop_null().to_pylist()
 
 
 def _digests(rows: Dataset) -> pa.Array:

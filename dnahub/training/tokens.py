@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -16,16 +15,12 @@ IDS, NUM_TOKENS = "input_ids", "num_tokens"
 STREAM_BATCH = 100  # rows
 
 
-def _row(split: str, row: int) -> str:
-    return f"split {split}, row {row}"
-
-
 def tokenize(
     splits: DatasetDict,
     tokenizer: PreTrainedTokenizerFast,
     max_tokens: int,
-    cut_at: int | None = None,
-    place: Callable[[str, int], str] = _row,
+    cut_at: int | None,
+    place: Callable[[str, int], str],
 ) -> DatasetDict:
     """
     Replace the column `sequence` by `input_ids` and `num_tokens`, how many tokens the whole sequence has.
@@ -34,7 +29,7 @@ def tokenize(
         splits: Rows with `sequence`; other columns stay. A stream, of rows without labels, is tokenised as it is read.
         tokenizer: Of the model.
         max_tokens: How many tokens the model takes, `<cls>` included.
-        cut_at: Tokens to keep of a sequence, `<cls>` included; default all, and a longer one is an error.
+        cut_at: Tokens to keep of a sequence, `<cls>` included; None: all, and a longer one is an error.
         place: Split and row -> where that is, for messages.
 
     Raises:
@@ -48,37 +43,28 @@ def tokenize(
             tokenised[split] = _tokenize_stream(rows, tokenizer, max_tokens, cut_at)
             continue
         tokenised[split] = _tokenize_split(rows, tokenizer, cut_at)
+        lengths = num_tokens(tokenised[split])
         if cut_at is None:
-            _check_length(partial(place, split), num_tokens(tokenised[split]), max_tokens)
+            _check_length(partial(place, split), lengths, max_tokens)
         if isinstance(rows.features.get("label"), List) and rows.features["label"].length == -1:
-            labels = tokenised[split].with_format("arrow")[:]["label"]
-            numbers = pc.list_value_length(labels).to_numpy()
-            _check_labels(partial(place, split), num_tokens(tokenised[split]), numbers, tokenizer)
+            expected = lengths - tokenizer.num_special_tokens_to_add()
+            numbers = pc.list_value_length(tokenised[split].with_format("arrow")[:]["label"]).to_numpy()
+            wrong = np.flatnonzero(expected != numbers).tolist()
+            if wrong:
+                raise ValueError(
+                    f"{place(split, wrong[0])}: the sequence has {expected[wrong[0]]} tokens, <cls> and the like not "
+                    f"counted, but {numbers[wrong[0]]} labels ({len(wrong)} such rows in the split); give one label a "
+                    "token."
+                )
     return DatasetDict(tokenised)
 
 
 def _check_length(place: Callable[[int], str], lengths: np.ndarray, max_tokens: int) -> None:
-    too_long = np.flatnonzero(lengths > max_tokens)
-    if len(too_long):
-        row = int(too_long[0])
+    too_long = np.flatnonzero(lengths > max_tokens).tolist()
+    if too_long:
         raise ValueError(
-            f"{place(row)}: the sequence has {lengths[row]} tokens, but the model takes {max_tokens} "
-            f"({len(too_long)} such row{'s' * (len(too_long) != 1)}); give --max_length to cut such sequences, or cut "
-            "them into windows."
-        )
-
-
-def _check_labels(
-    place: Callable[[int], str], lengths: np.ndarray, numbers: np.ndarray, tokenizer: PreTrainedTokenizerFast
-) -> None:
-    """A label for each token but those that the tokenizer adds."""
-    expected = lengths - tokenizer.num_special_tokens_to_add()
-    wrong = np.flatnonzero(expected != numbers)
-    if len(wrong):
-        row = int(wrong[0])
-        raise ValueError(
-            f"{place(row)}: the sequence has {expected[row]} tokens, <cls> and the like not counted, but "
-            f"{numbers[row]} labels ({len(wrong)} such rows in the split); give one label a token."
+            f"{place(too_long[0])}: the sequence has {lengths[too_long[0]]} tokens, but the model takes {max_tokens} "
+            f"({len(too_long)} such in all); give --max_length to cut such sequences, or cut them into windows."
         )
 
 
@@ -88,51 +74,40 @@ def num_tokens(rows: Dataset) -> np.ndarray:
 
 
 def _tokenize_split(rows: Dataset, tokenizer: PreTrainedTokenizerFast, cut_at: int | None) -> Dataset:
-    def batch_of_ids(sequences: list[str]) -> dict[str, list]:
-        ids = _ids(tokenizer, sequences)
-        return {IDS: _cut(tokenizer, ids, cut_at), NUM_TOKENS: [len(each) for each in ids]}
-
     # 16 bits hold all 4,107 tokens of an NT; the cache is a quarter as large as with the 64 that torch wants.
     id_type = Value("int16" if len(tokenizer) < 2**15 else "int32")
     features = {name: feature for name, feature in rows.features.items() if name != "sequence"}
-    features |= {IDS: List(id_type), NUM_TOKENS: Value("int32")}
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    del rules["padding"], rules["truncation"]  # how it was last used, which does not matter here
     return rows.map(
-        batch_of_ids,
+        lambda sequences: _ids(tokenizer, sequences, cut_at),
         input_columns="sequence",
         batched=True,
         remove_columns="sequence",
-        features=Features(features),
-        new_fingerprint=Hasher.hash([rows._fingerprint, _rules(tokenizer), cut_at]),
+        features=Features(features | {IDS: List(id_type), NUM_TOKENS: Value("int32")}),
+        new_fingerprint=Hasher.hash([rows._fingerprint, rules, cut_at]),
         desc="tokenising",
     )
 
 
-def _ids(tokenizer: PreTrainedTokenizerFast, sequences: list[str]) -> list[list[int]]:
-    return tokenizer(sequences, return_attention_mask=False, verbose=False)[IDS]
-
-
-def _cut(tokenizer: PreTrainedTokenizerFast, ids: list[list[int]], cut_at: int | None) -> list[list[int]]:
-    """The first so many tokens, with those that the tokenizer puts at the end; an NT's puts none there."""
-    if cut_at is None:
-        return ids
-    at_end = tokenizer("")[IDS][1:]
-    return [each if len(each) <= cut_at else each[: cut_at - len(at_end)] + at_end for each in ids]
+def _ids(tokenizer: PreTrainedTokenizerFast, sequences: list[str], cut_at: int | None) -> dict[str, list]:
+    """Ids, cut, with those that the tokenizer puts at the end (an NT's puts none there), and the whole lengths."""
+    ids = tokenizer(sequences, return_attention_mask=False, verbose=False)[IDS]
+    lengths = [len(each) for each in ids]
+    if cut_at is not None:
+        at_end = tokenizer("")[IDS][1:]
+        ids = [each if len(each) <= cut_at else each[: cut_at - len(at_end)] + at_end for each in ids]
+    return {IDS: ids, NUM_TOKENS: lengths}
 
 
 def _tokenize_stream(
     rows: IterableDataset, tokenizer: PreTrainedTokenizerFast, max_tokens: int, cut_at: int | None
 ) -> IterableDataset:
     def batch_of_ids(batch: dict[str, list]) -> dict[str, list]:
-        ids = _ids(tokenizer, batch["sequence"])
-        lengths = np.array([len(each) for each in ids])
+        made = _ids(tokenizer, batch["sequence"], cut_at)
         if cut_at is None:
+            lengths = np.array(made[NUM_TOKENS])
             _check_length(lambda row: f"split train, {batch['sequence'][row][:20]!r}…", lengths, max_tokens)
-        return {IDS: _cut(tokenizer, ids, cut_at), NUM_TOKENS: lengths.tolist()}
+        return made
 
     return rows.map(batch_of_ids, batched=True, batch_size=STREAM_BATCH, remove_columns="sequence")
-
-
-def _rules(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """What decides of the ids; not how it padded and cut when it was last used, which its file says, too."""
-    rules = json.loads(tokenizer.backend_tokenizer.to_str())
-    return {name: rule for name, rule in rules.items() if name not in ("padding", "truncation")}

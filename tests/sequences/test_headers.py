@@ -1,11 +1,11 @@
 """Descriptions in the forms of the databases -> the value of a column."""
 
-import re
-
 import pytest
 
-from dnahub.sequences import InputArguments, SequenceFileError, open_sequences
-from dnahub.sequences.headers import VALUE, value_of
+from dnahub.sequences.arguments import InputArguments
+from dnahub.sequences.checks import SequenceFileError
+from dnahub.sequences.headers import values_of
+from dnahub.sequences.reader import open_sequences
 
 ENSEMBL = (
     "cds chromosome:GRCh38:7:142847306:142847317:1 gene:ENSG00000282253.1 gene_biotype:TR_D_gene "
@@ -47,7 +47,7 @@ OURS = "label=heat shock gene:g1 label=other quoted=\"a b; c\" single='x y'"
     ],
 )
 def test_a_value_is_read_as_its_form_means_it(description, column, value):
-    assert value_of(re.compile(VALUE.format(re.escape(column))), description) == value
+    assert values_of(column, [description]) == [value]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,6 @@ import os
 import random
 import tracemalloc
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,15 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 import xopen
 from Bio import BiopythonWarning, SeqIO
-from Bio.bgzf import BgzfWriter
 from Bio.Seq import Seq
-from datasets.data_files import DataFilesDict, DataFilesList
-from datasets.packaged_modules.fasta.fasta import Fasta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnahub.sequences import InputArguments, SequenceBatch, SequenceFileError, SequenceReader, open_sequences
+from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.batching import BATCH_NT, BATCH_RECORDS
+from dnahub.sequences.checks import SequenceFileError
+from dnahub.sequences.reader import SequenceReader, open_sequences
 
 
 def opened(*paths, **arguments) -> SequenceReader:
@@ -40,12 +37,6 @@ def rows_of(*paths, **arguments) -> list[dict]:
 
 def write(path: Path, content: str | bytes) -> Path:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
-
-
-def write_zst(path: Path, content: bytes) -> Path:
-    with xopen.xopen(path, "wb", format="zst", threads=0) as file:
-        file.write(content)
     return path
 
 
@@ -104,9 +95,6 @@ def written(folder: Path, name: str, records) -> Path:
     raise AssertionError(name)
 
 
-COMPRESSED = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
-
-
 @pytest.mark.parametrize("suffix", ["fa", "fq", "gb", "csv", "tsv", "jsonl", "json", "parquet", "txt"])
 def test_every_format_gives_the_same_sequences_and_ids(tmp_path, records, suffix):
     name = f"in.{suffix}"
@@ -120,25 +108,34 @@ def test_every_format_gives_the_same_sequences_and_ids(tmp_path, records, suffix
         assert [row["id"] for row in rows] == [name for name, _ in records]
 
 
+def zst(data: bytes) -> bytes:
+    stream = io.BytesIO()
+    with xopen.xopen(stream, "wb", format="zst", threads=0) as file:
+        file.write(data)
+    return stream.getvalue()
+
+
+SKIPPABLE = bytes.fromhex("502a4d18 04000000 00000000")  # a frame that pzstd writes before each other one
+STREAMS = {  # with the padding that the format has, or a frame to skip
+    ".xz": lambda data: lzma.compress(data) + bytes(8),
+    ".bz2": bz2.compress,
+    ".gz": gzip.compress,
+    ".bgz": gzip.compress,
+    ".zst": lambda data: SKIPPABLE + zst(data),
+}
+
+
 @pytest.mark.parametrize(
     ("name", "suffix"),
     [
-        *(("in.fa", suffix) for suffix in (".gz", ".bz2", ".zst", ".xz", ".bgz")),
-        *((name, ".gz") for name in ("in.fq", "in.gb", "in.csv", "in.jsonl", "in.txt")),
+        *(("in.fa", suffix) for suffix in STREAMS),
+        *((name, ".gz") for name in ("in.fq", "in.gb", "in.csv", "in.jsonl")),
     ],
 )
 def test_compressed_files_are_read_as_plain_ones(tmp_path, records, name, suffix):
     plain = written(tmp_path, name, records)
-    path = tmp_path / (name + suffix)
-    if suffix == ".zst":
-        write_zst(path, plain.read_bytes())
-    elif suffix == ".bgz":
-        with BgzfWriter(path, "wb") as file:
-            for i in range(0, plain.stat().st_size, 1000):
-                file.write(plain.read_bytes()[i : i + 1000])
-                file.flush()  # a member of its own
-    else:
-        path.write_bytes(COMPRESSED[suffix](plain.read_bytes()))
+    data = plain.read_bytes()
+    path = write(tmp_path / (name + suffix), STREAMS[suffix](data[:500]) + STREAMS[suffix](data[500:]))
 
     reader = opened(path, genbank_features="record")
     rows = [row for batch in reader for row in batch.table.to_pylist()]
@@ -147,36 +144,23 @@ def test_compressed_files_are_read_as_plain_ones(tmp_path, records, name, suffix
     assert reader.bytes_read == reader.num_bytes == path.stat().st_size
 
 
-SKIPPABLE = bytes.fromhex("502a4d18 04000000 00000000")  # a frame that pzstd writes before each other one
-STREAMS = {
-    ".xz": lambda data: lzma.compress(data) + bytes(8),
-    ".bz2": bz2.compress,
-    ".gz": gzip.compress,
-    ".zst": lambda data: SKIPPABLE + zst(data),
-}
-
-
-def zst(data: bytes) -> bytes:
-    stream = io.BytesIO()
-    with xopen.xopen(stream, "wb", format="zst", threads=0) as file:
-        file.write(data)
-    return stream.getvalue()
-
-
 @pytest.mark.parametrize("suffix", STREAMS)
-def test_streams_that_follow_one_another_are_read_to_the_end_or_are_an_error(tmp_path, records, suffix):
-    """With the padding that the format has, or a frame to skip."""
-    halves = [STREAMS[suffix](fasta_of(half).encode()) for half in (records[:30], records[30:])]
-    path = write(tmp_path / f"in.fa{suffix}", b"".join(halves))
-    assert [row["id"] for row in rows_of(path)] == [name for name, _ in records]
-
-    damaged = halves[1][:1] + b"\xaa" * 20 + halves[1][21:]
-    path = write(tmp_path / f"damaged.fa{suffix}", halves[0] + damaged)
-    with pytest.raises(SequenceFileError, match=rf"damaged.*\{suffix} file is corrupt"):
-        rows_of(path)
-    path = write(tmp_path / f"cut.fa{suffix}", halves[0] + halves[1][:-20])
-    with pytest.raises(SequenceFileError, match=rf"cut.*\{suffix} file ends too early"):
-        rows_of(path)
+def test_compressed_files_that_are_damaged_anywhere_are_refused(tmp_path, records, suffix):
+    text = fasta_of(records[:30]).encode()
+    data = STREAMS[suffix](text)
+    garbled = data[:200] + bytes(100) + data[300:]
+    damaged = data[:1] + b"\xaa" * 20 + data[21:]
+    for content, fault in (
+        (data[:20], "ends too early"),
+        (data[:-20], "ends too early"),
+        (data + data[:-20], "ends too early"),
+        (garbled, "(corrupt|IUPAC)"),  # a zstd frame may have no checksum
+        (data + damaged, "corrupt"),
+        (text, f"name ends in {suffix}"),
+        (b"", "empty"),
+    ):
+        with pytest.raises(SequenceFileError, match=f"in.fa{suffix}: .*{fault}"):
+            rows_of(write(tmp_path / f"in.fa{suffix}", content))
 
 
 @pytest.mark.parametrize("block_bytes", [1, 2, 7, 1 << 18])
@@ -193,21 +177,6 @@ def test_compression_is_told_by_the_first_bytes_where_the_name_does_not_say_it(t
     plain = written(tmp_path, "in.fa", records)
     path = write(tmp_path / "0a1b2c.fa", gzip.compress(plain.read_bytes()))
     assert rows_of(path) == rows_of(plain)
-
-
-@pytest.mark.parametrize(("width", "line_break"), [(1, "\n"), (7, "\r\n"), (60, "\n"), (60, "\r\n"), (10_000, "\n")])
-def test_fasta_is_read_as_the_module_of_datasets_reads_it(tmp_path, monkeypatch, records, width, line_break):
-    path = write(tmp_path / "in.fa", fasta_of(records, width, line_break))
-    files = DataFilesDict(train=DataFilesList([str(path)], origin_metadata=[]))
-    columns = ["id", "description", "sequence"]
-    expected = list(Fasta(columns=columns, data_files=files).as_streaming_dataset("train"))
-
-    for block_bytes in (1, 2, 61, 1 << 20):
-        monkeypatch.setattr("dnahub.sequences.fasta.BLOCK_BYTES", block_bytes)
-        rows = rows_of(path)
-        assert [row["id"] for row in rows] == [row["id"] for row in expected]
-        assert [row["sequence"] for row in rows] == [row["sequence"] for row in expected]
-        assert [row["description"] for row in rows] == [f"gene of {name}" for name, _ in records]
 
 
 @given(
@@ -329,15 +298,6 @@ def test_overlapping_kmers_are_refused_or_joined_and_codons_are_neither(tmp_path
         rows_of(codons, sequence_format="kmers")
 
 
-def test_a_quote_in_tsv_is_a_letter_like_any_other(tmp_path):
-    path = write(tmp_path / "in.tsv", 'id\tnote\tsequence\r\na\t"5 prime\tAC\r\nb\tan "end"\tGT\r\nc\t"x"\tTT\r\n')
-    assert rows_of(path) == [
-        {"id": "a", "sequence": "AC", "note": '"5 prime'},
-        {"id": "b", "sequence": "GT", "note": 'an "end"'},
-        {"id": "c", "sequence": "TT", "note": '"x"'},
-    ]
-
-
 def test_columns_are_named_and_another_column_of_the_name_id_or_sequence_is_left_out(tmp_path):
     path = write(tmp_path / "in.csv", "id,name,sequence,dna,species\n1,a,x,AC,fly\n2,b,y,GT,mouse\n")
     reader = opened(path, sequence_column="dna", id_column="name")
@@ -442,25 +402,12 @@ def test_a_partial_cds_begins_with_its_first_whole_codon(tmp_path, location, cod
         assert Seq(whole).translate() == cds.translate(record.seq, cds=False)
 
 
-@contextmanager
-def pipe_of(content: bytes) -> Iterator[int]:
-    """The reading end of a pipe with nothing but these bytes."""
-    read, write = os.pipe()
-    os.write(write, content)
-    os.close(write)
-    try:
-        yield read
-    finally:
-        os.close(read)
-
-
 @pytest.fixture
-def standard_input(monkeypatch):
+def standard_input(tmp_path, monkeypatch):
     """A function that opens standard input with these bytes."""
 
     def open_with(content: bytes, **arguments) -> SequenceReader:
-        with pipe_of(content) as pipe:
-            monkeypatch.setattr("sys.stdin", os.fdopen(os.dup(pipe)))
+        monkeypatch.setattr("sys.stdin", write(tmp_path / "in", content).open())
         return opened("-", **arguments)
 
     return open_with
@@ -469,13 +416,11 @@ def standard_input(monkeypatch):
 @pytest.mark.parametrize(
     ("content", "arguments"),
     [
-        (b">a\nAC\n>b\nGT\n", {}),
         (b"@a\nAC\n+\nII\n@b\nGT\n+\nII\n", {}),
         (gzip.compress(b">a\nAC\n>b\nGT\n"), {}),
         (b"id,sequence\na,AC\nb,GT\n", {"format": "csv"}),
         (bz2.compress(b'{"id": "a", "sequence": "AC"}\n{"id": "b", "sequence": "GT"}\n'), {"format": "jsonl"}),
     ],
-    ids=["fasta", "fastq", "fasta, gzip", "csv", "jsonl, bzip2"],
 )
 def test_standard_input_is_read_and_fasta_and_fastq_are_told_by_their_first_letter(standard_input, content, arguments):
     reader = standard_input(content, **arguments)
@@ -488,30 +433,26 @@ def test_standard_input_is_read_and_fasta_and_fastq_are_told_by_their_first_lett
 
 
 @pytest.mark.parametrize(
-    ("content", "arguments", "told"),
+    ("content", "arguments", "fact"),
     [
         (b"id,sequence\na,AC\n", {}, "--format"),
-        (b"", {}, "--format"),
         (b"", {"format": "fasta"}, "empty"),
         (gzip.compress(b">a\nAC\n")[:15], {}, ".gz"),
         (b"PAR1", {"format": "parquet"}, "Parquet"),
     ],
-    ids=["unknown", "empty, unknown", "empty", "truncated", "parquet"],
 )
-def test_standard_input_that_cannot_be_read_is_one_sentence(standard_input, content, arguments, told):
-    with pytest.raises(SequenceFileError, match="^standard input[^\n]*$") as caught:
+def test_standard_input_that_cannot_be_read_is_one_sentence(standard_input, content, arguments, fact):
+    with pytest.raises(SequenceFileError, match=f"^standard input[^\n]*{fact}[^\n]*$"):
         list(standard_input(content, **arguments))
-    assert told in str(caught.value)
 
 
-@pytest.mark.parametrize(("content", "form"), [(b"id,sequence\na,AC\n", "csv"), (b">a\nAC\n", None)])
-def test_a_pipe_with_a_name_is_read_once(content, form):
-    with pipe_of(content) as pipe:  # a shell's <(zcat in.fa.gz)
-        reader = opened(f"/dev/fd/{pipe}", format=form)
-        rows = [row for batch in reader for row in batch.table.to_pylist()]
-
-    assert reader.num_bytes is None
-    assert [(row["id"], row["sequence"]) for row in rows] == [("a", "AC")]
+def test_a_pipe_with_a_name_is_read_once():
+    read, write = os.pipe()  # a shell's <(zcat in.fa.gz)
+    os.write(write, b">a\nAC\n")
+    os.close(write)
+    reader = opened(f"/dev/fd/{read}")
+    assert reader.num_bytes is None and [batch.table["id"][0].as_py() for batch in reader] == ["a"]
+    os.close(read)
 
 
 def test_a_file_that_changes_while_it_is_read_is_found_out(tmp_path, records):
@@ -524,7 +465,7 @@ def test_a_file_that_changes_while_it_is_read_is_found_out(tmp_path, records):
     with pytest.raises(SequenceFileError, match="in.fa: .*changed"):
         reader.check_unchanged()
     path.unlink()
-    with pytest.raises(SequenceFileError, match="in.fa: .*exist"):
+    with pytest.raises(SequenceFileError, match="in.fa: No such file"):
         reader.check_unchanged()
 
 
@@ -548,8 +489,3 @@ def test_a_file_larger_than_the_memory_that_it_takes_is_streamed(tmp_path, num_r
 
     assert nt == num_records * lines * 59
     assert peak_bytes < max(10 * BATCH_NT, 4 * 59 * lines)  # of 60 MB, and of 12 MB in one record
-
-
-def test_a_batch_can_be_placed_without_its_reader():
-    table = pa.table({"id": ["x" * 100], "sequence": ["ACGT"]})
-    assert SequenceBatch(table, "in.fa", "record", 3).place(0) == f"in.fa, record 3 ({'x' * 59}…)"

@@ -1,7 +1,6 @@
 """Genome + BED -> the regions, compared with slices of the chromosomes."""
 
 import gzip
-import io
 import os
 import random
 from pathlib import Path
@@ -11,7 +10,9 @@ from Bio.bgzf import BgzfWriter
 from Bio.Seq import Seq
 
 from dnahub.hub_code.pipeline_dna_embedding import reverse_complement
-from dnahub.sequences import InputArguments, SequenceFileError, open_sequences
+from dnahub.sequences.arguments import InputArguments
+from dnahub.sequences.checks import SequenceFileError
+from dnahub.sequences.reader import open_sequences
 from dnahub.sequences.regions import COMPLEMENT
 
 CHROMOSOMES = {
@@ -158,34 +159,7 @@ def test_the_blocks_of_bed12_are_joined(tmp_path, genome, strand):
     assert (row["region_start"], row["region_end"], row["id"]) == (100, 700, "tx")
 
 
-def test_a_bgzip_genome_that_is_truncated_is_named_and_concatenated_ones_are_one(tmp_path):
-    data = bgzip(">a\n" + "ACGT\n" * 100_000)
-    bed = write_bed(tmp_path, "a\t0\t5\n")
-    for size in (-200, -28, -1, 20, 5):  # 28: the block that is the end
-        (tmp_path / "genome.fa.gz").write_bytes(data[:size])
-        with pytest.raises(SequenceFileError, match="genome.fa.gz: .*ends"):
-            rows_of(tmp_path / "genome.fa.gz", bed)
-    (tmp_path / "genome.fa.gz").write_bytes(data + data)
-    with pytest.raises(SequenceFileError, match="genome.fa.gz, line 100002: .*'a'"):
-        rows_of(tmp_path / "genome.fa.gz", bed)
-    (tmp_path / "genome.fa.gz").write_bytes(data + bgzip(">c\nAACC\n"))
-    (row,) = rows_of(tmp_path / "genome.fa.gz", write_bed(tmp_path, "c\t1\t4\n"))
-    assert row["sequence"] == "ACC"
-
-
-def bgzip(text: str) -> bytes:
-    stream = io.BytesIO()
-    writer = BgzfWriter(fileobj=stream)
-    writer.write(text)
-    writer.flush()
-    writer._handle = io.BytesIO()  # closing would close the stream, and adds the end
-    return stream.getvalue() + BGZIP_END
-
-
-BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-
-
-def test_an_index_beside_the_genome_is_neither_trusted_nor_written(tmp_path, genome):
+def test_an_index_beside_the_genome_is_neither_used_nor_written(tmp_path, genome):
     bed = write_bed(tmp_path, "chr2\t3\t9\n")
     index = genome.with_name(genome.name + ".fai")
     index.write_text("chr2\t60\t0\t60\t61\n")
@@ -193,84 +167,58 @@ def test_an_index_beside_the_genome_is_neither_trusted_nor_written(tmp_path, gen
     assert sorted(os.listdir(genome.parent)) == [genome.name, index.name]
 
 
-def test_another_genome_moved_to_the_name_is_read_whatever_its_date(tmp_path):
-    path, bed = tmp_path / "genome.fa", write_bed(tmp_path, "b\t0\t4\n")
-    for text, sequence in ((">a\nACGT\n>b\nAAAA\n", "AAAA"), (">a\nA\n>b\nCCCC\n", "CCCC")):
-        path.write_text(text)
-        os.utime(path, (1e9 - len(text), 1e9 - len(text)))
-        assert [row["sequence"] for row in rows_of(path, bed)] == [sequence]
-
-
-@pytest.mark.parametrize("block_bytes", [1, 3, 64, 1 << 20])
-@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-@pytest.mark.parametrize("ending", ["", "\n", "\n\n\n"])
-def test_a_genome_of_any_layout_gives_every_region(tmp_path, monkeypatch, block_bytes, line_end, ending):
-    monkeypatch.setattr("dnahub.sequences.genome.BLOCK_BYTES", block_bytes)
-    chromosomes = {"a": "ACGTACGTAC", "b": "GG", "c": "TTTTACCCA", "d": "CATG"}
+@pytest.mark.parametrize("block_bytes", [1, 64, 1 << 20])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("line", ["{}", "{}  ", "{}\n", " {}"])
+def test_a_genome_of_any_layout_gives_every_region(tmp_path, monkeypatch, block_bytes, line_end, line):
+    """White space within and around lines, and lines of different lengths, shift nothing."""
+    monkeypatch.setattr("dnahub.sequences.fasta.BLOCK_BYTES", block_bytes)
+    chromosomes = {"a": "ACGTACGTAC", "b": "GG", "c": "TTTTACCCA"}
     lines = []
     for name, sequence in chromosomes.items():
-        lines += [f">{name} x", *(sequence[i : i + 4] for i in range(0, len(sequence), 4))]
+        lines += [f">{name} x", *(line.format(sequence[i : i + 4]) for i in range(0, len(sequence), 4))]
     path = tmp_path / "genome.fa"
-    path.write_text("\n\n" + "\n".join(lines) + ending, newline=line_end)
-    regions = [
-        (n, i, j) for n, text in chromosomes.items() for i in range(len(text)) for j in range(i + 1, len(text) + 1)
-    ]
+    path.write_text("\n".join(lines), newline=line_end)
+    regions = [(n, i, j) for n, text in chromosomes.items() for j in range(1, len(text) + 1) for i in range(j)]
     rows = rows_of(path, write_bed(tmp_path, "".join(f"{n}\t{i}\t{j}\n" for n, i, j in regions)))
     assert [row["sequence"] for row in rows] == [chromosomes[n][i:j] for n, i, j in regions]
 
 
-@pytest.mark.parametrize("block_bytes", [1, 1 << 20])
+def test_a_genome_may_be_compressed_in_any_way_or_come_from_a_pipe(tmp_path, monkeypatch):
+    bed = write_bed(tmp_path, "a\t1\t3\n")
+    path = tmp_path / "genome.fa.gz"
+    path.write_bytes(gzip.compress(b">b\nTT\n") + gzip.compress(b">a\nACGT\n"))
+    assert [row["sequence"] for row in rows_of(path, bed)] == ["CG"]
+    with path.open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert [row["sequence"] for row in rows_of("-", bed)] == ["CG"]
+
+
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "facts"),
     [
-        (">a\nACGT\nAC\nACGT\n", "line 4"),
-        (">a\nACGT\nACG\nAC\n", "line 4"),
-        (">a\nACGT\nACGTA\n", "line 3"),
-        (">a\nACGT\n\nACGT\n", "line 4"),
-        (">a\n\nACGT\n", "line 3"),
-        (">b\nA\n>a\nACGT  \nACGT  \n", "line 4"),
-        (">a\nACGT\nA GT\n", "line 3"),
-        (">a\nACGT\nAC\tT\n", "line 3"),
-        (">a\rACGT\r", "line 1: .*carriage"),
-        (">a\nACGT\rACGT\n", "line 2"),
-        (">a\r\nACGT\r\nACGT\nAC\r\n", "line 3"),
-        (">a\nACGT\n>a\nACGT\n", "line 3"),
-        (">a\nACGT\n> \nACGT\n", "line 3"),
-        ("\nACGT\n>a\nACGT\n", "line 2"),
-        ("\n", "no sequences"),
+        (">a\nACGT\n>a\nACGT\n", ["record 2", "'a'"]),
+        (">a\nACGT\n> \nACGT\n", ["record 2"]),
+        ("\nACGT\n>a\nACGT\n", ["line 2"]),
+        ("\n", ["white space"]),
     ],
 )
-def test_a_genome_whose_regions_cannot_be_located_is_refused_before_the_first(
-    tmp_path, monkeypatch, text, told, block_bytes
-):
-    monkeypatch.setattr("dnahub.sequences.genome.BLOCK_BYTES", block_bytes)
+def test_a_genome_that_is_no_fasta_or_has_an_id_twice_is_refused(tmp_path, text, facts):
     path = tmp_path / "genome.fa"
-    path.write_bytes(text.encode())
-    with pytest.raises(SequenceFileError, match=told) as caught:
+    path.write_text(text)
+    with pytest.raises(SequenceFileError, match=str(path)) as caught:
         rows_of(path, write_bed(tmp_path, "a\t0\t3\n"))
-    assert str(path) in str(caught.value)
+    assert all(fact in str(caught.value) for fact in facts)
 
 
-def test_a_genome_of_plain_gzip_is_refused(tmp_path):
-    path = tmp_path / "genome.fa.gz"
-    path.write_bytes(gzip.compress(b">a\nACGT\n"))
-    with pytest.raises(SequenceFileError, match="genome.fa.gz: .*bgzip"):
-        rows_of(path, write_bed(tmp_path, "a\t0\t3\n"))
-
-
-def test_a_genome_that_is_a_pipe_is_refused(tmp_path):
-    with pytest.raises(SequenceFileError, match="standard input.*pipe"):
-        rows_of("-", write_bed(tmp_path, "a\t0\t3\n"))
-
-
-def test_a_bgzip_genome_that_is_corrupt_where_a_region_is_says_so(tmp_path):
-    path = tmp_path / "genome.fa.gz"
+def test_a_bgzip_genome_that_is_truncated_or_corrupt_is_refused(tmp_path):
+    path, bed = tmp_path / "genome.fa.gz", write_bed(tmp_path, "a\t0\t9\n")
     sequence = "".join(random.Random(0).choices("ACGT", k=600_000))
     with BgzfWriter(path) as file:
-        file.write(">a\n" + "\n".join(sequence[i : i + 60] for i in range(0, len(sequence), 60)) + "\n")
-    bed = write_bed(tmp_path, "a\t0\t9\na\t599000\t599009\n")
-    data = bytearray(path.read_bytes())
-    data[len(data) - 3000 : len(data) - 2000] = bytes(1000)
-    path.write_bytes(data)
-    with pytest.raises(SequenceFileError, match="genome.fa.gz: it is corrupt"):
-        rows_of(path, bed)
+        file.write(f">a\n{sequence}\n")
+    data = path.read_bytes()
+    garbled = data[:-3000] + bytes(1000) + data[-2000:]
+    for content, fault in ((data[:-200], "ends"), (data[:20], "ends"), (data[:-1], "ends"), (garbled, "corrupt")):
+        path.write_bytes(content)
+        with pytest.raises(SequenceFileError, match=f"genome.fa.gz: .*{fault}"):
+            rows_of(path, bed)

