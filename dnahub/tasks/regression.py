@@ -121,13 +121,11 @@ def _as_numbers(labels: LabelColumn, column: str, num_outputs: int) -> pa.Array:
 
 
 def _first_text(values: pa.Array) -> str:
-    """Where a column of strings is not numbers: one NA makes strings of all of a CSV file's column."""
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        return ""
+    """The first of a column of strings that is not a number: one NA makes strings of all of a CSV file's column."""
     for row, text in enumerate(values.to_pylist()):
         try:
-            float(text)
-        except (TypeError, ValueError):
+            float(text or 0)
+        except ValueError:
             return f" (row {row} is {text!r})"
     return ""
 

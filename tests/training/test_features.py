@@ -95,25 +95,6 @@ def test_the_model_gives_the_same_outputs_and_loss_and_is_as_before_afterwards(t
     assert (made.train_dataset, made.data_collator) == (rows, collator)
 
 
-def test_all_is_as_before_after_an_error_too(trainer):
-    made = trainer("regression", [0.0] * 5)
-    rows = made.train_dataset
-    with pytest.raises(KeyboardInterrupt), features_computed_once(made):
-        raise KeyboardInterrupt
-    assert made.train_dataset is rows
-    assert "forward" not in vars(made.model.base_model)
-
-
-def test_batches_of_like_length_are_of_sequences_and_not_of_features(tmp_path, run_train, toy_dataset, mlm_run):
-    status, _, err = run_train(
-        *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", "--report_to", "none", "--max_steps", 2),
-        *("--model_name_or_path", mlm_run / "checkpoint", "--tuning", "head"),
-        *("--train_sampling_strategy", "group_by_length"),
-    )
-
-    assert status == 0, err
-
-
 def test_a_run_learns_the_same_with_and_without(tmp_path, run_train, toy_dataset, mlm_run, monkeypatch):
     curves = {}
     for run in ("with", "without"):
