@@ -169,6 +169,7 @@ def test_one_file_is_read_and_cut_into_splits(write, name, text, column):
         ("sequence,label\nAC,a\nGG,\n", {}, ["a.csv, row 1", "missing"]),
         ("sequence,label\nAC,a\n", {"group_column": "gene"}, ["'gene'", "sequence", "label"]),
         ("sequence,label\nAC,a\n", {"label_column": "sequence"}, ["'sequence'", "something else"]),
+        ("sequence,label,gene\nAC,a,g\nGG,b,\n", {"group_column": "gene"}, ["a.csv, row 1", "no gene"]),
         ("sequence,label\nAC,a\nGG,b\n", {}, ["2", "3"]),
         ("sequence,label\nAC,a\nGG,b\n", {"validation_fraction": 0}, ["validation_fraction", "0", "1"]),
         ("sequence,label,gene\nAC,a,g\nGG,b,h\nGC,b,i\n", {"group_column": "gene"}, ["gene", "3"]),

@@ -118,7 +118,7 @@ def test_a_label_of_one_row_stays_in_train():
     shares=st.tuples(st.floats(0.05, 0.4), st.floats(0.05, 0.4)),
     seed=st.integers(0, 5),
 )
-def test_every_label_has_its_share_within_two_rows_and_all_together_within_one(sizes, shares, seed):
+def test_every_label_has_its_share_within_two_rows_and_so_have_all_together(sizes, shares, seed):
     sizes = [*sizes, 60]
     labels = [label for label, size in enumerate(sizes) for _ in range(size)]
     result, _ = cut(labelled(labels), *shares, seed=seed, task="classification")
@@ -128,9 +128,15 @@ def test_every_label_has_its_share_within_two_rows_and_all_together_within_one(s
     assert set(counts["train"]) == set(labels)
     for split, share in zip(("validation", "test"), shares, strict=True):
         assert all(abs(counts[split][label] - share * size) < 2 for label, size in enumerate(sizes))
-        assert abs(counts[split].total() - share * len(labels)) < 1
+        if min(sizes) >= 20:  # or labels of few rows, of which train keeps one, give too little
+            assert abs(counts[split].total() - share * len(labels)) < 1
     again, _ = cut(labelled(labels), *shares, seed=seed, task="classification")
     assert row_numbers(again) == row_numbers(result)
+
+
+def test_labels_of_one_row_are_not_made_up_for_by_another_label():
+    result, _ = cut(labelled([*range(100), *[100] * 100]), 0.1, 0.2, task="classification")
+    assert counts_of(result)["validation"] == {100: 11} and counts_of(result)["test"] == {100: 21}
 
 
 def test_many_labels_of_few_rows_give_what_all_of_them_owe():
@@ -209,7 +215,7 @@ def test_splits_that_are_there_stay_as_they_are():
         ({"test_fraction": -0.1}, "--test_fraction -0.1"),
         ({"validation_fraction": 0.5, "test_fraction": 0.5}, "--validation_fraction 0.5"),
         ({"group_column": "exon"}, "'exon', only sequence, row, gene, parts"),
-        ({"group_column": "gene"}, "row 1 has no gene"),
+        ({"group_column": "gene"}, "row 1: it has no gene"),
         ({"group_column": "parts"}, "'parts' is List(Value('int64'))"),
     ],
 )
