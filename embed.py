@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from dnahub.inference.progress import Progress, summary
     from dnahub.inference.reading import read_blocks
     from dnahub.inference.rows import Layout
+    from dnahub.machine.faults import limits_explained
     from dnahub.machine.script import is_first_process
     from dnahub.sequences.reader import open_sequences
 
@@ -56,33 +57,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     layout = Layout(reader.schema, settings["hidden_size"], output.output_dtype, args.with_windows, args.per_token)
     started = time.perf_counter()
 
-    # Blocks
-    parts = Parts(path, settings, layout)
-    blocks = read_blocks(reader, args, engine, parts, shard, output.allow_duplicate_ids)
-    done = compute_missing(blocks, engine, parts, Progress(reader.num_bytes, is_first_process()))
+    with limits_explained(path, "a smaller --batch_tokens or --max_length"):
+        # Blocks
+        parts = Parts(path, settings, layout)
+        blocks = read_blocks(reader, args, engine, parts, shard, output.allow_duplicate_ids)
+        done = compute_missing(blocks, engine, parts, Progress(reader.num_bytes, is_first_process()))
+        if not shard.joins:
+            print(
+                f"shard {shard}: {done.num_parts + done.num_reused:,} of {len(done.digests):,} parts, computed now: "
+                f"{done.num_parts:,}, in {parts.folder}\nWhen all {shard.count} shards are done, run the same command "
+                f"without --shard: it writes {path}."
+            )
+            return
 
-    # Output
-    if not shard.joins:
-        print(
-            f"shard {shard}: {len(done.parts) + len(done.reused):,} of {len(done.digests):,} parts, computed now: "
-            f"{len(done.parts):,}, in {parts.folder}\nWhen all {shard.count} shards are done, run the same command "
-            f"without --shard: it writes {path}."
-        )
-        return
-    made_by = settings | data_set(inputs, reader.commit)
-    is_free = output.overwrite or not path.exists()  # another process may have written it meanwhile
-    facts = join(parts, done.digests, path, made_by) if is_free else None
+        # Output
+        made_by = settings | data_set(inputs, reader.commit)
+        is_free = output.overwrite or not path.exists()  # another process may have written it meanwhile
+        facts = join(parts, done.digests, path, made_by) if is_free else None
     if facts is not None:
         seconds = time.perf_counter() - started
-        print(summary([each.counts for each in facts], [each.counts for each in done.parts], seconds, engine.backend))
+        print(summary(facts, done.num_parts, done.num_tokens, seconds, engine.backend))
         print(path)
     elif shard.count > 1:
         print(f"process {shard} is done; the last one writes {path}")
     else:
-        raise ValueError(
-            f"{path} was not written by this process: another embed.py with the same --output writes it or has joined "
-            f"the parts in {parts.folder}; if it did not succeed, run the same command again."
-        )
+        raise ValueError(f"{path}: another embed.py writes it or has joined its parts; if it failed, run this again.")
 
 
 if __name__ == "__main__":

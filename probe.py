@@ -14,7 +14,6 @@ own classifier, if its metrics.json describes the same test rows, else of the pr
 import json
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,15 +48,18 @@ class CheckpointArguments:
 
     model_name_or_path: str | None = field(
         default=None,
-        metadata={
-            "help": "Folder or Hub id of a checkpoint of train.py, whose own code is run: a folder's as it is, a Hub "
-            "repository's with --trust_remote_code. For other models, use embed.py first."
-        },
+        metadata={"help": "Checkpoint: a folder, or a repository on the Hub; code that it brings along is not run."},
     )
     model_revision: str | None = field(
-        default=None, metadata={"help": "Branch, tag or commit of the checkpoint on the Hub: pin the code you read."}
+        default=None, metadata={"help": "Branch, tag or commit of the checkpoint on the Hub. Default: the newest."}
     )
-    trust_remote_code: bool = field(default=False, metadata={"help": "Run the code of a checkpoint on the Hub."})
+    allow_pickle: bool = field(
+        default=False,
+        metadata={
+            "help": "Load weights in pickle format if the checkpoint has no others. A pickle can run code: use this "
+            "only if you trust its author."
+        },
+    )
     dataset_name: str | None = field(
         default=None, metadata={"help": "Folder written by dataset_builder, or Hub id of a data set with its columns."}
     )
@@ -98,8 +100,19 @@ def check(files: dict[str, str], checkpoint: CheckpointArguments, output_dir: st
         return folder
 
 
-def load_data_set(args: CheckpointArguments, label_column: str):
-    """The data set, with all three splits of its own and one label a sequence."""
+def load_pipeline(args: CheckpointArguments):
+    """The checkpoint's embeddings, by our own code."""
+    from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
+    from dnahub.hub_code import NucleotideTransformerModel
+    from dnahub.hub_code.pipeline_dna_embedding import DNAEmbeddingPipeline
+
+    files = find_checkpoint(args.model_name_or_path, args.model_revision, args.allow_pickle)
+    return DNAEmbeddingPipeline(*load_checkpoint(NucleotideTransformerModel, files))
+
+
+def embed_data_set(args: CheckpointArguments, label_column: str) -> "LabelledEmbeddings":
+    """Every split, embedded by the checkpoint."""
+    from dnahub.reports.embeddings import LabelledEmbeddings
     from dnahub.training.arguments import DataArguments
     from dnahub.training.dataset import load_sequences
 
@@ -108,54 +121,26 @@ def load_data_set(args: CheckpointArguments, label_column: str):
     data = load_sequences(wanted, "classification", args.dataset_revision)
     for split in data.cut_off:
         raise ValueError(f"{name}: there is no split '{split}'; a probe needs train, validation and test.")
-    return data
-
-
-def load_pipeline(args: CheckpointArguments):
-    """The checkpoint's own embedding pipeline."""
-    from safetensors import SafetensorError
-    from transformers import pipeline
-
-    name = args.model_name_or_path
-    if not Path(name).is_dir() and not args.trust_remote_code:
-        raise ValueError(
-            f"{name} is not a folder; for a checkpoint on the Hub give --trust_remote_code, which runs its code."
-        )
-    try:
-        return pipeline("dna-embedding", model=name, revision=args.model_revision, trust_remote_code=True)
-    except (ValueError, OSError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise ValueError(
-            f"{name} cannot be loaded as a checkpoint of train.py (embed other models with embed.py): {error}"
-        ) from error
-
-
-def embed_data_set(args: CheckpointArguments, label_column: str) -> "LabelledEmbeddings":
-    """Every split, embedded by the checkpoint."""
-    import numpy as np
-
-    from dnahub.reports.embeddings import LabelledEmbeddings
-
-    data = load_data_set(args, label_column)
     embed = load_pipeline(args)
-    vectors, labels = {}, {}
+    vectors = {}
     for split, rows in data.splits.items():
         print(f"probe.py: embedding {split}, {len(rows):,} sequences", file=sys.stderr)
-        vectors[split] = embed.encode(list(rows["sequence"]), show_progress=True)
-        labels[split] = np.array(rows["label"])
-    return LabelledEmbeddings(data.name, vectors, labels, data.labels, data.splits, data.build)
+        vectors[split] = embed.encode(rows["sequence"][:], show_progress=True)
+    return LabelledEmbeddings(data.name, vectors, data.splits, data.labels, data.build)
 
 
-def read_fine_tuned(model: str, data: "LabelledEmbeddings") -> dict[str, Any] | None:
+def read_fine_tuned(model: str, report: dict[str, Any]) -> dict[str, Any] | None:
     """What train.py measured of the checkpoint's classifier; None without one, or if its test rows were others."""
     path = Path(model) / "metrics.json"
     metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     test = metrics.get("test")
     if metrics.get("task") != "classification" or test is None:
         return None
-    counts, names = Counter(data.labels["test"].tolist()), data.meaning.names
-    if list(test["recall_per_label"]) != names or [sum(row) for row in test["confusion_matrix"]] != [
-        counts[label] for label in range(len(names))
-    ]:
+
+    def rows_of_each_label(scores: dict[str, Any]) -> list[tuple[str, int]]:
+        return list(zip(scores["recall_per_label"], map(sum, scores["confusion_matrix"]), strict=True))
+
+    if rows_of_each_label(test) != rows_of_each_label(report["linear_probe"]):
         print(f"probe.py: ignored {path}: its classifier was tested on other rows.", file=sys.stderr)
         return None
     return test
@@ -177,6 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     task = TASKS["classification"]
     data = read_embeddings(files, args.label_column) if files else embed_data_set(checkpoint, args.label_column)
+    has_sequences = "sequence" in data.rows["train"].features
     report = {
         "model": checkpoint.model_name_or_path,
         "dataset_name": checkpoint.dataset_name,
@@ -187,11 +173,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "seed": args.seed,
         "method": METHOD,
         "chance": measure_majority(data.labels, task, data.meaning),
-        "baselines": measure_baselines(task, data.rows, data.meaning) if data.rows is not None else {},
+        "baselines": measure_baselines(task, data.rows, data.meaning) if has_sequences else {},
         "linear_probe": measure_probe(data.vectors, data.labels, task, data.meaning),
-        "fine_tuned": None if files else read_fine_tuned(checkpoint.model_name_or_path, data),
         "bayes_optimal_accuracy": data.build.get("bayes_optimal_accuracy"),
     }
+    report["fine_tuned"] = None if files else read_fine_tuned(checkpoint.model_name_or_path, report)
 
     write_text(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
     print(render_table(report))

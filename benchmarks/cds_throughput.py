@@ -52,13 +52,13 @@ def write_file(path: Path) -> tuple[int, int]:
 def measure(path: Path) -> None:
     """Read the file in this process and print seconds and memory."""
     started = time.perf_counter()
-    found = read_genes(path, SPECIES[0].starts, WINDOW_NT)
+    genes, counts = read_genes(path, SPECIES[0].starts, WINDOW_NT)
     read = time.perf_counter()
-    windows, _ = tile(found.genes, WINDOW_NT)
+    windows, _ = tile(genes, WINDOW_NT)
     tiled = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(f"{found.records:,} transcripts -> {len(found.genes):,} genes in {read - started:.1f} s")
-    print(f"{len(found.genes):,} genes -> {len(windows):,} windows in {tiled - read:.1f} s")
+    print(f"{counts['records']:,} transcripts -> {len(genes):,} genes in {read - started:.1f} s")
+    print(f"{len(genes):,} genes -> {len(windows):,} windows in {tiled - read:.1f} s")
     print(f"together {tiled - started:.1f} s, peak memory {peak / (1 << 20):,.0f} MiB")
 
 

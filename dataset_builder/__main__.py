@@ -39,11 +39,10 @@ def main(arguments: Sequence[str] | None = None, api: "HfApi | None" = None) -> 
     api, folder, target = api or HfApi(), Path(settings.output_dir), None
     if publishing.hub_dataset_id is not None:
         target = Target(publishing.hub_dataset_id, "dataset", publishing.hub_private_repo, publishing.hub_revision)
+        build = {"config_name": settings.config_name, "source": settings.source_kind}
         if publishing.push_only:
             build = read_folder(folder)
-            target = check_data_set(target, build["config_name"], build["source"], build["license"], api)
-        else:
-            target = check_data_set(target, settings.config_name, settings.source_kind, settings.license, api)
+        target = check_data_set(target, build["config_name"], build["source"], api)
     if not publishing.push_only:
         build = write_folder(settings)
         print(summary(build, folder))

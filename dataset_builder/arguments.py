@@ -1,13 +1,12 @@
 """Command line -> what to build, and where to publish it."""
 
+import re
 from dataclasses import dataclass, field
 
-from dataset_builder.layout import DEFAULT, SPLITS, check_config_name
+from dataset_builder.layout import DEFAULT, SPLITS, data_folder
 
 ENSEMBL, SYNTHETIC = "ensembl", "synthetic"
 STRETCH_NT = 30  # no two splits share a stretch of this length; 60 bits, so that a stretch fits one uint64
-# The numbers of the post that this project grew out of.
-WINDOWS_PER_SPECIES = {"train": 900, "validation": 100, "test": 1000}
 
 
 @dataclass
@@ -29,17 +28,13 @@ class Build:
     window_nt: int = field(
         default=60, metadata={"help": f"window length in nt, a multiple of 3, at least {STRETCH_NT}"}
     )
-    train_per_species: int = field(
-        default=WINDOWS_PER_SPECIES["train"], metadata={"help": "windows per species in the train split"}
-    )
-    validation_per_species: int = field(
-        default=WINDOWS_PER_SPECIES["validation"], metadata={"help": "windows per species in the validation split"}
-    )
-    test_per_species: int = field(
-        default=WINDOWS_PER_SPECIES["test"], metadata={"help": "windows per species in the test split"}
-    )
+    # The numbers of the post that this project grew out of.
+    train_per_species: int = field(default=900, metadata={"help": "windows per species in the train split"})
+    validation_per_species: int = field(default=100, metadata={"help": "windows per species in the validation split"})
+    test_per_species: int = field(default=1000, metadata={"help": "windows per species in the test split"})
     all_windows: bool = field(
-        default=False, metadata={"help": "take every window; 0.8, 0.1 and 0.1 of the genes go to the splits"}
+        default=False,
+        metadata={"help": "take every window instead; 0.8, 0.1 and 0.1 of the genes go to the splits"},
     )
     seed: int = field(default=42, metadata={"help": "seed of everything random"})
     license: str | None = field(
@@ -48,7 +43,12 @@ class Build:
     )
 
     def __post_init__(self) -> None:
-        check_config_name(self.config_name)
+        name = self.config_name
+        if not re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", name) or name == data_folder(DEFAULT):
+            raise ValueError(
+                f"--config_name {name!r} also names a folder; use letters and digits with single - or _ between them, "
+                f"such as w120, but not {data_folder(DEFAULT)!r}."
+            )
         if self.window_nt % 3 or self.window_nt < STRETCH_NT:
             raise ValueError(
                 f"--window_nt {self.window_nt}: give a multiple of 3 (whole codons) of at least {STRETCH_NT}, the "
@@ -56,13 +56,9 @@ class Build:
             )
         if self.seed < 0:
             raise ValueError(f"--seed {self.seed}: give 0 or more.")
-        for split, number in self._numbers().items():
+        for split, number in (self.budgets or {}).items():
             if number < 1:
                 raise ValueError(f"--{split}_per_species {number}: every split needs at least 1 window per species.")
-        if self.all_windows and self._numbers() != WINDOWS_PER_SPECIES:
-            raise ValueError("--all_windows takes every window; leave out the numbers per_species.")
-        if self.license is not None and self.source in (ENSEMBL, SYNTHETIC):
-            raise ValueError(f"--license {self.license}: the licence of {self.source} is known; leave it out.")
 
     @property
     def source_kind(self) -> str:
@@ -72,9 +68,8 @@ class Build:
     @property
     def budgets(self) -> dict[str, int] | None:
         """Windows per species for each split, or None for all windows."""
-        return None if self.all_windows else self._numbers()
-
-    def _numbers(self) -> dict[str, int]:
+        if self.all_windows:
+            return None
         numbers = (self.train_per_species, self.validation_per_species, self.test_per_species)
         return dict(zip(SPLITS, numbers, strict=True))
 

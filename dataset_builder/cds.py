@@ -1,8 +1,6 @@
 """FASTA file -> one coding sequence (CDS) per gene."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,60 +28,47 @@ class CDS(NamedTuple):
     sequence: str
 
 
-@dataclass(frozen=True)
-class GeneSet:
-    """The genes of one file.
-
-    Args:
-        genes: One CDS per gene, sorted by gene id.
-        records: Records in the file.
-        repeated_ids: Records with the gene and transcript of an earlier record.
-        skipped: Records that are not a valid CDS, by the first reason that applies.
+def read_genes(
+    path: str | Path, starts: frozenset[str], min_length_nt: int
+) -> tuple[list[CDS], dict[str, int | dict[str, int]]]:
     """
-
-    genes: list[CDS]
-    records: int
-    repeated_ids: int
-    skipped: dict[str, int]
-
-
-def read_genes(path: str | Path, starts: frozenset[str], min_length_nt: int) -> GeneSet:
-    """Read a FASTA file and keep the longest valid CDS of each gene.
+    The longest valid CDS of each gene in a FASTA file.
 
     A CDS is valid if its length is a multiple of three and at least `min_length_nt`, it starts with a start codon,
     ends with a stop codon, and has no stop codon in between. Ties go to the smallest transcript id, then sequence, so
     the result does not depend on the order of the file.
 
-    Args:
-        path: FASTA file, compressed or plain.
-        starts: Start codons, such as {"ATG"}.
-        min_length_nt: Shortest CDS to keep, in nt.
+    Returns:
+        One CDS per gene, sorted by gene id; and counts: `records` in the file, and `skipped` ones, which are not a
+        valid CDS, by the first reason that applies.
 
     Raises:
         SequenceFileError: The file cannot be read, or has no valid CDS.
     """
     best: dict[str, CDS] = {}
-    names = set()
     skipped = Counter()
     number = 0
-    for number, record in enumerate(read_records(path), start=1):  # noqa: B007 (the last number is the count)
-        gene, transcript = gene_and_transcript(record["id"], record["description"])
-        names.add((gene, transcript))
-        sequence = record["sequence"].upper().replace("U", "T")
-        reason = skip_reason(sequence, starts, min_length_nt)
-        if reason:
-            skipped[reason] += 1
-            continue
-        known = best.get(gene)
-        if known is None or (-len(sequence), transcript, sequence) < (-len(known[2]), known[1], known[2]):
-            best[gene] = CDS(gene, transcript, sequence)
-    counts = {reason: skipped[reason] for reason in SKIP_REASONS}
+    with tqdm(desc="Reading coding sequences", unit=" records", delay=1) as progress:
+        for batch in open_sequences(InputArguments(input=[str(path)], format="fasta")):
+            for record in batch.table.to_pylist():
+                gene, transcript = gene_and_transcript(record["id"], record["description"])
+                sequence = record["sequence"].upper().replace("U", "T")
+                reason = skip_reason(sequence, starts, min_length_nt)
+                if reason:
+                    skipped[reason] += 1
+                    continue
+                known = best.get(gene)
+                if known is None or (-len(sequence), transcript, sequence) < (-len(known[2]), known[1], known[2]):
+                    best[gene] = CDS(gene, transcript, sequence)
+            number += batch.table.num_rows
+            progress.update(batch.table.num_rows)
+    counts = {"records": number, "skipped": {reason: skipped[reason] for reason in SKIP_REASONS}}
     if not best:
         raise SequenceFileError(
-            f"{path}: no valid CDS in {number} records ({counts}); give a FASTA file of complete coding "
-            "sequences, from start to stop codon."
+            f"{path}: no valid CDS ({counts}); give a FASTA file of complete coding sequences, from start to stop "
+            "codon."
         )
-    return GeneSet([best[gene] for gene in sorted(best)], number, number - len(names), counts)
+    return [best[gene] for gene in sorted(best)], counts
 
 
 def skip_reason(sequence: str, starts: frozenset[str], min_length_nt: int) -> str | None:
@@ -116,16 +101,3 @@ def gene_and_transcript(record_id: str, description: str) -> tuple[str, str]:
     if words and "=" not in words[0]:
         return record_id, words[0]
     return record_id, record_id
-
-
-def read_records(path: str | Path) -> Iterator[dict[str, str]]:
-    """
-    The records of a FASTA file, plain or compressed: `id`, `description`, `sequence`; streamed, with a progress bar.
-
-    Raises:
-        SequenceFileError: The file is empty, damaged, not FASTA, or contains other than IUPAC nucleotide codes.
-    """
-    with tqdm(desc="Reading coding sequences", unit=" records", delay=1) as progress:
-        for batch in open_sequences(InputArguments(input=[str(path)], format="fasta")):
-            yield from batch.table.to_pylist()
-            progress.update(batch.table.num_rows)

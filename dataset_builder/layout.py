@@ -1,7 +1,6 @@
 """Name of a configuration -> paths of its files, in a folder as on the Hub."""
 
 import json
-import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,11 +20,6 @@ def build_file(config_name: str) -> str:
     return _FILE if config_name == DEFAULT else f"{config_name}/{_FILE}"
 
 
-def is_build_file(path: str) -> bool:
-    """Whether a relative path with / may be such a record."""
-    return re.fullmatch(rf"([^/]+/)?{_FILE}", path) is not None
-
-
 def belongs_to(config_name: str, path: str) -> bool:
     """Whether a relative path with / is a file of that configuration, of this build or an earlier one."""
     parent, name = PurePosixPath(path).parent, PurePosixPath(path).name
@@ -34,9 +28,8 @@ def belongs_to(config_name: str, path: str) -> bool:
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
     """The records that this program wrote into a folder; a build.json of another program is not one."""
-    paths = (path for path in (folder / _FILE, *sorted(folder.glob(f"*/{_FILE}"))) if path.is_file())
     records = []
-    for path in paths:
+    for path in (*folder.glob(_FILE), *sorted(folder.glob(f"*/{_FILE}"))):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
@@ -53,20 +46,3 @@ def holds_nothing_else(folder: Path) -> bool:
     return len(records) == 1 and all(
         path == "README.md" or belongs_to(records[0]["config_name"], path) for path in paths
     )
-
-
-def data_files(config_name: str) -> list[dict[str, str]]:
-    """The card's metadata on where the splits are."""
-    return [{"split": split, "path": f"{data_folder(config_name)}/{split}-*.parquet"} for split in SPLITS]
-
-
-def check_config_name(config_name: str) -> None:
-    """
-    Raises:
-        ValueError: If a configuration cannot have this name.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", config_name) or config_name == data_folder(DEFAULT):
-        raise ValueError(
-            f"--config_name {config_name!r} also names a folder; use letters and digits with single - or _ between "
-            f"them, such as w120, but not {data_folder(DEFAULT)!r}."
-        )

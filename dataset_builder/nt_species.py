@@ -12,13 +12,13 @@ from dataset_builder.arguments import ENSEMBL, STRETCH_NT, SYNTHETIC, Build
 from dataset_builder.cds import CDS
 from dataset_builder.composition import codon_counts, gc_content
 from dataset_builder.layout import BUILDER, SPLITS
-from dataset_builder.sources import Origin, genes_of_codon_usage, genes_of_ensembl, genes_of_folder
+from dataset_builder.sources import SpeciesGenes, genes_of_codon_usage, genes_of_ensembl, genes_of_folder
 from dataset_builder.species import SPECIES, SPECIES_NAMES
 from dataset_builder.synthetic import bayes_optimal_predictions, codon_usage, num_genes_for
-from dataset_builder.windows import LEAK_PRIORITY, SplitCounts, Windows, assign_genes, drop_ambiguous, select, tile
+from dataset_builder.windows import SplitCounts, assign_genes, drop_ambiguous, select, tile
 
 VERSION = "1.0.0"  # raise it with every change of the rows
-ALL_WINDOWS_SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of the genes
+ALL_WINDOWS_WEIGHTS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of the genes
 FEATURES = Features(
     {
         "sequence": Value("string"),
@@ -45,24 +45,30 @@ def build_splits(settings: Build) -> tuple[DatasetDict, dict[str, Any]]:
     tiled = [tile(species_genes, settings.window_nt) for species_genes in genes]
     windows, ambiguous = drop_ambiguous([species_windows for species_windows, _ in tiled])
     chosen, counts = _select(settings, genes, windows)
-    synthetic = settings.source == SYNTHETIC
+    rows = {
+        split: _rows(genes, windows, chosen[split], _rng(settings, ORDER_ROWS, index))
+        for index, split in enumerate(SPLITS)
+    }
+    accuracy = None
+    if settings.source == SYNTHETIC:
+        predicted = bayes_optimal_predictions(rows["test"]["sequence"], list(codon_usage().values()))
+        accuracy = float((predicted == np.array(rows["test"]["label"])).mean())
     record = {
         "builder": BUILDER,
         "builder_version": VERSION,
         "library_versions": {name: version(name) for name in ("datasets", "numpy", "pyarrow")},
         "source": settings.source_kind,
-        "synthetic": synthetic,
+        "synthetic": settings.source == SYNTHETIC,
         "window_nt": settings.window_nt,
         "windows_per_species": settings.budgets,
         "seed": settings.seed,
         "leak_stretch_nt": STRETCH_NT,
-        "leak_priority": list(LEAK_PRIORITY),
-        "bayes_optimal_accuracy": _bayes_optimal_accuracy(windows, chosen["test"]) if synthetic else None,
+        "bayes_optimal_accuracy": accuracy,
         "species": [
             {
                 "scientific_name": species.scientific_name,
                 "common_name": species.common_name,
-                "origin": asdict(origins[index]),
+                "origin": origins[index],
                 "genes": len(genes[index]),
                 **gc_content(genes[index]),
                 "codons": codon_counts(genes[index]),
@@ -73,10 +79,6 @@ def build_splits(settings: Build) -> tuple[DatasetDict, dict[str, Any]]:
             for index, species in enumerate(SPECIES)
         ],
     }
-    rows = {
-        split: _rows(genes, windows, chosen[split], _rng(settings, ORDER_ROWS, index))
-        for index, split in enumerate(SPLITS)
-    }
     return DatasetDict(rows), record
 
 
@@ -84,7 +86,7 @@ def _rng(settings: Build, purpose: int, index: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(purpose, index)))
 
 
-def _genes(settings: Build) -> tuple[list[list[CDS]], list[Origin]]:
+def _genes(settings: Build) -> SpeciesGenes:
     if settings.source == SYNTHETIC:
         generators = [_rng(settings, DRAW_GENES, index) for index in range(len(SPECIES))]
         return genes_of_codon_usage(num_genes_for(settings.budgets), settings.window_nt, generators)
@@ -94,65 +96,47 @@ def _genes(settings: Build) -> tuple[list[list[CDS]], list[Origin]]:
 
 
 def _select(
-    settings: Build, genes: list[list[CDS]], windows: list[Windows]
+    settings: Build, genes: list[list[CDS]], windows: list[np.ndarray]
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, list[SplitCounts]]]:
-    shares = settings.budgets or ALL_WINDOWS_SHARES
-    for species, species_genes in zip(SPECIES, genes, strict=True):
+    weights = settings.budgets or ALL_WINDOWS_WEIGHTS
+    split_of_gene, orders = [], []
+    for index, (species, species_genes) in enumerate(zip(SPECIES, genes, strict=True)):
         if len(species_genes) < len(SPLITS):
             raise ValueError(
                 f"{species.scientific_name} has {len(species_genes)} valid coding sequences, but each of the "
                 f"{len(SPLITS)} splits needs its own genes; give a file with more genes."
             )
-    split_of_gene = [
-        assign_genes(len(species_genes), [shares[split] for split in SPLITS], _rng(settings, ASSIGN_GENES, index))
-        for index, species_genes in enumerate(genes)
-    ]
-    orders = [
-        _rng(settings, ORDER_WINDOWS, index).permutation(len(species_windows))
-        for index, species_windows in enumerate(windows)
-    ]
+        rng = _rng(settings, ASSIGN_GENES, index)
+        split_of_gene.append(assign_genes(len(species_genes), [weights[split] for split in SPLITS], rng))
+        orders.append(_rng(settings, ORDER_WINDOWS, index).permutation(len(windows[index])))
     chosen, counts = select(windows, split_of_gene, orders, settings.budgets)
-    shortages = [
-        f"{species.scientific_name}, {split}: {asked} requested, {count.kept} available ({count.candidates} in "
-        f"{count.genes} genes, minus {count.duplicates} duplicates and {count.leaks} that share {STRETCH_NT} nt with "
-        "another split)"
-        for split in SPLITS
-        for asked in [settings.budgets[split] if settings.budgets else 1]
-        for species, count in zip(SPECIES, counts[split], strict=True)
-        if count.kept < asked
-    ]
-    if shortages:
-        raise ValueError(
-            f"there are not enough windows of {settings.window_nt} nt: {'; '.join(shortages)}. Ask for fewer or "
-            "shorter windows, or give files with more genes."
-        )
+    for split in SPLITS:
+        asked = settings.budgets[split] if settings.budgets else 1
+        for species, count in zip(SPECIES, counts[split], strict=True):
+            if count.kept < asked:
+                raise ValueError(
+                    f"{species.scientific_name}, {split}: {asked} windows of {settings.window_nt} nt requested, "
+                    f"{count.kept} available ({count.candidates} in {count.genes} genes, minus {count.duplicates} "
+                    f"duplicates and {count.leaks} that share {STRETCH_NT} nt with another split); ask for fewer or "
+                    "shorter windows, or give files with more genes."
+                )
     return chosen, counts
 
 
 def _rows(
-    genes: list[list[CDS]], windows: list[Windows], chosen: list[np.ndarray], rng: np.random.Generator
+    genes: list[list[CDS]], windows: list[np.ndarray], chosen: list[np.ndarray], rng: np.random.Generator
 ) -> Dataset:
     """The chosen windows of all species in random order."""
-    taken = [species_windows.take(rows) for species_windows, rows in zip(windows, chosen, strict=True)]
-    labels = np.repeat(np.arange(len(taken)), [len(each) for each in taken])
+    labels = np.repeat(np.arange(len(chosen)), [len(each) for each in chosen])
     order = rng.permutation(len(labels))
     labels = labels[order].tolist()
-    gene = np.concatenate([each.gene for each in taken])[order].tolist()
-    sources = [genes[label][number] for label, number in zip(labels, gene, strict=True)]
+    taken = np.concatenate([each[rows] for each, rows in zip(windows, chosen, strict=True)])[order]
+    sources = [genes[label][number] for label, number in zip(labels, taken["gene"], strict=True)]
     columns = {
-        "sequence": [text.decode() for text in np.concatenate([each.sequences() for each in taken])[order].tolist()],
+        "sequence": taken["sequence"].astype(str),
         "label": labels,
         "gene": [cds.gene for cds in sources],
         "transcript": [cds.transcript for cds in sources],
-        "start": np.concatenate([each.start for each in taken])[order].tolist(),
+        "start": taken["start"],
     }
     return Dataset.from_dict(columns, features=FEATURES)
-
-
-def _bayes_optimal_accuracy(windows: list[Windows], chosen: list[np.ndarray]) -> float:
-    usages = [codon_usage()[name] for name in SPECIES_NAMES]
-    correct = [
-        bayes_optimal_predictions(species_windows.take(rows).sequences(), usages) == label
-        for label, (species_windows, rows) in enumerate(zip(windows, chosen, strict=True))
-    ]
-    return float(np.concatenate(correct).mean())

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,25 +15,8 @@ from dataset_builder.synthetic import CODON_USAGE_FILE, codon_usage, synthetic_g
 
 FASTA_SUFFIXES = tuple(suffix + gz for suffix in (".fa", ".fasta", ".fna") for gz in ("", ".gz"))
 
-
-@dataclass(frozen=True)
-class Origin:
-    """The origin of the genes of one species; None for what the source does not say."""
-
-    name: str
-    sha256: str
-    address: str | None = None
-    release: str | None = None
-    assembly: str | None = None
-    checksum: str | None = None
-    licence: str | None = None
-    licence_address: str | None = None
-    records: int | None = None
-    repeated_ids: int | None = None
-    skipped: dict[str, int] | None = None
-
-
-SpeciesGenes = tuple[list[list[CDS]], list[Origin]]
+# Per species, its genes, and what build.json says about their origin.
+SpeciesGenes = tuple[list[list[CDS]], list[dict[str, Any]]]
 
 
 def genes_of_ensembl(min_length_nt: int) -> SpeciesGenes:
@@ -41,23 +24,22 @@ def genes_of_ensembl(min_length_nt: int) -> SpeciesGenes:
     downloads = download_manager()
     fetched = [fetch(species, downloads) for species in SPECIES]
     genes, origins = _read([path for path, _ in fetched], min_length_nt)
-    return genes, [
-        replace(
-            origin,
-            name=species.file_name,
-            address=species.address,
-            release=species.release,
-            assembly=species.assembly,
-            checksum=checksum,
-            licence=species.licence[0],
-            licence_address=species.licence[1],
-        )
-        for species, origin, (_, checksum) in zip(SPECIES, origins, fetched, strict=True)
-    ]
+    for species, origin, (_, checksum) in zip(SPECIES, origins, fetched, strict=True):
+        licence, licence_address = species.licence
+        origin |= {
+            "name": species.file_name,
+            "address": f"{species.folder}/cds/{species.file_name}",
+            "release": species.release,
+            "assembly": species.assembly,
+            "checksum": checksum,
+            "licence": licence,
+            "licence_address": licence_address,
+        }
+    return genes, origins
 
 
 def genes_of_folder(folder: Path, min_length_nt: int) -> SpeciesGenes:
-    """One CDS per gene, per species, from a folder with a FASTA file of each."""
+    """One CDS per gene, per species, from a folder with a FASTA file for each."""
     return _read(species_files(folder), min_length_nt)
 
 
@@ -67,42 +49,40 @@ def genes_of_codon_usage(num_genes: int, window_nt: int, generators: Sequence[np
         synthetic_genes(codon_usage()[species.scientific_name], num_genes, window_nt, rng)
         for species, rng in zip(SPECIES, generators, strict=True)
     ]
-    return genes, [Origin(name=CODON_USAGE_FILE.name, sha256=sha256(CODON_USAGE_FILE))] * len(SPECIES)
+    return genes, [{"name": CODON_USAGE_FILE.name, "sha256": sha256(CODON_USAGE_FILE)}] * len(SPECIES)
 
 
 def species_files(folder: Path) -> list[Path]:
-    """The FASTA file of each species in a folder, in the order of SPECIES, found by the beginning of its name.
+    """
+    The FASTA file of each species in a folder, in the order of SPECIES, found by the beginning of its name.
 
     Raises:
-        FileNotFoundError: No such folder.
-        ValueError: A species without a file, or with several.
+        ValueError: No such folder, or not one file per species.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(
+        raise ValueError(
             f"--source {folder}: no such folder; give '{ENSEMBL}', '{SYNTHETIC}' or a folder of FASTA files."
         )
-    names = sorted(path.name for path in folder.iterdir() if path.name.endswith(FASTA_SUFFIXES) and path.is_file())
-    found = {species: [name for name in names if name.startswith(species.prefix)] for species in SPECIES}
-    missing = [f"{species.prefix}*.fa[.gz]" for species, matches in found.items() if not matches]
-    if missing:
-        raise ValueError(
-            f"{folder}: there is no {', '.join(missing)}; give one FASTA file per species "
-            f"({', '.join(FASTA_SUFFIXES)})."
-        )
-    for species, matches in found.items():
-        if len(matches) > 1:
+    files = []
+    for species in SPECIES:
+        found = sorted(path for path in folder.glob(f"{species.prefix}*") if path.name.endswith(FASTA_SUFFIXES))
+        if len(found) != 1:
+            names = f" ({', '.join(path.name for path in found)})" if found else ""
             raise ValueError(
-                f"{folder}: {len(matches)} files for {species.scientific_name} ({', '.join(matches)}); keep one."
+                f"{folder} has {len(found)} files {species.prefix}*.fa[.gz]{names}; give one FASTA file per species "
+                f"({', '.join(FASTA_SUFFIXES)})."
             )
-    return [folder / matches[0] for matches in found.values()]
+        files += found
+    return files
 
 
 def _read(paths: Sequence[Path], min_length_nt: int) -> SpeciesGenes:
-    found = [read_genes(path, species.starts, min_length_nt) for species, path in zip(SPECIES, paths, strict=True)]
-    return [each.genes for each in found], [
-        Origin(path.name, sha256(path), records=each.records, repeated_ids=each.repeated_ids, skipped=each.skipped)
-        for path, each in zip(paths, found, strict=True)
-    ]
+    genes, origins = [], []
+    for species, path in zip(SPECIES, paths, strict=True):
+        found, skipped = read_genes(path, species.starts, min_length_nt)
+        genes.append(found)
+        origins.append({"name": path.name, "sha256": sha256(path), **skipped})
+    return genes, origins
 
 
 def sha256(path: Path) -> str:

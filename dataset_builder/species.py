@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 ENSEMBL = "https://ftp.ensembl.org/pub/release-113/fasta"
-ENSEMBL_GENOMES = "https://ftp.ensemblgenomes.ebi.ac.uk/pub"
+PLANTS = "https://ftp.ensemblgenomes.ebi.ac.uk/pub/plants/release-60/fasta"
+BACTERIA = "https://ftp.ensemblgenomes.ebi.ac.uk/pub/bacteria/release-60/fasta/bacteria_12_collection"
+FUNGI = "https://ftp.ensemblgenomes.ebi.ac.uk/pub/fungi/release-60/fasta"
 
 # NCBI genetic codes, https://www.ncbi.nlm.nih.gov/Taxonomy/Utils/wprintgc.cgi. Code 1 also lists TTG and CTG, which
 # are rare in eukaryotic nuclear genes: a CDS without ATG there is nearly always an incomplete gene model.
@@ -17,25 +19,15 @@ EMBL_EBI_LICENCE = ("EMBL-EBI terms of use", "https://www.ebi.ac.uk/about/terms-
 
 @dataclass(frozen=True)
 class Species:
-    """One species and the Ensembl release of its coding sequences.
+    """One species and the Ensembl release of its coding sequences."""
 
-    Args:
-        scientific_name: The label in the data set.
-        common_name: Second name, for the card.
-        address: Address of its CDS file (gzip FASTA).
-        release: Ensembl or Ensembl Genomes release.
-        assembly: Genome assembly.
-        starts: Valid start codons.
-        licence: Name and address of the terms of use.
-    """
-
-    scientific_name: str
+    scientific_name: str  # the label in the data set
     common_name: str
-    address: str
+    folder: str  # address of its folder in a release of Ensembl or Ensembl Genomes
     release: str
     assembly: str
+    licence: tuple[str, str] = EMBL_EBI_LICENCE  # name and address
     starts: frozenset[str] = EUKARYOTIC_STARTS
-    licence: tuple[str, str] = ENSEMBL_LICENCE
 
     @property
     def prefix(self) -> str:
@@ -44,65 +36,37 @@ class Species:
 
     @property
     def file_name(self) -> str:
-        """Name of the CDS file, as in CHECKSUMS."""
-        return self.address.rpartition("/")[2]
-
-    @property
-    def checksums_address(self) -> str:
-        """Address of the CHECKSUMS file beside the CDS file."""
-        return self.address.rpartition("/")[0] + "/CHECKSUMS"
+        """Name of the CDS file (gzip FASTA), as in CHECKSUMS."""
+        return f"{self.folder.rpartition('/')[2].capitalize()}.{self.assembly}.cds.all.fa.gz"
 
 
 # The order is that of the labels.
 SPECIES = (
-    Species(
-        "Homo sapiens",
-        "human",
-        f"{ENSEMBL}/homo_sapiens/cds/Homo_sapiens.GRCh38.cds.all.fa.gz",
-        "Ensembl 113",
-        "GRCh38",
-    ),
-    Species(
-        "Mus musculus",
-        "mouse",
-        f"{ENSEMBL}/mus_musculus/cds/Mus_musculus.GRCm39.cds.all.fa.gz",
-        "Ensembl 113",
-        "GRCm39",
-    ),
+    Species("Homo sapiens", "human", f"{ENSEMBL}/homo_sapiens", "Ensembl 113", "GRCh38", ENSEMBL_LICENCE),
+    Species("Mus musculus", "mouse", f"{ENSEMBL}/mus_musculus", "Ensembl 113", "GRCm39", ENSEMBL_LICENCE),
     Species(
         "Drosophila melanogaster",
         "fruit fly",
-        f"{ENSEMBL}/drosophila_melanogaster/cds/Drosophila_melanogaster.BDGP6.46.cds.all.fa.gz",
+        f"{ENSEMBL}/drosophila_melanogaster",
         "Ensembl 113",
         "BDGP6.46",
+        ENSEMBL_LICENCE,
     ),
-    Species(
-        "Arabidopsis thaliana",
-        "thale cress",
-        f"{ENSEMBL_GENOMES}/plants/release-60/fasta/arabidopsis_thaliana/cds/"
-        "Arabidopsis_thaliana.TAIR10.cds.all.fa.gz",
-        "Ensembl Plants 60",
-        "TAIR10",
-        licence=EMBL_EBI_LICENCE,
-    ),
+    Species("Arabidopsis thaliana", "thale cress", f"{PLANTS}/arabidopsis_thaliana", "Ensembl Plants 60", "TAIR10"),
     Species(
         "Escherichia coli",
         "gut bacterium",
-        f"{ENSEMBL_GENOMES}/bacteria/release-60/fasta/bacteria_12_collection/escherichia_coli_gca_001606525/cds/"
-        "Escherichia_coli_gca_001606525.ASM160652v1.cds.all.fa.gz",
+        f"{BACTERIA}/escherichia_coli_gca_001606525",
         "Ensembl Bacteria 60",
-        "ASM160652v1 (GCA_001606525.1)",
+        "ASM160652v1",
         starts=BACTERIAL_STARTS,
-        licence=EMBL_EBI_LICENCE,
     ),
     Species(
         "Saccharomyces cerevisiae",
         "baker's yeast",
-        f"{ENSEMBL_GENOMES}/fungi/release-60/fasta/saccharomyces_cerevisiae/cds/"
-        "Saccharomyces_cerevisiae.R64-1-1.cds.all.fa.gz",
+        f"{FUNGI}/saccharomyces_cerevisiae",
         "Ensembl Fungi 60",
         "R64-1-1",
-        licence=EMBL_EBI_LICENCE,
     ),
 )
 

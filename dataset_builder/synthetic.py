@@ -41,45 +41,43 @@ def num_genes_for(budgets: dict[str, int] | None) -> int:
 
 
 def synthetic_genes(usage: dict[str, int], num_genes: int, window_nt: int, rng: np.random.Generator) -> list[CDS]:
-    """Draw genes codon by codon: ATG, independent sense codons, a stop codon.
-
-    Args:
-        usage: Count of each codon; sense and stop codons are drawn in proportion.
-        num_genes: Number of genes.
-        window_nt: Window of the data set, in nt; it scales the length of the genes.
-        rng: Source of randomness.
     """
-    sense, sense_bounds = _distribution({codon: count for codon, count in usage.items() if codon not in STOPS})
-    stop, stop_bounds = _distribution({codon: count for codon, count in usage.items() if codon in STOPS})
+    Draw genes codon by codon: ATG, independent sense codons, a stop codon, in proportion to their counts.
+
+    The window of the data set scales the length of the genes.
+    """
+    counts = np.array(list(usage.values()), dtype=float)
+    codons = np.array(list(usage), dtype="S3")  # bytes, because joining an array of str is slow
+    is_stop = np.array([codon in STOPS for codon in usage])
+    sense, stop = np.where(is_stop, 0, counts), np.where(is_stop, counts, 0)
     window_codons = window_nt // 3
     lengths = rng.integers(MIN_WINDOWS * window_codons, MAX_WINDOWS * window_codons, size=num_genes, endpoint=True)
     genes = []
     for number, length in enumerate(lengths, start=1):
-        # Bytes, because joining an array of str is slow.
-        middle = sense[np.searchsorted(sense_bounds, rng.random(length - 2), side="right")].tobytes().decode("ascii")
+        middle = rng.choice(codons, size=length - 2, p=sense / sense.sum()).tobytes().decode("ascii")
+        end = rng.choice(codons, p=stop / stop.sum()).decode("ascii")
         name = f"synthetic{number:07d}"
-        end = stop[np.searchsorted(stop_bounds, rng.random(), side="right")].decode("ascii")
         genes.append(CDS(name, name, START + middle + end))
     return genes
 
 
-def bayes_optimal_posteriors(sequences: Sequence[str], usages: Sequence[dict[str, int]]) -> np.ndarray:
-    """Exact probability of each species given the letters of a window, under the model of `synthetic_genes`.
+def bayes_optimal_predictions(sequences: Sequence[str], usages: Sequence[dict[str, int]]) -> np.ndarray:
+    """
+    The most probable species of each window: int64 (windows,), indices into `usages`.
 
-    Species have equal priors. A window is the first of its gene (ATG, then sense codons), an inner one (sense codons),
-    or the last (sense codons, then a stop codon). The probabilities of the three follow from the gene lengths, are the
-    same for every species, and weight the sum.
+    No classifier has a higher expected accuracy. Species have equal priors. A window is the first of its gene (ATG,
+    then sense codons), an inner one (sense codons), or the last (sense codons, then a stop codon). The probabilities
+    of the three follow from the gene lengths, are the same for every species, and weight the sum.
 
     Args:
-        sequences: In-frame windows of one length, A, C, G and T.
+        sequences: In-frame windows of one length, from `synthetic_genes`.
         usages: Count of each of the 64 codons, per species.
-
-    Returns:
-        float64 (windows, species); each row sums to one.
-
-    Raises:
-        ValueError: A window is impossible in every species, such as one with an inner stop codon.
     """
+    return bayes_log_likelihoods(sequences, usages).argmax(axis=1)
+
+
+def bayes_log_likelihoods(sequences: Sequence[str], usages: Sequence[dict[str, int]]) -> np.ndarray:
+    """Log-probability of each window in each species: float64 (windows, species); see `bayes_optimal_predictions`."""
     codons = sorted(usages[0])  # in this order, a codon's index is its letters as base-4 digits
     letters = np.array(sequences, dtype="S").view(np.uint8).reshape(len(sequences), -1, 3)
     codon = np.searchsorted(np.frombuffer(b"ACGT", dtype=np.uint8), letters) @ [16, 4, 1]  # (windows, codons)
@@ -94,28 +92,13 @@ def bayes_optimal_posteriors(sequences: Sequence[str], usages: Sequence[dict[str
             counts = np.array([usage[name] for name in codons], dtype=float)
             log_sense[row] = np.log(np.where(is_stop, 0, counts) / counts[~is_stop].sum())
             log_stop[row] = np.log(np.where(is_stop, counts, 0) / counts[is_stop].sum())
-        # Each term: (windows, species)
-        log_likelihood = np.logaddexp.reduce(
+        return np.logaddexp.reduce(  # each term: (windows, species)
             [
                 math.log(inside) + log_sense[:, codon].sum(axis=2).T,
                 np.where(starts_with_atg, math.log(first) + log_sense[:, codon[:, 1:]].sum(axis=2).T, -np.inf),
                 math.log(last) + log_sense[:, codon[:, :-1]].sum(axis=2).T + log_stop[:, codon[:, -1]].T,
             ]
         )
-    highest = log_likelihood.max(axis=1, keepdims=True)
-    impossible = np.flatnonzero(np.isneginf(highest[:, 0]))
-    if len(impossible):
-        raise ValueError(f"window {impossible[0]} ({sequences[impossible[0]]}) is impossible in every species.")
-    likelihood = np.exp(log_likelihood - highest)
-    return likelihood / likelihood.sum(axis=1, keepdims=True)
-
-
-def bayes_optimal_predictions(sequences: Sequence[str], usages: Sequence[dict[str, int]]) -> np.ndarray:
-    """The most probable species of each window: int64 (windows,), indices into `usages`.
-
-    No classifier has a higher expected accuracy. Arguments as of `bayes_optimal_posteriors`.
-    """
-    return bayes_optimal_posteriors(sequences, usages).argmax(axis=1)
 
 
 def _window_kinds(window_codons: int) -> tuple[float, float, float]:
@@ -125,10 +108,3 @@ def _window_kinds(window_codons: int) -> tuple[float, float, float]:
     first = len(lengths) / windows
     last = sum(length % window_codons == 0 for length in lengths) / windows  # else its stop is in the rest
     return 1 - first - last, first, last
-
-
-def _distribution(counts: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Codons, and their cumulative probabilities."""
-    codons = sorted(counts)
-    bounds = np.cumsum([counts[codon] for codon in codons])
-    return np.array(codons, dtype="S3"), bounds / bounds[-1]

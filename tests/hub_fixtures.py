@@ -88,7 +88,8 @@ def exit_status(main: Callable, *arguments, **options) -> int:
     except SystemExit as stop:
         return stop.code or 0
     if message:
-        print(f"{main.__module__.partition('.')[0]}: {message}", file=sys.stderr)
+        package, _, _ = main.__module__.partition(".")
+        print(f"{package if package == 'dataset_builder' else f'{package}.py'}: {message}", file=sys.stderr)
     return status or returned[0] or 0
 
 

@@ -8,7 +8,7 @@
 
 It serves what this project's calls need of huggingface_hub 2.4, datasets 5.2 and transformers 5.23, and no more: an
 unknown route is 404, a bug of its own 501 (which the clients do not retry). As on the real Hub, large files live on
-another host, here 127.0.0.2, behind signed addresses. Endpoints: https://huggingface.co/docs/hub/api, and the clients'
+another host, here 127.0.0.2. Endpoints: https://huggingface.co/docs/hub/api, and the clients'
 source.
 """
 
@@ -18,7 +18,6 @@ import io
 import json
 import os
 import re
-import secrets
 import sys
 import threading
 import uuid
@@ -92,7 +91,7 @@ class Repository:
     id: str
     private: bool
     branches: dict[str, str]
-    commits: dict[str, dict]  # sha -> parent, title, message, author, files: {path: {oid, size, lfs}}
+    commits: dict[str, dict]  # sha -> parent, title, files: {path: {oid, size, lfs}}
 
     def resolve(self, revision: str) -> str:
         """The commit of a branch, or of a commit."""
@@ -113,9 +112,8 @@ class Repository:
             sha = self.commits[sha]["parent"]
         return found
 
-    def add_commit(self, branch: str, files: dict[str, dict], author: str, title: str, message: str = "") -> str:
-        parent, files = self.branches.get(branch), dict(sorted(files.items()))
-        commit = {"parent": parent, "title": title, "message": message, "author": author, "files": files}
+    def add_commit(self, branch: str, files: dict[str, dict], title: str) -> str:
+        commit = {"parent": self.branches.get(branch), "title": title, "files": dict(sorted(files.items()))}
         sha = hashlib.sha1(f"{json.dumps(commit)}{uuid.uuid4()}".encode()).hexdigest()
         self.commits[sha] = commit
         self.branches[branch] = sha
@@ -132,10 +130,8 @@ def _entry(path: str, file: dict | None) -> dict:
         return {"type": "directory", "oid": hashlib.sha1(path.encode()).hexdigest(), "size": 0, "path": path}
     entry = {"type": "file", "oid": file["oid"], "size": file["size"], "path": path}
     if file["lfs"]:
-        pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize %d\n"
-        pointer %= file["oid"].encode(), file["size"]
-        lfs = {"oid": file["oid"], "size": file["size"], "pointerSize": len(pointer)}
-        entry |= {"oid": _git_sha1(pointer), "lfs": lfs}
+        lfs = {"oid": file["oid"], "size": file["size"], "pointerSize": 130}
+        entry |= {"oid": _git_sha1(file["oid"].encode()), "lfs": lfs}
     return entry
 
 
@@ -153,7 +149,6 @@ class LocalHub:
         self.log: list[Request] = []
         self.lock = threading.RLock()  # whoever reads a repository to change it holds it until the change is written
         self._faults: list[Fault] = []
-        self.signatures = {method: secrets.token_hex() for method in ("GET", "PUT")}
         (folder / "objects").mkdir(parents=True, exist_ok=True)
         self._servers = [_Server(("127.0.0.1", 0), "hub", HUB_ROUTES, self)]
         try:
@@ -229,8 +224,8 @@ class LocalHub:
         self.write(self.object(oid), content)
         return {"oid": oid, "size": len(content), "lfs": False}
 
-    def signed_url(self, method: str, oid: str) -> str:
-        return f"{self.cdn_url}/objects/{oid}?signature={self.signatures[method]}"
+    def object_url(self, oid: str) -> str:
+        return f"{self.cdn_url}/objects/{oid}"
 
     def _repository_file(self, kind: str, repo_id: str) -> Path:
         if not REPO_ID.fullmatch(repo_id):
@@ -354,12 +349,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise HubError(401, "Invalid credentials in Authorization header")
         return account
 
-    def _writer(self, namespace: str) -> str:
-        """The user, who may write there."""
-        account = self._account(required=True)
-        if not account.may_write(namespace):
+    def _check_writer(self, namespace: str) -> None:
+        if not self._account(required=True).may_write(namespace):
             raise HubError(403, f'You don\'t have the rights to write under the namespace "{namespace}"')
-        return account.user
 
     def _open(self, kind: str | None, repo_id: str, write: bool = False) -> Repository:
         """The repository, where the caller may see it; the Hub does not tell a private one from none."""
@@ -373,7 +365,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise HubError(401, "Invalid username or password.", "RepoNotFound") from error
             raise
         if write:
-            self._writer(repo_id.split("/")[0])
+            self._check_writer(repo_id.split("/")[0])
         return repository
 
     def _json(self) -> dict:
@@ -401,7 +393,7 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = self._json()
         kind = f"{wanted.get('type') or 'model'}s"
         namespace = wanted.get("organization") or self._account(required=True).user
-        user = self._writer(namespace)
+        self._check_writer(namespace)
         repo_id = f"{namespace}/{wanted['name']}"
         if kind not in KINDS or not REPO_ID.fullmatch(repo_id):
             raise HubError(400, f"Invalid repository: {kind} {repo_id!r}")
@@ -413,7 +405,7 @@ class _Handler(BaseHTTPRequestHandler):
             except HubError:
                 repository = Repository(kind, repo_id, private, {}, {})
                 files = {".gitattributes": self.local_hub.store(GITATTRIBUTES)}
-                repository.add_commit("main", files, user, "initial commit")
+                repository.add_commit("main", files, "initial commit")
                 self.local_hub.save(repository)
                 status, error = 200, {}
         return Reply({"url": self._url_of(repository), "name": repo_id, "id": repo_id, **error}, status)
@@ -443,11 +435,6 @@ class _Handler(BaseHTTPRequestHandler):
             | {"cardData": card, **known}
         )
 
-    def commits(self, kind: str, repo_id: str, revision: str) -> Reply:
-        history = self._open(kind, repo_id).history(revision)
-        date = "2026-01-01T00:00:00.000Z"
-        return Reply([{**each, "date": date, "authors": [{"user": each["author"]}]} for each in history])
-
     def tree(self, kind: str, repo_id: str, revision: str, folder: str | None) -> Reply:
         repository = self._open(kind, repo_id)
         entries = _with_folders(repository.files(revision))
@@ -471,7 +458,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not file["lfs"]:
             return Reply(self.local_hub.object(file["oid"]), 200, headers | {"ETag": etag})
         headers |= {"X-Linked-ETag": etag, "X-Linked-Size": str(file["size"]), "ETag": etag}
-        return Reply(b"", 302, headers | {"Location": self.local_hub.signed_url("GET", file["oid"])})
+        return Reply(b"", 302, headers | {"Location": self.local_hub.object_url(file["oid"])})
 
     # What arrives
 
@@ -496,30 +483,14 @@ class _Handler(BaseHTTPRequestHandler):
         return Reply({"files": answers})
 
     def lfs_batch(self, kind: str | None, repo_id: str) -> Reply:
-        repository = self._open(kind, repo_id, write=True)
+        self._open(kind, repo_id, write=True)
         answers = []
         for wanted in self._json()["objects"]:
             answer = {"oid": wanted["oid"], "size": wanted["size"]}
-            if not re.fullmatch("[0-9a-f]{64}", wanted["oid"]):
-                raise HubError(400, f"Invalid sha256: {wanted['oid']!r}")
             if not self.local_hub.object(wanted["oid"]).exists():
-                upload = {"href": self.local_hub.signed_url("PUT", wanted["oid"])}
-                verify = {"href": f"{self._url_of(repository)}.git/info/lfs/objects/verify"}
-                answer["actions"] = {"upload": upload, "verify": verify}
+                answer["actions"] = {"upload": {"href": self.local_hub.object_url(wanted["oid"])}}
             answers.append(answer)
         return Reply({"transfer": "basic", "objects": answers})
-
-    def lfs_verify(self, kind: str | None, repo_id: str) -> Reply:
-        self._open(kind, repo_id, write=True)
-        wanted = self._json()
-        if self._lfs_size(wanted["oid"]) != wanted["size"]:
-            raise HubError(400, f"LFS object {wanted['oid']} is missing or not of {wanted['size']} bytes")
-        return Reply()
-
-    def _lfs_size(self, oid: str) -> int | None:
-        """Only whole objects whose sha256 was checked ever stand under their name."""
-        stored = re.fullmatch("[0-9a-f]{64}", oid) and self.local_hub.object(oid).exists()
-        return self.local_hub.object(oid).stat().st_size if stored else None
 
     def commit(self, kind: str, repo_id: str, branch: str) -> Reply:
         lines = [json.loads(line) for line in self._read().splitlines() if line.strip()]
@@ -533,8 +504,7 @@ class _Handler(BaseHTTPRequestHandler):
             files = dict(repository.files(branch))
             for line in lines:
                 self._apply(line["key"], line["value"], files)
-            author = self._writer(repo_id.split("/")[0])
-            sha = repository.add_commit(branch, files, author, header["summary"], header.get("description", ""))
+            sha = repository.add_commit(branch, files, header["summary"])
             self.local_hub.save(repository)
         url = f"{self._url_of(repository)}/commit/{sha}"
         return Reply({"success": True, "commitOid": sha, "commitUrl": url})
@@ -547,39 +517,25 @@ class _Handler(BaseHTTPRequestHandler):
             if path == "README.md" and (errors := card_errors(base64.b64decode(value["content"]).decode())):
                 raise HubError(400, "; ".join(errors))
         elif key == "lfsFile":
-            size = self._lfs_size(value["oid"])
-            if size is None:
-                raise HubError(400, f"LFS pointer pointed to a file that does not exist: {path}")
-            files[path] = {"oid": value["oid"], "size": size, "lfs": True}
+            files[path] = {
+                "oid": value["oid"],
+                "size": self.local_hub.object(value["oid"]).stat().st_size,
+                "lfs": True,
+            }
         elif key == "deletedFile":
             if files.pop(path, None) is None:
                 raise HubError(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
 
-    # The host of large files: the signature in the address is all that counts there
-
-    def _signed(self, method: str, oid: str) -> Path:
-        if self.query.get("signature") != [self.local_hub.signatures[method]]:
-            raise HubError(403, "Signature does not match")
-        return self.local_hub.object(oid)
+    # The host of large files
 
     def send_object(self, oid: str) -> Reply:
-        return Reply(self._signed("GET", oid), 200, {"ETag": f'"{oid}"'})
+        return Reply(self.local_hub.object(oid), 200, {"ETag": f'"{oid}"'})
 
     def take_object(self, oid: str) -> Reply:
-        target = self._signed("PUT", oid)
-        part = target.with_name(f"{oid}.{uuid.uuid4().hex}")
-        sha256 = hashlib.sha256()
-        try:
-            with part.open("wb") as file:
-                while self.unread:
-                    content = self._read(1 << 20)
-                    sha256.update(content)
-                    file.write(content)
-            if sha256.hexdigest() != oid:
-                raise HubError(400, f"sha256 is {sha256.hexdigest()}, not {oid}")
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+        content = self._read()
+        if hashlib.sha256(content).hexdigest() != oid:
+            raise HubError(400, f"sha256 is not {oid}")
+        self.local_hub.write(self.local_hub.object(oid), content)
         return Reply(b"", 200, {"ETag": f'"{oid}"'})
 
 
@@ -591,12 +547,10 @@ HUB_ROUTES = [
     ("POST", "/api/validate-yaml", "validate_card"),
     ("POST", f"{_API}/branch/([^/]+)", "create_branch"),
     ("GET", f"{_API}(?:/revision/([^/]+))?", "describe"),
-    ("GET", f"{_API}/commits/([^/]+)", "commits"),
     ("GET", f"{_API}/tree/([^/]+)(?:/(.+))?", "tree"),
     ("GET", f"{_WEB}/resolve/([^/]+)/(.+)", "resolve"),
     ("POST", f"{_API}/preupload/([^/]+)", "preupload"),
     ("POST", rf"{_WEB}\.git/info/lfs/objects/batch", "lfs_batch"),
-    ("POST", rf"{_WEB}\.git/info/lfs/objects/verify", "lfs_verify"),
     ("POST", f"{_API}/commit/([^/]+)", "commit"),
 ]
 CDN_ROUTES = [

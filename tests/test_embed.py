@@ -27,8 +27,8 @@ import embed
 from dnahub.hub_code import NucleotideTransformerForMaskedLM
 from dnahub.hub_code.pipeline_dna_embedding import LONG, POOLINGS
 from dnahub.inference import blocks
-from dnahub.inference.arguments import EmbedArguments, OutputArguments
-from dnahub.inference.engine import BACKENDS, Engine
+from dnahub.inference.arguments import EmbedArguments
+from dnahub.inference.engine import Engine
 from dnahub.inference.parts import Parts
 from dnahub.machine.script import outcome
 from dnahub.sequences import batching
@@ -261,14 +261,6 @@ def test_per_token_has_the_vectors_of_all_tokens(tmp_path, run, checkpoint, reco
     )
 
 
-def test_both_strands_are_averaged(tmp_path, run, checkpoint):
-    fasta = write_fasta(tmp_path / "in.fa", [("a", "AACGTTTGCC")])
-    assert run("--input", fasta, "--output", tmp_path / "o.npy", "--reverse_complement")[0] == 0
-
-    strands = [by_hand(checkpoint, sequence).mean(axis=0) for sequence in ("AACGTTTGCC", "GGCAAACGTT")]
-    assert np.abs(np.load(tmp_path / "o.npy")[0] - np.mean(strands, axis=0)).max() <= 1e-5
-
-
 @pytest.mark.parametrize("options", [["--max_length", 6], ["--max_length", 6, "--long", "windows"]])
 def test_blocks_are_smaller_where_a_sequence_has_many_windows(tmp_path, run, records, computed, monkeypatch, options):
     monkeypatch.setattr(blocks, "MAX_VECTORS", 100)
@@ -348,20 +340,17 @@ def test_bad_input_is_an_error_with_its_place_and_the_old_output_stays(tmp_path,
         (["--input", "absent.fa"], "absent.fa"),
         (["--output", "{tmp}/o.xlsx"], "{tmp}/o.xlsx"),
         (["--output", "{tmp}/in.fa"], "{tmp}/in.fa"),
-        (["--max_length", "1"], "max_length 1"),
         (["--max_length", "9999"], "max_length 9999"),
         (["--layer", "9"], "layer 9"),
         (["--device", "quantum"], "--device quantum"),
         (["--device", "cuda:7"], "--device cuda:7"),
         (["--batch_tokens", "0"], "--batch_tokens 0"),
-        (["--window_nt", "0"], "--window_nt 0"),
-        (["--stride_nt", "-6"], "--stride_nt -6"),
-        (["--per_token", "--reverse_complement"], "--per_token --reverse_complement"),
+        (["--window_nt", "0"], "window_nt 0"),
+        (["--per_token", "--reverse_complement"], "reverse_complement"),
         (["--per_token", "--pooling", "cls"], "--per_token --pooling cls"),
-        (["--per_token", "--window_nt", "600"], "--window_nt --per_token"),
-        (["--long", "error", "--window_nt", "600"], "--window_nt --long error"),
-        (["--long", "truncate", "--stride_nt", "600"], "--stride_nt --long truncate"),
-        (["--window_nt", "60", "--stride_nt", "61"], "--stride_nt 61 --window_nt 60"),
+        (["--per_token", "--window_nt", "600"], "window_nt"),
+        (["--long", "truncate", "--stride_nt", "600"], "stride_nt truncate"),
+        (["--window_nt", "60", "--stride_nt", "61"], "stride_nt 61"),
         (["--shard", "0/4"], "--shard 0/4"),
         (["--model_revision", "main"], "revision main"),
         (["--model_name_or_path", "runs/absent"], "runs/absent"),
@@ -394,10 +383,9 @@ def test_help_and_wrong_arguments_answer_before_anything_heavy_is_imported():
 
 
 def test_the_choices_are_those_of_the_engine():
-    choices = {**EmbedArguments.__annotations__, **OutputArguments.__annotations__}
+    choices = EmbedArguments.__annotations__
     assert set(choices["pooling"].__args__) == set(POOLINGS) - {"none"}
     assert set(choices["long"].__args__) == set(LONG)
-    assert set(choices["backend"].__args__) == set(BACKENDS)
 
 
 @pytest.fixture
@@ -595,7 +583,7 @@ def test_a_run_whose_parts_were_joined_by_the_same_command_says_so(tmp_path, run
     monkeypatch.setattr(Parts, "find_all", joined_meanwhile)
     status, _, error = run(*arguments)
 
-    assert status == 2 and f"{tmp_path}/out.parquet.parts" in error
+    assert status == 2 and f"{tmp_path}/out.parquet" in error
     assert names_in(tmp_path) == ["in.fa", "out.parquet"]
 
 

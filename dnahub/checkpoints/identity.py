@@ -11,13 +11,9 @@ def checkpoint_digest(files: CheckpointFiles) -> str:
     """
     An identity of a checkpoint's content, which does not depend on the name and place of its folder.
 
-    Args:
-        files: What `dnahub.checkpoints.loading.find_checkpoint` found.
-
-    Returns:
-        Of a repository on the Hub its commit, 40 hexadecimal digits; of a folder a digest, 16 hexadecimal digits, of
-        the names and contents of its configuration, tokenizer files and weights (each shard, and their index). The
-        card does not count, nor do pickles next to weights in safetensors format, which are not loaded.
+    Of a repository on the Hub it is the commit; of a folder a digest, 16 hexadecimal digits, of the names and contents
+    of its configuration, tokenizer files and weights. The card does not count, nor do pickles next to weights in
+    safetensors format, which are not loaded.
     """
     if files.commit:
         return files.commit

@@ -1,8 +1,6 @@
 """Folder or Hub id, NT or another encoder -> model for a task and its tokenizer, without remote code."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
@@ -58,24 +56,20 @@ ANY_CASE = [
         *(({"String": letter}, letter.upper()) for letter in ascii_lowercase),
     ]
 ]
+OTHER_SIZE = "the tokenizer has {} tokens, but config.json says vocab_size {}; give files that belong together."
 
 
 @dataclass(frozen=True)
 class CheckpointFiles:
-    """
-    Args:
-        name: A folder or a Hub id, as it was given.
-        folder: Where the files are.
-        commit: Which commit on the Hub they are of; None for a folder.
-    """
+    """The files of a checkpoint on this machine."""
 
-    name: str
+    name: str  # a folder or a Hub id, as it was given
     folder: Path
-    commit: str | None
+    commit: str | None  # on the Hub; None for a folder
 
     @property
     def published_name(self) -> str:
-        """The Hub id, or the name of the folder; where that lies is nobody's business."""
+        """The Hub id, or the name of the folder without its place, which is private."""
         return self.name if self.commit else self.folder.resolve().name
 
 
@@ -83,13 +77,13 @@ def find_checkpoint(
     name_or_path: str, revision: str | None = None, allow_pickle: bool = False, api: HfApi | None = None
 ) -> CheckpointFiles:
     """
-    The files of a checkpoint: those of a folder, or, from the Hub, what loading takes, in the cache.
+    The files of a checkpoint: those of a folder, or those that loading takes from a repository on the Hub.
 
     Args:
         name_or_path: A folder, or a repository on the Hub.
         revision: Branch, tag or commit on the Hub; default its main branch.
-        allow_pickle: Whether weights in pickle format will do, where there are no others.
-        api: Who asks, and which Hub; default the user of the environment.
+        allow_pickle: Whether to accept weights in pickle format if there are no others.
+        api: The user; default that of the environment.
 
     Raises:
         ValueError: If there are no weights in safetensors format and pickles are not allowed, or a revision is given
@@ -100,14 +94,14 @@ def find_checkpoint(
     if not folder.is_dir():
         folder, commit = download(name_or_path, "model", revision, FILES, IGNORED, api)
     elif revision is not None:
-        raise ValueError(f"{name_or_path} is a folder; a revision ({revision}) is of a repository on the Hub.")
+        raise ValueError(f"{name_or_path} is a folder; give a revision ({revision}) for a repository on the Hub only.")
     if not (folder / "config.json").is_file():
-        raise ValueError(f"{name_or_path} is no checkpoint: there is no config.json in it.")
+        raise ValueError(f"{name_or_path} is not a checkpoint: it has no config.json.")
     if not any(folder.glob("*.safetensors")):
         if not allow_pickle:
             raise ValueError(
-                f"{name_or_path} has no weights in safetensors format. Those in pickle format (pytorch_model.bin) can "
-                "hold code that runs when they are loaded; if you trust whoever made them, give --allow_pickle."
+                f"{name_or_path} has no weights in safetensors format; weights in pickle format (pytorch_model.bin) "
+                "can run code when they are loaded: if you trust their author, give --allow_pickle."
             )
         if commit:
             folder, _ = download(name_or_path, "model", commit, (*FILES, *PICKLES), IGNORED, api)
@@ -136,30 +130,36 @@ def load_for_task(
     """
     nt_class, native_classes = HEADS[head]
     config_dict, _ = PreTrainedConfig.get_config_dict(files.folder)
-    if config_dict.get("model_type") in NT_MODEL_TYPES:
+    model_type = config_dict.get("model_type")
+    if model_type in NT_MODEL_TYPES:
         return load_checkpoint(nt_class, files, **head_fields)
-    config_class = _native_config_class(files.name, config_dict)
+    config_class = CONFIG_MAPPING[model_type] if model_type in CONFIG_MAPPING else None
+    if config_class not in MODEL_FOR_MASKED_LM_MAPPING or config_class.is_encoder_decoder:
+        raise ValueError(
+            f"{files.name}: config.json says model_type {model_type!r}, which is not an encoder of transformers "
+            f"{transformers.__version__}; give a Nucleotide Transformer or another encoder, such as a ModernBERT."
+        )
+    # DNABERT-2, for one, says 'bert', but its own code computes something else from these weights.
+    if any(auto_class.startswith("AutoModel") for auto_class in config_dict.get("auto_map") or {}):
+        raise ValueError(
+            f"{files.name}: config.json says that the model needs code of its own (auto_map), which is not run; if it "
+            f"is a {model_type!r} of transformers, remove auto_map."
+        )
     if config_class not in native_classes:
         raise ValueError(
-            f"{files.name}: transformers has no {head.replace('_', ' ')} head for the model type "
-            f"{config_class.model_type!r}; give another model or task."
+            f"{files.name}: transformers has no {head.replace('_', ' ')} head for the model type {model_type!r}; give "
+            "another model or task."
         )
     config = config_class.from_pretrained(files.folder, **head_fields)
     tokenizer = _load_native_tokenizer(files, config)
-    with _readable(files.name):
-        model, info = native_classes[config_class].from_pretrained(
-            files.folder, config=config, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True
-        )
-    faults = {name: "is missing" for name in info["missing_keys"]}
-    faults |= {name: f"is {tuple(found)}, not {tuple(shape)}" for name, found, shape in info["mismatched_keys"]}
-    faults |= {name: "is left over" for name in info["unexpected_keys"]}
+    model, faults = _load(native_classes[config_class], files.folder, files.name, config=config)
     encoder = f"{model.base_model_prefix}."
-    # BERT's pooler is a part of the head, though it lies in the encoder.
-    faults = [f"{name} {faults[name]}" for name in sorted(faults) if name.startswith(encoder) and "pooler" not in name]
+    # BERT's pooler is a part of the head, though it is in the encoder.
+    faults = [name for name in faults if name.startswith(encoder) and "pooler" not in name]
     if faults:
         raise ValueError(
-            f"{files.name}: {len(faults)} tensors of the encoder are not as config.json says, the first of them "
-            f"{faults[0]}; give a checkpoint whose files belong together."
+            f"{files.name}: {len(faults)} tensors of the encoder do not fit config.json, the first of them "
+            f"{faults[0]}; download or save the checkpoint again."
         )
     model.name_or_path = files.published_name
     return model, tokenizer
@@ -167,11 +167,7 @@ def load_for_task(
 
 def load_saved(folder: Path, head: str) -> PreTrainedModel:
     """
-    The model of a checkpoint of ours with its head, in float32.
-
-    Args:
-        folder: What `dnahub.checkpoints.saving.save_checkpoint` wrote.
-        head: A key of `HEADS`.
+    The model that `dnahub.checkpoints.saving.save_checkpoint` wrote, with its head (a key of `HEADS`), in float32.
 
     Raises:
         ValueError: If a tensor is missing, of another shape, or not of this model.
@@ -179,15 +175,11 @@ def load_saved(folder: Path, head: str) -> PreTrainedModel:
     nt_class, native_classes = HEADS[head]
     model_type = PreTrainedConfig.get_config_dict(folder)[0].get("model_type")
     model_class = nt_class if model_type in NT_MODEL_TYPES else native_classes[CONFIG_MAPPING[model_type]]
-    with _readable(folder):
-        model, info = model_class.from_pretrained(
-            folder, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True
-        )
-    faults = sorted({*info["missing_keys"], *info["unexpected_keys"], *(name for name, *_ in info["mismatched_keys"])})
+    model, faults = _load(model_class, folder, folder)
     if faults:
         raise ValueError(
-            f"{folder}: {len(faults)} tensors are not as config.json says, the first of them {faults[0]}; remove that "
-            "folder, and the same command makes it again."
+            f"{folder}: {len(faults)} tensors do not fit config.json, the first of them {faults[0]}; remove that "
+            "folder, and the same command creates it again."
         )
     return model
 
@@ -216,29 +208,26 @@ def max_tokens(model: PreTrainedModel) -> int:
     """
     if isinstance(model.config, NucleotideTransformerConfig):
         return model.config.max_tokens
-    try:
-        num_positions = model.config.max_position_embeddings
-    except AttributeError as error:
+    num_positions = model.config.to_dict().get("max_position_embeddings")
+    if num_positions is None:
         raise ValueError(
             f"The configuration of the model type {model.config.model_type!r} has no max_position_embeddings; give "
             "an encoder that says how many tokens it takes."
-        ) from error
-    # RoBERTa and its kin count positions from after the padding index on.
+        )
+    # RoBERTa and related models count positions from after the padding index on.
     padding = [
         module.padding_idx
         for name, module in model.named_modules()
-        if name.endswith(".position_embeddings")
-        and isinstance(module, nn.Embedding)
-        and module.padding_idx is not None
+        if name.endswith(".position_embeddings") and isinstance(module, nn.Embedding)
     ]
-    return num_positions - padding[0] - 1 if padding else num_positions
+    return num_positions - padding[0] - 1 if padding and padding[0] is not None else num_positions
 
 
 def load_checkpoint(
     model_class: type[NucleotideTransformerPreTrainedModel], files: CheckpointFiles, **config_fields
 ) -> tuple[NucleotideTransformerPreTrainedModel, PreTrainedTokenizerFast]:
     """
-    A model with its tokenizer, by our own classes: what code the checkpoint brings along is not run.
+    A model with its tokenizer, by our own classes: no code of the checkpoint is run.
 
     Args:
         model_class: The model with the head that is wanted; a head that the checkpoint lacks is created.
@@ -249,35 +238,37 @@ def load_checkpoint(
         The model in float32 and evaluation mode, and the tokenizer.
 
     Raises:
-        ValueError: If the folder holds another kind of model, lacks encoder weights, or has another vocabulary than
+        ValueError: If the folder has another kind of model, lacks encoder weights, or has another vocabulary than
             its configuration says.
         OSError: If a file is missing.
     """
     config = NucleotideTransformerConfig.from_pretrained(files.folder, **config_fields)
     tokenizer = load_tokenizer(files.folder, config)
-    # A head of other labels than are asked for is created anew, like one that is not there.
-    with _readable(files.name):
-        model = model_class.from_pretrained(
-            files.folder, config=config, dtype="float32", ignore_mismatched_sizes=bool(config_fields)
-        )
+    # A head of other labels than are asked for is created, like one that is not there.
+    model, _ = _load(model_class, files.folder, files.name, bool(config_fields), config=config)
     model.name_or_path = files.published_name  # what peft writes down as the base of an adapter
     return model, tokenizer
 
 
-@contextmanager
-def _readable(name: str | Path) -> Iterator[None]:
-    """Damaged weights are named with their checkpoint."""
+def _load(
+    model_class: type[PreTrainedModel], folder: Path, name: str | Path, other_sizes: bool = True, **options: Any
+) -> tuple[PreTrainedModel, list[str]]:
+    """A model in float32, and the tensors that are missing, left over or of another shape."""
     try:
-        yield
+        model, info = model_class.from_pretrained(
+            folder, dtype="float32", ignore_mismatched_sizes=other_sizes, output_loading_info=True, **options
+        )
     except SafetensorError as error:
         raise ValueError(
             f"{name}: the weights cannot be read ({first_line(error)}); download or save the checkpoint again."
         ) from error
+    mismatched = (tensor for tensor, *_ in info["mismatched_keys"])
+    return model, sorted({*info["missing_keys"], *info["unexpected_keys"], *mismatched})
 
 
 def load_tokenizer(folder: Path, config: NucleotideTransformerConfig) -> PreTrainedTokenizerFast:
     """
-    The tokenizer of a checkpoint: its tokenizer.json, or, in the published layout, made from its vocab.txt.
+    The tokenizer of a checkpoint: its tokenizer.json, or, in the published layout, built from its vocab.txt.
 
     Raises:
         ValueError: If the vocabulary is not that of a 6-mer NT, or of another size than the configuration says.
@@ -285,78 +276,35 @@ def load_tokenizer(folder: Path, config: NucleotideTransformerConfig) -> PreTrai
     """
     try:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    except (OSError, ValueError):  # which of the two depends on what else lies there
+    except (OSError, ValueError):  # depending on the other files there
         vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").split()
         tokenizer = build_tokenizer(vocabulary, config.max_tokens)
-    if not tokenizer.get_vocab().keys() >= set(nt_vocabulary(special_tokens=())):
-        raise ValueError(
-            f"{folder}: config.json says that it is a Nucleotide Transformer or another ESM, but the tokenizer's "
-            f"{len(tokenizer)} tokens are not 6-mers; give a Nucleotide Transformer (an ESM of proteins is none)."
-        )
     try:
         first_kmer_id(tokenizer)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
     if len(tokenizer) != config.vocab_size:
-        raise ValueError(
-            f"{folder}: the tokenizer has {len(tokenizer)} tokens, but config.json says vocab_size "
-            f"{config.vocab_size}; give a checkpoint whose files belong together."
-        )
+        raise ValueError(f"{folder}: {OTHER_SIZE.format(len(tokenizer), config.vocab_size)}")
     return tokenizer
 
 
-def _native_config_class(name: str, config_dict: dict[str, Any]) -> type[PreTrainedConfig]:
-    """
-    Raises:
-        ValueError: If the model is of a type that transformers has no encoder for, or brings code of its own.
-    """
-    model_type = config_dict.get("model_type")
-    if model_type not in CONFIG_MAPPING:
-        raise ValueError(
-            f"{name}: config.json says model_type {model_type!r}, which transformers {transformers.__version__} does "
-            "not know; code that a checkpoint brings along is not run: give a Nucleotide Transformer or an encoder "
-            "that transformers has itself, such as a ModernBERT."
-        )
-    # DNABERT-2, for one, says 'bert' and is none: its weights would be computed with by other rules than its own.
-    if any(auto_class.startswith("AutoModel") for auto_class in (config_dict.get("auto_map") or {})):
-        raise ValueError(
-            f"{name}: config.json says that the model needs code of its own (auto_map), and code that a checkpoint "
-            f"brings along is not run; if it is just what transformers calls {model_type!r}, take auto_map out."
-        )
-    config_class = CONFIG_MAPPING[model_type]
-    if config_class not in MODEL_FOR_MASKED_LM_MAPPING or config_class.is_encoder_decoder:
-        raise ValueError(
-            f"{name}: config.json says model_type {model_type!r}, which is no encoder: transformers has no masked "
-            "language model of one stack for it; give an encoder, such as a Nucleotide Transformer or a ModernBERT."
-        )
-    return config_class
-
-
 def _load_native_tokenizer(files: CheckpointFiles, config: PreTrainedConfig) -> PreTrainedTokenizerFast:
-    """
-    Raises:
-        ValueError: If there is none that transformers loads by itself, it does not fit the model, does not know DNA,
-            or cannot pad.
-    """
     try:
         tokenizer = AutoTokenizer.from_pretrained(files.folder, config=config, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{files.name}: there is no tokenizer that transformers loads without code of the checkpoint's own; "
-            "give a folder with a tokenizer.json."
+            f"{files.name}: it has no tokenizer that transformers loads without the checkpoint's own code; give a "
+            "folder with a tokenizer.json."
         ) from error
     if not tokenizer.is_fast:
-        raise ValueError(f"{files.name}: its {type(tokenizer).__name__} is a slow one; save it with a tokenizer.json.")
+        raise ValueError(f"{files.name}: {type(tokenizer).__name__} is not a fast tokenizer; give a tokenizer.json.")
     if len(tokenizer) > config.vocab_size:
-        raise ValueError(
-            f"{files.name}: the tokenizer has {len(tokenizer)} tokens, but config.json says vocab_size "
-            f"{config.vocab_size}; give a checkpoint whose files belong together."
-        )
-    # transformers makes a tokenizer without vocabulary where there are no files of it; others want k-mers apart.
+        raise ValueError(f"{files.name}: {OTHER_SIZE.format(len(tokenizer), config.vocab_size)}")
+    # transformers makes a tokenizer without vocabulary if its files are missing; others need spaces between k-mers.
     if set(tokenizer("ACGT" * 15, add_special_tokens=False).input_ids) <= {tokenizer.unk_token_id}:
         raise ValueError(
-            f"{files.name}: the tokenizer has no token for DNA such as ACGTACGT; give a model of DNA whose tokenizer "
-            "takes sequences as they are, with its tokenizer.json."
+            f"{files.name}: the tokenizer has no token for DNA such as ACGTACGT; give a model of DNA with its "
+            "tokenizer.json."
         )
     if tokenizer.pad_token is None:
         raise ValueError(f"{files.name}: the tokenizer has no pad_token; name one in its tokenizer_config.json.")

@@ -1,22 +1,17 @@
 """Checkpoint folder -> one commit on the Hub."""
 
 import json
-from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from dnahub.hub.downloading import download
-from dnahub.hub.faults import HubError
 from dnahub.hub.publishing import Publication, Target, check_target, publish
-from dnahub.hub_code import NucleotideTransformerConfig
 
 # What a card calls its own checkpoint; replaced by the repository's name on the Hub.
 THIS_CHECKPOINT = "PATH_OF_THIS_FOLDER"
 METRICS = "metrics.json"
 NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json", METRICS, "README.md")
-NEEDED_BY_NT = ("pipeline_dna_embedding.py",)
 # Files that only some checkpoints have: shards, an adapter, code. A push deletes those that it does not replace.
 VARYING = (
     "model*.safetensors",
@@ -26,7 +21,6 @@ VARYING = (
     "*_nucleotide_transformer.py",
     "pipeline_dna_*.py",
 )
-PUBLISHED = (*NEEDED, *VARYING)
 
 
 def check_model(target: Target, api: HfApi) -> Target:
@@ -36,22 +30,14 @@ def check_model(target: Target, api: HfApi) -> Target:
     Raises:
         HubError: If not, or if the repository contains a model that `train.py` did not make.
     """
-    target = check_target(target, lambda path: path == METRICS, api)
-    if target.commit is not None:
-        folder, _ = download(target.repo_id, "model", target.commit, (METRICS,), api=api)
-        if (folder / METRICS).exists() and not _is_ours((folder / METRICS).read_bytes()):
-            raise HubError(
-                f"{target.repo_id} already contains a model that train.py did not make ({METRICS} is not one of its); "
-                "name another repository, or delete it on the Hub."
-            )
-    return target
+    return check_target(target, (METRICS,), _is_ours, api)
 
 
-def _is_ours(metrics: bytes) -> bool:
+def _is_ours(folder: Path) -> bool:
     """Other projects publish a metrics.json, too; ours names its task and has a section on the training."""
     try:
-        found = json.loads(metrics)
-    except ValueError:
+        found = json.loads((folder / METRICS).read_bytes())
+    except (OSError, ValueError):
         return False
     return isinstance(found, dict) and {"task", "training"} <= found.keys()
 
@@ -63,18 +49,16 @@ def checkpoint_files(folder: Path) -> dict[str, Path]:
     Raises:
         ValueError: If a file is missing or the checkpoint was not evaluated.
     """
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; give the --output_dir of a finished run.")
-    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    files = {path: file for path, file in paths.items() if _is_one_of(PUBLISHED, path)}
-    needed = NEEDED
-    if "config.json" in files:
-        model_type = json.loads(files["config.json"].read_bytes()).get("model_type")
-        needed += NEEDED_BY_NT if model_type == NucleotideTransformerConfig.model_type else ()
-    missing = [name for name in needed if name not in files]
-    missing += [] if any(path.startswith("model") and path.endswith(".safetensors") for path in files) else ["weights"]
+    found = [path for pattern in (*NEEDED, *VARYING) for path in folder.glob(pattern)]
+    files = {path.relative_to(folder).as_posix(): path for path in found}
+    missing = [name for name in NEEDED if name not in files]
+    if not any(folder.glob("model*.safetensors")):
+        missing.append("model.safetensors")
     if missing:
-        raise ValueError(f"{folder} is not a finished checkpoint: {', '.join(missing)} is missing.")
+        raise ValueError(
+            f"{folder} is not a finished checkpoint: {', '.join(missing)} is missing; give the --output_dir of a "
+            "finished run."
+        )
     if json.loads(files[METRICS].read_text(encoding="utf-8")).get("measured") is False:
         raise ValueError(f"{folder} was not evaluated; run the command that trained it again.")
     return files
@@ -85,9 +69,9 @@ def push_checkpoint(folder: Path, target: Target, api: HfApi) -> Publication:
     Publish a finished checkpoint as one commit; its weights, adapter and code replace those of an earlier one.
 
     Args:
-        folder: What `dnahub.checkpoints.saving.save_checkpoint` wrote; it is not changed.
+        folder: What `dnahub.checkpoints.saving.save_checkpoint` wrote.
         target: What `check_model` returned.
-        api: Who publishes, and on which Hub.
+        api: The user who publishes.
 
     Raises:
         ValueError: If the folder is not a finished checkpoint, or the Hub rejects its card.
@@ -96,9 +80,9 @@ def push_checkpoint(folder: Path, target: Target, api: HfApi) -> Publication:
     files = checkpoint_files(folder)
     card = files["README.md"].read_text(encoding="utf-8").replace(THIS_CHECKPOINT, target.repo_id)
     published = {**files, "README.md": card.encode()}
-    return publish(target, lambda _: published, lambda path: _is_one_of(VARYING, path), "Checkpoint", api)
+    return publish(target, lambda _: published, _varies, "Checkpoint", api)
 
 
-def _is_one_of(patterns: Sequence[str], path: str) -> bool:
+def _varies(path: str) -> bool:
     """As fnmatch, but * does not match /."""
-    return any(path.count("/") == pattern.count("/") and fnmatchcase(path, pattern) for pattern in patterns)
+    return any(path.count("/") == pattern.count("/") and fnmatchcase(path, pattern) for pattern in VARYING)

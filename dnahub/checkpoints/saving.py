@@ -33,10 +33,10 @@ def save_checkpoint(
     base model if it found an adapter there; the adapter itself is saved in `adapter/`.
 
     Args:
-        folder: Where the checkpoint goes; an earlier one is replaced only when the new one is complete.
+        folder: An earlier checkpoint there is replaced only when the new one is complete.
         model: A model of `hub_code`, whose code is saved with it, or of transformers; or LoRA around one.
         tokenizer: Its tokenizer.
-        metrics: What was measured and with what, for metrics.json.
+        metrics: The content of metrics.json.
         card: The text of README.md.
 
     Returns:

@@ -19,15 +19,7 @@ SPECIAL_TOKENS_V2 = (*SPECIAL_TOKENS_V1, "<eos>", "<bos>")
 
 
 def nt_vocabulary(special_tokens: Sequence[str] = SPECIAL_TOKENS_V2) -> list[str]:
-    """
-    The vocabulary of the Nucleotide Transformer in the order of its ids.
-
-    Args:
-        special_tokens: The tokens that come first; default those of v2 (4107 in all), `SPECIAL_TOKENS_V1` for 4105.
-
-    Returns:
-        Special tokens, then the 4096 6-mers in the order of A, T, C, G, then A T C G N.
-    """
+    """The vocabulary in the order of its ids: special tokens, 4096 6-mers in the order of A, T, C, G, and ATCGN."""
     return [*special_tokens, *("".join(kmer) for kmer in product("ATCG", repeat=KMER)), *"ATCGN"]
 
 
@@ -42,9 +34,6 @@ def build_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> PreTrainedTok
     Args:
         vocabulary: The tokens in the order of their ids (`nt_vocabulary`, or the lines of a published vocab.txt).
         max_tokens: The longest input the model takes, `<cls>` included.
-
-    Returns:
-        A fast tokenizer; `save_pretrained` writes tokenizer.json, which any transformers loads without our code.
 
     Raises:
         ValueError: If the vocabulary is not one of a 6-mer Nucleotide Transformer.
@@ -80,17 +69,12 @@ def build_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> PreTrainedTok
 
 
 def first_kmer_id(tokenizer: PreTrainedTokenizerFast) -> int:
-    """
-    The id of AAAAAA, from which those of all 6-mers and single letters follow.
-
-    Raises:
-        ValueError: If they do not follow in the order of a Nucleotide Transformer.
-    """
-    tokens = nt_vocabulary(special_tokens=())
-    ids = tokenizer.convert_tokens_to_ids(tokens)
-    if ids != list(range(ids[0], ids[0] + len(tokens))):
+    """The id of AAAAAA, from which those of all 6-mers and single letters follow, or a ValueError."""
+    vocabulary, tokens = tokenizer.get_vocab(), nt_vocabulary(special_tokens=())
+    first = vocabulary.get(tokens[0], 0)
+    if any(vocabulary.get(token) != id for id, token in enumerate(tokens, start=first)):
         raise ValueError(
-            "Got a tokenizer whose 6-mers are not those of a Nucleotide Transformer, in the order of A, T, C, G with "
-            "consecutive ids; give the tokenizer of such a checkpoint."
+            f"The {len(vocabulary)} tokens of the tokenizer are not the 6-mers of a Nucleotide Transformer in the "
+            "order of A, T, C, G with consecutive ids; give the tokenizer of such a checkpoint."
         )
-    return ids[0]
+    return first

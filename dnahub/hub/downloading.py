@@ -22,8 +22,6 @@ def download(
     Some files of one commit of a repository; only from the cache if HF_HUB_OFFLINE is set.
 
     Args:
-        repo_id: user/name.
-        kind: "model" or "dataset".
         revision: Branch, tag or commit; None for main.
         patterns: Files to download, as "*.json"; the wildcard matches / too.
         ignored: Files to leave out.

@@ -24,7 +24,8 @@ Result = TypeVar("Result")
 WAITS = (1, 1, 2, 4, 8)
 LONGEST_WAIT = 60  # even if the server asks for more
 PASSING = (408, 429, 500, 502, 503, 504)
-FAULTS = (HTTPError, OfflineModeIsEnabled, LocalTokenNotFoundError)
+LASTING = (OfflineModeIsEnabled, LocalTokenNotFoundError)
+FAULTS = (HTTPError, *LASTING)
 LOG_IN = "set HF_TOKEN (which takes precedence), or log in with `hf auth login`"
 
 
@@ -46,52 +47,16 @@ def retrying(call: Callable[[], Result], what: str) -> Result:
     for wait in (*WAITS, None):
         try:
             return call()
-        except UnicodeEncodeError as error:  # of a header
-            raise HubError(
-                f"{what}: HF_TOKEN or HF_ENDPOINT contains a character that is not ASCII; correct it."
-            ) from error
         except Exception as error:
             fault = _fault(error)
             if fault is None:
                 raise
-            if wait is None or not _passes(fault):
-                raise HubError(_explain(fault, error, what)) from error
-            asked = _asked_wait(fault)
-            time.sleep(wait if asked is None else asked)
-
-
-def _explain(fault: Exception, error: Exception, what: str) -> str:
-    """One sentence, without the token."""
-    hub, tries = constants.ENDPOINT, 1 + len(WAITS)
-    if isinstance(fault, OfflineModeIsEnabled):
-        return f"{what}: not in the cache, and HF_HUB_OFFLINE is set; unset it to reach the Hub."
-    if isinstance(fault, LocalTokenNotFoundError):
-        return f"{what}: you are not logged in; {LOG_IN}, with a token that can write."
-    status = _status(fault)
-    if status in PASSING:
-        return f"{what}: the Hub answered {status}, {tries} times in a row; try again later."
-    if isinstance(fault, RevisionNotFoundError):
-        return f"{what}: there is no such branch, tag or commit on the Hub; leave it out for the latest commit."
-    if isinstance(fault, GatedRepoError):
-        return f"{what}: access is granted on request; ask for it at {hub}, and {LOG_IN}."
-    if status == 403:
-        return (
-            f"{what}: the token does not permit this (403: {_server_message(fault)}); name one of your own "
-            "repositories, or log in with a token that can write there."
-        )
-    if isinstance(fault, RepositoryNotFoundError):
-        return f"{what}: the Hub has no such repository, or it is private; check the name, or {LOG_IN}."
-    if status == 401:
-        return f"{what}: the Hub does not accept the token; create one at {hub}/settings/tokens and {LOG_IN}."
-    if status is not None:
-        said = _server_message(fault) if error is fault else " ".join(str(error).split())
-        return f"{what}: the Hub answered {status}: {said}"
-    if isinstance(fault, json.JSONDecodeError):
-        return f"{what}: {hub} gave an invalid answer {tries} times; try again later."
-    return (
-        f"{what}: the connection to {hub} failed {tries} times ({type(fault).__name__}); check "
-        "the network and try again."
-    )
+            status = fault.response.status_code if isinstance(fault, HfHubHTTPError) else None
+            passes = status in PASSING if status else not isinstance(fault, LASTING)
+            if wait is None or not passes:
+                raise HubError(f"{what}: {_explain(fault, error, status)}") from error
+            asked = fault.response.headers.get("Retry-After", "") if status else ""
+            time.sleep(min(int(asked), LONGEST_WAIT) if asked.isdecimal() else wait)
 
 
 def _fault(error: BaseException) -> Exception | None:
@@ -107,22 +72,27 @@ def _fault(error: BaseException) -> Exception | None:
     return None
 
 
-def _passes(fault: Exception) -> bool:
-    if isinstance(fault, (OfflineModeIsEnabled, LocalTokenNotFoundError)):
-        return False
-    status = _status(fault)
-    return status is None or status in PASSING
-
-
-def _status(fault: Exception) -> int | None:
-    return fault.response.status_code if isinstance(fault, HfHubHTTPError) else None
-
-
-def _asked_wait(fault: Exception) -> float | None:
-    """Seconds of a Retry-After header."""
-    asked = fault.response.headers.get("Retry-After", "") if isinstance(fault, HfHubHTTPError) else ""
-    return min(int(asked), LONGEST_WAIT) if asked.isdecimal() else None
-
-
-def _server_message(fault: HfHubHTTPError) -> str:
-    return fault.server_message or type(fault).__name__
+def _explain(fault: Exception, error: Exception, status: int | None) -> str:
+    """What was wrong and what to do, without the token."""
+    hub, tries = constants.ENDPOINT, 1 + len(WAITS)
+    if isinstance(fault, OfflineModeIsEnabled):
+        return "not in the cache, and HF_HUB_OFFLINE is set; unset it to reach the Hub."
+    if isinstance(fault, LocalTokenNotFoundError):
+        return f"you are not logged in; {LOG_IN}, with a token that can write."
+    if status is None or status in PASSING:
+        return f"{hub} failed {tries} times ({status or type(fault).__name__}); check the network, or try again later."
+    if isinstance(fault, RevisionNotFoundError):
+        return "there is no such branch, tag or commit on the Hub; leave it out for the latest commit."
+    if isinstance(fault, GatedRepoError):
+        return f"access is granted on request; ask for it at {hub}, and {LOG_IN}."
+    if isinstance(fault, RepositoryNotFoundError):
+        return f"the Hub has no such repository, or it is private; check the name, or {LOG_IN}."
+    if status == 401:
+        return f"the Hub does not accept the token; create one at {hub}/settings/tokens and {LOG_IN}."
+    said = (fault.server_message or type(fault).__name__) if error is fault else " ".join(str(error).split())
+    if status == 403:
+        return (
+            f"the token does not permit this (403: {said}); name one of your own repositories, or log in with a token "
+            "that can write there."
+        )
+    return f"the Hub answered {status}: {said}"

@@ -63,29 +63,8 @@ class EmbedArguments:
     )
 
     def __post_init__(self):
-        if self.per_token and self.reverse_complement:
-            raise ValueError(
-                "--per_token with --reverse_complement: tokens of the two strands cover different nucleotides and "
-                "cannot be averaged; leave one out."
-            )
         if self.per_token and self.pooling != "mean":
             raise ValueError(f"--per_token with --pooling {self.pooling}: tokens are not pooled; leave one out.")
-        for name, value in (("window_nt", self.window_nt), ("stride_nt", self.stride_nt)):
-            if value is None:
-                continue
-            if value < 1:
-                raise ValueError(f"--{name} {value}: give 1 or more nt.")
-            if self.long not in LONG_IN_WINDOWS:
-                raise ValueError(f"--{name} with --long {self.long}: only --long mean and --long windows use windows.")
-            if self.per_token and self.long == "mean":
-                raise ValueError(
-                    f"--{name} with --per_token: tokens of overlapping windows cannot be averaged; add --long windows."
-                )
-        if self.window_nt is not None and self.stride_nt is not None and self.stride_nt > self.window_nt:
-            raise ValueError(
-                f"--stride_nt {self.stride_nt} is more than --window_nt {self.window_nt}, so nucleotides between two "
-                "windows would be lost; give a smaller stride."
-            )
 
     @property
     def with_windows(self) -> bool:

@@ -46,11 +46,7 @@ class Block:
 
     def place(self, i: int) -> str:
         """File, number and id of record i (from 0), for messages."""
-        for batch, start, stop in self.slices:
-            if i < stop - start:
-                return batch.place(start + i)
-            i -= stop - start
-        raise IndexError(f"Block {self.number} has no record {i + len(self)}.")
+        return [batch.place(row) for batch, start, stop in self.slices for row in range(start, stop)][i]
 
 
 def max_nt_of_block(cutting: Cutting, per_token: bool) -> int:
@@ -111,13 +107,9 @@ def digest(table: pa.Table) -> str:
     """
     made = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for name, column in zip(table.column_names, table.columns, strict=True):
-        kind = column.type
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            kind, content = pa.string(), _bytes_of_text(column)
-        else:
-            content = [repr(column.to_pylist()).encode("utf-8")]
-        made.update(f"{name}\0{kind}\0{len(column)}\0".encode())
-        for part in content:
+        is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        made.update(f"{name}\0{'text' if is_text else column.type}\0{len(column)}\0".encode())
+        for part in _bytes_of_text(column) if is_text else [repr(column.to_pylist()).encode("utf-8")]:
             made.update(part)
     return made.hexdigest()
 
@@ -125,9 +117,8 @@ def digest(table: pa.Table) -> str:
 def _bytes_of_text(column: pa.ChunkedArray) -> Iterator[bytes | memoryview]:
     """The lengths of all values, -1 for a missing one; then their letters, without a copy, for there may be many."""
     yield pc.fill_null(pc.binary_length(column).cast(pa.int64()), -1).to_numpy().tobytes()
-    for chunk in column.chunks:
+    for chunk in column.cast(pa.large_string()).chunks:
         _, offsets, letters = chunk.buffers()
-        kind = np.int64 if pa.types.is_large_string(chunk.type) else np.int32
-        ends = np.frombuffer(offsets, kind)[chunk.offset : chunk.offset + len(chunk) + 1]
+        ends = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
         if letters is not None and len(ends):
             yield memoryview(letters)[ends[0] : ends[-1]]

@@ -1,12 +1,13 @@
-"""DNA sequences -> pieces in batches of like length; vectors of pieces -> vectors of sequences."""
+"""DNA sequences -> pieces that the model takes; vectors of pieces -> vectors of sequences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dnahub.hub_code.pipeline_dna_embedding import KMER, Cutting, SequenceError, count_replaced, reverse_complement
-from dnahub.inference.encoding import TokenIds, encode, owners_and_ranks
+from dnahub.inference.arguments import LONG_IN_WINDOWS
+from dnahub.inference.encoding import encode, owners_and_ranks
 
 # Letters that are encoded at a time: some 8 bytes of memory each, 66 where they are N.
 ENCODED_NT = 4_000_000
@@ -35,13 +36,13 @@ class Pieces:
 
     Args:
         strands: The sequences' own; and, where both are wanted, the other one.
-        start, end: int64 (pieces of the first strand,), where they lie in their sequences, in nt that are no white
-            space, 0-based half-open.
-        ids: uint16, the tokens of all distinct pieces, without `<cls>`.
-        first, last: int64 (distinct,), where the tokens of each begin and end in `ids`.
-        num_sequences: int.
-        num_replaced: int, letters read as N that are none.
-        num_truncated: int, sequences of which the end was cut off.
+        start, end: int64 (pieces of the first strand,), where they lie in their sequences, in nt without white space,
+            0-based half-open.
+        ids: uint16, the tokens of all pieces, without `<cls>`.
+        first, last: int64 (distinct pieces,), where the tokens of each begin and end in `ids`.
+        num_nt: Letters of the sequences.
+        num_replaced: Letters other than nucleotide codes, read as N.
+        num_truncated: Sequences whose end was cut off.
     """
 
     strands: tuple[Strand, ...]
@@ -50,7 +51,7 @@ class Pieces:
     ids: np.ndarray
     first: np.ndarray
     last: np.ndarray
-    num_sequences: int
+    num_nt: int
     num_replaced: int
     num_truncated: int
 
@@ -62,192 +63,106 @@ class Pieces:
 
 def cut(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int, both_strands: bool) -> Pieces:
     """
-    Cut what is long, turn all into tokens, and find what repeats.
+    Cut what is long, tokenise all, and find what repeats.
 
     For a mean the other strand is cut as if it had been given, from its own beginning, so that it makes no difference
     which of the two was. Otherwise its pieces are those of the first strand, in the same order.
 
     Raises:
-        SequenceError: For what is no string, is empty, or is long where that is an error.
+        SequenceError: For an empty sequence, or a long one where that is an error.
     """
-    texts = _windows(sequences, cutting, first_kmer_id)
-    encoded = _encode(texts, first_kmer_id)
-    empty = np.flatnonzero(encoded.num_nt == 0)
-    if len(empty):
-        index = int(texts.sequence[empty[0]])
-        raise SequenceError("Got an empty sequence, which has no embedding; leave it out.", index)
+    letters = ["".join(sequence.split()) for sequence in sequences]
+    if "" in letters:
+        raise SequenceError("Got an empty sequence, which has no embedding; leave it out.", letters.index(""))
+    num_nt = np.array([len(each) for each in letters])
+    is_cut = cutting.long in LONG_IN_WINDOWS
+    reach = cutting.window + (cutting.long == "error")  # one more tells that it is too long
+    sequence, start, end = _spans(num_nt, reach, cutting.stride, is_cut)
+    ids, ends = _encode((letters[i][a:b] for i, a, b in _rows(sequence, start, end)), first_kmer_id)
     # An N is a token of its own, as is each of up to five letters at the end: of these a window may have too many.
-    too_long = encoded.num_tokens > cutting.max_letters
-    if cutting.long == "error" and too_long.any():
-        index = int(np.flatnonzero(too_long)[0])
-        raise cutting.too_long(len(sequences[index]), int(encoded.num_tokens[index]) + 1, index)
-    owner, first, last = _cut_tokens(encoded, cutting)
-    start, end = _places(texts, encoded, owner, first, last, first_kmer_id)
+    is_long = np.diff(ends, prepend=0) > cutting.max_letters
+    if cutting.long == "error" and is_long.any():
+        i = int(np.argmax(is_long))
+        num_tokens = int(np.diff(ends, prepend=0)[i]) + 1 if num_nt[i] <= reach else None
+        raise cutting.too_long(int(num_nt[i]), num_tokens, i)
+    owner, first, last = _cut_tokens(ends, cutting)
+    starts_nt, ends_nt = _places(ids, ends, owner, first, last, first_kmer_id)
+    start, end, texts_of = start[owner] + starts_nt, start[owner] + ends_nt, sequence
+    sequence = texts_of[owner]
 
-    ids, sequence, spans = encoded.ids, texts.sequence, [(owner, first, last)]
+    strands = [(sequence, first, last)]
     if both_strands:
         if cutting.long == "mean":
-            backward = _encode(_OtherStrands(texts), first_kmer_id)
-            other, others_first, others_last = _cut_tokens(backward, cutting)
+            of_texts, a, b = _spans(num_nt, reach, cutting.stride, is_cut)
+            a, b = num_nt[of_texts] - b, num_nt[of_texts] - a
         else:
-            backward = _encode(_OtherStrandsOfPieces(texts, owner, start, end), first_kmer_id)
-            other, others_first, others_last = owner, backward.starts, backward.ends
-        spans.append((other, others_first + len(ids), others_last + len(ids)))
-        ids = np.concatenate((ids, backward.ids))
-    firsts, lasts = (np.concatenate([span[i] for span in spans]) for i in (1, 2))
+            of_texts, a, b = sequence, start, end
+        backward = (reverse_complement(letters[i][a:b]) for i, a, b in _rows(of_texts, a, b))
+        more_ids, more_ends = _encode(backward, first_kmer_id)
+        owner, first, last = _cut_tokens(more_ends, cutting)
+        strands.append((of_texts[owner], first + len(ids), last + len(ids)))
+        ids = np.concatenate((ids, more_ids))
+    firsts, lasts = (np.concatenate([strand[i] for strand in strands]) for i in (1, 2))
     distinct, inverse = _distinct(ids, firsts, lasts)
-    cut_off = np.union1d(sequence[too_long], texts.truncated) if cutting.long == "truncate" else ()
     return Pieces(
         strands=tuple(
-            Strand(sequence[owner], last - first + 1, own)
-            for (owner, first, last), own in zip(spans, np.split(inverse, [len(first)]), strict=False)
+            Strand(of_pieces, last - first + 1, own)
+            for (of_pieces, first, last), own in zip(strands, np.split(inverse, [len(sequence)]), strict=False)
         ),
         start=start,
         end=end,
         ids=ids,
         first=firsts[distinct],
         last=lasts[distinct],
-        num_sequences=len(sequences),
-        # Windows overlap: letters of what was cut into them were counted before.
-        num_replaced=texts.num_replaced + int(encoded.num_replaced[texts.num_nt == 0].sum()),
-        num_truncated=len(cut_off),
+        num_nt=int(num_nt.sum()),
+        num_replaced=sum(map(count_replaced, letters)),
+        num_truncated=int((is_long | (num_nt > cutting.window)).sum()) if cutting.long == "truncate" else 0,
     )
 
 
-def _cut_tokens(encoded: TokenIds, cutting: Cutting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rows(*columns: np.ndarray) -> Iterable[tuple[int, ...]]:
+    return zip(*(column.tolist() for column in columns), strict=True)
+
+
+def _spans(lengths: np.ndarray, size: int, stride: int, is_cut: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Overlapping spans of things so long: which thing, where each begins and ends; only the first unless `is_cut`."""
+    beyond = np.maximum(0, lengths - size) if is_cut else np.zeros_like(lengths)
+    owner, which = owners_and_ranks(1 - (-beyond // stride))
+    return owner, stride * which, np.minimum(stride * which + size, lengths[owner])
+
+
+def _cut_tokens(ends: np.ndarray, cutting: Cutting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of every piece that the model takes: which text it is of, and where in the ids it begins and ends."""
-    first, last = encoded.starts, encoded.ends
-    stride = cutting.stride_tokens
-    num_beyond = np.maximum(0, last - first - cutting.max_letters) if cutting.long != "truncate" else 0 * first
-    owner, which = owners_and_ranks(1 - (-num_beyond // stride))
-    first = first[owner] + stride * which
-    return owner, first, np.minimum(first + cutting.max_letters, last[owner])
-
-
-class _Texts:
-    """
-    The sequences, or windows of them, which are cut out when they are asked for: together they can be large.
-
-    Args:
-        sequences: What the texts are of.
-        sequence: int64 (texts,), which of them.
-        start: int64 (texts,), where in it a window begins.
-        num_nt: int64 (texts,), letters of a window; 0 for a sequence as it is.
-        truncated: Which sequences were cut off.
-        num_replaced: Letters read as N in sequences that have windows.
-    """
-
-    def __init__(
-        self, sequences: list[str], places: list[tuple[int, int, int]], truncated: list[int], num_replaced: int
-    ):
-        self.sequences = sequences
-        self.sequence, self.start, self.num_nt = np.array(places, np.int64).reshape(-1, 3).T
-        self.truncated, self.num_replaced = np.array(truncated, np.int64), num_replaced
-
-    def __len__(self) -> int:
-        return len(self.sequence)
-
-    def __getitem__(self, i: int) -> str:
-        text, start, num_nt = self.sequences[self.sequence[i]], self.start[i], self.num_nt[i]
-        return text[start : start + num_nt] if num_nt else text
-
-
-class _OtherStrands:
-    """The texts of the other strand, windows of it counted from its own beginning; made when they are asked for."""
-
-    def __init__(self, texts: _Texts):
-        self.texts = texts
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def __getitem__(self, i: int) -> str:
-        texts = self.texts
-        text, num_nt = texts.sequences[texts.sequence[i]], texts.num_nt[i]
-        if num_nt:
-            end = len(text) - texts.start[i]
-            text = text[end - num_nt : end]
-        return reverse_complement(text)
-
-
-class _OtherStrandsOfPieces:
-    """The reverse complement of each piece, made when it is asked for."""
-
-    def __init__(self, texts: _Texts, owner: np.ndarray, start: np.ndarray, end: np.ndarray):
-        self.texts, self.owner = texts, owner
-        self.start, self.num_nt = start - texts.start[owner], end - start
-
-    def __len__(self) -> int:
-        return len(self.owner)
-
-    def __getitem__(self, i: int) -> str:
-        text = self.texts[self.owner[i]]
-        if len(text) != self.num_nt[i]:
-            text = "".join(text.split())[self.start[i] :][: self.num_nt[i]]
-        return reverse_complement(text)
+    starts = np.concatenate(([0], ends[:-1]))
+    size, stride, is_cut = cutting.max_letters, cutting.stride_tokens, cutting.long in LONG_IN_WINDOWS
+    owner, first, last = _spans(ends - starts, size, stride, is_cut)
+    return owner, starts[owner] + first, starts[owner] + last
 
 
 def _places(
-    texts: _Texts, encoded: TokenIds, owner: np.ndarray, first: np.ndarray, last: np.ndarray, first_kmer_id: int
+    ids: np.ndarray, ends: np.ndarray, owner: np.ndarray, first: np.ndarray, last: np.ndarray, first_kmer_id: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where in their sequences the pieces begin and end, in nt."""
-    start = texts.start[owner]
-    end = start + encoded.num_nt[owner]
-    num_nt_of_id = np.where(np.arange(first_kmer_id + 4**KMER + len("ATCGN")) < first_kmer_id + 4**KMER, KMER, 1)
-    whole_first, whole_last = encoded.starts[owner], encoded.ends[owner]
-    for piece in np.flatnonzero((first > whole_first) | (last < whole_last)):
-        start[piece] += num_nt_of_id[encoded.ids[whole_first[piece] : first[piece]]].sum()
-        end[piece] = start[piece] + num_nt_of_id[encoded.ids[first[piece] : last[piece]]].sum()
-    return start, end
+    """Where in their texts the pieces begin and end, in nt."""
+    before = np.zeros(len(ids) + 1, np.int64)  # nt before each token
+    np.cumsum(np.where(ids < first_kmer_id + 4**KMER, np.uint8(KMER), np.uint8(1)), out=before[1:])
+    begin = before[np.concatenate(([0], ends[:-1]))][owner]
+    return before[first] - begin, before[last] - begin
 
 
-def _windows(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int) -> _Texts:
-    """The sequences, and in place of those that are long by their letters alone, windows of them."""
-    kept, places, truncated = [], [], []
-    num_replaced = 0
-    window, stride = cutting.window, cutting.stride
-    for i, sequence in enumerate(sequences):
-        if not isinstance(sequence, str):
-            raise SequenceError(f"Got {type(sequence).__name__} for a DNA sequence; give a string.", i)
-        if len(sequence) > window:
-            sequence = "".join(sequence.split())
-        kept.append(sequence)
-        if len(sequence) <= window:
-            places.append((i, 0, 0))
-            continue
-        if cutting.long == "error":
-            num_tokens = len(encode([sequence], first_kmer_id).ids) + 1 if len(sequence) <= ENCODED_NT else None
-            raise cutting.too_long(len(sequence), num_tokens, i)
-        num_replaced += count_replaced(sequence)
-        if cutting.long == "truncate":
-            truncated.append(i)
-            places.append((i, 0, window))
-            continue
-        past_last = len(sequence) - window + stride
-        places += [(i, start, min(window, len(sequence) - start)) for start in range(0, past_last, stride)]
-    return _Texts(kept, places, truncated, num_replaced)
-
-
-def _encode(texts: _Texts | _OtherStrands | _OtherStrandsOfPieces, first_kmer_id: int) -> TokenIds:
-    """All texts, some at a time."""
+def _encode(texts: Iterable[str], first_kmer_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """`encode`, some texts at a time."""
     parts, group, num_nt = [], [], 0
-    for i in range(len(texts)):
-        group.append(texts[i])
-        num_nt += len(group[-1])
+    for text in texts:
+        group.append(text)
+        num_nt += len(text)
         if num_nt >= ENCODED_NT:
             parts.append(encode(group, first_kmer_id))
             group, num_nt = [], 0
-    if group or not parts:
+    if group:
         parts.append(encode(group, first_kmer_id))
-    if len(parts) == 1:
-        return parts[0]
-    before = np.cumsum([0, *(len(part.ids) for part in parts[:-1])])
-    return TokenIds(
-        ids=np.concatenate([part.ids for part in parts]),
-        ends=np.concatenate([part.ends + offset for part, offset in zip(parts, before, strict=True)]),
-        num_nt=np.concatenate([part.num_nt for part in parts]),
-        num_replaced=np.concatenate([part.num_replaced for part in parts]),
-    )
+    before = np.cumsum([0, *(len(ids) for ids, _ in parts[:-1])])
+    ends = [ends + offset for (_, ends), offset in zip(parts, before, strict=True)]
+    return np.concatenate([ids for ids, _ in parts]), np.concatenate(ends)
 
 
 def _distinct(ids: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -283,15 +198,15 @@ def combine(pieces: Pieces, vectors: np.ndarray, per_piece: bool) -> np.ndarray:
     """
     both = [vectors[strand.distinct] for strand in pieces.strands]
     if not per_piece:
-        both = [_means(own, strand, pieces.num_sequences) for own, strand in zip(both, pieces.strands, strict=True)]
+        both = [_means(own, strand) for own, strand in zip(both, pieces.strands, strict=True)]
     return both[0] if len(both) == 1 else (both[0] + both[1]) / 2
 
 
-def _means(vectors: np.ndarray, strand: Strand, num_sequences: int) -> np.ndarray:
-    if len(vectors) == num_sequences:
+def _means(vectors: np.ndarray, strand: Strand) -> np.ndarray:
+    begins = begins_of(strand.sequence)
+    if len(begins) == len(vectors):
         return vectors
     weights = strand.num_tokens.astype(np.float32)
-    begins = begins_of(strand.sequence)
     sums = np.add.reduceat(vectors * weights[:, None], begins, axis=0)
     return sums / np.add.reduceat(weights, begins)[:, None]
 

@@ -1,6 +1,6 @@
 """DNA sequences -> embeddings, in less time than the pipeline takes, for one that nobody edits while it runs."""
 
-import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -18,8 +18,6 @@ from dnahub.inference.cutting import Pieces, begins_of, combine, cut, padded
 from dnahub.inference.encoding import owners_and_ranks
 from dnahub.inference.fused import FusedEncoder, can_fuse
 
-BACKENDS = ("auto", "torch", "fused")
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -36,11 +34,6 @@ class Plan:
     batches: list[np.ndarray]
     settings: dict[str, Any]
 
-    @property
-    def num_tokens(self) -> int:
-        """Tokens that the model will see, without padding."""
-        return int(self.pieces.lengths.sum())
-
 
 @dataclass(frozen=True)
 class Embeddings:
@@ -53,10 +46,8 @@ class Embeddings:
         sequence: int64 (rows,), which sequence a row belongs to, ascending.
         start, end: int64 (rows,), its place there, in nt without white space, 0-based half-open.
         num_tokens: int64 (rows,), `<cls>` included; for a sequence cut into windows, the sum over these.
-        num_replaced: Characters read as N that are not nucleotide codes.
-        num_truncated: Sequences whose end was cut off.
-        num_computed_tokens, num_padding_tokens: What the model saw.
-        num_repeats: Pieces that were not computed because they equal another.
+        counts: `sequences`, `rows`, `nt` and `tokens` of these; letters `replaced` by N, `truncated` sequences,
+            `repeats` (pieces that equal another and were not computed), `computed` and `padding` tokens, `vectors`.
     """
 
     vectors: np.ndarray
@@ -64,11 +55,7 @@ class Embeddings:
     start: np.ndarray
     end: np.ndarray
     num_tokens: np.ndarray
-    num_replaced: int
-    num_truncated: int
-    num_computed_tokens: int
-    num_padding_tokens: int
-    num_repeats: int
+    counts: Counter[str]
 
 
 class Engine:
@@ -93,12 +80,8 @@ class Engine:
         backend: str = "auto",
         batch_tokens: int | None = None,
     ):
-        if backend not in BACKENDS:
-            raise ValueError(f"Got backend {backend!r}; it is one of {', '.join(BACKENDS)}.")
         if backend == "fused" and not can_fuse(model):
             raise ValueError("The backend 'fused' is for an NT-v2 in float32 on a CPU, without adapters; give 'auto'.")
-        if batch_tokens is not None and batch_tokens < 1:
-            raise ValueError(f"Got batch_tokens {batch_tokens}; give 1 or more.")
         self.model, self.tokenizer = model, tokenizer
         self.batch_tokens = batch_tokens or BATCH_TOKENS["cpu" if model.device.type == "cpu" else "other"]
         self._first_kmer_id = first_kmer_id(tokenizer)
@@ -119,23 +102,21 @@ class Engine:
 
         Raises:
             SequenceError: For an empty sequence, and a long one where that is an error; `index` says which sequence.
-            ValueError: For a setting out of range, and for no sequences at all.
+            ValueError: For a setting out of range.
         """
-        if not len(sequences):
-            raise ValueError("Got no sequences; a plan is for one or more.")
         settings = complete_settings(self.model, settings)
         cutting = Cutting(*(settings[name] for name in ("max_length", "long", "window_nt", "stride_nt")))
         pieces = cut(sequences, cutting, self._first_kmer_id, settings["reverse_complement"])
         batches = batches_of(pieces.lengths.tolist(), self.batch_tokens)
         return Plan(pieces, [np.array(batch) for batch in batches], settings)
 
-    def compute(self, plan: Plan, progress: Callable[[int], object] = lambda num_tokens: None) -> Embeddings:
+    def compute(self, plan: Plan, progress: Callable[[int], object] = lambda share: None) -> Embeddings:
         """
         Run the model.
 
         Args:
             plan: From `plan`.
-            progress: Called after every batch with its number of tokens, without padding.
+            progress: Called after every batch with its share of all tokens.
 
         Raises:
             ValueError: If a vector is not finite, for example because weights are NaN.
@@ -146,7 +127,7 @@ class Engine:
         num_rows = int(ends[-1]) if per_token else len(lengths)
         # Into one array: small ones, kept by the thousand, would leave holes in the memory.
         vectors = np.empty((num_rows, self.model.config.hidden_size), np.float32)
-        num_padding = 0
+        num_padding = sum(int(lengths[batch].max() * len(batch) - lengths[batch].sum()) for batch in plan.batches)
         with closing(self._vectors_of(plan)) as every_batch:  # its threads end with it, also where `progress` raises
             for batch, values in zip(plan.batches, every_batch, strict=True):
                 if per_token:
@@ -154,10 +135,12 @@ class Engine:
                         vectors[ends[i] - lengths[i] : ends[i]] = tokens[: lengths[i]]
                 else:
                     vectors[batch] = values.numpy()
-                num_tokens_of_batch = int(lengths[batch].sum())
-                num_padding += int(lengths[batch].max() * len(batch)) - num_tokens_of_batch
-                progress(num_tokens_of_batch)
-        check_finite(vectors, self.model)
+                progress(int(lengths[batch].sum()) / int(ends[-1]))
+        if not np.isfinite(vectors).all():
+            raise ValueError(
+                f"The model {self.model.name_or_path} gives NaN or infinite numbers as embedding: its weights are "
+                f"damaged (download the checkpoint again), or {self.model.dtype} is too narrow (load it in float32)."
+            )
         strand, start, end = pieces.strands[0], pieces.start, pieces.end
         num_tokens, sequence = strand.num_tokens, strand.sequence
         if per_token:
@@ -172,18 +155,19 @@ class Engine:
                 sequence, start = sequence[begins], start[begins]
         if settings["normalize"]:
             vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-        return Embeddings(
-            vectors=vectors,
-            sequence=sequence,
-            start=start,
-            end=end,
-            num_tokens=num_tokens,
-            num_replaced=pieces.num_replaced,
-            num_truncated=pieces.num_truncated,
-            num_computed_tokens=plan.num_tokens,
-            num_padding_tokens=num_padding,
-            num_repeats=sum(len(each.distinct) for each in pieces.strands) - len(pieces.first),
+        counts = Counter(
+            sequences=int(sequence[-1]) + 1,
+            rows=len(sequence),
+            nt=pieces.num_nt,
+            tokens=int(num_tokens.sum()),
+            replaced=pieces.num_replaced,
+            truncated=pieces.num_truncated,
+            repeats=sum(len(each.distinct) for each in pieces.strands) - len(pieces.first),
+            computed=int(ends[-1]),
+            padding=num_padding,
+            vectors=len(vectors),
         )
+        return Embeddings(vectors, sequence, start, end, num_tokens, counts)
 
     def _vectors_of(self, plan: Plan) -> Iterator[torch.Tensor]:
         """The vectors of each batch, on the CPU, in the order of the batches."""
@@ -200,25 +184,12 @@ class Engine:
             return
         # Several batches at once, one core each: faster than one after the other on all cores, which wait for each
         # other in every layer.
-        ready = threading.Barrier(num_threads + 1)
-
-        def begin() -> None:
-            torch.get_num_threads()  # or the first product would, once more, take the number of all threads
-            torch.set_num_threads(1)
-            ready.wait()
-
-        with ThreadPoolExecutor(num_threads, initializer=begin) as threads:
-            try:
-                results = threads.map(lambda batch: self._run(plan, batch), plan.batches)
-                try:
-                    ready.wait()
-                except BaseException:
-                    ready.abort()  # or the threads would wait forever
-                    raise
-                torch.set_num_threads(num_threads)  # also what threads yet to come begin with: one number for all
-                yield from results
-            finally:
-                threads.shutdown(cancel_futures=True)
+        torch.set_num_threads(1)  # a thread takes this number with its first product
+        try:
+            with ThreadPoolExecutor(num_threads) as threads:
+                yield from threads.map(lambda batch: self._run(plan, batch), plan.batches)
+        finally:
+            torch.set_num_threads(num_threads)
 
     @torch.inference_mode()
     def _run(self, plan: Plan, batch: np.ndarray) -> torch.Tensor:
@@ -246,15 +217,3 @@ class Engine:
             outputs = self.model(ids_BT, attention_mask=padding_mask_BT, layer=layer, return_dict=True)
             hidden_states_BTH = outputs.last_hidden_state
         return pool(hidden_states_BTH, mask_BT, settings["pooling"])
-
-
-def check_finite(vectors: np.ndarray, model: NucleotideTransformerModel) -> None:
-    if np.isfinite(vectors).all():
-        return
-    is_wide = model.dtype == torch.float32
-    cause = "" if is_wide else f", or {model.dtype} is too narrow for it"
-    mend = "" if is_wide else "load it in float32, or "
-    raise ValueError(
-        f"The model {model.name_or_path} gives NaN or infinite numbers as embedding: its weights are damaged{cause}; "
-        f"{mend}download the checkpoint again."
-    )

@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from dnahub.inference.rows import EMBEDDING, ROW_GROUP_BYTES, WINDOW_COLUMNS, Layout
-from dnahub.machine.faults import first_line
+from dnahub.inference.rows import EMBEDDING, WINDOW_COLUMNS, Layout
 
 
 @dataclass(frozen=True)
@@ -55,24 +54,8 @@ class Rows:
 
 
 def write_parquet(rows: Rows, path: Path) -> None:
-    """One column `embedding`; `made_by` is JSON in the metadata `embedding`. Small row groups become larger ones."""
-    metadata = {b"embedding": json.dumps(rows.made_by).encode()}
-    with open(path, "wb") as file, rows.layout.parquet_writer(file, metadata) as writer:
-        waiting: list[pa.Table] = []
-        num_bytes = 0
-        for table in rows.tables():
-            size = rows.layout.vectors(table).nbytes
-            if waiting and num_bytes + size > ROW_GROUP_BYTES:
-                _write_row_group(writer, waiting)
-                waiting, num_bytes = [], 0
-            waiting.append(table)
-            num_bytes += size
-        _write_row_group(writer, waiting)
-
-
-def _write_row_group(writer: pq.ParquetWriter, tables: list[pa.Table]) -> None:
-    table = pa.concat_tables(tables)
-    writer.write_table(table, row_group_size=len(table))
+    """One column `embedding`; `made_by` is JSON in the metadata `embedding`."""
+    rows.layout.write_parquet(rows.tables(), path, {b"embedding": json.dumps(rows.made_by).encode()})
 
 
 def write_npy(rows: Rows, path: Path) -> None:
@@ -81,7 +64,7 @@ def write_npy(rows: Rows, path: Path) -> None:
     `num_tokens` and `offset`, the row's first vector.
     """
     first = 0
-    with _npy(rows, path) as file, open(ids_file(path), "wb") as ids:
+    with _npy(rows, path) as file, open(output_files(path)[2], "wb") as ids:
         for table in rows.tables():
             columns = table.drop_columns(EMBEDDING)
             if rows.layout.per_token:
@@ -92,7 +75,7 @@ def write_npy(rows: Rows, path: Path) -> None:
             file.write(vectors.data)
             _write_text(columns, ids, "\t", header=not ids.tell())
             first += len(vectors)
-    write_json(rows, path)
+    _write_json(rows, path)
 
 
 def _npy(rows: Rows, path: Path) -> BinaryIO:
@@ -110,12 +93,11 @@ def write_csv(rows: Rows, path: Path) -> None:
     with open(path, "wb") as file:
         for table in rows.tables():
             vectors = rows.layout.vectors(table).astype(np.float32)
-            dimensions = {f"e{i}": np.ascontiguousarray(vectors[:, i]) for i in range(vectors.shape[1])}
             text = table.drop_columns(EMBEDDING)
-            for name, values in dimensions.items():
-                text = text.append_column(name, [values])
+            for i in range(vectors.shape[1]):
+                text = text.append_column(f"e{i}", [np.ascontiguousarray(vectors[:, i])])
             _write_text(text, file, delimiter, header=not file.tell())
-    write_json(rows, path)
+    _write_json(rows, path)
 
 
 def write_h5ad(rows: Rows, path: Path) -> None:
@@ -145,25 +127,18 @@ def write_h5ad(rows: Rows, path: Path) -> None:
     vectors = np.load(scratch, mmap_mode="r").view(np.ndarray)
     var = pd.DataFrame(index=[str(i) for i in range(rows.layout.hidden_size)])
     made_by = {name: value for name, value in rows.made_by.items() if value is not None}
-    try:
-        anndata.AnnData(vectors, obs, var, uns={"embedding": made_by}).write_h5ad(path)
-    except RuntimeError as error:  # HDF5's for a failed write
-        raise ValueError(
-            f"{path.name} cannot be written ({first_line(error)}); is the disk or quota full? Finished parts are kept."
-        ) from error
+    anndata.AnnData(vectors, obs, var, uns={"embedding": made_by}).write_h5ad(path)
     scratch.unlink()
 
 
-def ids_file(path: Path) -> Path:
-    return path.with_name(f"{path.name}.ids.tsv")
+def output_files(output: Path) -> list[Path]:
+    """All files of an output, itself first."""
+    beside = {".npy": [".json", ".ids.tsv"], ".csv": [".json"], ".tsv": [".json"]}
+    return [output, *(output.with_name(output.name + suffix) for suffix in beside.get(output.suffix.lower(), []))]
 
 
-def json_file(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
-
-
-def write_json(rows: Rows, path: Path) -> None:
-    json_file(path).write_text(json.dumps(rows.made_by, indent=1) + "\n", encoding="utf-8")
+def _write_json(rows: Rows, path: Path) -> None:
+    output_files(path)[1].write_text(json.dumps(rows.made_by, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_text(table: pa.Table, file: BinaryIO, delimiter: str, header: bool) -> None:
@@ -184,18 +159,14 @@ def _write_text(table: pa.Table, file: BinaryIO, delimiter: str, header: bool) -
 
 def _plain(table: pa.Table) -> pa.Table:
     """Numbers and text stay; everything else becomes text: lists and structs as JSON, dates as ISO 8601."""
+    types = pa.types
     for i, field in enumerate(table.schema):
-        if pa.types.is_large_string(field.type):
+        if types.is_large_string(field.type):
             table = table.set_column(i, field.name, table[i].cast(pa.string()))
-        elif not _is_plain(field.type):
+        elif not (types.is_primitive(field.type) or types.is_string(field.type)) or types.is_temporal(field.type):
             values = [None if value is None else _as_text(value) for value in table[i].to_pylist()]
             table = table.set_column(i, field.name, pa.array(values, pa.string()))
     return table
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    types = pa.types
-    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_string(kind)
 
 
 def _as_text(value: Any) -> str:
@@ -205,11 +176,9 @@ def _as_text(value: Any) -> str:
 def _without_missing(table: pa.Table) -> pa.Table:
     """For AnnData: missing text is empty, missing numbers are NaN, and truth values among missing ones are text."""
     table = _plain(table)
-    for i, field in enumerate(table.schema):
-        column = table[i]
-        if pa.types.is_boolean(field.type) and column.null_count:
+    for i, column in enumerate(table.columns):
+        if pa.types.is_boolean(column.type) and column.null_count:
             column = column.cast(pa.string())
         if pa.types.is_string(column.type):
-            column = pc.fill_null(column, "")
-        table = table.set_column(i, field.name, column)
+            table = table.set_column(i, table.column_names[i], pc.fill_null(column, ""))
     return table

@@ -21,22 +21,16 @@ KEPT_TOKENS = 1024
 def can_fuse(model: NucleotideTransformerModel) -> bool:
     """Whether `FusedEncoder` computes what this encoder does: NT-v2 in float32 on a CPU, its layers unchanged."""
     config = model.config
-    kinds = [(_KINDS.get(name.rpartition(".")[2]), type(module)) for name, module in model.named_modules()]
+    adapted = ("query", "key", "value", "dense", "word_embeddings", "LayerNorm", "emb_layer_norm_after")
+    modules = [module for name, module in model.named_modules() if name.endswith(adapted)]
     return (
         config.position_embedding_type == "rotary"
         and not (config.token_dropout or config.emb_layer_norm_before or config.is_decoder)
         and all(type(layer.intermediate) is GatedIntermediate for layer in model.encoder.layer)
-        and all(kind is None or kind is found for kind, found in kinds)  # and not an adapter around it
+        and all(type(module) in (nn.Linear, nn.Embedding, nn.LayerNorm) for module in modules)  # no adapter around it
         and all(p.dtype == torch.float32 and p.device.type == "cpu" for p in model.parameters())
         and not model.training
     )
-
-
-_KINDS = {
-    "word_embeddings": nn.Embedding,
-    **dict.fromkeys(("query", "key", "value", "dense"), nn.Linear),
-    **dict.fromkeys(("LayerNorm", "emb_layer_norm_after"), nn.LayerNorm),
-}
 
 
 class FusedEncoder:
@@ -56,12 +50,10 @@ class FusedEncoder:
     def __init__(self, model: NucleotideTransformerModel):
         config = model.config
         self.hidden = config.hidden_size
-        self.heads = config.num_attention_heads
-        self.head_size = config.hidden_size // config.num_attention_heads
         self.pad_token_id = config.pad_token_id
         self.word_embeddings = model.embeddings.word_embeddings.weight.detach()
         self.inv_freq = model.rotary_embeddings.frequencies()  # (head_size / 2,)
-        self.layers = [_FusedLayer(layer, self.heads) for layer in model.encoder.layer]
+        self.layers = [_FusedLayer(layer, config.num_attention_heads) for layer in model.encoder.layer]
         self.scratch = _Scratch()
         self.final_norm = _norm(model.encoder.emb_layer_norm_after)
 
@@ -115,12 +107,7 @@ class _FusedLayer:
         self.down_weight_IH = layer.output.dense.weight.detach().t()
 
     def _paired(self, queries_or_keys: torch.Tensor) -> torch.Tensor:
-        """
-        The outputs of each head, first dimension, in another order: what the rotation turns together side by side.
-
-        ESM turns i and i + head_size / 2; side by side the two are a complex number, turned by one product. Queries
-        and keys are in the same order, so that their products stay what they are.
-        """
+        """The outputs of each head reordered: i and i + head_size / 2, which ESM turns, become a complex number."""
         halves = queries_or_keys.view(self.heads, 2, self.head_size // 2, *queries_or_keys.shape[1:])
         return halves.transpose(1, 2).reshape(queries_or_keys.shape)
 
@@ -130,8 +117,11 @@ class _FusedLayer:
         qkv_3BATD = qkv_NO.view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # A: heads
         rotated_2BATD = scratch.take("rotated", 2, *qkv_3BATD.shape[1:])
         torch.mul(_as_complex(qkv_3BATD[:2]), turns_TF, out=_as_complex(rotated_2BATD))
-        attend = _attend_short if tokens <= SHORT_TOKENS else _attend
-        mixed_BATD = attend(*rotated_2BATD, qkv_3BATD[2], mask_B11T)
+        if tokens <= SHORT_TOKENS:
+            mixed_BATD = _attend_short(*rotated_2BATD, qkv_3BATD[2], mask_B11T)
+        else:
+            attend = scaled_dot_product_attention
+            mixed_BATD = attend(*rotated_2BATD, qkv_3BATD[2], attn_mask=mask_B11T, scale=1.0)
         mixed_NH = mixed_BATD.transpose(1, 2).reshape(batch * tokens, -1)
         hidden_NH.add_(self.out_bias_H).addmm_(mixed_NH, self.out_weight_HH)
 
@@ -161,10 +151,6 @@ class _Scratch(threading.local):
 
 def _as_complex(vectors: torch.Tensor) -> torch.Tensor:
     return torch.view_as_complex(vectors.unflatten(-1, (-1, 2)))
-
-
-def _attend(query_BATD, key_BATD, value_BATD, mask_B11T) -> torch.Tensor:
-    return scaled_dot_product_attention(query_BATD, key_BATD, value_BATD, attn_mask=mask_B11T, scale=1.0)
 
 
 def _attend_short(query_BATD, key_BATD, value_BATD, mask_B11T) -> torch.Tensor:

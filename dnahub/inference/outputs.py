@@ -1,19 +1,19 @@
 """Finished parts -> the one output, in the format that its suffix names."""
 
 import hashlib
-import importlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dnahub.inference.counts import Counts
-from dnahub.inference.faults import explained_disk
-from dnahub.inference.formats import Rows, ids_file, json_file, write_csv, write_h5ad, write_npy, write_parquet
-from dnahub.inference.parts import Facts, Parts, parts_folder
-from dnahub.inference.progress import writing_bar
+from tqdm.auto import tqdm
+
+from dnahub.inference.formats import Rows, output_files, write_csv, write_h5ad, write_npy, write_parquet
+from dnahub.inference.parts import Parts, fsync, parts_folder
 from dnahub.inference.rows import EMBEDDING, WINDOW_COLUMNS
 
 FORMATS: dict[str, Callable[[Rows, Path], None]] = {
@@ -24,12 +24,6 @@ FORMATS: dict[str, Callable[[Rows, Path], None]] = {
     ".tsv": write_csv,
 }
 PER_TOKEN = (".parquet", ".npy")  # the others have one vector a row
-
-
-def output_files(output: Path) -> list[Path]:
-    """All files of an output, itself first."""
-    beside = {".npy": [ids_file(output), json_file(output)], ".csv": [json_file(output)], ".tsv": [json_file(output)]}
-    return [output, *beside.get(output.suffix.lower(), [])]
 
 
 def check_output(
@@ -53,10 +47,10 @@ def check_output(
     suffix = output.suffix.lower()
     if suffix not in FORMATS:
         raise ValueError(f"--output {output}: the suffix is one of {', '.join(FORMATS)}.")
+    if output.is_dir():
+        raise ValueError(f"--output {output} is a folder; name a file.")
     folder = parts_folder(output)
     for path in output_files(output):
-        if path.is_dir():
-            raise ValueError(f"--output {path} is a folder; name a file.")
         # Files beside an output that does not exist are those of an interrupted run.
         if path.exists() and not overwrite and (path == output or not folder.exists()):
             left = f" ({folder} has parts of an interrupted run)" if folder.exists() else ""
@@ -66,14 +60,10 @@ def check_output(
     if per_token and suffix not in PER_TOKEN:
         raise ValueError(f"--output {output}: --per_token goes into {' or '.join(PER_TOKEN)}; name such a file.")
     _check_columns(output, columns, with_windows, per_token)
-    if suffix == ".h5ad":
-        try:
-            importlib.import_module("anndata")
-        except ImportError as error:
-            raise ValueError(
-                f"--output {output}: .h5ad needs the package anndata; run pip install -r requirements-extra.txt, or "
-                "name a .parquet file."
-            ) from error
+    if suffix == ".h5ad" and find_spec("anndata") is None:
+        raise ValueError(
+            f"--output {output}: .h5ad needs anndata: pip install -r requirements-extra.txt; or name a .parquet file."
+        )
     try:
         with tempfile.TemporaryFile(dir=output.parent):
             pass
@@ -99,31 +89,7 @@ def _check_columns(output: Path, columns: Sequence[str], with_windows: bool, per
             raise ValueError(f"{output}: .h5ad cannot hold a column {name!r}; rename it, or name a .parquet file.")
 
 
-def write_output(output: Path, rows: Rows) -> None:
-    """
-    Write all rows into one file, and those beside it; the parts stay.
-
-    It is written in the folder of the parts and moved: a process that is killed leaves nothing elsewhere.
-
-    Raises:
-        ValueError: If a part is damaged or the disk is full. The output is then what it was.
-    """
-    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=parts_folder(output)) as scratch:
-        complete = Path(scratch) / output.name
-        with explained_disk(output):
-            FORMATS[output.suffix.lower()](rows, complete)
-            for path in output_files(complete):
-                with open(path, "rb") as file:
-                    os.fsync(file.fileno())  # the parts are removed next
-        _, *beside = output_files(complete)
-        if beside:  # an old array must never stand beside the new ids
-            output.unlink(missing_ok=True)
-        for path in beside:
-            os.replace(path, output.with_name(path.name))
-        os.replace(complete, output)
-
-
-def join(parts: Parts, digests: Sequence[str], output: Path, made_by: dict[str, Any]) -> list[Facts] | None:
+def join(parts: Parts, digests: Sequence[str], output: Path, made_by: dict[str, Any]) -> list[dict[str, Any]] | None:
     """
     Write the output, if the parts of all blocks are there, and remove these.
 
@@ -134,10 +100,10 @@ def join(parts: Parts, digests: Sequence[str], output: Path, made_by: dict[str, 
         made_by: What the output says of itself; the backends and a digest of the input are added.
 
     Returns:
-        The facts of all parts; None if one is missing, or another process writes the output.
+        What all parts say of themselves; None if one is missing, or another process writes the output.
 
     Raises:
-        ValueError: As `write_output`.
+        ValueError: If a part is damaged. The output is then what it was.
     """
     if parts.find_all(digests) is None:
         return None
@@ -145,15 +111,31 @@ def join(parts: Parts, digests: Sequence[str], output: Path, made_by: dict[str, 
         facts = parts.find_all(digests) if is_mine else None  # again: they may have been joined meanwhile
         if facts is None:
             return None
-        parts.remove_scratch()
-        counts = Counts.total(each.counts for each in facts)
         made_by = made_by | {
-            "backend": ", ".join(sorted({each.backend for each in facts})),
+            "backend": ", ".join(sorted({each["backend"] for each in facts})),
             "input_digest": hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest(),
         }
-        with writing_bar(counts.rows) as progress:
-            paths = [parts.path(block) for block in range(len(digests))]
-            write_output(output, Rows(paths, parts.layout, counts.vectors, made_by, progress))
-        parts.remove()
+        paths = [parts.path(block) for block in range(len(digests))]
+        num_rows, num_vectors = (sum(each["counts"][name] for each in facts) for name in ("rows", "vectors"))
+        with tqdm(desc="writing", total=num_rows, unit=" rows", unit_scale=True) as bar:
+            _write(output, Rows(paths, parts.layout, num_vectors, made_by, bar.update), parts.folder / "output")
+        parts.remove_joined()
     parts.remove_folder()
     return facts
+
+
+def _write(output: Path, rows: Rows, scratch: Path) -> None:
+    """Write the files in a folder of the parts and move them: a kill leaves nothing elsewhere."""
+    shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+    scratch.mkdir()
+    try:
+        complete, *beside = output_files(scratch / output.name)
+        FORMATS[output.suffix.lower()](rows, complete)
+        for path in (complete, *beside):
+            fsync(path)  # the parts are removed next
+        if beside:  # an old array must never stand beside the new ids
+            output.unlink(missing_ok=True)
+        for path in (*beside, complete):
+            os.replace(path, output.with_name(path.name))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -68,26 +68,18 @@ def choose_device(name: str | None) -> torch.device:
         raise ValueError(f"--device {name} with {launched} processes: each uses its own; leave it out, or give cpu.")
     asks_for_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1")  # accelerate launch --cpu
     if name is None:
-        name = "cpu" if asks_for_cpu or not torch.accelerator.is_available() else _own_accelerator()
+        best = torch.accelerator.current_accelerator(check_available=True)
+        name = "cpu" if asks_for_cpu or best is None else best.type
+        if name != "cpu" and launched > 1:
+            name = f"{name}:{os.environ.get('LOCAL_RANK', '0')}"
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without this kind
         raise ValueError(
-            f"--device {name} is not available here ({first_line(error)}); leave it out for the best there is."
+            f"--device {name} is not available here ({first_line(error)}); leave it out for the best there is, and "
+            "launch no more processes than there are devices."
         ) from error
     device = torch.device(name)
     if device.type == "cpu" and launched > 1:
         share_cores(int(os.environ.get("LOCAL_WORLD_SIZE", launched)))
     return device
-
-
-def _own_accelerator() -> str:
-    kind = torch.accelerator.current_accelerator().type
-    if num_launched() == 1:
-        return kind
-    number, count = int(os.environ.get("LOCAL_RANK", "0")), torch.accelerator.device_count()
-    if number >= count:
-        raise ValueError(
-            f"More processes than the {count} devices ({kind}) of this machine; launch {count}, or give --device cpu."
-        )
-    return f"{kind}:{number}"

@@ -11,7 +11,7 @@ from dnahub.inference.arguments import EmbedArguments
 from dnahub.inference.blocks import SEQUENCE, cut_into_blocks, digest, max_nt_of_block
 from dnahub.inference.engine import Engine, Plan
 from dnahub.inference.ids import SeenIds
-from dnahub.inference.parts import Facts, Parts
+from dnahub.inference.parts import Parts
 from dnahub.inference.processes import Shard
 from dnahub.sequences.reader import SequenceReader
 
@@ -22,22 +22,16 @@ class Work:
     A block of the input.
 
     Args:
-        number: Its number, from 0.
-        num_sequences: Its sequences.
-        num_nt: Their letters.
-        bytes_read: Bytes of the input up to its end.
         digest: Of its records.
-        found: The facts of its part, where that is complete.
+        size: Bytes of the input, sequences, nt.
+        is_found: Whether its part is complete.
         records: Its columns without the sequences, if this process is to compute it; else None.
         plan: For `Engine.compute`; else None.
     """
 
-    number: int
-    num_sequences: int
-    num_nt: int
-    bytes_read: int
     digest: str
-    found: Facts | None = None
+    size: tuple[int, int, int]
+    is_found: bool = False
     records: pa.Table | None = None
     plan: Plan | None = None
 
@@ -51,15 +45,9 @@ def read_blocks(
     allow_duplicate_ids: bool,
 ) -> Iterator[Work]:
     """
-    All blocks in the order of the input.
+    All blocks in the order of the input; those of the shard whose parts are missing with a plan.
 
-    Args:
-        reader: The input.
-        args: How to embed it.
-        engine: What embeds it.
-        parts: Where finished blocks are.
-        shard: Which blocks to plan; the first shard also looks for duplicate ids.
-        allow_duplicate_ids: Whether it need not.
+    The first shard also looks for duplicate ids.
 
     Raises:
         ValueError: If the input cannot be read or embedded, has an id twice, or changes while it is read.
@@ -68,19 +56,20 @@ def read_blocks(
     max_tokens = settings["max_length"] or engine.model.config.max_tokens
     cutting = Cutting(max_tokens, settings["long"], settings["window_nt"], settings["stride_nt"])
     seen = SeenIds() if shard.index == 0 and not allow_duplicate_ids else None
+    bytes_before = 0
     for block in cut_into_blocks(reader, blocks.MAX_SEQUENCES, max_nt_of_block(cutting, args.per_token)):
         table = block.table
-        if seen is not None:
-            repeated = seen.add(table["id"].to_pylist())
-            if repeated:
-                raise ValueError(
-                    f"{block.place(repeated[0])}: an earlier record has the same id; give each record its own id, or "
-                    "--allow_duplicate_ids."
-                )
-        known = (block.number, len(block), block.num_nt, reader.bytes_read, digest(table))
-        found = parts.find(block.number, known[-1]) if shard.has(block.number) else None
-        if found is not None or not shard.has(block.number):
-            yield Work(*known, found)
+        repeated = seen.add(table["id"].to_pylist()) if seen is not None else []
+        if repeated:
+            raise ValueError(
+                f"{block.place(repeated[0])}: an earlier record has the same id; give each record its own id, or "
+                "--allow_duplicate_ids."
+            )
+        known = digest(table), (reader.bytes_read - bytes_before, len(table), block.num_nt)
+        bytes_before = reader.bytes_read
+        is_found = shard.has(block.number) and parts.find(block.number, known[0]) is not None
+        if is_found or not shard.has(block.number):
+            yield Work(*known, is_found)
             continue
         try:
             plan = engine.plan(table[SEQUENCE].to_pylist(), **settings)

@@ -1,8 +1,8 @@
 """Records of a block and their embeddings -> rows, as an Arrow table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +12,7 @@ from dnahub.inference.engine import Embeddings
 
 EMBEDDING = "embedding"
 WINDOW_COLUMNS = ("window_start", "window_end")  # of a window in its sequence, in nt, 0-based half-open
-# A row group, as a reader of the file holds it in memory a few times over. Row groups are whole rows, so one long
-# sequence with --per_token may take more.
+# A row group, on average: a reader of the file holds it in memory a few times over.
 ROW_GROUP_BYTES = 16 << 20
 
 
@@ -62,9 +61,11 @@ class Layout:
         Raises:
             ValueError: If a number is too large for float16.
         """
-        vectors = embeddings.vectors
-        if self.dtype == "float16":
-            vectors = self._as_float16(records, embeddings)
+        with np.errstate(over="ignore"):  # checked below
+            vectors = embeddings.vectors.astype(self.dtype, copy=False)
+        if not np.isfinite(vectors).all():
+            most = np.abs(embeddings.vectors).max()
+            raise ValueError(f"An embedding has a {most:g}, but float16 ends at 65504; give --output_dtype float32.")
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), type=self._vector)
         if self.per_token:
             offsets = np.concatenate([[0], np.cumsum(embeddings.num_tokens)])
@@ -72,20 +73,6 @@ class Layout:
         source = records.select(self.source.names).take(pa.array(embeddings.sequence))
         windows = [pa.array(embeddings.start), pa.array(embeddings.end)] if self.with_windows else []
         return pa.Table.from_arrays([*source.columns, *windows, column], schema=self.schema)
-
-    def _as_float16(self, records: pa.Table, embeddings: Embeddings) -> np.ndarray:
-        with np.errstate(over="ignore"):  # checked below
-            vectors = embeddings.vectors.astype(np.float16)
-        too_large = np.isinf(vectors)
-        if too_large.any():
-            vector, unit = np.argwhere(too_large)[0]
-            ends = np.cumsum(embeddings.num_tokens)
-            row = np.searchsorted(ends, vector, side="right") if self.per_token else vector
-            raise ValueError(
-                f"The embedding of {records['id'][int(embeddings.sequence[row])].as_py()} contains "
-                f"{embeddings.vectors[vector, unit]:g}, but float16 ends at 65504; give --output_dtype float32."
-            )
-        return vectors
 
     def vectors(self, table: pa.Table) -> np.ndarray:
         """(rows, hidden), per token (tokens of all rows, hidden)."""
@@ -98,18 +85,9 @@ class Layout:
         """(rows,) int64, per token: vectors of each row."""
         return table[EMBEDDING].combine_chunks().value_lengths().to_numpy().astype(np.int64)
 
-    def row_groups(self, table: pa.Table) -> Iterator[pa.Table]:
-        """The rows in tables of about `ROW_GROUP_BYTES`."""
-        num_vectors = self.num_tokens(table) if self.per_token else np.ones(len(table), np.int64)
-        budget = max(1, ROW_GROUP_BYTES // (self.hidden_size * np.dtype(self.dtype).itemsize))
-        group = (np.cumsum(num_vectors) - 1) // budget
-        firsts = np.flatnonzero(np.diff(group, prepend=-1)).tolist()
-        for first, end in zip(firsts, [*firsts[1:], len(group)], strict=True):
-            yield table.slice(first, end - first)
-
-    def parquet_writer(self, file: Any, metadata: dict[bytes, bytes]) -> pq.ParquetWriter:
+    def write_parquet(self, tables: Iterable[pa.Table], path: Path, metadata: dict[bytes, bytes]) -> None:
         """
-        A writer with the settings for vectors, for parts and outputs alike.
+        Write a part or an output, with settings for vectors.
 
         Measured with 8192 random float32 vectors of 512: their bytes split into streams and zstd take 0.84 of the
         plain size, zstd alone 0.93; both are written and read as fast as uncompressed. Half floats stay plain, for
@@ -117,8 +95,8 @@ class Layout:
         """
         names = self.schema.names[:-1]
         leaf = f"{EMBEDDING}.list.element.list.element" if self.per_token else f"{EMBEDDING}.list.element"
-        return pq.ParquetWriter(
-            file,
+        writer = pq.ParquetWriter(
+            path,
             self.schema.with_metadata(metadata),
             compression="zstd",
             use_dictionary=names,
@@ -126,3 +104,7 @@ class Layout:
             column_encoding={leaf: "BYTE_STREAM_SPLIT" if self.dtype == "float32" else "PLAIN"},
             write_page_checksum=True,
         )
+        with writer:
+            for table in tables:
+                num_groups = -(-table.nbytes // ROW_GROUP_BYTES)
+                writer.write_table(table, row_group_size=max(1, len(table) // num_groups))

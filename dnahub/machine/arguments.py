@@ -35,9 +35,7 @@ def parse(
     list of these (several values), each or None. `metadata={"help": ...}` explains it.
 
     Args:
-        program: Name of the script, as in `embed.py`.
         description: Docstring of the script, shown on top of the help.
-        classes: The dataclasses, in the order of the help.
         argv: Arguments without the program's name; default those of the command line.
         recipe: Whether the first argument may be a YAML file of `flag: value`, which the flags after it override.
         defaults: Values of fields that were not given, instead of those of the classes.
@@ -75,7 +73,10 @@ def parse(
 def _add(group: Any, field: dataclasses.Field, hint: Any, defaults: dict[str, Any]) -> argparse.Action:
     default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
     default = defaults.get(field.name, default)
-    kind, several = _kind(hint)
+    if get_origin(hint) in (Union, types.UnionType):
+        (hint,) = (each for each in get_args(hint) if each is not type(None))
+    several = get_origin(hint) is list
+    kind = get_args(hint)[0] if several else hint
     options: dict[str, Any] = {"default": default, "help": field.metadata.get("help", "").replace("%", "%%")}
     if kind is bool:
         options |= {"type": _truth, "nargs": "?", "const": True, "metavar": "BOOL"}
@@ -92,15 +93,6 @@ def _add(group: Any, field: dataclasses.Field, hint: Any, defaults: dict[str, An
     return group.add_argument(f"--{field.name}", **options)
 
 
-def _kind(hint: Any) -> tuple[Any, bool]:
-    """The type of one value, and whether a flag takes several."""
-    if get_origin(hint) in (Union, types.UnionType):
-        (hint,) = (each for each in get_args(hint) if each is not type(None))
-    if get_origin(hint) is list:
-        return get_args(hint)[0], True
-    return hint, False
-
-
 def _truth(text: str) -> bool:
     if text.lower() in TRUE:
         return True
@@ -109,23 +101,15 @@ def _truth(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
 
 
-class _Strict(yaml.SafeLoader):
-    """YAML without its surprises: values stay as written, and a key may stand only once."""
+class _Loader(yaml.BaseLoader):
+    """YAML whose values stay as written (010 is not 8, no is not false) and whose keys may stand only once."""
 
-
-def _no_duplicates(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node)
-        if key in found:
-            raise yaml.constructor.ConstructorError(None, None, f"{key} is given twice", key_node.start_mark)
-        found[key] = loader.construct_object(value_node, deep=True)
-    return found
-
-
-_Strict.add_constructor("tag:yaml.org,2002:map", _no_duplicates)
-for _kind_of_scalar in ("int", "float", "bool", "timestamp"):  # 010 would be 8, no would be false: argparse reads text
-    _Strict.add_constructor(f"tag:yaml.org,2002:{_kind_of_scalar}", yaml.SafeLoader.construct_yaml_str)
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{key} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
 
 
 def _recipe_flags(path: Path, flags: dict[str, argparse.Action], parser: _Parser) -> list[str]:
@@ -135,20 +119,21 @@ def _recipe_flags(path: Path, flags: dict[str, argparse.Action], parser: _Parser
         parser.error(f"recipe {path}: {message}")
 
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), _Strict)
+        found = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         fault(" ".join(str(error).split()))
     if not isinstance(found, dict):
         fault("write one `flag: value` a line")
-    unknown = [str(key) for key in found if key not in flags]
-    if unknown:
-        fault(f"there is no argument {', '.join(unknown)}")
     given: list[str] = []
     for name, value in found.items():
-        if value is None:
-            fault(f"{name} has no value; write one, with quotes where it begins with # or ~, or leave the line out")
-        values = value if isinstance(value, list) else [value]
-        if not all(isinstance(each, str) for each in values) or (value is not values[0] and flags[name].nargs != "+"):
-            fault(f"{name} takes {'one value or a list' if flags[name].nargs == '+' else 'one value'}")
-        given += [f"--{name}={value}"] if value is values[0] else [f"--{name}", *values]
+        if name not in flags:
+            fault(f"there is no argument {name}")
+        if value in ("", "~", "null", []):
+            fault(f"{name} has no value; write one, with quotes where it begins with #, or leave the line out")
+        if isinstance(value, str):
+            given.append(f"--{name}={value}")
+        elif isinstance(value, list) and flags[name].nargs == "+" and all(isinstance(each, str) for each in value):
+            given += [f"--{name}", *value]
+        else:
+            fault(f"{name} takes one value{' or a list' if flags[name].nargs == '+' else ''}")
     return given

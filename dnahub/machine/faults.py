@@ -37,26 +37,17 @@ def limits_explained(path: Path, less_memory: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, MemoryError, SafetensorError) as error:
+        from accelerate.utils.memory import should_reduce_batch_size  # here: it imports torch
+
         said = first_line(error) or type(error).__name__
-        if _is_full_disk(error):
+        number = error.errno if isinstance(error, OSError) else None
+        if number in FULL or (number is None and any(words in str(error) for words in FULL_IN_WORDS)):
             raise ValueError(
                 f"{path}: the disk or quota is full ({said}). Finished work is kept; free some space and run the "
                 "same command again."
             ) from error
-        if _is_full_memory(error):
+        if isinstance(error, MemoryError) or should_reduce_batch_size(error):
             raise ValueError(
                 f"Out of memory ({said}). Finished work is kept; run the same command again with {less_memory}."
             ) from error
         raise
-
-
-def _is_full_disk(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in FULL
-    return any(words in str(error) for words in FULL_IN_WORDS)
-
-
-def _is_full_memory(error: Exception) -> bool:
-    from accelerate.utils.memory import should_reduce_batch_size  # here: it imports torch
-
-    return isinstance(error, MemoryError) or should_reduce_batch_size(error)

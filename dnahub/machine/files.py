@@ -3,7 +3,7 @@
 import os
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,24 +51,16 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if fixed:
             old.mkdir()
-            entries = [entry for entry in path.iterdir() if entry != new.parent]
-            _rename_all([*_moves(entries, old), *_moves(new.iterdir(), path)])
+            moves = [(entry, old / entry.name) for entry in path.iterdir() if entry != new.parent]
+            moves += [(entry, path / entry.name) for entry in new.iterdir()]
         else:
-            _rename_all([*([(path, old)] if path.exists() else []), (new, path)])
-
-
-def _moves(entries: Iterable[Path], folder: Path) -> list[tuple[Path, Path]]:
-    return [(entry, folder / entry.name) for entry in entries]
-
-
-def _rename_all(moves: list[tuple[Path, Path]]) -> None:
-    """All or, after an error, nothing."""
-    done: list[tuple[Path, Path]] = []
-    try:
-        for source, target in moves:
-            source.rename(target)
-            done.append((source, target))
-    except BaseException:
-        for source, target in reversed(done):
-            target.rename(source)
-        raise
+            moves = [(path, old), (new, path)] if path.exists() else [(new, path)]
+        done: list[tuple[Path, Path]] = []
+        try:
+            for source, target in moves:
+                source.rename(target)
+                done.append((source, target))
+        except BaseException:
+            for source, target in reversed(done):
+                target.rename(source)
+            raise

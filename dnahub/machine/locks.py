@@ -12,10 +12,9 @@ LOCK = ".lock"
 
 def take_lock(path: Path) -> BinaryIO | None:
     """
-    Lock a file, made if it is not there; on a file system without locks, nothing is locked.
+    Lock a file, created if necessary, until it is closed; None if another process holds the lock.
 
-    Returns:
-        The file, which closes with the lock; None if another process holds it.
+    On a file system without locks, nothing is locked.
     """
     file = open(path, "ab")
     try:

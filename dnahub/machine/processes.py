@@ -39,20 +39,12 @@ def num_launched() -> int:
 
 
 def share_cores(num_processes: int) -> None:
-    """
-    Compute on this process's share of the cores that it may use, unless the user has set OMP_NUM_THREADS.
-
-    Args:
-        num_processes: How many processes share the cores.
-    """
+    """Compute on this process's share of the cores that it may use, unless the user has set OMP_NUM_THREADS."""
     import torch
     from joblib import cpu_count  # knows the affinity mask and the CPU quota of a container
 
-    if not _is_set_by_user(os.environ.get("OMP_NUM_THREADS")):
-        torch.set_num_threads(max(1, cpu_count() // num_processes))
-
-
-def _is_set_by_user(num_threads: str | None) -> bool:
-    """`accelerate launch` and torchrun set OMP_NUM_THREADS to 1 where it is not set."""
+    # `accelerate launch` and torchrun set it to 1 where it is not set.
     launched = any(name in os.environ for name in ("ACCELERATE_DYNAMO_BACKEND", "TORCHELASTIC_RUN_ID"))
-    return num_threads is not None and not (launched and num_threads == "1")
+    given = os.environ.get("OMP_NUM_THREADS")
+    if given is None or (launched and given == "1"):
+        torch.set_num_threads(max(1, cpu_count() // num_processes))

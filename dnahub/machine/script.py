@@ -3,10 +3,12 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
 ERROR, INTERRUPTED, TERMINATED = 2, 130, 143
+LAUNCHER_SECONDS = 5  # within which a launcher ends the other processes after an error of one
 
 
 class Stopped(Exception):
@@ -26,10 +28,7 @@ def run(program: str, main: Callable[[], object], goes_on: str = "") -> None:
     """
     Run a script; after an error or a signal, end the process with one sentence and its status: see `outcome`.
 
-    Args:
-        program: Name of the script, as in `embed.py`.
-        main: What the script does.
-        goes_on: What an interrupted user can do next, as "the same command goes on from what was saved".
+    `goes_on` says what an interrupted user can do next, as "the same command goes on from what was saved".
     """
     signal.signal(signal.SIGTERM, _terminate)
     status, message = outcome(main, goes_on)
@@ -37,10 +36,13 @@ def run(program: str, main: Callable[[], object], goes_on: str = "") -> None:
         return
     for number in (signal.SIGINT, signal.SIGTERM):  # a second one, as to the launcher's whole group, changes nothing
         signal.signal(number, signal.SIG_IGN)
-    if is_first_process():
-        print(f"{program}: {message}", file=sys.stderr)
     sys.stdout.flush()
-    sys.stderr.flush()
+    if status == ERROR and not is_first_process():
+        # An error of all processes is printed by the first one, whereupon the launcher ends the others.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        time.sleep(LAUNCHER_SECONDS)
+    if status == ERROR or is_first_process():
+        print(f"{program}: {message}", file=sys.stderr, flush=True)
     # Not sys.exit: a thread may be stuck reading standard input, or another process waiting for this one.
     os._exit(status)
 

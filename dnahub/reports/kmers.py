@@ -1,6 +1,6 @@
 """DNA sequences -> 3-mer counts, the features that an embedding should beat."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -8,60 +8,28 @@ K = 3
 LETTERS = "ACGT"
 NUM_KMERS = len(LETTERS) ** K
 
-# Counting takes 66 bytes of memory for each nt: 66 MB for a block. A longer sequence is a block of its own.
-BLOCK_NT = 1_000_000
-
-_NOT_A_LETTER = 255
-_CODE = np.full(256, _NOT_A_LETTER, dtype=np.uint8)  # byte -> 0-3; both cases, U as T
-for _letters in (LETTERS, LETTERS.lower(), "ACGU", "acgu"):
+_CODE = np.full(
+    256, NUM_KMERS
+)  # byte -> 0 to 3; both cases, U as T. A 3-mer with any other letter is NUM_KMERS or more
+for _letters in ("ACGT", "acgt", "ACGU", "acgu"):
     _CODE[np.frombuffer(_letters.encode(), dtype=np.uint8)] = range(len(LETTERS))
 
 
-def count_3mers_by_frame(sequences: Iterable[str]) -> np.ndarray:
+def count_3mers_by_frame(sequence: str) -> np.ndarray:
     """
-    Overlapping 3-mers of each sequence, counted apart for the three frames; both cases, U as T.
+    Overlapping 3-mers, counted apart for the three frames; both cases, U as T.
 
-    A 3-mer that holds any other letter, N too, is not counted. Sequences are counted in blocks of `BLOCK_NT`.
-
-    Args:
-        sequences: DNA, of any lengths; read once.
+    A 3-mer that contains any other letter, N too, is not counted.
 
     Returns:
-        Counts, float32, (sequences, 3 frames, 64 3-mers). A 3-mer that begins `start` nt (0-based) into its sequence
-        is in frame `start % 3`; 3-mers are in the order AAA, AAC, AAG, AAT, ACA, ...
+        Counts, float32, (3 frames, 64 3-mers). A 3-mer that begins `start` nt (0-based) into the sequence is in frame
+        `start % 3`; 3-mers are in the order AAA, AAC, AAG, AAT, ACA, ...
     """
-    counts = [_count_block(block) for block in _blocks(sequences)]
-    return np.concatenate(counts) if counts else np.zeros((0, K, NUM_KMERS), dtype=np.float32)
-
-
-def _blocks(sequences: Iterable[str]) -> Iterator[list[str]]:
-    block, nt = [], 0
-    for sequence in sequences:
-        if block and nt + len(sequence) + K > BLOCK_NT:
-            yield block
-            block, nt = [], 0
-        block.append(sequence)
-        nt += len(sequence) + K  # with the separator
-    if block:
-        yield block
-
-
-def _count_block(sequences: Sequence[str]) -> np.ndarray:
-    # All sequences in one array, each followed by K letters that no 3-mer may hold.
-    separator = "\n" * K
-    text = separator.join(sequences) + separator
-    letters = np.frombuffer(text.encode("ascii", errors="replace"), dtype=np.uint8)
-    codes = _CODE[letters].astype(np.int64)
-    span_nt = np.array([len(sequence) + K for sequence in sequences])
-    row = np.repeat(np.arange(len(sequences)), span_nt)
-    start = np.arange(len(codes)) - np.repeat(np.cumsum(span_nt) - span_nt, span_nt)
-
-    windows = np.lib.stride_tricks.sliding_window_view(codes, K)  # (starts, K)
-    counted = np.flatnonzero((windows != _NOT_A_LETTER).all(axis=1))
-    kmer = windows[counted] @ (len(LETTERS) ** np.arange(K)[::-1])
-    cell = (row[counted] * K + start[counted] % K) * NUM_KMERS + kmer
-    counts = np.bincount(cell, minlength=len(sequences) * K * NUM_KMERS)
-    return counts.reshape(len(sequences), K, NUM_KMERS).astype(np.float32)
+    codes = _CODE[np.frombuffer(sequence.encode("ascii", errors="replace"), dtype=np.uint8)]
+    kmers = codes[:-2] * 16 + codes[1:-1] * 4 + codes[2:]
+    cells = np.arange(len(kmers)) % K * NUM_KMERS + kmers
+    counts = np.bincount(cells[kmers < NUM_KMERS], minlength=K * NUM_KMERS)
+    return counts.reshape(K, NUM_KMERS).astype(np.float32)
 
 
 def baseline_features(sequences: Iterable[str]) -> dict[str, np.ndarray]:
@@ -74,7 +42,7 @@ def baseline_features(sequences: Iterable[str]) -> dict[str, np.ndarray]:
     Returns:
         Name -> (sequences, 64 or 192).
     """
-    counts = count_3mers_by_frame(sequences)  # (sequences, 3 frames, 64)
+    counts = np.stack([count_3mers_by_frame(sequence) for sequence in sequences])  # (sequences, 3 frames, 64)
     return {
         "3-mer counts": counts.sum(axis=1),
         "in-frame codons": counts[:, 0],

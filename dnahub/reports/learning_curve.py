@@ -1,6 +1,5 @@
 """The Trainer's log -> learning curve as PNG."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from matplotlib.ticker import MaxNLocator
 from dnahub.reports.plots import COLOURS, new_figure, save_figure
 
 TRAINING, VALIDATION, BEST = COLOURS[0], COLOURS[1], COLOURS[2]
-MARKED = 40  # evaluations; more are drawn as a line without marks
 
 
 def draw_learning_curve(log_history: list[dict[str, Any]], metric: str, best_step: int | None, path: Path) -> None:
@@ -24,18 +22,17 @@ def draw_learning_curve(log_history: list[dict[str, Any]], metric: str, best_ste
         path: The PNG.
     """
     metric = metric.removeprefix("eval_")
-    training, validation = _by_step(log_history, "loss"), _by_step(log_history, "eval_loss")
     scores = _by_step(log_history, f"eval_{metric}") if metric != "loss" else {}
     figure = new_figure(10.4 if scores else 6.4, 4.2)
     panels = figure.subplots(1, 2 if scores else 1, squeeze=False)[0]
-    if training:
-        dot = "o" if len(training) == 1 else None  # one point makes no line
-        panels[0].plot(*_points(training), color=TRAINING, linewidth=1.2, alpha=0.8, marker=dot, label="training")
-    _draw_evaluations(panels[0], validation, best_step)
+    training = _by_step(log_history, "loss")
+    marker = "o" if len(training) == 1 else None  # one point makes no line
+    panels[0].plot(*_points(training), color=TRAINING, linewidth=1.2, alpha=0.8, marker=marker, label="training")
     panels[0].set_ylabel("Loss")
+    _draw_evaluations(panels[0], _by_step(log_history, "eval_loss"), best_step)
     if scores:
-        _draw_evaluations(panels[1], scores, best_step)
         panels[1].set_ylabel(f"Validation {metric.replace('_', ' ')}")
+        _draw_evaluations(panels[1], scores, best_step)
     for axes in panels:
         axes.set_xlabel("Step")
         axes.set_xlim(left=0)
@@ -44,17 +41,13 @@ def draw_learning_curve(log_history: list[dict[str, Any]], metric: str, best_ste
         axes.grid(color="0.9")
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        if axes.lines:
-            axes.legend(framealpha=0.9, edgecolor="none")  # opaque: lines must not cross the text
-        else:
-            axes.text(0.5, 0.5, "no loss was logged", transform=axes.transAxes, ha="center", va="center")
+        axes.legend(framealpha=0.9, edgecolor="none")  # opaque: lines must not cross the text
     save_figure(figure, path)
 
 
 def _draw_evaluations(axes: Axes, values: dict[int, float], best_step: int | None) -> None:
     if values:
-        dot = "o" if len(values) <= MARKED else None
-        axes.plot(*_points(values), color=VALIDATION, linewidth=1.6, marker=dot, markersize=4, label="validation")
+        axes.plot(*_points(values), color=VALIDATION, linewidth=1.6, marker="o", markersize=4, label="validation")
     if best_step in values:
         axes.axvline(best_step, color=BEST, linewidth=1, linestyle="--", zorder=1.5)
         label = f"best checkpoint: {values[best_step]:.4g} at step {best_step:,}"
@@ -62,9 +55,8 @@ def _draw_evaluations(axes: Axes, values: dict[int, float], best_step: int | Non
 
 
 def _by_step(log_history: list[dict[str, Any]], name: str) -> dict[int, float]:
-    """The last value logged at each step, in order; NaN or infinity leaves a gap."""
-    logged = {entry["step"]: entry[name] for entry in log_history if name in entry}
-    return {step: value if math.isfinite(value) else math.nan for step, value in sorted(logged.items())}
+    """The last value logged at each step, in order; matplotlib leaves a gap for NaN and infinity."""
+    return dict(sorted({entry["step"]: entry[name] for entry in log_history if name in entry}.items()))
 
 
 def _points(values: dict[int, float]) -> tuple[list[int], list[float]]:

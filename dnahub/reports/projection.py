@@ -22,12 +22,7 @@ def project(embeddings: np.ndarray, seed: int) -> np.ndarray:
 
     Returns:
         float32, (points, 2).
-
-    Raises:
-        ValueError: Too few points.
     """
-    if len(embeddings) < MIN_POINTS:
-        raise ValueError(f"UMAP needs {MIN_POINTS} or more embeddings, got {len(embeddings)}.")
     import umap  # takes 3 to 20 s (it compiles)
 
     num_neighbors = min(NUM_NEIGHBORS, len(embeddings) - 1)

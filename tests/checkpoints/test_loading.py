@@ -12,7 +12,15 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from dnahub.checkpoints.loading import HEADS, find_checkpoint, load_checkpoint, load_for_task
+from dnahub.checkpoints.loading import (
+    HEADS,
+    build_from_scratch,
+    find_checkpoint,
+    load_checkpoint,
+    load_for_task,
+    max_tokens,
+)
+from dnahub.checkpoints.presets import PRESETS
 from dnahub.checkpoints.tokenizer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
 from dnahub.hub_code import (
     NucleotideTransformerConfig,
@@ -21,6 +29,7 @@ from dnahub.hub_code import (
     NucleotideTransformerModel,
 )
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
+from dnahub.training.tuning import add_lora
 from tests.messages import naming
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
@@ -104,29 +113,10 @@ def test_the_published_layout_loads_as_it_is(published, warnings_of, version, fi
     assert {name for name in tokenizer("ACGT")} == {"input_ids", "attention_mask"}
 
 
-def test_weights_in_half_precision_are_loaded_as_float32(published):
-    folder, weights = published()
-    save_file(
-        {name: tensor.half() for name, tensor in weights.items()}, folder / "model.safetensors", {"format": "pt"}
-    )
-
-    model, _ = load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
-
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-
-
 def test_a_vocabulary_of_another_size_than_the_configuration_says_is_refused(published):
     folder, _ = published("v2", vocabulary=VOCABULARY["v1"])
 
     with pytest.raises(ValueError, match=naming("config.json", 4105, 4107)):
-        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
-
-
-def test_a_vocabulary_that_is_not_that_of_6_mers_is_refused(published):
-    vocabulary = VOCABULARY["v2"]
-    folder, _ = published("v2", vocabulary=[*vocabulary[:6], vocabulary[7], vocabulary[6], *vocabulary[8:]])
-
-    with pytest.raises(ValueError, match=naming(4107, "6-mer")):
         load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
 
 
@@ -180,29 +170,6 @@ def test_a_folder_without_vocabulary_is_refused_by_its_name(published):
         load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder)))
 
 
-@pytest.mark.parametrize("name", ["runs/absent/checkpoint", "absent", "user/absent"])
-def test_a_model_that_is_neither_a_folder_nor_on_the_hub_is_named(hub, name):
-    with pytest.raises(ValueError, match=naming(name, "folder", "Hub")):
-        find_checkpoint(name, api=hub.api())
-
-
-def test_a_folder_without_configuration_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=naming(tmp_path, "config.json")):
-        find_checkpoint(str(tmp_path))
-
-
-def test_a_revision_of_a_folder_is_refused(published):
-    folder, _ = published()
-    with pytest.raises(ValueError, match=naming(folder, "main")):
-        find_checkpoint(str(folder), "main")
-
-
-def test_weights_in_pickle_format_are_refused_unless_asked_for(published):
-    folder, _ = published(file_name="pytorch_model.bin")
-    with pytest.raises(ValueError, match=naming(folder, "safetensors", "--allow_pickle")):
-        find_checkpoint(str(folder))
-
-
 def test_a_pickle_that_would_run_code_does_not_though_it_was_asked_for(published, tmp_path):
     folder, _ = published(file_name="pytorch_model.bin")
 
@@ -214,22 +181,6 @@ def test_a_pickle_that_would_run_code_does_not_though_it_was_asked_for(published
     with pytest.raises(Exception, match="[Ww]eights"):
         load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder), allow_pickle=True))
     assert not (tmp_path / "ran").exists()
-
-
-def test_a_folder_without_weights_is_refused(published):
-    folder, _ = published()
-    (folder / "model.safetensors").unlink()
-
-    with pytest.raises(OSError, match=naming(folder)):
-        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder), allow_pickle=True))
-
-
-def test_another_kind_of_model_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    save_file({}, tmp_path / "model.safetensors")
-
-    with pytest.raises(ValueError, match="model_type 'bert'"):
-        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(tmp_path)))
 
 
 @pytest.fixture
@@ -247,23 +198,14 @@ def labels(*names):
     return {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
 
 
-def test_a_head_of_as_many_labels_is_kept(classifier, warnings_of):
+def test_a_head_of_other_labels_is_created_and_a_warning_names_it(classifier, warnings_of):
     folder, weights = classifier
-
-    model, _ = load_checkpoint(
-        NucleotideTransformerForSequenceClassification, find_checkpoint(str(folder)), **labels("a", "b", "c")
-    )
-
+    files = find_checkpoint(str(folder))
+    same, _ = load_checkpoint(NucleotideTransformerForSequenceClassification, files, **labels("a", "b", "c"))
     assert warnings_of() == []
-    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in same.state_dict().items())
 
-
-def test_a_head_of_other_labels_is_made_anew_and_a_warning_names_it(classifier, warnings_of):
-    folder, weights = classifier
-
-    model, _ = load_checkpoint(
-        NucleotideTransformerForSequenceClassification, find_checkpoint(str(folder)), **labels("x", "y")
-    )
+    model, _ = load_checkpoint(NucleotideTransformerForSequenceClassification, files, **labels("x", "y"))
 
     assert model.classifier.out_proj.weight.shape == (2, 16)
     assert model.config.id2label == {0: "x", 1: "y"}
@@ -290,3 +232,43 @@ def test_weights_that_were_cut_off_are_named_with_their_checkpoint(published):
 
     with pytest.raises(ValueError, match=naming(folder, "weights")):
         load_for_task("masked_lm", find_checkpoint(str(folder)), {})
+
+
+def test_what_is_not_a_checkpoint_is_named(tmp_path, published, hub):
+    for name in ("runs/absent/checkpoint", "absent", "user/absent"):
+        with pytest.raises(ValueError, match=naming(name, "folder", "Hub")):
+            find_checkpoint(name, api=hub.api())
+    with pytest.raises(ValueError, match=naming(tmp_path, "config.json")):
+        find_checkpoint(str(tmp_path))
+    folder, _ = published(file_name="pytorch_model.bin")
+    with pytest.raises(ValueError, match=naming(folder, "main")):
+        find_checkpoint(str(folder), "main")
+    with pytest.raises(ValueError, match=naming(folder, "safetensors", "--allow_pickle")):
+        find_checkpoint(str(folder))
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ValueError, match="model_type 'bert'"):
+        load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(folder), allow_pickle=True))
+
+
+# Dalla-Torre et al. 2025, https://doi.org/10.1038/s41592-024-02523-z, and the published config.json files:
+# hidden size, layers, heads, width of the gated feed-forward.
+SIZES_OF_PRESETS = {
+    "v2-50m": (512, 12, 16, 2048),
+    "v2-100m": (512, 22, 16, 2048),
+    "v2-250m": (768, 24, 16, 3072),
+    "v2-500m": (1024, 29, 16, 4096),
+}
+
+
+def test_presets_have_the_published_sizes_and_others_are_refused():
+    assert PRESETS.keys() == {"tiny", *SIZES_OF_PRESETS}
+    for name, sizes in SIZES_OF_PRESETS.items():
+        assert tuple(PRESETS[name].values()) == sizes
+    assert NucleotideTransformerConfig().to_dict() == NucleotideTransformerConfig(**PRESETS["v2-50m"]).to_dict()
+    with pytest.raises(ValueError, match=r"'v3-7b'.*tiny, v2-50m, v2-100m, v2-250m, v2-500m"):
+        build_from_scratch("v3-7b", "masked_lm", {})
+
+
+def test_a_model_from_scratch_takes_as_many_tokens_as_its_tokenizer_says():
+    model, tokenizer = build_from_scratch("tiny", "sequence", {"num_labels": 3})
+    assert max_tokens(model) == tokenizer.model_max_length == 2048 == max_tokens(add_lora(model))

@@ -21,10 +21,6 @@ from transformers import (
     DistilBertForMaskedLM,
     FunnelConfig,
     FunnelForMaskedLM,
-    GPT2Config,
-    GPT2LMHeadModel,
-    LongformerConfig,
-    LongformerForMaskedLM,
     ModernBertConfig,
     ModernBertForMaskedLM,
     PreTrainedTokenizerFast,
@@ -34,14 +30,11 @@ from transformers import (
     TrainingArguments,
 )
 
-from dnahub.checkpoints.loading import build_from_scratch, find_checkpoint, load_for_task, max_tokens
+from dnahub.checkpoints.loading import find_checkpoint, load_for_task, load_saved, max_tokens
 from dnahub.checkpoints.saving import save_checkpoint
 from dnahub.tasks import TASKS
-from dnahub.tasks.masked_lm import MaskingCollator
 from dnahub.tasks.task import Labels
-from dnahub.training.arguments import ModelArguments
-from dnahub.training.features import has_fixed_features
-from dnahub.training.tuning import add_ia3, add_lora, count_parameters, freeze, prepare
+from dnahub.training.tuning import add_ia3, add_lora, count_parameters, freeze
 from tests.messages import naming
 
 KMERS = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT"]
@@ -156,93 +149,6 @@ def test_it_loads_for_every_problem_trains_a_step_and_is_saved_for_the_auto_clas
         assert torch.equal(again(**batch).logits, model.eval()(**batch).logits)
 
 
-def test_the_loss_is_that_of_the_problem(folder):
-    by_hand = {
-        "classification": torch.nn.functional.cross_entropy,
-        "multi_label": torch.nn.functional.binary_cross_entropy_with_logits,
-        "regression": torch.nn.functional.mse_loss,
-        "token_classification": lambda logits, labels: torch.nn.functional.cross_entropy(
-            logits[labels >= 0], labels[labels >= 0]
-        ),
-    }
-    for task, loss in by_hand.items():
-        model, tokenizer = load(folder, task)
-        batch = collator_of(tokenizer, task)(list(rows_of(tokenizer, task)))
-        with torch.no_grad():
-            output = model(**batch)
-        torch.testing.assert_close(output.loss, loss(output.logits, batch["labels"]))
-
-
-def test_a_head_of_as_many_labels_is_kept_and_one_of_another_number_made_anew(tmp_path, folder):
-    model, tokenizer = load(folder)
-    write(tmp_path / "three", model, tokenizer)
-
-    again, _ = load(tmp_path / "three")
-    two, _ = load_for_task("classification", find_checkpoint(str(tmp_path / "three")), ["x", "y"], 2)
-
-    assert torch.equal(again.classifier.weight, model.classifier.weight)
-    assert two.classifier.weight.shape[0] == 2 and two.config.label2id == {"x": 0, "y": 1}
-
-
-def test_labels_of_tokens_stand_at_those_of_the_sequence_also_where_it_was_cut():
-    tokenizer = tokenizer_of_3_mers()
-    rows = [{"input_ids": tokenizer("ACGNNNTTT").input_ids, "label": [2, 0, 1]}]  # NNN is [UNK], and has a label
-    rows += [{"input_ids": tokenizer("ACGACG").input_ids, "label": [1, -100]}]
-    rows += [{"input_ids": tokenizer("ACGNNNTTT").input_ids[:3], "label": [2, 0, 1]}]
-    batch = collator_of(tokenizer, "token_classification")(rows)
-
-    assert batch["input_ids"][1].tolist() == [CLS, 5 + KMERS.index("ACG"), 5 + KMERS.index("ACG"), SEP, PAD]
-    assert batch["attention_mask"][1].tolist() == [1, 1, 1, 1, 0]
-    assert batch["labels"].tolist() == [
-        [-100, 2, 0, 1, -100],
-        [-100, 1, -100, -100, -100],
-        [-100, 2, 0, -100, -100],
-    ]
-
-
-def test_masking_draws_neither_what_the_tokenizer_adds_nor_unknown_ones():
-    tokenizer = tokenizer_of_3_mers()
-    rows = [{"input_ids": tokenizer("ACGTNN" * 40 + "A" * i).input_ids} for i in range(0, 90, 3)]
-    torch.manual_seed(0)
-    batch = MaskingCollator(tokenizer, seed=0)(rows)
-    whole = torch.nn.utils.rnn.pad_sequence([torch.tensor(row["input_ids"]) for row in rows], True, PAD)
-
-    drawn = batch["labels"] != -100
-    assert 100 < drawn.sum() and torch.equal(batch["labels"][drawn], whole[drawn])
-    assert (batch["labels"][drawn] > MASK).all() and torch.equal(batch["input_ids"][~drawn], whole[~drawn])
-    put_in = batch["input_ids"][drawn]
-    assert ((put_in == MASK) | (put_in > MASK)).all() and (put_in == MASK).any() and (put_in > MASK).any()
-
-
-def test_masking_by_a_tokenizer_without_mask_token_is_refused():
-    with pytest.raises(ValueError, match=naming("mask token", "--task mlm")):
-        MaskingCollator(tokenizer_of_3_mers(mask_token=None), seed=0)
-
-
-def test_frozen_trains_the_last_layer_what_comes_after_it_and_the_head(folder):
-    model, _ = load(folder)
-    assert prepare(model, ModelArguments(tuning="frozen", trainable_layers=1)) is model
-
-    wanted = {"model.layers.1.", "model.final_norm.", "head.", "classifier."}
-    if type(model).__name__.startswith("Bert"):
-        wanted = {"bert.encoder.layer.1.", "bert.pooler.", "classifier."}
-    assert trained(model) == {name for name, _ in model.named_parameters() if name.startswith(tuple(wanted))}
-    assert all(any(name.startswith(each) for name in trained(model)) for each in wanted)
-    assert not has_fixed_features(model)
-    with pytest.raises(ValueError, match=naming("--trainable_layers 2", "2 layers")):
-        freeze(model, 2)
-
-
-def test_head_trains_the_head_alone(folder):
-    model, _ = load(folder)
-    freeze(model, 0)
-    assert {name.split(".weight")[0].split(".bias")[0] for name in trained(model)} == (
-        {"bert.pooler.dense", "classifier"}
-        if type(model).__name__.startswith("Bert")
-        else {"head.dense", "head.norm", "classifier"}
-    )
-
-
 @pytest.mark.parametrize("task", ["classification", "token_classification", "mlm"])
 def test_lora_trains_its_targets_and_a_new_head_and_is_saved_merged(tmp_path, folder, task):
     model, tokenizer = load(folder, task)
@@ -284,11 +190,6 @@ def test_a_lora_target_that_is_not_there_is_refused_with_those_that_are(tmp_path
     assert count_parameters(add_lora(model, r=1, targets=["mlp.Wo"]))[0] > 0
 
 
-def test_ia3_is_refused(folder):
-    with pytest.raises(ValueError, match="--tuning ia3.*Bert"):
-        add_ia3(load(folder)[0])
-
-
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
@@ -296,15 +197,9 @@ def test_ia3_is_refused(folder):
         (MODELS["bert"], 64),
         (lambda: RobertaForMaskedLM(RobertaConfig(**SIZES, **IDS)), 63),  # pad 0: positions begin at 1
         (lambda: RobertaForMaskedLM(RobertaConfig(**SIZES, **(IDS | {"pad_token_id": 4}))), 59),
-        (
-            lambda: LongformerForMaskedLM(
-                LongformerConfig(**SIZES, **(IDS | {"pad_token_id": 1}), attention_window=8, bos_token_id=2)
-            ),
-            62,
-        ),
         (lambda: DistilBertForMaskedLM(DistilBertConfig(dim=32, n_layers=1, n_heads=2, hidden_dim=48, **IDS)), 64),
     ],
-    ids=["modernbert", "bert", "roberta", "roberta, pad 4", "longformer", "distilbert"],
+    ids=["modernbert", "bert", "roberta", "roberta, pad 4", "distilbert"],
 )
 def test_max_tokens_is_the_longest_input_that_the_model_takes(make, expected):
     model = make().eval()
@@ -312,117 +207,15 @@ def test_max_tokens_is_the_longest_input_that_the_model_takes(make, expected):
     longest = torch.full((1, expected), 7)
     with torch.no_grad():
         model(longest)
-        if "Modern" not in type(model).__name__ and "Longformer" not in type(model).__name__:  # these go on, or pad
+        if "Modern" not in type(model).__name__:  # which goes on
             with pytest.raises((IndexError, RuntimeError)):
                 model(torch.full((1, expected + 1), 7))
 
 
-def test_a_configuration_that_does_not_say_how_many_tokens_it_takes_is_named():
+def test_a_configuration_without_a_number_of_positions_is_named():
     model = FunnelForMaskedLM(FunnelConfig(block_sizes=[1], d_model=16, n_head=2, d_head=8, d_inner=16, vocab_size=69))
     with pytest.raises(ValueError, match=naming("funnel", "max_position_embeddings")):
         max_tokens(model)
-
-
-def test_max_tokens_of_an_nt_is_its_own_with_an_adapter_too():
-    model, tokenizer = build_from_scratch("tiny", "classification", LABELS, 3)
-    assert max_tokens(model) == tokenizer.model_max_length == 2048 == max_tokens(add_lora(model))
-
-
-@pytest.mark.parametrize("task", TAUGHT)
-def test_an_nt_from_scratch_has_the_head_of_the_problem(task):
-    names, num_outputs, _, auto_class = TAUGHT[task]
-    model, tokenizer = build_from_scratch(
-        "tiny", TASKS[task].head, TASKS[task].head_fields(Labels(names, num_outputs))
-    )
-
-    assert type(model).__name__ == f"NucleotideTransformer{auto_class.__name__.removeprefix('AutoModel')}"
-    output = model(**tokenizer(["ACGTAC"], return_tensors="pt")).logits
-    tokens = [2] if task in ("token_classification", "mlm") else []
-    assert output.shape == (1, *tokens, num_outputs or 4107)
-    if task not in ("token_classification", "mlm"):
-        assert model.config.problem_type == TASKS[task].problem_type
-
-
-CONFIGS = {
-    "unknown": ({"model_type": "hyena_dna"}, ["hyena_dna", "transformers"]),
-    "silent": ({"architectures": ["X"]}, ["None", "transformers"]),
-    "remote": (
-        {"model_type": "bert", "auto_map": {"AutoConfig": "c.C", "AutoModelForMaskedLM": "m.M"}},
-        ["auto_map", "bert"],
-    ),
-    "seq2seq": ({"model_type": "bart"}, ["bart", "encoder"]),
-    "causal": ({"model_type": "llama"}, ["llama", "encoder"]),
-}
-
-
-@pytest.mark.parametrize("task", ["mlm", "classification"])
-@pytest.mark.parametrize("case", CONFIGS)
-def test_a_folder_without_an_encoder_of_transformers_own_is_refused_in_a_sentence(tmp_path, case, task):
-    config, told = CONFIGS[case]
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    save_file({}, tmp_path / "model.safetensors")
-
-    with pytest.raises(ValueError, match=naming(tmp_path, *told)) as error:
-        load(tmp_path, task)
-    assert "\n" not in str(error.value)
-
-
-def test_a_causal_model_with_a_classification_head_is_refused(tmp_path):
-    write(tmp_path, GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=69, n_positions=8)))
-    with pytest.raises(ValueError, match=naming("gpt2", "encoder")):
-        load(tmp_path)
-
-
-def test_a_problem_that_transformers_has_no_head_for_is_named(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "perceiver"}')
-    save_file({}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=naming("token_classification", "perceiver")):
-        load(tmp_path, "token_classification")
-
-
-def test_weights_that_are_missing_or_of_another_shape_are_named(tmp_path, folder):
-    files = write(tmp_path / "incomplete", load(folder)[0])
-    weights = load_file(files / "model.safetensors")
-    name = next(name for name in sorted(weights) if "layer" in name)
-    save_file(
-        {key: value for key, value in weights.items() if key != name}, files / "model.safetensors", {"format": "pt"}
-    )
-    with pytest.raises(ValueError, match=naming(files, 1, name)):
-        load(files)
-    save_file(weights | {name: torch.zeros(7)}, files / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ValueError, match=naming(files, name, "(7,)")):
-        load(files)
-
-
-def test_a_tokenizer_that_is_too_large_or_cannot_pad_is_refused(tmp_path):
-    model = MODELS["bert"]()
-    files = write(tmp_path, model, tokenizer_of_3_mers(pad_token=None))
-    with pytest.raises(ValueError, match=naming(files, "pad_token")):
-        load(files)
-    write(files, model, tokenizer_of_3_mers(extra_special_tokens=["[X]"]))
-    with pytest.raises(ValueError, match=naming(files, "config.json", 70, 69)):
-        load(files)
-
-
-def test_a_tokenizer_that_does_not_know_dna_is_refused(tmp_path):
-    # As DNABERT's, which wants "ACG CGT"; and where there are no files, transformers makes one that knows nothing.
-    files = write(tmp_path, MODELS["bert"]())
-    words = tokenizer_of_3_mers()
-    words.backend_tokenizer.pre_tokenizer = WhitespaceSplit()
-    words.save_pretrained(files)
-    with pytest.raises(ValueError, match=naming(files, "tokenizer", "DNA")):
-        load(files)
-    for path in files.glob("tokenizer*"):
-        path.unlink()
-    with pytest.raises(ValueError, match=naming(files, "tokenizer", "DNA")):
-        load(files)
-
-
-def test_a_tokenizer_in_python_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "perceiver"}')
-    save_file({}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=naming(tmp_path, "PerceiverTokenizer", "tokenizer.json")):
-        load(tmp_path, "mlm")
 
 
 def test_code_that_a_tokenizer_brings_along_is_not_run(tmp_path):
@@ -435,3 +228,89 @@ def test_code_that_a_tokenizer_brings_along_is_not_run(tmp_path):
     with pytest.raises(ValueError, match=naming(files, "tokenizer.json")):
         load(files)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_head_of_another_number_of_labels_is_created(tmp_path, folder):
+    model, tokenizer = load(folder)
+    files = find_checkpoint(str(write(tmp_path / "three", model, tokenizer)))
+
+    again, _ = load(tmp_path / "three")
+    two, _ = load_for_task("sequence", files, {"num_labels": 2})
+
+    assert torch.equal(again.classifier.weight, model.classifier.weight)
+    assert two.classifier.weight.shape[0] == 2
+
+
+def test_frozen_trains_the_last_layer_what_comes_after_it_and_the_head(folder):
+    model, _ = load(folder)
+    is_bert = type(model).__name__.startswith("Bert")
+    head = {"bert.pooler.", "classifier."} if is_bert else {"head.", "classifier."}
+    last = {"bert.encoder.layer.1."} if is_bert else {"model.layers.1.", "model.final_norm."}
+    for layers, wanted in ((1, head | last), (0, head)):
+        freeze(model, layers)
+        assert trained(model) == {name for name, _ in model.named_parameters() if name.startswith(tuple(wanted))}
+        assert all(any(name.startswith(each) for name in trained(model)) for each in wanted)
+    with pytest.raises(ValueError, match=naming("--trainable_layers 2", "2 layers")):
+        freeze(model, 2)
+    with pytest.raises(ValueError, match="--tuning ia3"):
+        add_ia3(load(folder)[0])
+
+
+@pytest.mark.parametrize(
+    ("config", "task", "facts"),
+    [
+        ({"model_type": "hyena_dna"}, "mlm", ["hyena_dna"]),
+        ({"architectures": ["X"]}, "mlm", ["None"]),
+        ({"model_type": "bert", "auto_map": {"AutoModel": "m.M"}}, "classification", ["auto_map", "bert"]),
+        ({"model_type": "bart"}, "classification", ["bart", "encoder"]),
+        ({"model_type": "llama"}, "classification", ["llama", "encoder"]),
+        ({"model_type": "perceiver"}, "token_classification", ["perceiver", "token head"]),
+        ({"model_type": "perceiver"}, "mlm", ["PerceiverTokenizer", "tokenizer.json"]),
+    ],
+)
+def test_what_is_not_an_encoder_of_transformers_with_that_head_and_a_fast_tokenizer_is_refused(
+    tmp_path, config, task, facts
+):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_file({}, tmp_path / "model.safetensors")
+
+    with pytest.raises(ValueError, match=naming(tmp_path, *facts)) as error:
+        load(tmp_path, task)
+    assert "\n" not in str(error.value)
+
+
+def test_weights_that_are_missing_or_of_another_shape_are_named(tmp_path, folder):
+    files = write(tmp_path / "incomplete", load(folder)[0])
+    weights = load_file(files / "model.safetensors")
+    name = next(name for name in sorted(weights) if "layer" in name)
+    without = {key: value for key, value in weights.items() if key != name}
+    for spoilt in (without, weights | {name: torch.zeros(7)}):
+        save_file(spoilt, files / "model.safetensors", {"format": "pt"})
+        for read in (load, lambda folder: load_saved(folder, "sequence")):
+            with pytest.raises(ValueError, match=naming(files, 1, name)):
+                read(files)
+
+
+def of_words() -> PreTrainedTokenizerFast:
+    """As DNABERT's, which wants "ACG CGT"."""
+    tokenizer = tokenizer_of_3_mers()
+    tokenizer.backend_tokenizer.pre_tokenizer = WhitespaceSplit()
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "facts"),
+    [
+        (lambda: tokenizer_of_3_mers(pad_token=None), ["pad_token"]),
+        (lambda: tokenizer_of_3_mers(extra_special_tokens=["[X]"]), ["config.json", 70, 69]),
+        (of_words, ["tokenizer", "DNA"]),
+        (None, ["tokenizer", "DNA"]),  # transformers then creates one that knows nothing
+    ],
+    ids=["no padding", "too large", "words", "no files"],
+)
+def test_a_tokenizer_that_does_not_fit_is_refused(tmp_path, tokenizer, facts):
+    files = write(tmp_path, MODELS["bert"](), tokenizer and tokenizer())
+    for path in files.glob("tokenizer*") if tokenizer is None else []:
+        path.unlink()
+    with pytest.raises(ValueError, match=naming(files, *facts)):
+        load(files)

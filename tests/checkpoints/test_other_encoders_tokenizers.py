@@ -9,9 +9,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast, RobertaTokenizerFast
 
-from dnahub.checkpoints.loading import build_from_scratch, find_checkpoint, load_for_task
+from dnahub.checkpoints.loading import find_checkpoint, load_for_task
 from dnahub.checkpoints.saving import save_checkpoint
-from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from tests.checkpoints.test_other_encoders import MODELS, VOCABULARY, tokenizer_of_3_mers, write
 
 SPECIAL = dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], VOCABULARY[:5], strict=True))
@@ -46,13 +45,11 @@ def roberta() -> RobertaTokenizerFast:
 
 TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
     "neither normaliser nor pre-tokenizer": characters,
-    "a normaliser alone": lambda: characters(normalizers.NFC()),
     "sequences of both": lambda: characters(
         normalizers.Sequence([normalizers.NFKC(), normalizers.Prepend("▁")]),
         pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.Split(Regex("N"), "isolated")]),
     ),
     "lower case": lambda: characters(normalizers.Lowercase()),
-    "metaspace": lambda: characters(pre_tokenizer=pre_tokenizers.Metaspace()),
     "byte level": lambda: characters(pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=True)),
     "3-mers": tokenizer_of_3_mers,
     "cased BERT": lambda: bert(do_lower_case=False),
@@ -119,12 +116,3 @@ def test_special_tokens_keep_their_names(tmp_path, model, normalized):
     assert ids == base("AC<mask>N").input_ids and ids[1] == base.mask_token_id
     assert tokenizer.convert_ids_to_tokens(ids) == ["AC", "<mask>", "N"]
     assert tokenizer.decode(ids, skip_special_tokens=True).replace(" ", "") == "ACN"
-
-
-def test_an_nt_keeps_its_own(tmp_path):
-    model, tokenizer = build_from_scratch("tiny", "sequence", {"num_labels": 3})
-    save_checkpoint(tmp_path / "checkpoint", model, tokenizer, {}, "")
-    files = find_checkpoint(str(tmp_path / "checkpoint"))
-    loaded = load_for_task("sequence", files, {"num_labels": 3})[1]
-    own = build_tokenizer(nt_vocabulary(), model.config.max_tokens)
-    assert loaded.backend_tokenizer.to_str() == own.backend_tokenizer.to_str()

@@ -15,7 +15,6 @@ from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import (
     NucleotideTransformerConfig,
     NucleotideTransformerForSequenceClassification,
-    NucleotideTransformerModel,
 )
 from dnahub.training.tuning import add_lora
 
@@ -141,14 +140,3 @@ def test_a_failure_in_the_middle_leaves_the_old_checkpoint_as_it_was_and_nothing
 
     assert {name: (folder / name).read_bytes() for name in files_in(folder)} == before
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
-
-
-def test_the_encoder_alone_loads_from_a_checkpoint_with_a_head(tmp_path, model, tokenizer, batch):
-    save_checkpoint(tmp_path / "checkpoint", model, tokenizer, {}, "")
-
-    encoder, loaded = load_checkpoint(NucleotideTransformerModel, find_checkpoint(str(tmp_path / "checkpoint")))
-
-    with torch.no_grad():
-        expected = model.esm(**batch).last_hidden_state
-        assert torch.equal(encoder(**batch).last_hidden_state, expected)
-    assert loaded(["ACGTNN"]).input_ids == tokenizer(["ACGTNN"]).input_ids

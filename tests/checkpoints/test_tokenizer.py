@@ -11,7 +11,6 @@ from transformers import AutoTokenizer, EsmTokenizer
 
 from dnahub.checkpoints.tokenizer import (
     SPECIAL_TOKENS_V1,
-    SPECIAL_TOKENS_V2,
     build_tokenizer,
     nt_vocabulary,
 )
@@ -88,14 +87,8 @@ def random_sequences(count: int, seed: int = 0) -> list[str]:
 # --- the vocabulary
 
 
-def test_the_vocabulary_is_that_of_the_paper():
-    assert nt_vocabulary() == VOCABULARY_V2
-    assert nt_vocabulary(SPECIAL_TOKENS_V2) == VOCABULARY_V2
-    assert nt_vocabulary(SPECIAL_TOKENS_V1) == VOCABULARY_V1
-    assert (len(VOCABULARY_V2), len(VOCABULARY_V1)) == (4107, 4105)
-
-
 def test_ids_are_the_published_ones(tokenizer, tokenizer_v1):
+    assert (nt_vocabulary(), nt_vocabulary(SPECIAL_TOKENS_V1)) == (VOCABULARY_V2, VOCABULARY_V1)
     for i, token in enumerate(VOCABULARY_V2):
         assert tokenizer.convert_tokens_to_ids(token) == i
     for i, token in enumerate(VOCABULARY_V1):
@@ -117,22 +110,16 @@ def test_special_tokens_in_the_text_are_read_as_such(tokenizer, tokenizer_v1):
 @pytest.mark.parametrize(
     "vocabulary",
     [
-        [],
         VOCABULARY_V2[:-1],
-        [*VOCABULARY_V2, "X"],
         [*VOCABULARY_V2[:6], *sorted(VOCABULARY_V2[6:4102]), *VOCABULARY_V2[4102:]],
         ["<pad>", "<unk>", *VOCABULARY_V2[2:]],
         list("LAGVSERTIDPKQNFYMHWCXBUZO"),
     ],
-    ids=["empty", "too short", "too long", "6-mers in the order of ACGT", "special tokens swapped", "amino acids"],
+    ids=["too short", "6-mers in the order of ACGT", "special tokens swapped", "amino acids"],
 )
 def test_another_vocabulary_is_an_error_that_says_its_size(vocabulary):
     with pytest.raises(ValueError, match=naming(len(vocabulary), 4105, 4107)):
         build_tokenizer(vocabulary, max_tokens=2048)
-
-
-def test_a_vocabulary_may_be_any_sequence(tokenizer):
-    assert build_tokenizer(tuple(VOCABULARY_V2), max_tokens=7)("ATGGTA").input_ids == tokenizer("ATGGTA").input_ids
 
 
 # --- ACGTN
@@ -163,13 +150,6 @@ def test_ids_are_those_of_esm_tokenizer(tmp_path, tokenizer, tokenizer_v1, versi
         assert ours(sequence).input_ids == theirs(sequence).input_ids, sequence
 
 
-def test_decoding_gives_the_sequence_back(tokenizer, tokenizer_v1):
-    for sequence in random_sequences(500, seed=2):
-        for each in (tokenizer, tokenizer_v1):
-            assert each.decode(each.encode(sequence), skip_special_tokens=True) == sequence
-    assert tokenizer.decode([3, 506, 2, 4106]) == "<cls>ATGGTA<mask>N"
-
-
 # --- any text
 
 
@@ -181,6 +161,7 @@ def test_decoding_gives_the_sequence_back(tokenizer, tokenizer_v1):
 @example("ATG\u0130\u0131\ufb00")  # letters whose case changes their number
 @example("e\u0301")  # a letter and a combining accent are two characters
 @example("ATG-GTA*")
+@example("")
 def test_any_text_is_encoded_as_plain_python_does(tokenizer, text):
     ids = tokenizer(text).input_ids
     assert ids == plain_ids(text)
@@ -188,13 +169,6 @@ def test_any_text_is_encoded_as_plain_python_does(tokenizer, text):
     assert all(0 <= i < 4107 for i in ids)
     assert tokenizer.decode(ids, skip_special_tokens=True) == plain_normalised(text)[0]
     assert count_replaced(text) == plain_normalised(text)[1]
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.text(alphabet="acgtnuACGTNU \n", max_size=60))
-def test_soft_masked_and_rna_sequences_are_encoded_as_plain_python_does(tokenizer_v1, text):
-    assert tokenizer_v1(text).input_ids == plain_ids(text, VOCABULARY_V1)
-    assert count_replaced(text) == 0
 
 
 def test_every_character_of_unicode_is_white_space_a_base_or_one_n(tokenizer):
@@ -205,25 +179,6 @@ def test_every_character_of_unicode_is_white_space_a_base_or_one_n(tokenizer):
         where = f"among the 1000 characters from {ord(characters[start]):#x}"
         assert tokenizer.backend_tokenizer.normalizer.normalize_str(text) == letters, where
         assert count_replaced(text) == replaced, where
-
-
-@pytest.mark.parametrize("text", ["acgtac", "ACGUAC", "acguac", " ACG\tTAC\n", "AC\r\nGT\nAC", "a c G u A c"])
-def test_case_u_and_white_space_do_not_matter(tokenizer, text):
-    assert tokenizer(text).input_ids == tokenizer("ACGTAC").input_ids
-    assert count_replaced(text) == 0
-
-
-@pytest.mark.parametrize(
-    ("text", "replaced"), [("RYKM", 4), ("ACGT-ACGT", 1), ("", 0), ("N" * 9, 0), ("ACGT*\n", 1), ("Ünï", 2)]
-)
-def test_other_characters_are_counted(text, replaced):
-    assert count_replaced(text) == replaced
-
-
-@pytest.mark.parametrize("text", ["", " ", "\n\t "])
-def test_the_empty_sequence_is_cls_alone(tokenizer, text):
-    assert tokenizer(text).input_ids == [3]
-    assert tokenizer(text, add_special_tokens=False).input_ids == []
 
 
 # --- what surrounds the ids
@@ -238,12 +193,6 @@ def test_a_batch_equals_its_single_sequences_padded_on_the_right(tokenizer):
     assert batch.attention_mask == [[1] * len(ids) + [0] * (width - len(ids)) for ids in singles]
     assert tokenizer(sequences).input_ids == singles
     assert set(batch) == {"input_ids", "attention_mask"}
-
-
-def test_special_tokens_are_marked(tokenizer):
-    encoded = tokenizer(["ATGGTAN", "A"], padding=True, return_special_tokens_mask=True)
-    assert encoded.special_tokens_mask == [[1, 0, 0], [1, 0, 1]]
-    assert tokenizer.get_special_tokens_mask([3, 506, 2, 4106, 1], already_has_special_tokens=True) == [1, 0, 1, 0, 1]
 
 
 def test_truncation_keeps_the_beginning(tokenizer, tokenizer_v1):

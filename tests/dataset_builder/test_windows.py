@@ -11,7 +11,6 @@ from dataset_builder.windows import (
     SPLITS,
     STRETCH_NT,
     SplitCounts,
-    Windows,
     assign_genes,
     canonical_sequences,
     canonical_stretches,
@@ -37,12 +36,8 @@ def stretches(sequence):
 
 def windows_of(sequences):
     """One window per gene."""
-    letters = np.frombuffer("".join(sequences).encode(), dtype=np.uint8).reshape(len(sequences), -1)
-    return Windows(letters, np.arange(len(sequences), dtype=np.int32), np.zeros(len(sequences), dtype=np.int32))
-
-
-def texts(windows):
-    return [sequence.decode() for sequence in windows.sequences()]
+    windows, _ = tile([CDS(f"g{i}", "t", sequence) for i, sequence in enumerate(sequences)], len(sequences[0]))
+    return windows
 
 
 def random_sequence(rng, length):
@@ -57,14 +52,18 @@ def test_windows_tile_the_whole_cds_from_its_first_nt():
         CDS("c", "c", "G" * 60),
     ]
     windows, dropped = tile(genes, 60)
-    assert texts(windows) == [genes[0].sequence[:60], genes[0].sequence[60:120], "G" * 60]
-    assert windows.gene.tolist() == [0, 0, 2] and windows.start.tolist() == [0, 60, 0]
-    assert (windows.gene.dtype, windows.start.dtype, dropped) == (np.int32, np.int32, 0)
+    assert windows["sequence"].astype(str).tolist() == [genes[0].sequence[:60], genes[0].sequence[60:120], "G" * 60]
+    assert windows["gene"].tolist() == [0, 0, 2] and windows["start"].tolist() == [0, 60, 0]
+    assert dropped == 0
 
 
 def test_windows_with_other_letters_are_dropped_and_counted():
     windows, dropped = tile([CDS("a", "a", "A" * 60 + "ACGTN" * 12 + "C" * 60 + "R" * 60)], 60)
-    assert texts(windows) == ["A" * 60, "C" * 60] and windows.start.tolist() == [0, 120] and dropped == 2
+    assert (
+        windows["sequence"].astype(str).tolist() == ["A" * 60, "C" * 60]
+        and windows["start"].tolist() == [0, 120]
+        and dropped == 2
+    )
 
 
 @pytest.mark.parametrize("window_nt", [30, 33, 60, 300])
@@ -72,7 +71,7 @@ def test_stretches_are_those_of_plain_strings(window_nt):
     rng = np.random.default_rng(window_nt)
     sequences = [random_sequence(rng, window_nt) for _ in range(50)] + ["A" * window_nt, "T" * window_nt]
     sequences += [reverse_complement(sequence) for sequence in sequences[:5]]
-    packed = canonical_stretches(windows_of(sequences).letters)
+    packed = canonical_stretches(windows_of(sequences)["sequence"])
     assert packed.dtype == np.uint64 and packed.shape == (len(sequences), window_nt - STRETCH_NT + 1)
 
     def pack(stretch):
@@ -89,8 +88,8 @@ def test_both_strands_of_a_window_have_one_canonical_sequence():
     rng = np.random.default_rng(1)
     sequences = [random_sequence(rng, 60) for _ in range(50)]
     expected = [canonical(sequence).encode() for sequence in sequences]
-    assert canonical_sequences(windows_of(sequences)).tolist() == expected
-    assert canonical_sequences(windows_of([reverse_complement(s) for s in sequences])).tolist() == expected
+    assert canonical_sequences(windows_of(sequences)["sequence"]).tolist() == expected
+    assert canonical_sequences(windows_of([reverse_complement(s) for s in sequences])["sequence"]).tolist() == expected
 
 
 def test_a_window_of_two_species_is_left_out_of_both_on_either_strand():
@@ -98,7 +97,7 @@ def test_a_window_of_two_species_is_left_out_of_both_on_either_strand():
     a, b, c, d, e = (random_sequence(rng, 60) for _ in range(5))
     human, mouse, fly = windows_of([a, b, b, c]), windows_of([d, a, reverse_complement(c)]), windows_of([e])
     kept, removed = drop_ambiguous([human, mouse, fly])
-    assert [texts(windows) for windows in kept] == [[b, b], [d], [e]]
+    assert [windows["sequence"].astype(str).tolist() for windows in kept] == [[b, b], [d], [e]]
     assert removed == [2, 2, 0]
 
 
@@ -109,16 +108,6 @@ def test_genes_are_assigned_in_proportion_and_every_split_has_one(num_genes, sha
     assert sizes.sum() == num_genes and sizes.min() >= 1
     assert np.abs(sizes - np.array(shares) * num_genes / sum(shares)).max() <= 2
     assert np.array_equal(assigned, assign_genes(num_genes, shares, np.random.default_rng(seed)))
-
-
-def test_the_genes_of_a_split_depend_on_the_seed():
-    first, second = (assign_genes(100, (8, 1, 1), np.random.default_rng(seed)) for seed in (1, 2))
-    assert not np.array_equal(first, second)
-
-
-def test_fewer_genes_than_splits_are_an_error():
-    with pytest.raises(ValueError, match="2 genes.*3 splits"):
-        assign_genes(2, (8, 1, 1), np.random.default_rng(0))
 
 
 def slow_select(species_sequences, split_of_gene, orders, budgets):
@@ -204,19 +193,3 @@ def test_the_choice_does_not_depend_on_how_many_windows_are_looked_at_together(m
         assert counts["train"][0].leaks > 0
         for split in SPLITS:
             assert np.array_equal(rows[split][0], whole_rows[split][0])
-
-
-def test_removed_windows_are_replaced_until_the_budget_is_filled():
-    rng = np.random.default_rng(4)
-    shared, a, b, c = (random_sequence(rng, 60) for _ in range(4))
-    overlapping = random_sequence(rng, 15) + reverse_complement(shared[10:45]) + random_sequence(rng, 10)
-    sequences = [shared, random_sequence(rng, 60), overlapping, a, reverse_complement(a), b, c]
-    train, validation, test = 0, 1, 2
-    rows, counts = select(
-        [windows_of(sequences)],
-        [np.array([test, validation, train, train, train, train, train])],
-        [np.arange(7)],
-        {"train": 2, "validation": 1, "test": 1},
-    )
-    assert rows["train"][0].tolist() == [3, 5]
-    assert counts["train"] == [SplitCounts(genes=5, candidates=5, examined=4, duplicates=1, leaks=1, kept=2)]

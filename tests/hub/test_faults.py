@@ -61,7 +61,7 @@ def test_the_wait_is_what_the_server_asks_for_up_to_a_minute(slept):
 
 def test_after_six_tries_it_is_given_up(slept):
     call, calls = failing(*[answered(503)] * 6)
-    with pytest.raises(HubError, match="^user/x: .*503.* 6 times"):
+    with pytest.raises(HubError, match="^user/x: .* 6 times .*503"):
         retrying(call, "user/x")
     assert len(calls) == 6 and slept == [1, 1, 2, 4, 8]
 
@@ -79,7 +79,6 @@ def test_after_six_tries_it_is_given_up(slept):
         (answered(413), ["413", "server's words"]),
         (LocalTokenNotFoundError("..."), ["HF_TOKEN", "hf auth login"]),
         (OfflineModeIsEnabled("..."), ["HF_HUB_OFFLINE"]),
-        (UnicodeEncodeError("ascii", "hf_é", 3, 4, "ordinal not in range"), ["HF_TOKEN", "ASCII"]),
     ],
 )
 def test_what_will_not_pass_is_said_at_once(slept, error, facts):

@@ -40,13 +40,11 @@ def assert_same(got, expected, mask, tolerance: float = 1e-5) -> None:
 
 
 BATCHES = {
-    "one short": (7,),
     "a letter": (2,),
     "short": (SHORT_TOKENS,) * 5,
     "short, padded": (SHORT_TOKENS, 2, 11, SHORT_TOKENS - 1),
     "long": (SHORT_TOKENS + 1,) * 3,
-    "long, padded": (SHORT_TOKENS + 1, SHORT_TOKENS, 2),
-    "longer, padded": (150, 149, 20, 2),
+    "long, padded": (150, 149, SHORT_TOKENS, 2),
     "one long": (700,),
 }
 # Positions are turned by up to `tokens` radians, where float32 has steps of up to 6e-5.
@@ -100,18 +98,6 @@ def test_every_shape_of_a_model_is_computed_as_by_itself(shape, lengths):
     assert_same(FusedEncoder(model)(ids, mask, len(model.encoder.layer)), states_of(model, ids, mask), mask)
 
 
-def test_running_it_changes_neither_the_weights_nor_the_next_result(model):
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    encoder = FusedEncoder(model)
-    ids, mask = random_batch(12, 7)
-    first = [encoder(ids, mask, layer) for layer in range(LAYERS + 1)]
-    again = [encoder(ids, mask, layer) for layer in range(LAYERS + 1)]
-    for a, b in zip(first, again, strict=True):
-        assert torch.equal(a, b) and not a.requires_grad
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, before[name]), name
-
-
 def test_a_result_stays_what_it_is_whatever_is_computed_next(model):
     # Memory is used again, also for batches of another size.
     encoder = FusedEncoder(model)
@@ -147,15 +133,8 @@ def test_autocast_of_the_caller_changes_nothing(model):
 # --- what it is not for
 
 
-def with_lora(*targets: str):
-    def change(model):
-        get_peft_model(model, LoraConfig(target_modules=list(targets), init_lora_weights=False)).eval()
-
-    return change
-
-
-def offload_a_layer(model):
-    model.encoder.layer[1].to("meta")
+def adapt(config):
+    return lambda model: get_peft_model(model, config).eval()
 
 
 def put_in_another_linear(model):
@@ -166,16 +145,13 @@ def put_in_another_linear(model):
 
 
 UNLIKE = {
-    "LoRA": with_lora("query", "value"),
-    "LoRA of the feed-forward": with_lora("intermediate.dense"),
-    "LoRA of the embeddings": with_lora("word_embeddings"),
-    "tuned layer norms": lambda model: get_peft_model(model, LNTuningConfig(target_modules=["LayerNorm"])).eval(),
-    "bfloat16": lambda model: model.to(torch.bfloat16),
-    "float64": lambda model: model.double(),
+    "LoRA": adapt(LoraConfig(target_modules=["query", "value"])),
+    "LoRA of the feed-forward": adapt(LoraConfig(target_modules=["intermediate.dense"])),
+    "LoRA of the embeddings": adapt(LoraConfig(target_modules=["word_embeddings"])),
+    "tuned layer norms": adapt(LNTuningConfig(target_modules=["LayerNorm"])),
     "training": lambda model: model.train(),
-    "meta": lambda model: model.to("meta"),
     "a Linear of another kind": put_in_another_linear,
-    "offloaded": offload_a_layer,
+    "offloaded": lambda model: model.encoder.layer[1].to("meta"),
     "one weight in half": lambda model: model.encoder.layer[2].output.half(),
 }
 
@@ -189,14 +165,8 @@ def test_a_model_that_is_another_is_not_fused(model, change):
 
 @pytest.mark.parametrize(
     "kwargs",
-    [
-        V1,
-        {"token_dropout": True},
-        {"emb_layer_norm_before": True},
-        {"add_bias_fnn": True},
-        {"is_decoder": True},
-    ],
-    ids=["v1", "token_dropout", "emb_layer_norm_before", "add_bias_fnn", "is_decoder"],
+    [V1, *({name: True} for name in ("token_dropout", "emb_layer_norm_before", "add_bias_fnn", "is_decoder"))],
+    ids=str,
 )
 def test_another_architecture_is_not_fused(kwargs):
     assert not can_fuse(random_model(**kwargs))

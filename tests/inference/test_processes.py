@@ -153,35 +153,18 @@ def test_the_same_command_running_twice_writes_one_output(tmp_path, command, env
     assert is_like(output, one)
 
 
-def test_launched_processes_do_not_replace_an_output_without_overwrite(tmp_path, command, environment, run, one):
-    output = tmp_path / "reads.parquet"
-    assert run(command(output, "--shard", "1/1")).returncode == 0  # all parts are there
-    output.write_bytes(b"precious")
-    launched = environment | {"RANK": "1", "WORLD_SIZE": "2"}
-
-    result = forked.run(command(output), forked.REPOSITORY, launched)
-    assert result.returncode == 0 and output.read_bytes() == b"precious"
-
-    result = forked.run(command(output, "--overwrite"), forked.REPOSITORY, launched)
-    assert result.returncode == 0 and is_like(output, one)
-
-
-@pytest.mark.parametrize("fault", ["record", "output"])
-def test_an_error_of_all_processes_is_printed_once(tmp_path, command, environment, sequences, fault):
-    if fault == "record":
-        fasta = write_fasta(tmp_path / "reads.fa", [*sequences[: BLOCK + 5], "AC!", *sequences[BLOCK + 5 :]])
-        arguments = command(tmp_path / "reads.parquet", fasta=fasta)
-    else:
-        arguments = command(tmp_path / "reads.xlsx")
+def test_an_error_of_all_processes_is_printed_once(tmp_path, command, environment, sequences):
+    fasta = write_fasta(tmp_path / "reads.fa", [*sequences[: BLOCK + 5], "AC!", *sequences[BLOCK + 5 :]])
+    arguments = command(tmp_path / "reads.parquet", fasta=fasta)
     result = forked.run_together(arguments, forked.REPOSITORY, environment, 2)
 
     assert result.returncode == 2
     (sentence,) = sentences(result.stderr)
-    assert (f"{fasta}, record {BLOCK + 6} " if fault == "record" else f"{tmp_path}/reads.xlsx") in sentence
+    assert f"{fasta}, record {BLOCK + 6} " in sentence
     assert not (tmp_path / "reads.parquet").exists()
 
 
-@pytest.mark.parametrize("given", ["0/4", "5/4", "1", "1/0", "a/b", "1/4/4", "-1/4"])
+@pytest.mark.parametrize("given", ["0/4", "5/4", "1", "a/b", "1/4/4"])
 def test_a_shard_counts_from_1_to_n(given):
     assert find_shard("4/4") == Shard(3, 4, joins=False)
     assert [block for block in range(9) if find_shard("4/4").has(block)] == [3, 7]
@@ -206,14 +189,9 @@ def test_each_launched_process_has_its_own_device_or_its_share_of_the_cores(monk
         monkeypatch.setenv(name, value)
     assert choose_device(None) == torch.device("cpu") and cores == [4]
 
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
     monkeypatch.setattr(torch, "empty", lambda *size, device: made.append(device))
-    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 4)
     assert choose_device(None) == torch.device("cuda:2") and made == ["cuda:2"]
-    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
-    with pytest.raises(ValueError, match=r"2 devices \(cuda\)"):
-        choose_device(None)
     with pytest.raises(ValueError, match="--device cuda:0 with 8"):
         choose_device("cuda:0")
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")  # accelerate launch --cpu

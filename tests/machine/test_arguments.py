@@ -133,6 +133,11 @@ def test_values_of_a_recipe_stay_as_they_are_written_and_flags_override_them(rec
     assert read(recipe("source: '-1'\nname: --fast\n"))[1].name == "--fast"
 
 
+def test_only_the_first_argument_is_the_recipe(recipe):
+    path = recipe("source: a\n")
+    assert read(path, "--name", path, "--columns", path, path) == (Inputs("a", [path, path]), Settings(name=path))
+
+
 @pytest.mark.parametrize(
     ("text", "facts"),
     [
@@ -143,7 +148,7 @@ def test_values_of_a_recipe_stay_as_they_are_written_and_flags_override_them(rec
         ("source: a\nlimit: 1.5\n", ["--limit", "1.5"]),
         ("source: [a, b]\n", ["source", "one value"]),
         ("source: {a: b}\n", ["source", "one value"]),
-        ("source: a\ncolumns: b\n", ["columns", "list"]),
+        ("source: a\ncolumns: {b: c}\n", ["columns", "list"]),
         ("- source\n", ["flag: value"]),
         ("source: [\n", ["line 2"]),
     ],

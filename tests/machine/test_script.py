@@ -66,7 +66,8 @@ def start(body: str, **environment) -> subprocess.Popen:
         ("print('done')", {}, ("done\nafter\n", "", 0)),
         ("raise ValueError('bad row 3')", {}, ("", "x.py: error: bad row 3\n", 2)),
         ("open('/nowhere')", {}, ("", "x.py: error: [Errno 2] No such file or directory: '/nowhere'\n", 2)),
-        ("raise ValueError('bad row 3')", {"RANK": "1"}, ("", "", 2)),
+        ("raise KeyboardInterrupt", {"RANK": "1"}, ("", "", 130)),
+        ("raise ValueError('bad row 3')", {"RANK": "1"}, ("", "x.py: error: bad row 3\n", 2)),  # of this one alone
     ],
 )
 def test_a_process_ends_with_the_status_and_the_first_one_says_why(body, environment, expected):
@@ -84,3 +85,11 @@ def test_a_signal_ends_the_process_even_with_a_stuck_thread(number, status, said
     output, errors = process.communicate(timeout=30)
     assert process.returncode == status and time.monotonic() - begun < 10
     assert said in errors and errors.startswith("x.py: ") and errors.count("\n") == 1
+
+
+def test_a_process_that_the_launcher_ends_after_an_error_of_all_says_nothing():
+    process = start("print('begun', flush=True)\nraise ValueError('bad row 3')", RANK="1")
+    assert process.stdout.readline() == "begun\n"
+    time.sleep(1)  # until it waits
+    process.terminate()
+    assert (process.communicate(timeout=30)[1], process.returncode) == ("", -signal.SIGTERM)

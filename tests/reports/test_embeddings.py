@@ -1,14 +1,14 @@
 """Parquet files of embeddings: every type of column that is read, and what is refused."""
 
-import json
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset
 
+import embed
 from dnahub.reports.embeddings import SPLITS, read_embeddings
+from tests.tiny_models import write_checkpoint
 
 LABELS = ["b", "a", "b", "a"]
 VECTORS = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -22,14 +22,12 @@ def fixed(vectors=VECTORS, kind=np.float32) -> pa.Array:
 def write(tmp_path):
     """Write a file for each split, some columns of one of them replaced (None: left out); gives the files."""
 
-    def write_files(changed: str = "test", metadata: dict | None = None, **columns) -> dict[str, str]:
+    def write_files(changed: str = "test", **columns) -> dict[str, str]:
         files = {}
         for split in SPLITS:
             given = {"id": list("wxyz"), "embedding": fixed(), "label": LABELS}
             given |= columns if changed in (split, "all") else {}
             table = pa.table({name: values for name, values in given.items() if values is not None})
-            if metadata and changed in (split, "all"):
-                table = table.replace_schema_metadata({b"embedding": json.dumps(metadata)})
             files[f"{split}_embeddings"] = str(tmp_path / f"{split}.parquet")
             pq.write_table(table, files[f"{split}_embeddings"])
         return files
@@ -52,34 +50,27 @@ def test_vectors_of_every_type_are_float32(write, vectors):
     for split in SPLITS:
         assert data.vectors[split].dtype == np.float32
         np.testing.assert_array_equal(data.vectors[split], VECTORS)
-    assert (data.name, data.rows) == ("test.parquet", None)
+    assert data.name == "test.parquet" and "sequence" not in data.rows["test"].features
 
 
 @pytest.mark.parametrize(
     ("labels", "names", "ids"),
-    [
-        (LABELS, ["a", "b"], [1, 0, 1, 0]),
-        (pa.array(LABELS, pa.large_string()), ["a", "b"], [1, 0, 1, 0]),
-        (pa.array(LABELS).dictionary_encode(), ["a", "b"], [1, 0, 1, 0]),
-        ([10, 9, 10, 9], ["9", "10"], [1, 0, 1, 0]),
-        ([True, False, True, False], ["false", "true"], [1, 0, 1, 0]),
-    ],
+    [(pa.array(LABELS).dictionary_encode(), ["a", "b"], [1, 0, 1, 0]), ([10, 9, 10, 9], ["9", "10"], [1, 0, 1, 0])],
 )
-def test_labels_are_text_whole_numbers_or_booleans(write, labels, names, ids):
+def test_labels_of_any_column_are_encoded_as_for_training(write, labels, names, ids):
     data = read_embeddings(write("all", kind=labels, label=None), "kind")
-    assert data.targets.label_names == names
+    assert data.meaning.names == names
     assert data.labels["test"].tolist() == ids
 
 
 def test_a_class_label_of_datasets_keeps_its_names(tmp_path):
     rows = Dataset.from_dict({"embedding": VECTORS.tolist(), "label": [0, 1, 0, 1]})
-    rows = rows.cast_column("embedding", Dataset.from_dict({"v": [[0.5]]}).features["v"])
     rows = rows.cast_column("label", ClassLabel(names=["yeast", "fly"]))
     files = {f"{split}_embeddings": str(tmp_path / f"{split}.parquet") for split in SPLITS}
     for file in files.values():
         rows.to_parquet(file)
     data = read_embeddings(files, "label")
-    assert [data.targets.label_names[label] for label in data.labels["test"]] == ["yeast", "fly", "yeast", "fly"]
+    assert (data.meaning.names, data.labels["test"].tolist()) == (["yeast", "fly"], [0, 1, 0, 1])
 
 
 def test_one_file_with_splits_and_sequences(tmp_path):
@@ -98,45 +89,46 @@ def test_one_file_with_splits_and_sequences(tmp_path):
 def test_a_split_of_another_name_is_an_error(tmp_path, other):
     splits = ["train", "validation", "test", other]
     pq.write_table(pa.table({"embedding": fixed(), "label": LABELS, "split": splits}), tmp_path / "all.parquet")
-    with pytest.raises(ValueError, match="all.parquet.*dev.*validation|all.parquet: row 3 has no split"):
+    with pytest.raises(ValueError, match=f"all.parquet.*{other}.*validation"):
         read_embeddings({"embeddings": str(tmp_path / "all.parquet")}, "label")
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"embedding": None}, "no column 'embedding', only id, label"),
-        ({"label": None}, "no column 'label', only id, embedding"),
-        ({"label": ["a", "b", None, "a"]}, "row 2 has no label"),
-        ({"label": [0.5, 1.0, 2.0, 3.0]}, "'label' is double"),
-        ({"label": ["a", "c", "b", "c"]}, "2 rows .* first row 1 .*'c'"),
-        ({"embedding": [[1.0], [1.0], [1.0, 2.0], [1.0]]}, "row 2 has 2 numbers, that of row 0 1"),
-        ({"embedding": [[1.0, 2.0]] * 4}, r"length 2, those of .*train.parquet 3"),
-        ({"embedding": [[[1.0]]] * 4}, "--per_token"),
-        ({"embedding": [1.0] * 4}, "'embedding' is double"),
-        ({"embedding": [None, *VECTORS.tolist()[1:]]}, "row 0 has no embedding"),
-        ({"embedding": fixed(np.where(VECTORS == 7, np.nan, VECTORS))}, "row 2 contains NaN"),
-        ({"id": [], "embedding": fixed().slice(0, 0), "label": pa.array([], pa.string())}, "no rows"),
+        ({"embedding": None}, "test.parquet.*'embedding'"),
+        ({"label": None}, "test.parquet.*'label'"),
+        ({"label": ["a", "b", None, "a"]}, "test.*row 2"),
+        ({"label": ["a", "c", "b", "c"]}, "test.*'c' of row 1"),
+        ({"embedding": [[1.0], [1.0, 2.0], [1.0], [1.0, 2.0]]}, "test.parquet.*row 0"),
+        ({"embedding": [[1.0, 2.0]] * 4}, r"test.parquet.*length 2.*3"),
+        ({"embedding": [[[1.0]]] * 4}, "test.parquet.*--per_token"),
+        ({"embedding": [None, *VECTORS.tolist()[1:]]}, "test.parquet.*row 0"),
+        ({"embedding": fixed(np.where(VECTORS == 7, np.nan, VECTORS))}, "test.parquet.*row 2.*NaN"),
+        ({"id": [], "embedding": fixed().slice(0, 0), "label": pa.array([], pa.string())}, "test.parquet.*no rows"),
     ],
 )
-def test_what_cannot_be_used_is_an_error_with_file_and_row(write, columns, message):
-    with pytest.raises(ValueError, match=f"test.parquet.*{message}"):
+def test_what_cannot_be_used_is_an_error_with_split_and_row(write, columns, message):
+    with pytest.raises(ValueError, match=message):
         read_embeddings(write(**columns), "label")
 
 
 def test_one_label_alone_in_train_is_an_error(write):
-    with pytest.raises(ValueError, match="train.parquet.*'a'"):
+    with pytest.raises(ValueError, match="train.*1 label"):
         read_embeddings(write("all", label=["a"] * 4), "label")
 
 
-def test_splits_embedded_with_other_settings_are_an_error(write):
-    settings = {"weights": "12ab", "pooling": "mean", "layer": -1, "input": "differs by split"}
-    files = write("all", metadata=settings)
-    assert len(read_embeddings(files, "label").labels["test"]) == 4
-    other = pq.read_table(files["test_embeddings"])
-    other = other.replace_schema_metadata({b"embedding": json.dumps(settings | {"pooling": "max", "input": "other"})})
-    pq.write_table(other, files["test_embeddings"])
-    with pytest.raises(ValueError, match=r"test.parquet.*pooling max.*train.parquet mean"):
+def test_outputs_of_embed_py_are_read_and_must_share_their_settings(tmp_path):
+    checkpoint = str(write_checkpoint(tmp_path / "checkpoint"))
+    (tmp_path / "in.csv").write_text("sequence,label\nACGTAC,a\nGGGTTT,b\n")
+    files = {f"{split}_embeddings": str(tmp_path / f"{split}.parquet") for split in SPLITS}
+    flags = ["--model_name_or_path", checkpoint, "--input", str(tmp_path / "in.csv"), "--output"]
+    for file in files.values():
+        embed.main([*flags, file])
+    data = read_embeddings(files, "label")
+    assert data.rows["test"]["label"][:] == [0, 1]
+    embed.main([*flags, files["test_embeddings"], "--pooling", "max", "--overwrite"])
+    with pytest.raises(ValueError, match="test.parquet.*pooling max.*mean"):
         read_embeddings(files, "label")
 
 

@@ -111,7 +111,7 @@ def test_the_command_in_the_head_of_a_file_is_one_of_accelerate_and_of_train(nam
     assert (program, subcommand) == ("accelerate", "launch")
     assert args.config_file == f"accelerate_configs/{name}.yaml"
     assert args.training_script == "train.py"
-    parse_arguments(args.training_script_args)  # the recipe is there and says something
+    parse_arguments("", args.training_script_args)  # the recipe is there and says something
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))

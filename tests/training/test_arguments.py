@@ -17,6 +17,12 @@ REQUIRED = ["--dataset_name", "data/toy", "--output_dir", "runs/toy"]
 FILES = ["--train_file", "a.csv", "b.csv", "--output_dir", "runs/toy"]
 
 
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch):
+    """`training_arguments` writes this variable and, where it was launched, reads it."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+
+
 @pytest.fixture
 def recipe(tmp_path):
     def write(text: str) -> str:

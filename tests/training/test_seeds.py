@@ -70,7 +70,7 @@ def test_the_best_checkpoint_is_copied_with_results_and_card_of_all_seeds(tmp_pa
     target = tmp_path / "checkpoint"
     assert json.loads((target / "metrics.json").read_text()) == of_all
     card = (target / "README.md").read_text()
-    assert "this is the checkpoint of seed 7" in card and ModelCard(card).data.license == "cc-by-nc-sa-4.0"
+    assert "checkpoint of seed 7" in card and ModelCard(card).data.license == "cc-by-nc-sa-4.0"
     assert (target / "model.safetensors").read_bytes() == (one / "model.safetensors").read_bytes()
     assert (target / "adapter" / "adapter_config.json").is_file()
     assert (one / "README.md").read_text() == "card of one seed"
