@@ -67,11 +67,6 @@ class InputFile:
         path = Path(self.path)
         return Path(path.stem if path.suffix.lower() in COMPRESSIONS else path.name).suffix.lower()
 
-    @property
-    def identity(self) -> tuple[int, int] | str:
-        """What two paths of one file have in common."""
-        return (self._stat.st_dev, self._stat.st_ino) if self._stat else self.path
-
     def open(self) -> io.BufferedReader:
         """
         The decompressed bytes, lines ended by \\n.

@@ -195,7 +195,7 @@ def open_inputs(
     """
     first, form = files[0], args.format or _format_of(files[0])
     for i, file in enumerate(files):
-        if file.identity in [other.identity for other in files[:i]]:
+        if file.path in [other.path for other in files[:i]]:
             raise SequenceFileError(f"{file.name}: it is given twice; name each input once.")
         if (args.format or _format_of(file)) != form:
             raise SequenceFileError(

@@ -186,14 +186,13 @@ def test_a_path_that_cannot_be_read_says_why(tmp_path, monkeypatch):
 def test_inputs_that_do_not_go_together_are_refused_before_any_is_read(tmp_path):
     fasta, table = write(tmp_path / "a.fa", ">a\nAC\n"), write(tmp_path / "b.csv", "id,sequence\na,AC\n")
     wider = write(tmp_path / "c.csv", "id,sequence,n\na,AC,1\n")
-    (tmp_path / "link.fa").symlink_to(fasta)
 
     def told(*paths):
         with pytest.raises(SequenceFileError) as caught:
             open_sequences(InputArguments(input=[str(path) for path in paths]))
         return str(caught.value)
 
-    assert f"{tmp_path}/link.fa" in told(fasta, tmp_path / "link.fa") and "twice" in told(fasta, fasta)
+    assert "twice" in told(fasta, fasta)
     for part in (str(table), "csv", str(fasta), "fasta"):
         assert part in told(fasta, table)
     for part in (str(wider), "n: string, sequence: string", str(table)):

@@ -70,14 +70,10 @@ def test_regions_are_cut_out_0_based_half_open_on_their_strand(tmp_path, genome,
         start, end = sorted(rng.sample(range(5004), 2))
         regions.append(("chr1", start, end, rng.choice("+-."), rng.choice(["a name", None])))
     lines = [f"{chrom}\t{start}\t{end}\t{name or '.'}\t0\t{strand}\n" for chrom, start, end, strand, name in regions]
-    text = "track name=x\nbrowser position chr1\n# a comment\n\n" + "".join(lines)
+    text = "track name=x\nbrowser position chr1\n# a comment\n\nchr2 3 9\r\n" + "".join(lines)
 
-    assert rows_of(genome, write_bed(tmp_path, text, bed_name)) == [expected_row(*region) for region in regions]
-
-
-def test_three_columns_are_enough_and_may_be_set_apart_by_spaces(tmp_path, genome):
-    bed = write_bed(tmp_path, "chr2 3 9\r\nchr1 0 7\r\n")
-    assert rows_of(genome, bed) == [expected_row("chr2", 3, 9), expected_row("chr1", 0, 7)]
+    rows = rows_of(genome, write_bed(tmp_path, text, bed_name))
+    assert rows == [expected_row(*region) for region in [("chr2", 3, 9), *regions]]
 
 
 @pytest.mark.parametrize("name", ["track1", "tracks", "browser_2", "trackbrowser"])
@@ -132,22 +128,18 @@ def test_a_bed_file_without_regions_or_that_is_truncated_is_refused(tmp_path, ge
 
 
 @pytest.mark.parametrize(
-    ("first", "form"),
+    ("name", "first", "form"),
     [
-        ("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\n", "VCF"),
-        ("##gff-version 3\n", "GFF"),
-        ("track type=bedGraph name=x\n", "bedGraph"),
+        ("in.bed", "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\n", "VCF"),
+        ("in.bed", "##gff-version 3\n", "GFF"),
+        ("in.bed", "track type=bedGraph name=x\n", "bedGraph"),
+        ("in.bedgraph", "chr1\t0\t5\t7\n", "bedGraph"),
     ],
 )
-def test_other_formats_are_recognised_by_their_first_line(tmp_path, genome, first, form):
-    with pytest.raises(SequenceFileError, match=f"in.bed, line 1: .*{form}"):
-        rows_of(genome, write_bed(tmp_path, f"{first}chr1\t0\t5\n"))
-
-
-def test_a_bedgraph_of_whole_numbers_is_recognised_by_its_suffix(tmp_path, genome):
-    assert len(rows_of(genome, write_bed(tmp_path, "chr1\t0\t5\t7\n"))) == 1  # BED, with a name
-    with pytest.raises(SequenceFileError, match="bedGraph"):
-        rows_of(genome, write_bed(tmp_path, "chr1\t0\t5\t7\n", "in.bedgraph"))
+def test_other_formats_are_recognised_by_their_first_line_or_suffix(tmp_path, genome, name, first, form):
+    with pytest.raises(SequenceFileError, match=f"{name}, line 1: .*{form}"):
+        rows_of(genome, write_bed(tmp_path, f"{first}chr1\t0\t5\t7\n", name))
+    assert [row["id"] for row in rows_of(genome, write_bed(tmp_path, "chr1\t0\t5\t7\n"))] == ["7"]
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
