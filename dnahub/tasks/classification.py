@@ -19,10 +19,8 @@ class Classification(ClassTask):
     fits_classes = True
     usage = ("classify", "label, score, scores of all classes")
 
-    def encode(
-        self, splits: DatasetDict, column: str, label_separator: str | None = None
-    ) -> tuple[DatasetDict, Labels]:
-        refuse_separator(label_separator)
+    def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:
+        refuse_separator(separator)
         expected = (
             "--task classification takes one label a row; for any number of labels a row give --task multi_label, for "
             "one a token --task token_classification"

@@ -77,10 +77,10 @@ def _feature(split: str, rows: Dataset, column: str) -> object:
     return rows.features[column]
 
 
-def refuse_separator(label_separator: str | None) -> None:
+def refuse_separator(separator: str | None) -> None:
     """Raises ValueError for a separator where a row has one label."""
-    if label_separator is not None:
-        raise ValueError(f"--label_separator {label_separator!r} is for --task multi_label; leave it out.")
+    if separator is not None:
+        raise ValueError(f"--label_separator {separator!r} is for --task multi_label; leave it out.")
 
 
 def split_texts(splits: DatasetDict, column: str, separator: str) -> dict[str, LabelColumn]:

@@ -93,10 +93,8 @@ class MaskedLM(Task):
     native_pipeline = hub_tag = "fill-mask"
     item = "token"
 
-    def encode(
-        self, splits: DatasetDict, column: str, label_separator: str | None = None
-    ) -> tuple[DatasetDict, Labels]:
-        refuse_separator(label_separator)
+    def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:
+        refuse_separator(separator)
         return splits, Labels([], 0)
 
     def head_fields(self, labels: Labels) -> dict[str, Any]:

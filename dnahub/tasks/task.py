@@ -48,16 +48,14 @@ class Task(ABC):
     usage: tuple[str, str] | None = None  # a variable for the pipeline, and what it returns; None: it only embeds
 
     @abstractmethod
-    def encode(
-        self, splits: DatasetDict, column: str, label_separator: str | None = None
-    ) -> tuple[DatasetDict, Labels]:
+    def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:
         """
         Replace the column of labels by a column `label` of what the task takes, by the labels of train.
 
         Args:
             splits: train and any others. A column `label` that is not `column` is replaced, too.
             column: The column of labels.
-            label_separator: What separates several labels of a row in one string, such as ";".
+            separator: What separates several labels of a row in one string, such as ";".
 
         Raises:
             ValueError: If labels are not what the task takes; the first such row is named.

@@ -42,10 +42,8 @@ class TokenClassification(ClassTask):
     item = "token"
     usage = ("label", "entity, score, word, start and end of each token")
 
-    def encode(
-        self, splits: DatasetDict, column: str, label_separator: str | None = None
-    ) -> tuple[DatasetDict, Labels]:
-        refuse_separator(label_separator)
+    def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:
+        refuse_separator(separator)
         expected = "--task token_classification takes a list of labels a row, as JSON Lines and Parquet can hold"
         columns = read_columns(splits, column, in_lists=True, expected=expected)
         ids, names = as_ids(columns, column, fewest=2, may_lack=True)

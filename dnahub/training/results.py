@@ -65,6 +65,7 @@ def describe(
     """
     settings, state = trainer.args.to_dict(), trainer.state
     trained, total = count_parameters(trainer.model)
+    of_model = vars(args.model) | {"lora_targets": ", ".join(args.model.lora_targets or ()) or None}
     return {
         "task": args.model.task,
         "licence": inherited_licence(base),
@@ -96,7 +97,7 @@ def describe(
         },
         "training": {
             "tuning": args.model.tuning,
-            **{name: vars(args.model)[name] for name in OF_TUNING.get(args.model.tuning, ())},
+            **{name: of_model[name] for name in OF_TUNING.get(args.model.tuning, ())},
             **{name: settings[name] for name in HYPERPARAMETERS},
             "class_weights": args.data.class_weights,
             "max_length": args.data.max_length,

@@ -74,13 +74,6 @@ def test_booleans_and_whole_numbers_are_classes_in_their_own_order():
     assert labels == {"train": [2, 0, 1, 2], "test": [1]}
 
 
-def test_lists_of_labels_become_one_number_a_label():
-    labels, meaning = encoded(splits_of(train=[["b", "a"], [], ["c", "c"]], test=[[], []]), "multi_label")
-
-    assert meaning == Labels(["a", "b", "c"], 3)
-    assert labels == {"train": [[1, 1, 0], [0, 0, 0], [0, 0, 1]], "test": [[0, 0, 0]] * 2}
-
-
 @pytest.mark.parametrize(
     ("feature", "train", "names", "expected"),
     [
@@ -294,10 +287,3 @@ def test_a_class_that_no_row_of_train_has_cannot_be_in_another_split():
     with pytest.raises(ValueError, match=naming("split test", "'c'", "train")):
         TASKS["classification"].check_splits(splits, meaning)
     TASKS["classification"].check_splits(DatasetDict(train=splits["test"], test=splits["test"]), meaning)
-
-
-@pytest.mark.parametrize(("labels", "noted"), [([1.0, 2.0, 0.0], False), ([1e4, 2e4], True), ([1e-6, 2e-6], True)])
-def test_numbers_far_from_1_are_noted(labels, noted):
-    rows = TASKS["regression"].encode(splits_of(train=labels), "kind")[0]["train"]
-
-    assert (TASKS["regression"].note_on_labels(rows) is not None) is noted

@@ -72,7 +72,6 @@ def trainer(tmp_path):
             "multi_label",
             [[0.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0] * 3],
         ),
-        ("regression", [[0.5, -1.0, 2.0]] * 5),
     ],
 )
 def test_the_model_gives_the_same_outputs_and_loss_and_is_as_before_afterwards(trainer, task, labels):
