@@ -4,11 +4,9 @@ import hashlib
 import json
 import os
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from huggingface_hub import HfApi
 
 from dnahub.machine.processes import num_launched
 from dnahub.sequences.arguments import InputArguments
-from dnahub.sequences.checks import SequenceFileError, shown
+from dnahub.sequences.checks import SequenceFileError
 from dnahub.sequences.dataset import DatasetFiles, find_dataset
 from dnahub.sequences.opening import STANDARD_INPUT
 from dnahub.sequences.reader import SequenceBatch, SequenceReader
@@ -29,14 +27,10 @@ from dnahub.tasks import TASKS
 from dnahub.tasks.labels import RowError
 from dnahub.tasks.task import Labels
 from dnahub.training.arguments import DataArguments
-from dnahub.training.splits import ROLES, check_groups, check_overlap, complete
+from dnahub.training.splits import CUT_SEED, ROLES, check_groups, check_overlap, complete
 
 # Rows that are shuffled at a time, of a stream.
 SHUFFLE_BUFFER = 10_000
-# Which rows are cut off for validation and test depends on the data alone: runs of other seeds can be compared.
-CUT_SEED = 42
-VALUES_SHOWN = 10
-BUILDER = "dataset_builder"
 NUCLEOTIDE = "[ACGTUacgtu]"  # what a model can learn from
 # Text that is a number and loses nothing as one: "007" and ids of 19 digits stay text.
 INTEGERS = r"^(0|-?[1-9][0-9]{0,17})$"
@@ -47,48 +41,28 @@ FILE, ROW = "number of the file", "number of the row"
 
 @dataclass(frozen=True)
 class SequenceData:
-    """
-    Args:
-        splits: train, validation and, if any, test; columns `sequence` and, where the task takes labels, `label` as
-            `Task.encode` makes it. With streaming, train is an `IterableDataset`.
-        labels: What the labels mean.
-        name: The Hub id, or the name of the folder or first file, without its place.
-        config: Which configuration of a data set it is; None for files.
-        commit: Which commit on the Hub it is; None for a folder and for files.
-        build: The record of the data set's build, its build.json; empty where it has none.
-        cut_off: How the splits were made that the data did not have, such as {"test": "0.1 of train, by gene"}.
-        num_replaced: How many letters are other than A, C, G, T, U and N, and are read as N; those of a stream are not
-            counted.
-        place: Split, but that of a stream, and row -> where that is, for messages: "reads.fa, record 3".
-    """
-
+    # train (with streaming an `IterableDataset`), validation and, if any, test; columns `sequence` and, where the task
+    # takes labels, `label` as `Task.encode` makes it
     splits: DatasetDict
     labels: Labels
-    name: str
-    config: str | None
-    commit: str | None
-    build: dict[str, Any]
-    cut_off: dict[str, str]
-    num_replaced: int
-    place: Callable[[str, int], str]
+    name: str  # the Hub id, or the name of the folder or first file, without its place
+    config: str | None  # of a data set; None for files
+    commit: str | None  # on the Hub; None for a folder and for files
+    build: dict[str, Any]  # the record of the data set's build, its build.json; empty where it has none
+    cut_off: dict[str, str]  # how new splits were made, such as {"test": "0.1 of train, by gene"}
+    num_replaced: int  # letters other than A, C, G, T, U and N, which are read as N; those of a stream are not counted
+    place: Callable[[str, int], str]  # split, but no stream, and row -> where that is, as "reads.fa, record 3"
 
 
 def load_sequences(
     args: DataArguments, task: str, revision: str | None = None, api: HfApi | None = None
 ) -> SequenceData:
     """
-    Load what is trained on, and check that it can be.
-
-    Args:
-        args: Data set or files, and which columns of them.
-        task: A name of `dnahub.tasks.TASKS`.
-        revision: Branch, tag or commit on the Hub.
-        api: Who asks, and which Hub; default the user of the environment.
+    Load what is trained on by a task of `TASKS`, and check that it can be; revision and api as of `find_dataset`.
 
     Raises:
-        ValueError: If a split or column is missing, of another type, or contains a sequence without nucleotides, or a
-            label that the task or train does not have; if a sequence or group of train stands in another split; or if
-            a revision is given for a folder.
+        ValueError: If a split, column, sequence or label is missing or cannot be used, or if a sequence or group is in
+            two splits.
         HubError: If the Hub has no such data set or revision, or does not answer.
     """
     task = TASKS[task]
@@ -105,46 +79,38 @@ def load_sequences(
         build = _read_build(source.folder, source.config)
         roles = _roles(name, list(source.paths), args)
         source = replace(source, paths={role: source.paths[split] for role, split in roles.items()})
+    row_filter = args.dataset_filter.split("=", 1) if args.dataset_filter else []
     needed = [args.label_column] * task.takes_labels + [args.group_column] * (args.group_column is not None)
 
     stream = _stream(name, source, input_args) if args.streaming else None
     splits, texts, files, num_replaced = {}, {}, [], 0
     for split in (role for role in ROLES if role in source.paths and not (role == "train" and args.streaming)):
-        reader = source.open(source.paths[split], input_args, [*needed, *_filter(args)[:1]])
-        splits[split] = _hold(reader, split, needed, _filter(args), files)
+        reader = source.open(source.paths[split], input_args, [*needed, *row_filter[:1]])
+        splits[split] = _hold(reader, split, needed, row_filter, files)
         texts[split] = [] if reader.is_typed else [column for column in needed if column not in reader.features]
         num_replaced += reader.num_replaced
     splits = DatasetDict(_with_numbers(splits, texts))
+
+    def place(split: str, row: int) -> str:
+        numbers = splits[split][row]
+        return f"{files[numbers[FILE]]} {numbers[ROW]}"
+
     cut_off = {}
     try:
         splits, labels = task.encode(splits, args.label_column, args.label_separator)
         if stream is None:
-            splits, cut_off = complete(
-                splits, task, args.validation_fraction, args.test_fraction, args.group_column, CUT_SEED
-            )
+            splits, cut_off = complete(splits, task, args.validation_fraction, args.test_fraction, args.group_column)
             task.check_splits(splits, labels)
         if args.group_column is not None:
             check_groups(splits, args.group_column)
     except RowError as error:
-        raise ValueError(f"{_place(files, splits, error.split, error.row)}: {error.fault}") from error
-    _warn_of_spellings(labels.names)
+        raise ValueError(f"{place(error.split, error.row)}: {error.fault}") from error
     if not args.allow_overlap:
-        check_overlap(splits, partial(_place, files, splits))
-    place = partial(_place, files, {split: rows.select_columns([FILE, ROW]) for split, rows in splits.items()})
-    splits = splits.select_columns(["sequence", "label"] if task.takes_labels else ["sequence"])
+        check_overlap(splits, place)
+    chosen = splits.select_columns(["sequence", "label"] if task.takes_labels else ["sequence"])
     if stream is not None:
-        splits["train"] = stream
-    return SequenceData(splits, labels, name, source.config, source.commit, build, cut_off, num_replaced, place)
-
-
-def _place(files: list[str], splits: Mapping[str, Dataset], split: str, row: int) -> str:
-    numbers = splits[split][row]
-    return f"{files[numbers[FILE]]} {numbers[ROW]}"
-
-
-def _filter(args: DataArguments) -> list[str]:
-    """Column and value; none if rows are not filtered."""
-    return list(args.dataset_filter.partition("=")[::2]) if args.dataset_filter else []
+        chosen["train"] = stream
+    return SequenceData(chosen, labels, name, source.config, source.commit, build, cut_off, num_replaced, place)
 
 
 def _given_files(args: DataArguments) -> dict[str, list[str]]:
@@ -159,16 +125,13 @@ def _given_files(args: DataArguments) -> dict[str, list[str]]:
 def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
     """train, validation and test -> which split of the data set that is."""
     words = {word: str(role) for role, words in SPLIT_KEYWORDS.items() for word in words}  # dev: validation
-    roles: dict[str, str] = {}
-    for split in splits:
-        if words.get(split) in roles:
-            role = words[split]
-            raise ValueError(f"{name}: the splits {roles[role]!r} and {split!r} are both {role}; remove one of them.")
-        if split in words:
-            roles[words[split]] = split
+    known = [split for split in splits if split in words]
+    roles = {words[split]: split for split in known}
+    if len(roles) < len(known):
+        raise ValueError(f"{name}: of its splits {', '.join(known)}, two are the same one; remove one of them.")
     if "train" not in roles:
         raise ValueError(f"{name}: there is no split 'train', only {', '.join(splits)}; rename one of them.")
-    unknown = [split for split in splits if split not in words]
+    unknown = [split for split in splits if split not in known]
     to_cut = [] if args.streaming else ["validation", *["test"] * (args.test_fraction > 0)]
     missing = [role for role in to_cut if role not in roles]
     if unknown and missing:
@@ -214,7 +177,7 @@ def _hold(
     )
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "sequences"
     folder.mkdir(parents=True, exist_ok=True)
-    num_rows, values = 0, set()
+    num_rows = 0
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = Path(scratch) / "rows.arrow"
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, features.arrow_schema) as writer:
@@ -229,16 +192,12 @@ def _hold(
                 columns[ROW] = pa.array(range(batch.first, batch.first + batch.table.num_rows))
                 table = pa.table(columns).cast(features.arrow_schema)
                 if row_filter:
-                    found = batch.table[row_filter[0]].cast(pa.string())
-                    values |= set(found.unique().to_pylist())
-                    table = table.filter(pc.equal(found, row_filter[1]))
+                    table = table.filter(pc.equal(batch.table[row_filter[0]].cast(pa.string()), row_filter[1]))
                 writer.write_table(table)
                 num_rows += table.num_rows
         if not num_rows:
-            shown_values = ", ".join(sorted(map(str, values))[:VALUES_SHOWN])
             raise ValueError(
-                f"split {split}: --dataset_filter {'='.join(row_filter)} leaves no row; the values of the column are "
-                f"{shown_values}."
+                f"split {split}: --dataset_filter {'='.join(row_filter)} leaves no row; give a value of the column."
             )
         with path.open("rb") as file:
             kept = folder / hashlib.file_digest(file, "sha256").hexdigest() / path.name
@@ -267,48 +226,32 @@ def _values(values: pa.ChunkedArray, feature: Any, is_typed: bool) -> pa.Chunked
 
 
 def _check_nucleotides(batch: SequenceBatch) -> None:
-    has_nucleotides = pc.match_substring_regex(batch.table["sequence"], NUCLEOTIDE)
-    row = pc.index(has_nucleotides, False).as_py()
+    row = pc.index(pc.match_substring_regex(batch.table["sequence"], NUCLEOTIDE), False).as_py()
     if row >= 0:
-        sequence = batch.table["sequence"][row].as_py()
-        raise SequenceFileError(
-            f"{batch.place(row)}: the sequence {shown(sequence)!r} has no A, C, G or T; leave that row out."
-        )
+        raise SequenceFileError(f"{batch.place(row)}: the sequence has no A, C, G or T; leave that row out.")
 
 
 def _with_numbers(splits: dict[str, Dataset], texts: Mapping[str, Sequence[str]]) -> dict[str, Dataset]:
     """Columns of text that hold numbers alone, over all splits, become numbers; `texts` names those of each split."""
     for name in dict.fromkeys(sum(texts.values(), [])):
         of_text = [split for split in splits if name in texts[split]]
-        kind = _type_of([splits[split].data.column(name) for split in of_text])
-        splits |= {split: splits[split].cast_column(name, kind) for split in of_text if kind.dtype != "string"}
+        columns = [splits[split].data.column(name) for split in of_text]
+        for pattern, kind in ((INTEGERS, Value("int64")), (DECIMALS, Value("float64"))):
+            fits = [pc.all(pc.match_substring_regex(column, pattern), min_count=1).as_py() for column in columns]
+            if True in fits and False not in fits:  # None: all values are missing
+                splits |= {split: splits[split].cast_column(name, kind) for split in of_text}
+                break
     return splits
-
-
-def _type_of(columns: Sequence[pa.ChunkedArray]) -> Value:
-    for pattern, numbers in ((INTEGERS, Value("int64")), (DECIMALS, Value("float64"))):
-        fits = [pc.all(pc.match_substring_regex(column, pattern), min_count=1).as_py() for column in columns]
-        if True in fits and False not in fits:  # None: all values are missing
-            return numbers
-    return Value("string")
-
-
-def _warn_of_spellings(label_names: Sequence[str]) -> None:
-    def spelling(name: str) -> str:
-        return name.strip().casefold()
-
-    for _, each in groupby(sorted(sorted(label_names), key=spelling), key=spelling):
-        if len(names := list(each)) > 1:
-            warnings.warn(f"the labels {names} differ by case or white space only, and are {len(names)}", stacklevel=2)
 
 
 def _read_build(folder: Path, config_name: str) -> dict[str, Any]:
     """The record of a configuration's build; {} for a data set that `dataset_builder` did not make."""
+    ours = {"builder": "dataset_builder", "config_name": config_name}
     for path in (folder / "build.json", *sorted(folder.glob("*/build.json"))):
         try:
             build = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             continue
-        if isinstance(build, dict) and (build.get("builder"), build.get("config_name")) == (BUILDER, config_name):
+        if isinstance(build, dict) and ours.items() <= build.items():
             return build
     return {}

@@ -64,13 +64,9 @@ def one(sequence="ACGT", label=0):
     [
         ({"validation": GOOD, "test": GOOD}, FEATURES, ["split 'train'", "validation", "test"]),
         ({"train": GOOD, "validation": GOOD}, Features({"sequence": Value("string")}), ["'label'"]),
-        ({"train": GOOD, "validation": GOOD}, Features({"label": LABELS}), ["'sequence'"]),
-        ({"train": GOOD + one(" \t\n"), "validation": GOOD}, FEATURES, ["train.parquet", "row 2", "no sequence"]),
         ({"train": GOOD, "validation": one(label=None)}, FEATURES, ["validation.parquet, row 0", "missing"]),
         ({"train": GOOD + one(label=-1), "validation": GOOD}, FEATURES, ["train.parquet, row 2", "missing"]),
         ({"train": GOOD + one("N" * 60)}, FEATURES, ["train.parquet", "row 2", "A, C, G or T"]),
-        ({"train": GOOD, "test": one("n-n")}, FEATURES, ["test.parquet", "row 0", "'-'"]),
-        ({"train": [], "validation": GOOD}, FEATURES, ["train.parquet", "no sequences"]),
     ],
 )
 def test_a_data_set_that_cannot_be_trained_on_is_refused_with_the_reason(folder, splits, features, told):
@@ -92,38 +88,17 @@ def test_a_sequence_of_train_in_another_split_is_refused_unless_it_is_allowed(fo
     assert sequences_of(load(path, "mlm"))["test"] == ["CC", "TTTT"]
 
 
-def test_sequences_and_labels_may_stand_in_columns_of_other_names(folder):
-    features = Features(
-        {
-            "dna": Value("large_string"),
-            "species": Value("string"),
-            "sequence": Value("int64"),
-            "label": Value("string"),
-        }
-    )
-    rows = [
-        {"dna": dna, "species": species, "sequence": 1, "label": "other"}
-        for dna, species in (("ACGT", "yeast"), ("GGGG", "fly"))
-    ]
+def test_columns_may_have_other_names_and_letters_that_become_n_are_counted(folder):
+    kinds = {"dna": "large_string", "species": "string", "sequence": "int64", "label": "string"}
+    features = Features({name: Value(kind) for name, kind in kinds.items()})
+    other = {"sequence": 1, "label": "other"}
+    rows = [{"dna": "ACGTRyU", "species": "yeast", **other}, {"dna": "NNg", "species": "fly", **other}]
 
-    data = load(
-        folder({"train": rows, "validation": rows[:1]}, features), sequence_column="dna", label_column="species"
-    )
+    data = load(folder({"train": rows, "validation": rows}, features), sequence_column="dna", label_column="species")
 
-    assert data.labels == Labels(["fly", "yeast"], 2)
-    assert data.splits["train"].to_list() == [{"sequence": "ACGT", "label": 1}, {"sequence": "GGGG", "label": 0}]
-    assert data.splits["validation"].to_list() == [{"sequence": "ACGT", "label": 1}]
-
-
-def test_letters_that_become_n_are_counted_over_all_splits(folder):
-    data = load(folder({"train": one("ACGTNRyU"), "validation": one("ACK")}), "mlm")
-    assert data.num_replaced == 3
-
-
-@pytest.mark.parametrize("sequence", ["NNNA", "u", "nnUnn", "RRRg"])
-def test_a_sequence_with_one_nucleotide_can_be_learned_from(folder, sequence):
-    data = load(folder({"train": one(sequence), "validation": GOOD}), "mlm")
-    assert data.splits["train"]["sequence"][:] == [sequence]
+    assert (data.labels, data.num_replaced) == (Labels(["fly", "yeast"], 2), 4)
+    for split in ("train", "validation"):
+        assert data.splits[split].to_list() == [{"sequence": "ACGTRyU", "label": 1}, {"sequence": "NNg", "label": 0}]
 
 
 FASTA = "".join(f">s{i} species={'fly' if i % 2 else 'bee'} gene:g{i // 2}\n{'ACGT' * (i + 1)}\n" for i in range(20))
@@ -141,14 +116,10 @@ def write(tmp_path):
 
 @pytest.mark.parametrize(("name", "text", "column"), [("a.fa", FASTA, "sequence"), ("a.csv", CSV, "dna")])
 def test_one_file_is_read_and_cut_into_splits(write, name, text, column):
-    arguments = {
-        "sequence_column": column,
-        "label_column": "species",
-        "group_column": "gene",
-        "validation_fraction": 0.2,
-    }
+    columns = {"sequence_column": column, "label_column": "species", "group_column": "gene"}
+    arguments = DataArguments(train_file=[write(name, text)], validation_fraction=0.2, **columns)
 
-    data = load_sequences(DataArguments(train_file=[write(name, text)], **arguments), "classification")
+    data = load_sequences(arguments, "classification")
 
     assert (data.name, data.config, data.commit, data.build) == (name, None, None, {})
     assert data.cut_off == {
@@ -165,14 +136,11 @@ def test_one_file_is_read_and_cut_into_splits(write, name, text, column):
 @pytest.mark.parametrize(
     ("text", "arguments", "told"),
     [
-        ("sequence,label\nAC,a\nNN,b\n", {}, ["a.csv", "row 1", "'NN'", "A, C, G or T"]),
+        ("sequence,label\nAC,a\nNN,b\n", {}, ["a.csv", "row 1", "A, C, G or T"]),
         ("sequence,label\nAC,a\nGG,\n", {}, ["a.csv, row 1", "missing"]),
-        ("sequence,label\nAC,a\n", {"group_column": "gene"}, ["'gene'", "sequence", "label"]),
         ("sequence,label\nAC,a\n", {"label_column": "sequence"}, ["'sequence'", "something else"]),
         ("sequence,label,gene\nAC,a,g\nGG,b,\n", {"group_column": "gene"}, ["a.csv, row 1", "no gene"]),
-        ("sequence,label\nAC,a\nGG,b\n", {}, ["2", "3"]),
         ("sequence,label\nAC,a\nGG,b\n", {"validation_fraction": 0}, ["validation_fraction", "0", "1"]),
-        ("sequence,label,gene\nAC,a,g\nGG,b,h\nGC,b,i\n", {"group_column": "gene"}, ["gene", "3"]),
     ],
 )
 def test_files_that_cannot_be_trained_on_are_refused_with_the_reason(write, text, arguments, told):
@@ -183,14 +151,11 @@ def test_files_that_cannot_be_trained_on_are_refused_with_the_reason(write, text
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        (["1", "-2", "0"], [1, -2, 0]),
         (["1", "", "2"], [1, None, 2]),
         (["1", "2.5", "-1e-3", ".5", "3."], [1.0, 2.5, -0.001, 0.5, 3.0]),
-        (["1", "2", "X"], ["1", "2", "X"]),
         (["007", "1", "2"], ["007", "1", "2"]),
         (["1234567890123456789", "1"], ["1234567890123456789", "1"]),
         (["0x1f", "+1"], ["0x1f", "+1"]),
-        (["promoter", "promoter "], ["promoter", "promoter"]),
         (["NA", "null", "None", "nan", "", "N/A"], ["NA", "null", "None", "nan", None, "N/A"]),
         (["", ""], [None, None]),
     ],
@@ -230,12 +195,6 @@ def test_the_files_of_each_split_are_read_and_the_type_of_a_column_of_text_is_th
     }
 
 
-def test_the_index_that_pandas_writes_is_no_column_that_matters(write):
-    text = ",sequence,label\n" + "".join(f"{i},{'ACGT' * (i + 1)},{i % 2}\n" for i in range(30))
-    data = load_sequences(DataArguments(train_file=[write("index.csv", text)]), "classification")
-    assert sum(map(len, data.splits.values())) == 30 and data.labels.names == ["0", "1"]
-
-
 def test_standard_input_is_read_once_by_one_process(monkeypatch):
     for arguments in ({"validation_file": ["-"]}, {"streaming": True}):
         with pytest.raises(ValueError, match="standard input"):
@@ -245,18 +204,9 @@ def test_standard_input_is_read_once_by_one_process(monkeypatch):
         load_sequences(DataArguments(train_file=["-"]), "mlm")
 
 
-def test_labels_that_differ_by_case_only_are_named(write):
-    rows = "".join(f"{'ACGT' * (i + 1)},{('TRUE', 'True', 'False')[i % 3]}\n" for i in range(30))
-    with pytest.warns(UserWarning, match="'TRUE', 'True'"):
-        data = load_sequences(DataArguments(train_file=[write("a.csv", f"sequence,label\n{rows}")]), "classification")
-    assert data.labels.names == ["False", "TRUE", "True"]
-
-
-def test_kmers_are_joined_where_asked_and_refused_else(write):
+def test_kmers_are_joined_where_asked(write):
     texts = ["".join(random.Random(i).choices("ACGT", k=100)) for i in range(20)]
     path = write("a.txt", "".join(" ".join(text[j : j + 6] for j in range(95)) + "\n" for text in texts))
-    with pytest.raises(ValueError, match=naming(path, "k-mers", "--sequence_format")):
-        load_sequences(DataArguments(train_file=[path]), "mlm")
     data = load_sequences(DataArguments(train_file=[path], sequence_format="kmers"), "mlm")
     assert sorted(sum(sequences_of(data).values(), [])) == sorted(texts)
 
@@ -280,14 +230,13 @@ def test_a_group_in_two_given_splits_is_refused(write):
     }
     with pytest.raises(ValueError, match=naming("gene", "'g0'", "train", "validation")):
         load_sequences(DataArguments(group_column="gene", **files), "mlm")
-    with pytest.raises(ValueError, match=naming("'nonsense'", "sequence, gene")):
+    with pytest.raises(ValueError, match=naming("'nonsense'", "gene", "sequence")):
         load_sequences(DataArguments(group_column="nonsense", **files), "mlm")
 
 
 @pytest.mark.parametrize(
     ("names", "roles"),
     [
-        (["train", "dev"], ["train", "validation"]),
         (["train", "val", "testing"], ["train", "validation", "test"]),
         (["training", "valid", "eval"], ["train", "validation", "test"]),
     ],
@@ -304,7 +253,7 @@ def test_splits_that_cannot_be_recognised_are_named_where_they_may_be_what_is_cu
         load(path, "mlm", test_fraction=0.1)
     assert list(load(path, "mlm").splits) == ["train", "validation"]
     shutil.rmtree(path)
-    with pytest.raises(ValueError, match=naming("'dev'", "'val'", "validation")):
+    with pytest.raises(ValueError, match=naming("dev", "val", "remove")):
         load(folder({"train": GOOD, "dev": GOOD, "val": GOOD}), "mlm")
 
 
@@ -318,7 +267,7 @@ def test_rows_of_one_task_are_filtered_and_named_by_their_place_in_the_file(tmp_
     for split, of_split in data.splits.items():
         for row, sequence in enumerate(of_split["sequence"]):
             assert data.place(split, row) == f"{path}, row {len(sequence) // 4 - 1}"
-    for wrong, facts in (("task=2", ["task=2", "1, site"]), ("kind=2", ["'kind'", "task"])):
+    for wrong, facts in (("task=2", ["split train", "task=2"]), ("kind=2", ["'kind'", "task"])):
         with pytest.raises(ValueError, match=naming(*facts)):
             load_sequences(DataArguments(str(tmp_path), dataset_filter=wrong), "classification")
 
@@ -419,17 +368,12 @@ def test_a_fault_in_a_stream_is_an_error_when_it_is_reached(write):
         next(iter(data.splits["train"]))  # the buffer that is shuffled contains all three
 
 
-def test_streams_with_labels_without_validation_without_rows_or_with_overlap_of_the_rest_are_refused(
-    tmp_path, write_dataset
-):
+def test_streams_with_labels_without_validation_or_with_overlap_of_the_rest_are_refused(tmp_path, write_dataset):
     write_dataset(tmp_path / "one", {"train": GOOD}, FEATURES)
     with pytest.raises(ValueError, match=naming("one", "'validation'", "stream")):
         load(tmp_path / "one", "mlm", streaming=True)
     with pytest.raises(ValueError, match=naming("--streaming", "mlm")):
         load(tmp_path / "one", "classification", streaming=True)
-    write_dataset(tmp_path / "none", {"train": [], "validation": GOOD}, FEATURES)
-    with pytest.raises(ValueError, match=naming("none", "no sequences")):
-        load(tmp_path / "none", "mlm", streaming=True)
     write_dataset(tmp_path / "same", {"train": GOOD, "validation": GOOD, "test": GOOD[:1]}, FEATURES)
     with pytest.raises(ValueError, match=naming(1, "test", "validation")):
         load_sequences(DataArguments(str(tmp_path / "same"), streaming=True), "mlm")

@@ -86,11 +86,8 @@ def test_where_every_group_is_larger_than_the_share_the_smallest_is_taken():
 
     result, _ = cut(splits, 0.1, 0.1, group_column="gene")
 
-    assert {split: set(rows["gene"]) for split, rows in result.items()} == {
-        "train": {"a"},
-        "validation": {"c"},
-        "test": {"b"},
-    }
+    genes = {split: set(rows["gene"]) for split, rows in result.items()}
+    assert genes == {"train": {"a"}, "validation": {"c"}, "test": {"b"}}
 
 
 def labelled(labels, feature=None, **columns):
@@ -103,13 +100,6 @@ def labelled(labels, feature=None, **columns):
 
 def counts_of(splits):
     return {split: Counter(rows["label"]) for split, rows in splits.items()}
-
-
-def test_a_label_of_one_row_stays_in_train():
-    for seed in range(5):
-        result, _ = cut(labelled([0] * 59 + [1]), 0.4, 0.4, seed=seed, task="classification")
-        assert counts_of(result)["train"][1] == 1
-        assert [len(result[split]) for split in ("validation", "test")] == [24, 24]
 
 
 @settings(max_examples=60, deadline=None)
@@ -130,13 +120,6 @@ def test_every_label_has_its_share_within_two_rows_and_so_have_all_together(size
         assert all(abs(counts[split][label] - share * size) < 2 for label, size in enumerate(sizes))
         if min(sizes) >= 20:  # or labels of few rows, of which train keeps one, give too little
             assert abs(counts[split].total() - share * len(labels)) < 1
-    again, _ = cut(labelled(labels), *shares, seed=seed, task="classification")
-    assert row_numbers(again) == row_numbers(result)
-
-
-def test_labels_of_one_row_are_not_made_up_for_by_another_label():
-    result, _ = cut(labelled([*range(100), *[100] * 100]), 0.1, 0.2, task="classification")
-    assert counts_of(result)["validation"] == {100: 11} and counts_of(result)["test"] == {100: 21}
 
 
 def test_many_labels_of_few_rows_give_what_all_of_them_owe():
@@ -157,11 +140,7 @@ def test_groups_stay_whole_and_are_of_the_stratum_of_their_rarest_label():
         assert made["test"] == "0.2 of train, by gene, stratified by label"
         of_split = {split: set(rows["gene"]) for split, rows in result.items()}
         assert [len(of_split[split]) for split in ("train", "validation", "test")] == [30, 10, 10]
-        assert {split: counts[1] for split, counts in counts_of(result).items()} == {
-            "train": 6,
-            "validation": 2,
-            "test": 2,
-        }
+        assert [counts_of(result)[split][1] for split in ("train", "validation", "test")] == [6, 2, 2]
 
 
 def test_a_label_that_is_rarest_in_no_group_stays_in_train():
@@ -197,10 +176,6 @@ def test_splits_that_are_there_stay_as_they_are():
     assert {split: len(rows) for split, rows in with_test.items()} == {"train": 70, "validation": 30, "test": 10}
     assert with_test["test"].to_dict() == other.to_dict()
 
-    with_validation, made = cut(DatasetDict(train=train, validation=other), 0.3, 0.2)
-    assert made == {"test": "0.2 of train, by row"}
-    assert with_validation["validation"].to_dict() == other.to_dict()
-
     whole = DatasetDict(train=train, validation=other, test=other)
     result, made = cut(whole, 0, 7, group_column="absent")  # nothing to cut
     assert made == {}
@@ -214,13 +189,11 @@ def test_splits_that_are_there_stay_as_they_are():
         ({"validation_fraction": float("nan")}, "--validation_fraction nan"),
         ({"test_fraction": -0.1}, "--test_fraction -0.1"),
         ({"validation_fraction": 0.5, "test_fraction": 0.5}, "--validation_fraction 0.5"),
-        ({"group_column": "exon"}, "'exon', only sequence, row, gene, parts"),
         ({"group_column": "gene"}, "row 1: it has no gene"),
-        ({"group_column": "parts"}, "'parts' is List(Value('int64'))"),
     ],
 )
 def test_what_cannot_be_cut_is_refused_with_the_reason(arguments, told):
-    train = rows_of(SEQUENCES[:4], gene=["a", None, "b", "c"], parts=[[1], [2], [3], [4]])
+    train = rows_of(SEQUENCES[:4], gene=["a", None, "b", "c"])
 
     with pytest.raises(ValueError, match=re.escape(told)):
         cut(DatasetDict(train=train), **arguments)
@@ -236,17 +209,12 @@ def test_too_few_groups_or_sequences_for_the_splits_are_refused():
         cut(DatasetDict(train=rows_of(["ACGU", "acg t", "G"])))
 
 
-def test_a_group_of_each_row_and_groups_in_two_splits_are_refused():
-    with pytest.raises(ValueError, match="--group_column locus.* 10 values"):
-        cut(DatasetDict(train=rows_of(SEQUENCES[:10], locus=list("abcdefghij"))), group_column="locus")
-
+def test_groups_in_two_splits_are_refused():
     splits = DatasetDict(train=rows_of(SEQUENCES[:3], gene=["a", "b", "b"]), test=rows_of(["G"], gene=["c"]))
     check_groups(splits, "gene")
     splits["validation"] = rows_of(["G", "GG"], gene=["d", "b"])
     with pytest.raises(ValueError, match="1 groups, such as 'b', are in train and in validation"):
         check_groups(splits, "gene")
-    with pytest.raises(ValueError, match="split train: .*'nonsense', only sequence, row, gene"):
-        check_groups(splits, "nonsense")
 
 
 TEXTS = st.lists(st.text(st.sampled_from("aCuT "), max_size=3), min_size=1, max_size=12)

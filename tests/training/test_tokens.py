@@ -1,6 +1,5 @@
 """Sequences -> token ids, compared with the tokenizer called on each; lengths; labels of tokens; streams; cache."""
 
-import itertools
 import random
 
 import numpy as np
@@ -143,17 +142,6 @@ def test_a_stream_is_tokenised_as_the_same_rows_at_once(tokenizer, cut_at):
 
     assert isinstance(streamed, IterableDataset)
     assert list(streamed) == at_once.to_list()
-
-
-def test_a_stream_without_end_and_beside_splits_that_are_at_hand_is_read_as_it_is_used(tokenizer):
-    splits = splits_of(validation=["ACGTAC"])
-    splits["train"] = stream_of(["ACGT", "GG"])["train"].repeat(None)
-
-    tokenised = tokenize(splits, tokenizer, 10)
-
-    taken = list(itertools.islice(tokenised["train"], 5))
-    assert [row["input_ids"] for row in taken] == [tokenizer(text).input_ids for text in ["ACGT", "GG"] * 2 + ["ACGT"]]
-    assert list(tokenised["validation"]["input_ids"]) == [tokenizer("ACGTAC").input_ids]
 
 
 def test_a_sequence_that_is_too_long_is_an_error_when_its_batch_of_the_stream_is_reached(tokenizer):
