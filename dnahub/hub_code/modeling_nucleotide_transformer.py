@@ -100,7 +100,6 @@ class NucleotideTransformerPreTrainedModel(EsmPreTrainedModel):
         model, info = super().from_pretrained(
             pretrained_model_name_or_path, *args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
         )
-
         # Names of the encoder's tensors, in its own state or in that of a model with a head.
         encoder = "" if isinstance(model, NucleotideTransformerModel) else f"{cls.base_model_prefix}."
         faults = [f"{name} is missing" for name in info["missing_keys"] if name.startswith(encoder)]

@@ -144,11 +144,7 @@ def count_replaced(sequence: str) -> int:
 
 
 def batches_of(lengths: Sequence[int], batch_tokens: int, batch_size: int | None = None) -> list[list[int]]:
-    """
-    Which pieces, of so many tokens, go through the model together: those of like length, the longest first.
-
-    A batch has `batch_tokens` at the most, padding included, or one piece; and `batch_size` pieces at the most.
-    """
+    """Which pieces go through the model together: those of like length, within both limits, the longest first."""
     batches: list[list[int]] = []
     longest = most = 0  # of the last batch
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -208,7 +204,7 @@ class DNAEmbeddingPipeline(Pipeline):
         for name in given:
             if name not in self._arguments:
                 raise ValueError(f"Got the argument {name!r}; give any of {', '.join(self._arguments)}.")
-        # "windows" goes with all others, of which more may come with the call.
+        # With "windows", because a `long` that window_nt needs may come with the call only.
         complete_settings(self.model, {"long": "windows"} | given)
         return given, given, given  # to each step all; it takes what it needs
 
@@ -271,11 +267,7 @@ class DNAEmbeddingPipeline(Pipeline):
         return list(answers) if isinstance(inputs, (list, tuple)) else answers
 
     def encode(self, sequences: str | Iterable[str], *, show_progress: bool = False, **kwargs: Any) -> Any:
-        """
-        As the call, with `long` `"mean"` unless given -> all embeddings in one array, float32 (sequences, hidden).
-
-        One string gives (hidden,); `pooling="none"` and `long="windows"` a list of (tokens or windows, hidden).
-        """
+        """As the call, with `long` "mean" unless given -> float32 (sequences, hidden); of tokens, windows a list."""
         if isinstance(sequences, str):
             return self.encode([sequences], **kwargs)[0]
         _check_iterable(sequences)
@@ -350,11 +342,10 @@ class DNAEmbeddingPipeline(Pipeline):
         return self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
 
     def _padded(self, pieces: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids and mask, (batch, tokens) each."""
         rows = [torch.from_numpy(piece["input_ids"]) for piece in pieces]
         ids_BT = pad_sequence(rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
         mask_BT = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
-        return ids_BT.to(self.device), mask_BT.to(self.device)
+        return ids_BT.to(self.device), mask_BT.to(self.device)  # (batch, tokens) each
 
     def _check_finite(self, name: str, values: Iterable[np.ndarray]) -> None:
         if not all(np.isfinite(each).all() for each in values):
