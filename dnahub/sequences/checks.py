@@ -11,8 +11,6 @@ IUPAC = "ABCDGHKMNRSTUVWY"
 _IUPAC_BYTES = (IUPAC + IUPAC.lower()).encode()
 # DNA and RNA consist of these, but for rare ambiguities; where fewer than half of the letters do, it is neither.
 _BASES = b"ACGTUNacgtun"
-# One-letter codes of amino acids with ambiguities, stop and gap, https://doi.org/10.1111/j.1432-1033.1984.tb07877.x.
-_AMINO_ACIDS = b"ACDEFGHIKLMNPQRSTVWYBZXJUO*-" + b"acdefghiklmnpqrstvwybzxjuo"
 # A protein whose letters are all IUPAC nucleotide codes is recognised by its composition, if it is long enough.
 MIN_PROTEIN_LETTERS = 30
 # How programs write a missing value as text; NA, na, nan and NaN are IUPAC nucleotide codes, too.
@@ -38,10 +36,7 @@ def check_sequences(sequences: pa.LargeStringArray, place: Callable[[int], str],
     """
     Check that each sequence is there and consists of IUPAC nucleotide codes, in either case.
 
-    Args:
-        sequences: What to check.
-        place: Position in `sequences` -> where that is, as "genes.fa, record 3 (ENST0001)".
-        missing: What stands for a sequence that is missing.
+    `place` says where a row is, as "genes.fa, record 3 (ENST0001)"; `missing` are texts that stand for no sequence.
 
     Returns:
         How many letters are other than A, C, G, T, U and N: a tokenizer reads them as N.
@@ -73,19 +68,14 @@ def check_sequences(sequences: pa.LargeStringArray, place: Callable[[int], str],
 
 def _check_one(letters: bytes, place: Callable[[int], str], row: int) -> None:
     rare = letters.translate(None, _BASES)
-    strange = rare.translate(None, _IUPAC_BYTES)
-    is_mostly_rare = 2 * len(rare) > len(letters)
-    if strange:
-        text = letters.decode("utf-8", "replace")
-        letter = strange.decode("utf-8", "replace")[0]
-        fault = f"{letter!r} at position {text.index(letter)} (0-based) is not an IUPAC nucleotide code ({IUPAC})"
-        if is_mostly_rare and not rare.translate(None, _AMINO_ACIDS):
-            raise SequenceFileError(
-                f"{place(row)}: it looks like protein, {shown(text)!r}: {fault}; give nucleotide sequences."
-            )
-        raise SequenceFileError(f"{place(row)}: {fault}; give nucleotide sequences, without gaps.")
-    if len(letters) >= MIN_PROTEIN_LETTERS and is_mostly_rare:
+    if strange := rare.translate(None, _IUPAC_BYTES).decode("utf-8", "replace"):
+        position = letters.decode("utf-8", "replace").index(strange[0])
         raise SequenceFileError(
-            f"{place(row)}: it looks like protein, {shown(letters.decode())!r}: {len(rare)} of its "
-            f"{len(letters)} letters are other than A, C, G, T, U and N; give nucleotide sequences."
+            f"{place(row)}: {strange[0]!r} at position {position} (0-based) is not an IUPAC nucleotide code "
+            f"({IUPAC}); give nucleotide sequences, not protein, without gaps."
+        )
+    if len(letters) >= MIN_PROTEIN_LETTERS and 2 * len(rare) > len(letters):
+        raise SequenceFileError(
+            f"{place(row)}: it looks like protein, for {len(rare)} of its {len(letters)} letters are other than A, C, "
+            "G, T, U and N; give nucleotide sequences."
         )
