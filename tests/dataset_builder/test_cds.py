@@ -49,7 +49,7 @@ def test_a_file_is_read_and_its_skipped_records_are_counted(tmp_path, name):
     [
         (
             "ENST01.1",
-            "cds chromosome:GRCh38:7:1:12:1 gene:ENSG02.1 description:a gene:like text",
+            "cds chromosome:7:1:12 gene:ENSG02.1 description:a gene:like text",
             ("ENSG02.1", "ENST01.1"),
         ),
         ("AT3G46440", "AT3G46440.1 source=X", ("AT3G46440", "AT3G46440.1")),
