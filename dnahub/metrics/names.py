@@ -30,3 +30,8 @@ def number(value: float | None) -> str:
     if value is None:
         return "undefined"
     return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 100_000 else f"{value:.4g}"
+
+
+def interval(scores: dict, metric: str) -> str:
+    """The interval of a metric, such as "0.3881 to 0.4130"; empty without one."""
+    return " to ".join(map(number, scores.get("intervals", {}).get(metric, ())))

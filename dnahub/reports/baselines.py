@@ -26,9 +26,7 @@ def measure_baselines(task: Task, splits: DatasetDict, meaning: Labels) -> dict[
     whole, as it is for the model.
 
     Args:
-        task: What the model is trained for.
         splits: train, validation and test, with columns `sequence` and `label`.
-        meaning: What the labels mean.
 
     Returns:
         Name of each baseline -> what `measure_probe` gives. Empty where the rows used of train have one label only,

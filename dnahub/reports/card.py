@@ -5,12 +5,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from dnahub.checkpoints.loading import CheckpointFiles
 from dnahub.checkpoints.publishing import THIS_CHECKPOINT
 from dnahub.checkpoints.saving import travelling_files
-from dnahub.metrics.names import name_of, number
+from dnahub.metrics.names import interval, name_of, number
 from dnahub.tasks import TASKS
 from dnahub.tasks.task import Labels, Task
 
@@ -21,14 +22,13 @@ CITATION_DOI = "10.1038/s41592-024-02523-z"
 
 def inherited_licence(base: CheckpointFiles | None) -> dict[str, str]:
     """
-    The licence of a checkpoint is that of the weights it began from.
+    The licence of a checkpoint, which is that of the weights it began from, as the Hub's metadata have it.
 
     Args:
         base: The base model; `None` for random weights.
 
     Returns:
-        `license`, and where that is "other" `license_name` and `license_link`, as the Hub's metadata have them:
-        Apache-2.0 for random weights, else what the base model's card says, and "unknown" where it says nothing.
+        `license`, "unknown" where the base model's card has none, and its `license_name` and `license_link`, if any.
     """
     if base is None:
         return {"license": "apache-2.0"}
@@ -69,10 +69,10 @@ def render_card(results: dict[str, Any]) -> str:
             shown=metrics_of(results["validation"] or {}, task),
             verdict=compare(results, task),
             only_class=_only_class(results["test"] or results["validation"] or {}),
-            num_replaced=results["dataset"].get("num_replaced"),  # checkpoints of before have none
             name_of=name_of,
             number=number,
-            **{"seeds": None, "search": None, **results},
+            interval=interval,
+            **results,
         )
     )
 
@@ -93,32 +93,31 @@ def compare(results: dict[str, Any], task: Task) -> dict[str, Any] | None:
     Returns:
         `metric`, `best` (a baseline's name), `is_better`, `direction` ("higher" or "lower"); None without baselines.
     """
-    baselines, test = results["baselines"], results["test"]
+    baselines, test, metric = results["baselines"], results["test"], results["training"]["chosen_by"]
     if not baselines:
         return None
-    chosen_by = results["training"]["chosen_by"]
-    metric = chosen_by if chosen_by in test and chosen_by != "loss" else next(m for m in task.metrics if m != "loss")
+    if metric == "loss" or metric not in test:
+        metric = task.metrics[0]
+    rises = task.greater_is_better(metric)
 
-    def sign(name: str) -> int:
-        return 1 if task.greater_is_better(name) else -1
+    def goodness(name: str) -> float:
+        value = baselines[name][metric]
+        return -math.inf if value is None else value if rises else -value
 
-    def goodness(scores: dict[str, Any]) -> float:
-        return -math.inf if scores[metric] is None else sign(metric) * scores[metric]
+    best = max(baselines, key=goodness)
 
-    def lies_above(name: str) -> bool:
-        ends = [scores.get("intervals", {}).get(name) for scores in (baselines[best], test)]
-        if None in ends:
+    def is_beyond(compared: str) -> bool:
+        theirs, ours = (scores.get("intervals", {}).get(compared) for scores in (baselines[best], test))
+        if not theirs or not ours:
             return False
-        ours, theirs = (sorted(sign(name) * end for end in interval) for interval in reversed(ends))
-        return theirs[0] > ours[1]
+        return theirs[0] > ours[1] if task.greater_is_better(compared) else theirs[1] < ours[0]
 
-    best = max(baselines, key=lambda name: goodness(baselines[name]))
     undefined = test[metric] is None and baselines[best][metric] is not None
     return {
         "metric": metric,
         "best": best,
-        "is_better": undefined or all(map(lies_above, task.compared_by(metric))),
-        "direction": "higher" if task.greater_is_better(metric) else "lower",
+        "is_better": undefined or all(map(is_beyond, task.compared_by(metric))),
+        "direction": "higher" if rises else "lower",
     }
 
 
@@ -153,8 +152,5 @@ def _metadata(results: dict[str, Any], task: Task) -> ModelCardData:
 
 def _only_class(measured: dict[str, Any]) -> str | None:
     """The class that is predicted for every sequence or token, if there is one."""
-    if "confusion_matrix" not in measured:
-        return None
-    columns = zip(measured["recall_per_label"], zip(*measured["confusion_matrix"], strict=True), strict=True)
-    predicted = [name for name, counts in columns if any(counts)]
-    return predicted[0] if len(predicted) == 1 else None
+    predicted = np.flatnonzero(np.any(measured.get("confusion_matrix", []), axis=0))
+    return list(measured["recall_per_label"])[predicted[0]] if len(predicted) == 1 else None

@@ -50,8 +50,8 @@ def read_embeddings(files: dict[str, str], label_column: str) -> LabelledEmbeddi
 
     Args:
         files: A Parquet file for "train_embeddings", "validation_embeddings" and "test_embeddings", or one for
-            "embeddings", with a column `split`. Further columns are `embedding` (lists of floating-point numbers, all
-            of one length), the labels and, for k-mer baselines, `sequence`.
+            "embeddings", with a column `split`. Further columns are `embedding` (lists of numbers, all of one length),
+            the labels and, for k-mer baselines, `sequence`.
         label_column: Column of the labels: a ClassLabel, strings, whole numbers or booleans.
 
     Raises:
@@ -60,18 +60,18 @@ def read_embeddings(files: dict[str, str], label_column: str) -> LabelledEmbeddi
     """
     vectors, rows, settings = {}, DatasetDict(), {}
     for split in SPLITS:
-        path = files.get(f"{split}_embeddings")
-        table = _read(path, [label_column]) if path else _read_split(files["embeddings"], split, [label_column])
-        place = f"{path or files['embeddings']}, split {split}"
+        path = files.get("embeddings") or files[f"{split}_embeddings"]
+        place = f"{path}, split {split}"
+        table = _read(path, label_column, split if "embeddings" in files else None)
         if not len(table):
             raise ValueError(f"{place}: there are no rows; a probe needs {', '.join(SPLITS)}.")
         vectors[split] = _vectors(place, table["embedding"])
         rows[split] = Dataset(table.drop_columns("embedding"))
         settings[split] = {"length": vectors[split].shape[1]}
         settings[split] |= json.loads((table.schema.metadata or {}).get(METADATA, "{}"))
-        for name in ("length", *SHARED):
-            ours, of_train = (settings[each].get(name) for each in (split, "train"))
-            if ours is not None and of_train is not None and ours != of_train:
+        for name in settings[split].keys() & settings["train"].keys() & {"length", *SHARED}:
+            ours, of_train = settings[split][name], settings["train"][name]
+            if ours != of_train:
                 raise ValueError(
                     f"{place}: its embeddings have {name} {ours}, those of train {of_train}; embed all splits with "
                     "one checkpoint and the same settings."
@@ -79,50 +79,43 @@ def read_embeddings(files: dict[str, str], label_column: str) -> LabelledEmbeddi
     task = TASKS["classification"]
     rows, meaning = task.encode(rows, label_column)
     task.check_splits(rows, meaning)
-    return LabelledEmbeddings(Path(path or files["embeddings"]).name, vectors, rows, meaning)
+    return LabelledEmbeddings(Path(path).name, vectors, rows, meaning)
 
 
-def _read_split(path: str, split: str, columns: list[str]) -> pa.Table:
-    table = _read(path, ["split", *columns])
-    unknown = table.filter(pc.invert(pc.is_in(table["split"], pa.array(SPLITS))))["split"]
-    if len(unknown):
-        raise ValueError(f"{path}: column 'split' contains {unknown[0].as_py()!r}; allowed are {', '.join(SPLITS)}.")
-    return table.filter(pc.equal(table["split"], split)).drop_columns("split")
-
-
-def _read(path: str, columns: list[str]) -> pa.Table:
-    """`embedding`, these columns and, if there is one, `sequence`."""
-    try:
-        names = pq.read_schema(path).names
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a Parquet file: {error}") from error
-    columns = ["embedding", *columns]
-    for column in columns:
-        if column not in names:
-            raise ValueError(f"{path}: there is no column {column!r}, only {', '.join(names)}.")
-    table = pq.read_table(path, columns=[*columns, *{"sequence"}.intersection(names)])
+def _read(path: str, label_column: str, split: str | None) -> pa.Table:
+    """`embedding`, the labels and, if there is one, `sequence`, of the rows of a split."""
+    table = pq.read_table(path)
+    needed = ["embedding", label_column] if split is None else ["embedding", label_column, "split"]
+    for column in needed:
+        if column not in table.column_names:
+            raise ValueError(f"{path}: there is no column {column!r}, only {', '.join(table.column_names)}.")
+    table = table.select([*needed, *{"sequence"}.intersection(table.column_names)])
     for i, column in enumerate(table.schema):
         if pa.types.is_dictionary(column.type):  # a categorical of pandas
             table = table.set_column(i, column.name, table[i].cast(column.type.value_type))
-    return table
+    if split is None:
+        return table
+    for name in table["split"].unique().to_pylist():
+        if name not in SPLITS:
+            raise ValueError(f"{path}: column 'split' contains {name!r}; allowed are {', '.join(SPLITS)}.")
+    return table.filter(pc.field("split") == split).drop_columns("split")
 
 
 def _vectors(place: str, column: pa.ChunkedArray) -> np.ndarray:
     """float32, (rows, hidden)"""
-    kind = column.type
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    if not is_list or not pa.types.is_floating(kind.value_type):
+    try:
+        lists = column.cast(pa.large_list(pa.float32())).combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(
-            f"{place}: column 'embedding' is {kind}; a probe takes a list of floating-point numbers a row: "
-            "one vector, so embed without --per_token."
-        )
-    lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+            f"{place}: column 'embedding' is {column.type}; a probe takes a list of numbers a row: one vector, so "
+            "embed without --per_token."
+        ) from error
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy()
     shorter = np.flatnonzero(lengths < lengths.max())
     if len(shorter):
         row = shorter[0]
         raise ValueError(f"{place}: the embedding of row {row} has {lengths[row]} numbers, others {lengths.max()}.")
-    vectors = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    vectors = vectors.astype(np.float32).reshape(len(column), -1)
+    vectors = lists.flatten().to_numpy(zero_copy_only=False).reshape(len(lists), -1)
     wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(wrong):
         raise ValueError(f"{place}: the embedding of row {wrong[0]} contains NaN or infinity; leave that row out.")

@@ -5,21 +5,16 @@ from collections.abc import Iterable
 import numpy as np
 
 K = 3
-LETTERS = "ACGT"
-NUM_KMERS = len(LETTERS) ** K
-
-_CODE = np.full(
-    256, NUM_KMERS
-)  # byte -> 0 to 3; both cases, U as T. A 3-mer with any other letter is NUM_KMERS or more
-for _letters in ("ACGT", "acgt", "ACGU", "acgu"):
-    _CODE[np.frombuffer(_letters.encode(), dtype=np.uint8)] = range(len(LETTERS))
+NUM_KMERS = 4**K
+# Byte -> 0 to 3; both cases, U as T. A 3-mer with any other letter is NUM_KMERS or more.
+_CODE = np.full(256, NUM_KMERS)
+for _letters in (b"ACGT", b"acgt", b"ACGU", b"acgu"):
+    _CODE[list(_letters)] = range(4)
 
 
 def count_3mers_by_frame(sequence: str) -> np.ndarray:
     """
-    Overlapping 3-mers, counted apart for the three frames; both cases, U as T.
-
-    A 3-mer that contains any other letter, N too, is not counted.
+    Overlapping 3-mers of A, C, G, T and U, upper or lower case, counted apart for the three frames.
 
     Returns:
         Counts, float32, (3 frames, 64 3-mers). A 3-mer that begins `start` nt (0-based) into the sequence is in frame
@@ -34,13 +29,10 @@ def count_3mers_by_frame(sequence: str) -> np.ndarray:
 
 def baseline_features(sequences: Iterable[str]) -> dict[str, np.ndarray]:
     """
-    The features of each baseline, weakest first.
+    Name of each baseline -> its features, (sequences, 64 or 192), weakest first.
 
     They differ in what they know of the reading frame: nothing, the one frame that is translated, or all three frames
     apart. The last two take sequences to begin with the first letter of a codon.
-
-    Returns:
-        Name -> (sequences, 64 or 192).
     """
     counts = np.stack([count_3mers_by_frame(sequence) for sequence in sequences])  # (sequences, 3 frames, 64)
     return {

@@ -23,11 +23,7 @@ MAX_ITER = 2000
 
 
 def measure_probe(
-    features: dict[str, np.ndarray],
-    labels: dict[str, np.ndarray],
-    task: Task,
-    meaning: Labels,
-    max_iter: int = MAX_ITER,
+    features: dict[str, np.ndarray], labels: dict[str, np.ndarray], task: Task, meaning: Labels
 ) -> dict[str, Any]:
     """
     Fit a logistic regression, or for several labels or numbers a ridge regression, and measure it on test.
@@ -40,18 +36,16 @@ def measure_probe(
         labels: The same keys -> as `task.encode` makes them. Train has two labels or more; validation rows whose label
             train lacks are not used.
         task: Of labels of sequences; it says which of the two models, see `Task.fits_classes`.
-        meaning: What the labels mean.
-        max_iter: Most iterations of L-BFGS. A fit that needs more is used; scikit-learn warns, and `converged` is
-            False.
 
     Returns:
-        `rows` and `num_features` of train, the chosen penalty (`C` or `alpha`), `converged`, `candidates` (validation
-        loss of every penalty), and the metrics of test with `intervals`, the 95 % bootstrap interval of each.
+        `rows` and `num_features` of train, the chosen penalty (`C` or `alpha`), `converged` (False if L-BFGS needs
+        more than `MAX_ITER` iterations; the fit is used), `candidates` (validation loss of every penalty), and the
+        metrics of test with `intervals`, the 95 % bootstrap interval of each.
     """
     used = np.full(len(labels["validation"]), True)
     if task.fits_classes:
         used = np.isin(labels["validation"], labels["train"])
-        model, penalty, grid, loss = LogisticRegression(max_iter=max_iter), "C", C_GRID, "validation_log_loss"
+        model, penalty, grid, loss = LogisticRegression(max_iter=MAX_ITER), "C", C_GRID, "validation_log_loss"
         # "neg_log_loss" fails where validation lacks a label of train.
         classes = np.unique(labels["train"])
         scoring = make_scorer(log_loss, greater_is_better=False, response_method="predict_proba", labels=classes)
@@ -79,7 +73,7 @@ def measure_probe(
         "rows": len(labels["train"]),
         "num_features": features["train"].shape[1],
         penalty: search.best_params_[f"model__{penalty}"],
-        "converged": not task.fits_classes or int(np.max(model.n_iter_)) < max_iter,
+        "converged": not task.fits_classes or int(np.max(model.n_iter_)) < MAX_ITER,
         "candidates": [{penalty: value, loss: float(each)} for value, each in zip(grid, losses, strict=True)],
         **_score(outputs, labels["test"], task, meaning),
     }

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -14,9 +13,7 @@ from dnahub.machine.files import replacing
 matplotlib.rcParams["text.parse_math"] = False  # a `$` in a label or path is a `$`
 
 DPI = 160
-
-# Okabe & Ito, distinguishable by the colour-blind (https://jfly.uni-koeln.de/color/); yellow, faint on white, is last
-# but one.
+# Okabe & Ito, distinguishable by the colour-blind (https://jfly.uni-koeln.de/color/); yellow is late, faint on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
 MORE_COLOURS = matplotlib.colormaps["tab20"].colors  # for more labels than COLOURS
 OTHERS = "0.8"  # grey, of labels without a colour of their own
@@ -26,13 +23,6 @@ MAX_LABELS_WITH_NAMES = 150  # beside it; of more, they would be smaller than 4 
 MAX_NAME = 30  # letters
 
 _SPECIES_NAME = re.compile(r"[A-Z][a-z]+ [a-z]+")
-
-
-def new_figure(width_inch: float, height_inch: float) -> Figure:
-    """An empty figure that needs no display."""
-    figure = Figure(figsize=(width_inch, height_inch), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -45,19 +35,16 @@ def draw_confusion_matrix(confusion: np.ndarray, label_names: list[str], title: 
     """
     Draw a confusion matrix, coloured by the fraction of each true label.
 
-    Counts and fractions are written into the cells of up to `MAX_LABELS_WITH_NUMBERS` labels, names beside up to
-    `MAX_LABELS_WITH_NAMES`.
-
     Args:
         confusion: Counts, (true, predicted), in the order of `label_names`.
         label_names: One name a label; species are set in italics.
-        title: Any text.
+        title: Above the figure.
         path: The PNG.
     """
     num_labels = len(label_names)
     fractions = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)  # (true, predicted)
     side_inch = float(np.clip(0.8 * num_labels, 4, 14))
-    figure = new_figure(side_inch + 3.2, side_inch + 2.0)
+    figure = Figure(figsize=(side_inch + 3.2, side_inch + 2.0), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(fractions, vmin=0, vmax=1, cmap="Blues")
     if num_labels <= MAX_LABELS_WITH_NUMBERS:
@@ -67,10 +54,10 @@ def draw_confusion_matrix(confusion: np.ndarray, label_names: list[str], title: 
             colour = "white" if fraction > 0.65 else "black"
             axes.text(predicted, true, text, ha="center", va="center", fontsize=font_size, color=colour)
     shown = label_names if num_labels <= MAX_LABELS_WITH_NAMES else []
-    places, names = range(len(shown)), list(map(_readable, shown))
+    names = list(map(_readable, shown))
     font_size = min(10, 0.65 * 72 * side_inch / num_labels)
-    axes.set_xticks(places, names, fontsize=font_size, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(places, names, fontsize=font_size)
+    axes.set_xticks(range(len(names)), names, fontsize=font_size, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names, fontsize=font_size)
     _set_italics([*axes.get_xticklabels(), *axes.get_yticklabels()])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -87,33 +74,30 @@ def draw_points(points: np.ndarray, labels: np.ndarray, label_names: list[str], 
     """
     Draw the points of a UMAP, one colour for each label.
 
-    Of more labels than there are colours, the most frequent have one and all others are grey. Points are drawn in a
-    random order, always the same one, so that no label hides another.
+    Of more labels than there are colours, the most frequent have one and all others are grey.
 
     Args:
         points: (points, 2).
         labels: (points,), indices into `label_names`.
         label_names: One name a label; species are set in italics.
-        title: Any text.
+        title: Above the figure.
         path: The PNG.
     """
     palette = COLOURS if len(label_names) <= len(COLOURS) else MORE_COLOURS
-    counts = np.bincount(labels, minlength=len(label_names))
-    coloured = np.sort(np.argsort(-counts, kind="stable")[: len(palette)])
-    colours = np.tile(matplotlib.colors.to_rgb(OTHERS), (len(label_names), 1))  # (labels, 3)
-    colours[coloured] = matplotlib.colors.to_rgba_array(palette)[: len(coloured), :3]
+    by_frequency = np.argsort(-np.bincount(labels, minlength=len(label_names)), kind="stable")
+    colours = dict(zip(np.sort(by_frequency[: len(palette)]), palette, strict=False))
 
-    figure = new_figure(8.8, 6.4)
+    figure = Figure(figsize=(8.8, 6.4), layout="constrained")
     axes = figure.add_subplot()
-    order = np.random.default_rng(0).permutation(len(points))
+    order = np.random.default_rng(0).permutation(len(points))  # so that no label hides another
     size = np.clip(30_000 / len(points), 5, 40)
-    axes.scatter(*points[order].T, c=colours[labels[order]], s=size, alpha=0.65, linewidths=0)
-    legend_entries = [(_readable(label_names[label]), colours[label]) for label in coloured]
-    if len(coloured) < len(label_names):
-        legend_entries.append((f"{len(label_names) - len(coloured)} other labels", OTHERS))
-    names = [name for name, _ in legend_entries]
-    handles = [axes.scatter([], [], color=colour, s=45, linewidths=0) for _, colour in legend_entries]
-    legend = figure.legend(handles, names, loc="outside right center", frameon=False)
+    of_points = [colours.get(label, OTHERS) for label in labels[order]]
+    axes.scatter(*points[order].T, c=of_points, s=size, alpha=0.65, linewidths=0)
+    entries = [(_readable(label_names[label]), colour) for label, colour in colours.items()]
+    if len(colours) < len(label_names):
+        entries.append((f"{len(label_names) - len(colours)} other labels", OTHERS))
+    handles = [axes.scatter([], [], color=colour, s=45, linewidths=0, label=name) for name, colour in entries]
+    legend = figure.legend(handles=handles, loc="outside right center", frameon=False)
     _set_italics(legend.get_texts())
     axes.set_xlabel("UMAP 1")
     axes.set_ylabel("UMAP 2")

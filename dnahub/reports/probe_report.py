@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dnahub.metrics.names import name_of, number
+from dnahub.metrics.names import interval, name_of, number
 from dnahub.reports.embeddings import LabelledEmbeddings
 from dnahub.reports.plots import draw_confusion_matrix, draw_points
 from dnahub.reports.projection import MIN_POINTS, project
@@ -24,20 +24,18 @@ def render_table(report: dict[str, Any]) -> str:
         "chance (most frequent label)": report["chance"],
         **{f"{name}, logistic regression": scores for name, scores in report["baselines"].items()},
         PROBE: report["linear_probe"],
-        FINE_TUNED: report["fine_tuned"],
     }
+    if report["fine_tuned"] is not None:
+        methods[FINE_TUNED] = report["fine_tuned"]
     if report["bayes_optimal_accuracy"] is not None:
         methods["Bayes-optimal (synthetic data)"] = {"accuracy": report["bayes_optimal_accuracy"]}
-    width = max(map(len, methods))
-    names = [name_of(metric) for metric in METRICS]
-    lines = [f"{'method':<{width}}  {names[0]}  {'95 % interval':<16}  {names[1]:>8}  {names[2]:>7}"]
+    rows = [("method", "Accuracy", "95 % interval", *map(name_of, METRICS[1:]), "")]
     for name, scores in methods.items():
-        if scores is None:
-            continue
-        accuracy, macro_f1, mcc = (number(scores[metric]) if metric in scores else "-" for metric in METRICS)
-        interval = " to ".join(map(number, scores.get("intervals", {}).get("accuracy", ()))) or "-"
-        line = f"{name:<{width}}  {accuracy:>8}  {interval:<16}  {macro_f1:>8}  {mcc:>7}"
-        lines.append(line if scores.get("converged", True) else f"{line}  not converged")
+        accuracy, *others = (number(scores[metric]) if metric in scores else "-" for metric in METRICS)
+        note = "" if scores.get("converged", True) else "not converged"
+        rows.append((name, accuracy, interval(scores, "accuracy") or "-", *others, note))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     if not report["baselines"]:
         lines.append("(no k-mer baselines: the embeddings have no column 'sequence')")
     return "\n".join(lines)
@@ -52,10 +50,9 @@ def draw(report: dict[str, Any], data: LabelledEmbeddings, folder: Path) -> Iter
     classifier, scores = PROBE, report["linear_probe"]
     if report["fine_tuned"] is not None:
         classifier, scores = FINE_TUNED, report["fine_tuned"]
-    low, high = scores["intervals"]["accuracy"]
     title = (
         f"{synthetic}{classifier}{model}\n{len(labels):,} test rows of {data.name}: "
-        f"accuracy {scores['accuracy']:.3f} (95% interval {low:.3f} to {high:.3f})"
+        f"accuracy {number(scores['accuracy'])} (95 % interval {interval(scores, 'accuracy')})"
     )
     path = folder / "confusion_matrix.png"
     draw_confusion_matrix(np.array(scores["confusion_matrix"]), names, title, path)
@@ -66,11 +63,10 @@ def draw(report: dict[str, Any], data: LabelledEmbeddings, folder: Path) -> Iter
         path.unlink(missing_ok=True)  # of an earlier report
         yield f"(no {path}: a UMAP needs {MIN_POINTS} or more test rows)"
         return
-    drawn = np.sort(np.random.default_rng(report["seed"]).permutation(len(labels))[:MAX_UMAP_POINTS])
-    some = "" if len(drawn) == len(labels) else f"{len(drawn):,} of "
+    drawn = np.random.default_rng(report["seed"]).permutation(len(labels))[:MAX_UMAP_POINTS]
     title = (
-        f"{synthetic}UMAP of embeddings{model}\n{some}{len(labels):,} test rows of {data.name}: "
-        f"accuracy of a linear probe {report['linear_probe']['accuracy']:.3f}"
+        f"{synthetic}UMAP of embeddings{model}\n{len(drawn):,} of {len(labels):,} test rows of {data.name}: "
+        f"accuracy of a linear probe {number(report['linear_probe']['accuracy'])}"
     )
     draw_points(project(data.vectors["test"][drawn], report["seed"]), labels[drawn], names, title, path)
     yield str(path)

@@ -18,7 +18,6 @@ def project(embeddings: np.ndarray, seed: int) -> np.ndarray:
 
     Args:
         embeddings: (points, hidden), at least `MIN_POINTS`.
-        seed: The same seed gives the same layout.
 
     Returns:
         float32, (points, 2).

@@ -1,5 +1,6 @@
 """Genome + BED -> tables of its regions, on their strand."""
 
+import re
 import tempfile
 from collections.abc import Iterator
 
@@ -15,6 +16,7 @@ COMPLEMENT = str.maketrans("ACGTURYSWKMBDHVNacgturyswkmbdhvn", "TGCAAYRSWMKVHDBN
 NOT_REGIONS = ("track", "browser")  # the first word; https://genome.ucsc.edu/FAQ/FAQformat.html#format1
 STRANDS = ("+", "-", ".")
 BED12_COLUMNS = 12
+BEDGRAPH, SCORE = (".bedgraph", ".bdg", ".bg"), re.compile(r"-?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
 
 
 class Genome:
@@ -86,6 +88,8 @@ class BedFile(Source):
             raise SequenceFileError(f"{self._bed.name}: it has no regions; write chrom, start and end in a line.")
 
     def _row(self, fields: list[str]) -> tuple:
+        if form := _other_format(fields, self._bed.suffix):
+            raise ValueError(f"this is {form}, not BED (chrom, start, end; 0-based half-open): convert it")
         if len(fields) < 3 or not all(map(_is_number, fields[1:3])):
             raise ValueError("it does not begin with a chromosome, a start and an end, two numbers, as BED does")
         chrom, start, end = fields[0], int(fields[1]), int(fields[2])
@@ -111,6 +115,16 @@ class BedFile(Source):
         if strand == "-":
             sequence = sequence.translate(COMPLEMENT)[::-1]
         return name, sequence, chrom, start, end, strand
+
+
+def _other_format(fields: list[str], suffix: str) -> str | None:
+    """What a line is of that may stand in a file called BED; a score in column 4 is a name only if it is whole."""
+    if len(fields) >= 8 and all(map(_is_number, fields[3:5])) and fields[6] in STRANDS:
+        return "GFF or GTF"
+    if len(fields) >= 5 and _is_number(fields[1]) and not _is_number(fields[2]) and fields[3].isalpha():
+        return "VCF"
+    is_score = len(fields) == 4 and SCORE.fullmatch(fields[3])
+    return "bedGraph" if is_score and (suffix in BEDGRAPH or not _is_number(fields[3])) else None
 
 
 def _blocks(fields: list[str], start: int, end: int) -> list[tuple[int, int]]:

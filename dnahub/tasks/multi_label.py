@@ -19,7 +19,7 @@ class MultiLabel(Task):
     metrics = ("micro_f1", "macro_f1", "auroc", "auprc", "subset_accuracy", "loss")
     stratified = True
     fits_classes = False
-    usage = ("classify", "labels, scores of all labels")
+    usage = ("classify", "label, score, labels, scores of all labels")
 
     def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:
         if separator is None:

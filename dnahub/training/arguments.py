@@ -49,7 +49,7 @@ class ModelArguments:
         "full", "Train all weights, the last layers and the head, the head alone, or an adapter."
     )
     trainable_layers: int = flag(2, "With --tuning frozen: number of last layers trained.")
-    lora_r: int = flag(8, "Rank of the LoRA matrices.")
+    lora_r: int = flag(8, "Rank of the LoRA matrices.", least=1)
     lora_alpha: int = flag(16, "LoRA updates are scaled by alpha / rank.")
     lora_dropout: float = flag(0.0, "Dropout on the input of the LoRA matrices.")
     lora_targets: list[str] | None = flag(
@@ -60,8 +60,13 @@ class ModelArguments:
     def __post_init__(self):
         if self.task not in TASKS:
             raise ValueError(f"--task {self.task}: give one of {', '.join(TASKS)}.")
-        if self.from_scratch and self.model_name_or_path:
-            raise ValueError("--from_scratch and --model_name_or_path are both given; give one of them.")
+        check_least(self)
+        if self.from_scratch and (self.model_name_or_path or self.model_revision):
+            raise ValueError(
+                "--from_scratch stands in place of --model_name_or_path and --model_revision; give one of them."
+            )
+        if not 0 <= self.lora_dropout < 1:
+            raise ValueError(f"--lora_dropout {self.lora_dropout}: give 0 or more, and less than 1.")
         if self.from_scratch and self.tuning != "full":
             raise ValueError(f"--tuning {self.tuning} would freeze the random weights of --from_scratch; give full.")
         if self.tuning == "frozen" and self.trainable_layers < 1:

@@ -101,12 +101,19 @@ def find_run(folder: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
     before = found["arguments"]
     differing = sorted(name for name in arguments.keys() | before.keys() if arguments.get(name) != before.get(name))
     if differing:
-        pairs = ", ".join(f"{name} {before.get(name)}, not {arguments.get(name)}" for name in differing)
+        pairs = ", ".join(
+            f"{name} {_shown(before.get(name))}, not {_shown(arguments.get(name))}" for name in differing
+        )
         raise ValueError(
             f"{folder} contains a run that was begun with {pairs}; give another --output_dir, or the same flags to "
             "resume it."
         )
     return found
+
+
+def _shown(value: Any) -> str:
+    """A value as a user gives it."""
+    return "(not given)" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def begin(folder: Path, record: dict[str, Any]) -> None:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 from torch.utils.data import RandomSampler, Sampler
 from transformers import Trainer
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from dnahub.training.tokens import num_tokens
+
+ADAPTER = "adapter_model.safetensors"
 
 
 class SequenceTrainer(Trainer):
@@ -49,32 +51,38 @@ def check_point(trainer: Trainer, point: Path) -> None:
     """
     alone = trainer.args.world_size == 1
     needed = ["rng_state.pth" if alone else f"rng_state_{trainer.args.process_index}.pth"]
+    advice = f"remove {point} to resume from the checkpoint before it"
     if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):  # whose files are others
-        needed += ["optimizer.pt", "scheduler.pt", _weights(trainer)]
-    _check_whole(point, needed, f"remove {point} to resume from the checkpoint before it")
+        needed += ["optimizer.pt", "scheduler.pt"]
+        _check_weights(trainer, point, advice)
+    for name in needed:
+        if not zipfile.is_zipfile(point / name):  # as torch.save writes them
+            raise ValueError(f"{point / name} is missing or damaged; restore it, or {advice}.")
 
 
 def check_best(trainer: Trainer, point: Path) -> None:
     """Raises ValueError unless the best checkpoint so far has its weights, which are loaded at the end."""
     if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
-        _check_whole(point, [_weights(trainer)], f"remove all of {point.parent} to train again")
+        _check_weights(trainer, point, f"remove all of {point.parent} to train again")
 
 
-def _weights(trainer: Trainer) -> str:
-    return "adapter_model.safetensors" if isinstance(trainer.model, PeftModel) else "model.safetensors"
-
-
-def _check_whole(point: Path, names: list[str], advice: str) -> None:
-    for name in names:
-        try:
-            if name.endswith(".safetensors"):
-                with safe_open(point / name, "pt"):  # compares the size of the file with its header
-                    continue
-            is_whole = zipfile.is_zipfile(point / name)  # as torch.save writes them
-        except (OSError, SafetensorError):
-            is_whole = False
-        if not is_whole:
-            raise ValueError(f"{point / name} is missing or damaged; restore it, or {advice}.")
+def _check_weights(trainer: Trainer, point: Path, advice: str) -> None:
+    """Where a checkpoint lacks weights or has others, transformers and peft warn and go on."""
+    model, file = trainer.model, point / "model.safetensors"
+    expected = model.state_dict()
+    if isinstance(model, PeftModel):
+        expected, file = get_peft_model_state_dict(model, save_embedding_layers=False), point / ADAPTER
+    try:
+        with safe_open(file, "pt") as weights:
+            shapes = {name: weights.get_slice(name).get_shape() for name in weights.keys()}
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{file} is missing or damaged; restore it, or {advice}.") from error
+    saved = {expected[name].data_ptr() for name in shapes if name in expected}
+    wrong = [name for name in shapes if name not in expected or shapes[name] != list(expected[name].shape)]
+    # A tied weight is saved under one of its names.
+    wrong += [name for name, each in expected.items() if name not in shapes and each.data_ptr() not in saved]
+    if wrong:
+        raise ValueError(f"{file}: {wrong[0]} does not fit the model of this run; restore the file, or {advice}.")
 
 
 class LengthGroups(Sampler):

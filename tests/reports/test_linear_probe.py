@@ -74,9 +74,10 @@ def test_test_rows_do_not_affect_the_choice(clouds, measured):
     np.testing.assert_allclose(measured[1], measured[0][::-1])
 
 
-def test_a_fit_that_did_not_converge_is_marked_and_scikit_learn_warns(clouds):
+def test_a_fit_that_did_not_converge_is_marked_and_scikit_learn_warns(clouds, monkeypatch):
+    monkeypatch.setattr(linear_probe, "MAX_ITER", 1)
     with pytest.warns(ConvergenceWarning):
-        assert measure_probe(*clouds, CLASSIFICATION, meaning(), max_iter=1)["converged"] is False
+        assert measure_probe(*clouds, CLASSIFICATION, meaning())["converged"] is False
 
 
 def test_a_label_that_train_lacks_is_never_predicted_and_not_validated_on(clouds, measured):

@@ -103,8 +103,9 @@ def test_the_other_strand_is_that_of_the_models_encoding():
         ("chr2\t10\t50\tn\t0\t-\t10\t50\t0\t2\t5,5,\t0,30,", "BED12"),
         ("chr2\t10\t50\tn\t0\t-\t10\t50\t0\t3\t5,5,\t0,35,", "BED12"),
         ("chr2\t10\t50\tn\t0\t-\t10\t50\t0\t2\t9,9,\t0,x,", "BED12"),
-        ('chr1\tens\tCDS\t101\t200\t.\t-\t0\tgene_id "G1";', "numbers"),
-        ("chr1\t101\trs1\tA\tG\t.\tPASS\t.", "numbers"),
+        ('chr1\tens\tCDS\t101\t200\t.\t-\t0\tgene_id "G1";', "GFF or GTF"),
+        ("chr1\t101\trs1\tA\tG\t.\tPASS\t.", "VCF"),
+        ("chr1\t101\t200\t0.5", "bedGraph"),
     ],
 )
 def test_a_region_that_cannot_be_cut_out_is_named_by_its_line(tmp_path, genome, line, told):

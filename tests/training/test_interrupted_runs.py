@@ -241,9 +241,22 @@ def cut_off(name: str):
     return lambda point: (point / name).write_bytes((point / name).read_bytes()[:1000])
 
 
+def with_weights(change):
+    def spoil(point):
+        tensors = load_file(point / "model.safetensors")
+        save_file(dict(filter(None, (change(*each) for each in tensors.items()))), point / "model.safetensors")
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
+        (with_weights(lambda name, tensor: None if "layer.1" in name else (name, tensor)), "layer.1"),
+        (
+            with_weights(lambda name, tensor: (name, tensor.repeat(2) if name.endswith("dense.bias") else tensor)),
+            "bias",
+        ),
         (cut_off("model.safetensors"), "checkpoint-5"),
         (cut_off("optimizer.pt"), "checkpoint-5"),
         (cut_off("rng_state.pth"), "checkpoint-5"),
