@@ -49,12 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise ValueError(f"Standard input and pipes cannot be shared by {shard.count} processes; give a file.")
     # A small output may be there before the last of several processes has started.
     overwrite = output.overwrite or not is_first_process()
-    check_output(path, inputs.input, reader.schema.names, args.with_windows, args.per_token, overwrite)
+    with_windows = args.long == "windows"
+    check_output(path, inputs.input, reader.schema.names, with_windows, args.per_token, overwrite)
 
     # Model
     disable_progress_bar()  # of the weights
     engine, settings = load_engine(args, output, choose_device(output.device))
-    layout = Layout(reader.schema, settings["hidden_size"], output.output_dtype, args.with_windows, args.per_token)
+    layout = Layout(reader.schema, settings["hidden_size"], output.output_dtype, with_windows, args.per_token)
     started = time.perf_counter()
 
     with limits_explained(path, "a smaller --batch_tokens or --max_length"):

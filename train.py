@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None, api=None) -> None:
     from dnahub.training import run_folder
     from dnahub.training.dataset import load_sequences
     from dnahub.training.run import train_once
-    from dnahub.training.search import apply, search
+    from dnahub.training.search import search
     from dnahub.training.seeds import train_seeds
     from dnahub.training.trainer_arguments import training_arguments
 
@@ -83,7 +83,6 @@ def main(argv: Sequence[str] | None = None, api=None) -> None:
             extra = {}
             if args.run.hyperparameter_search:
                 extra["search"] = search(args, data, base, record)
-                apply(extra["search"], args.training)
             train = train_seeds if args.run.seeds > 1 else train_once
             results = train(args, data, base, record, extra)  # trained, saved, then measured
     leave_processes()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from dataset_builder.layout import DEFAULT, SPLITS, data_folder
 
 ENSEMBL, SYNTHETIC = "ensembl", "synthetic"
+WINDOWS_PER_SPECIES = (900, 100, 1000)  # of train, validation and test
 STRETCH_NT = 30  # no two splits share a stretch of this length; 60 bits, so that a stretch fits one uint64
 
 
@@ -28,10 +29,15 @@ class Build:
     window_nt: int = field(
         default=60, metadata={"help": f"window length in nt, a multiple of 3, at least {STRETCH_NT}"}
     )
-    # The numbers of the post that this project grew out of.
-    train_per_species: int = field(default=900, metadata={"help": "windows per species in the train split"})
-    validation_per_species: int = field(default=100, metadata={"help": "windows per species in the validation split"})
-    test_per_species: int = field(default=1000, metadata={"help": "windows per species in the test split"})
+    train_per_species: int | None = field(
+        default=None, metadata={"help": "windows per species in the train split (default: 900)"}
+    )
+    validation_per_species: int | None = field(
+        default=None, metadata={"help": "windows per species in the validation split (default: 100)"}
+    )
+    test_per_species: int | None = field(
+        default=None, metadata={"help": "windows per species in the test split (default: 1000)"}
+    )
     all_windows: bool = field(
         default=False,
         metadata={"help": "take every window instead; 0.8, 0.1 and 0.1 of the genes go to the splits"},
@@ -54,6 +60,10 @@ class Build:
                 f"--window_nt {self.window_nt}: give a multiple of 3 (whole codons) of at least {STRETCH_NT}, the "
                 "length that no two splits may share; for example 60."
             )
+        if self.all_windows and any(number is not None for number in self._numbers):
+            raise ValueError("--all_windows takes every window; leave out the numbers per species.")
+        if self.license is not None and self.source_kind != "folder":
+            raise ValueError(f"--license: the licence of {self.source} is known; leave it out.")
         if self.seed < 0:
             raise ValueError(f"--seed {self.seed}: give 0 or more.")
         for split, number in (self.budgets or {}).items():
@@ -70,8 +80,12 @@ class Build:
         """Windows per species for each split, or None for all windows."""
         if self.all_windows:
             return None
-        numbers = (self.train_per_species, self.validation_per_species, self.test_per_species)
-        return dict(zip(SPLITS, numbers, strict=True))
+        wanted = zip(SPLITS, self._numbers, WINDOWS_PER_SPECIES, strict=True)
+        return {split: default if number is None else number for split, number, default in wanted}
+
+    @property
+    def _numbers(self) -> tuple[int | None, ...]:
+        return self.train_per_species, self.validation_per_species, self.test_per_species
 
 
 @dataclass

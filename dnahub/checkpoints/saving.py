@@ -1,14 +1,12 @@
 """Model, tokenizer, metrics, card -> a complete checkpoint folder, moved into place when it is complete."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
 from dnahub.machine.files import replacing_folder, write_text
 
 HUB_CODE = Path(__file__).parent.parent / "hub_code"
@@ -49,9 +47,6 @@ def save_checkpoint(
             model = model.merge_and_unload()
         model.save_pretrained(whole)
         tokenizer.save_pretrained(whole)
-        if isinstance(model, NucleotideTransformerPreTrainedModel):
-            for path in travelling_files():
-                shutil.copyfile(path, whole / path.name)
         write_results(whole, metrics, card)
     return model
 

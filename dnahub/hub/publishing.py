@@ -71,10 +71,7 @@ def check_target(target: Target, records: Sequence[str], ours: Callable[[Path], 
     known = retrying(lambda: _look(api, target), target.repo_id)
     if known is None:
         return target
-    if target.private and not known.private:
-        raise HubError(
-            f"{target.repo_id} already exists and is public; name another repository, or leave out --hub_private_repo."
-        )
+    _check_private(target, known)
     content = sorted({sibling.rfilename for sibling in known.siblings} - set(NOT_CONTENT))
     if content and not ours(download(target.repo_id, target.kind, known.sha, records, api=api)[0]):
         raise HubError(
@@ -141,7 +138,9 @@ def publish(
         tried(api.create_branch, branch=target.branch, exist_ok=True)
     first = None
     for race in count(1):
-        parent = tried(api.repo_info, revision=target.branch).sha
+        info = tried(api.repo_info, revision=target.branch)
+        _check_private(target, info)  # it may have become public since `check_target`
+        parent = info.sha
         first = first or parent
         there = tried(api.list_repo_files, revision=parent)
         new = dict(files(parent))
@@ -162,6 +161,13 @@ def publish(
                 continue  # somebody else has committed in the meantime
             raise
         return Publication(made.oid, address, made.oid != first)
+
+
+def _check_private(target: Target, info: ModelInfo | DatasetInfo) -> None:
+    if target.private and not info.private:
+        raise HubError(
+            f"{target.repo_id} already exists and is public; name another repository, or leave out --hub_private_repo."
+        )
 
 
 def _look(api: HfApi, target: Target) -> ModelInfo | DatasetInfo | None:

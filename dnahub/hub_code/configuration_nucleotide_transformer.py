@@ -25,23 +25,18 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 
-# Where the Auto classes and `pipeline()` find the code that lies beside a checkpoint's weights. Declared here and not
-# left to `save_pretrained`, which would record only the one head that is being saved.
+# Where the Auto classes and `pipeline()` find the code beside a checkpoint's weights; `save_pretrained` by itself
+# would record only the one head that is being saved.
+MODELS = "modeling_nucleotide_transformer.NucleotideTransformer"
 AUTO_MAP = {
     "AutoConfig": "configuration_nucleotide_transformer.NucleotideTransformerConfig",
-    "AutoModel": "modeling_nucleotide_transformer.NucleotideTransformerModel",
-    "AutoModelForMaskedLM": "modeling_nucleotide_transformer.NucleotideTransformerForMaskedLM",
-    "AutoModelForSequenceClassification": (
-        "modeling_nucleotide_transformer.NucleotideTransformerForSequenceClassification"
-    ),
-    "AutoModelForTokenClassification": "modeling_nucleotide_transformer.NucleotideTransformerForTokenClassification",
+    "AutoModel": f"{MODELS}Model",
+    "AutoModelForMaskedLM": f"{MODELS}ForMaskedLM",
+    "AutoModelForSequenceClassification": f"{MODELS}ForSequenceClassification",
+    "AutoModelForTokenClassification": f"{MODELS}ForTokenClassification",
 }
 CUSTOM_PIPELINES = {
-    "dna-embedding": {
-        "impl": "pipeline_dna_embedding.DNAEmbeddingPipeline",
-        "pt": ["AutoModel"],
-        "type": "text",
-    },
+    "dna-embedding": {"impl": "pipeline_dna_embedding.DNAEmbeddingPipeline", "pt": ["AutoModel"], "type": "text"},
     "dna-classification": {
         "impl": "pipeline_dna_classification.DNAClassificationPipeline",
         "pt": ["AutoModelForSequenceClassification"],
@@ -59,22 +54,10 @@ KNOWN = {*OTHER_MATHEMATICS, "model_type", "num_labels", "transformers_version",
 
 @strict
 class NucleotideTransformerConfig(EsmConfig):
-    r"""
+    """
     Configuration of a Nucleotide Transformer, v1 and v2; the defaults are those of v2-50m.
 
-    It is `EsmConfig` with two more fields. Folders in the published layout (`model_type: esm`) load as they are.
-
-    Args:
-        add_bias_fnn (`bool`, *optional*):
-            Whether the feed-forward is ESM's own, with biases and GELU (NT-v1), or gated by SiLU without biases
-            (NT-v2, `False`). The name is that of the published config files. Default: gated if the positions are
-            rotary.
-        rescaling_factor (`float`, *optional*):
-            SegmentNT's stretching of the rotary positions: their base is multiplied by
-            `rescaling_factor ** (d / (d - 2))`, where d is the size of a head.
-
-    Raises:
-        ValueError: If a field asks for mathematics that this model does not have, such as `rope_scaling`.
+    It is `EsmConfig` with two more fields. Fields that ask for other mathematics, as `rope_scaling`, are a ValueError.
     """
 
     model_type = "nucleotide_transformer"
@@ -93,8 +76,10 @@ class NucleotideTransformerConfig(EsmConfig):
     position_embedding_type: str | None = "rotary"
     emb_layer_norm_before: bool | None = False
     tie_word_embeddings: bool = False
+    # Whether the feed-forward is ESM's own, with biases and GELU (v1), or gated by SiLU without biases (v2, `False`).
+    # The name is that of published files. Default: gated if the positions are rotary.
     add_bias_fnn: bool | None = None
-    rescaling_factor: float | int | None = None
+    rescaling_factor: float | int | None = None  # SegmentNT's stretching of the rotary positions
     auto_map: dict[str, str] | None = None
     custom_pipelines: dict[str, Any] | None = None
 
@@ -115,11 +100,8 @@ class NucleotideTransformerConfig(EsmConfig):
             "rope_parameters": {"rope_type": "default", "rope_theta": self.rope_theta},
             "rope_type": "default",
         }
-        wrong = [
-            f"{name} {value!r}"
-            for name, value in unknown.items()
-            if name in OTHER_MATHEMATICS and value not in (None, False, 1, neutral.get(name))
-        ]
+        given = {name: unknown[name] for name in unknown if name in OTHER_MATHEMATICS}
+        wrong = [f"{name} {v!r}" for name, v in given.items() if v not in (None, False, 1, neutral.get(name))]
         if positions not in ("rotary", "absolute"):
             wrong.append(f"position_embedding_type {positions!r}")
         if positions != "rotary" and self.rescaling_factor not in (None, 1):
@@ -130,12 +112,11 @@ class NucleotideTransformerConfig(EsmConfig):
                 "the code that the checkpoint was trained with."
             )
         # What transformers did not take out is kept as an attribute that nothing reads.
-        kept = {name for name in vars(self) if not name.startswith("_")} - KNOWN
-        ignored = [name for name, value in unknown.items() if value and name in kept]
-        if ignored:
+        kept = [name for name in unknown if name in vars(self) and name not in KNOWN and not name.startswith("_")]
+        if ignored := [name for name in kept if unknown[name]]:
             logger.warning(
-                f"The configuration has fields that a Nucleotide Transformer does not have: {', '.join(ignored)}. "
-                "They are ignored; if one changes what the model computes, its results here are wrong."
+                f"The configuration has fields unknown to a Nucleotide Transformer: {', '.join(ignored)}. They are "
+                "ignored; if one changes what the model computes, its results here are wrong."
             )
 
     @property
@@ -145,22 +126,17 @@ class NucleotideTransformerConfig(EsmConfig):
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
-        """
-        The folder's config.json as a dictionary: `model_type` ours, and without pointers to code that is not ours.
-
-        Raises:
-            ValueError: If the folder says that it holds another kind of model.
-        """
+        """The folder's config.json, `model_type` ours, or an error; without pointers to code that is not ours."""
         config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         found = config_dict.get("model_type")
         if found not in ("esm", cls.model_type):
             raise ValueError(
-                f"{pretrained_model_name_or_path}: config.json says model_type {found!r}; a Nucleotide Transformer "
-                f"says 'esm' (as published) or {cls.model_type!r}. Give the folder or Hub id of such a checkpoint."
+                f"{pretrained_model_name_or_path}: config.json says model_type {found!r}; give a checkpoint of a "
+                f"Nucleotide Transformer, which says 'esm' (as published) or {cls.model_type!r}."
             )
         config_dict["model_type"] = cls.model_type
         config_dict.pop("auto_map", None)
         return config_dict, kwargs
 
 
-NucleotideTransformerConfig.register_for_auto_class()
+NucleotideTransformerConfig.register_for_auto_class()  # so that wherever it is saved all code is saved beside it

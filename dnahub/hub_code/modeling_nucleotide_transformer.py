@@ -1,8 +1,6 @@
 """Token ids -> Nucleotide Transformer (native ESM, with NT-v2's gated feed-forward) -> hidden states, logits."""
 
-import operator
-import re
-from typing import SupportsIndex
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -23,13 +21,11 @@ from transformers.utils import TransformersKwargs
 
 from .configuration_nucleotide_transformer import NucleotideTransformerConfig
 
-_LAYER = r"(esm\.)?encoder\.layer\."  # begins the names of the tensors that an unfit configuration leaves over
-
 
 class RotaryEmbedding(nn.Module):
     """
-    Rotary positions, as in ESM. The frequencies are computed in each forward pass, so that they are always float32 (at
-    token 2,000, one rounded to bfloat16 is off by whole turns) and never saved, or left on the meta device.
+    Rotary positions, as in ESM. The frequencies are computed in each forward pass: they are always float32 (at token
+    2,000, one rounded to bfloat16 is off by whole turns), and never saved or left on the meta device.
     """
 
     def __init__(self, config: NucleotideTransformerConfig):
@@ -63,18 +59,6 @@ class GatedIntermediate(nn.Module):
         return nn.functional.silu(gate) * value
 
 
-class GatedOutput(nn.Module):
-    """Back to the hidden size without bias, added to the residual stream."""
-
-    def __init__(self, config: NucleotideTransformerConfig):
-        super().__init__()
-        self.dense = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-
-    def forward(self, hidden_states: torch.Tensor, input_tensor: torch.Tensor) -> torch.Tensor:
-        return self.dropout(self.dense(hidden_states)) + input_tensor  # (batch, tokens, hidden)
-
-
 class NucleotideTransformerEncoder(EsmEncoder):
     """ESM's layers, with NT-v2's feed-forward where the configuration says so; it can stop after any of them."""
 
@@ -83,7 +67,7 @@ class NucleotideTransformerEncoder(EsmEncoder):
         if not config.add_bias_fnn:
             for layer in self.layer:
                 layer.intermediate = GatedIntermediate(config)
-                layer.output = GatedOutput(config)
+                layer.output.dense = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(self, hidden_states: torch.Tensor, num_layers: int, **kwargs):
         if num_layers == len(self.layer):
@@ -97,47 +81,39 @@ class NucleotideTransformerPreTrainedModel(EsmPreTrainedModel):
     """What the encoder and all heads share: the configuration, and loading that never invents encoder weights."""
 
     config: NucleotideTransformerConfig
-    # Published files also hold the rotary frequencies of each layer, which are computed here once for all layers, the
-    # learned positions that v2 does not use, and ESM's contact head that no NT has.
+    # Published files also hold the rotary frequencies of each layer, the learned positions that v2 does not use, and
+    # ESM's contact head; and any model may be loaded from a checkpoint with another head.
     _keys_to_ignore_on_load_unexpected = [
-        r"position_embeddings\.weight",
-        r"rotary_embeddings\.inv_freq",
-        r"contact_head",
+        r"position_embeddings\.weight|rotary_embeddings\.inv_freq|contact_head|^(lm_head|classifier)\."
     ]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
         """
-        As `PreTrainedModel.from_pretrained`, but never with random weights in the encoder.
+        As `PreTrainedModel.from_pretrained`, but never with random weights in the encoder: a ValueError names them.
 
-        A task head that the checkpoint lacks is created, and transformers' load report, a warning, names its tensors.
-
-        Raises:
-            ValueError: If a tensor of the encoder is missing, left over or of another shape than the configuration
-                says; or one of the task head is of another shape, unless `ignore_mismatched_sizes=True`.
+        A head that the checkpoint lacks is created, with a warning; one of another size if `ignore_mismatched_sizes`.
         """
         wants_info = kwargs.pop("output_loading_info", False)
-        # transformers' own error on shapes says only "see the report above": collect them, and name them below.
+        # transformers' own error on shapes names none of them.
         accepts_new_head = kwargs.pop("ignore_mismatched_sizes", False)
         model, info = super().from_pretrained(
             pretrained_model_name_or_path, *args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
         )
-
-        def in_encoder(name: str) -> bool:
-            return isinstance(model, NucleotideTransformerModel) or name.startswith(f"{cls.base_model_prefix}.")
-
-        faults = [f"{name} is missing" for name in info["missing_keys"] if in_encoder(name)]
-        faults += [f"{name} is left over" for name in info["unexpected_keys"] if re.match(_LAYER, name)]
+        # Names of the encoder's tensors, in its own state or in that of a model with a head.
+        encoder = "" if isinstance(model, NucleotideTransformerModel) else f"{cls.base_model_prefix}."
+        faults = [f"{name} is missing" for name in info["missing_keys"] if name.startswith(encoder)]
+        faults += [f"{name} is left over" for name in info["unexpected_keys"] if "encoder.layer." in name]
         faults += [
             f"{name} is {tuple(found)}, not {tuple(expected)}"
             for name, found, expected in info["mismatched_keys"]
-            if in_encoder(name) or not accepts_new_head
+            if name.startswith(encoder) or not accepts_new_head
         ]
         if faults:
             raise ValueError(
-                f"{pretrained_model_name_or_path}: {len(faults)} tensors are not as config.json says: "
-                f"{'; '.join(sorted(faults))}. Give the config.json that belongs to these weights, or, for a task "
-                "head of another size, ignore_mismatched_sizes=True."
+                f"{pretrained_model_name_or_path}: {len(faults)} tensors differ from config.json: "
+                f"{'; '.join(sorted(faults))}. Give the config.json of these weights, or, for a task head of another "
+                "size, ignore_mismatched_sizes=True."
             )
         return (model, info) if wants_info else model
 
@@ -150,18 +126,10 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
     `last_hidden_state` (as in the JAX reference, after the layer norm).
     """
 
-    # An encoder taken out of a checkpoint with a task head leaves the head behind.
-    _keys_to_ignore_on_load_unexpected = [
-        *NucleotideTransformerPreTrainedModel._keys_to_ignore_on_load_unexpected,
-        r"^lm_head\.",
-        r"^classifier\.",
-    ]
-
     def __init__(self, config: NucleotideTransformerConfig, add_pooling_layer: bool = False):
         if add_pooling_layer:
             raise ValueError("Got add_pooling_layer=True; a Nucleotide Transformer has no pooling layer.")
-        # Past EsmModel.__init__: it would build ESM's own feed-forward first, and a
-        # contact head that NT never uses, whose weights would have no gradient: DistributedDataParallel refuses that.
+        # Past EsmModel.__init__, whose contact head gets no gradient: DistributedDataParallel would refuse that.
         EsmPreTrainedModel.__init__(self, config)
         self.embeddings = EsmEmbeddings(config)
         self.position_embedding_type = config.position_embedding_type
@@ -176,28 +144,20 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
-        layer: SupportsIndex = -1,
+        layer: int = -1,
         **kwargs: Unpack[TransformersKwargs],
     ):
         """
-        As `EsmModel.forward`, up to a layer.
-
-        Args:
-            layer (`int`, default -1): Which of the `hidden_states` becomes `last_hidden_state`: 0 = the embeddings,
-                i = after layer i, -1 = the last, after the final layer norm. Deeper layers are not computed.
-
-        Raises:
-            ValueError: If the model has no such layer, or if the input is longer than the learned positions of an
-                NT-v1 reach.
+        As `EsmModel.forward`, up to `layer`: the index of `hidden_states` that becomes `last_hidden_state`, 0 = the
+        embeddings, i = after layer i, -1 = the last, after the final layer norm. Deeper layers are not computed.
         """
         is_absolute = self.config.position_embedding_type == "absolute"
-        if is_absolute and not (input_ids is None and inputs_embeds is None):
-            num_tokens = (inputs_embeds if input_ids is None else input_ids).shape[1]
-            if num_tokens > self.config.max_tokens:
-                raise ValueError(
-                    f"Got {num_tokens} tokens, but this model has learned positions for {self.config.max_tokens}, "
-                    "`<cls>` included; cut the sequence (max_length in the tokenizer) or embed it in pieces."
-                )
+        given = input_ids if inputs_embeds is None else inputs_embeds
+        if is_absolute and given is not None and given.shape[1] > self.config.max_tokens:
+            raise ValueError(
+                f"Got {given.shape[1]} tokens, but this model has learned positions for {self.config.max_tokens}, "
+                "`<cls>` included; cut the sequence (max_length in the tokenizer) or embed it in pieces."
+            )
         if inputs_embeds is not None and input_ids is None:
             # Native ESM leaves out what follows the word embeddings, of which NT-v1's positions are a part.
             if is_absolute and position_ids is None and attention_mask is not None and attention_mask.dim() == 2:
@@ -220,24 +180,16 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
             outputs["hidden_states"] = (outputs.last_hidden_state,)
         return outputs.to_tuple() if as_tuple else outputs
 
-    def num_layers_up_to(self, layer: SupportsIndex) -> int:
-        """
-        How many layers have to be run for `hidden_states[layer]`.
-
-        Raises:
-            ValueError: If the model has no such layer.
-        """
+    def num_layers_up_to(self, layer: int) -> int:
+        """How many layers have to be run for `hidden_states[layer]`; a ValueError if the model has no such layer."""
         num_layers = len(self.encoder.layer)
-        try:
-            number = None if isinstance(layer, bool) else operator.index(layer)
-        except TypeError:
-            number = None
-        if number is None or not -num_layers - 1 <= number <= num_layers:
+        is_whole = isinstance(layer, Integral) and not isinstance(layer, bool)
+        if not (is_whole and -num_layers - 1 <= layer <= num_layers):
             raise ValueError(
                 f"Got layer {layer!r}, but this model has {num_layers} layers: give 0 (embeddings) to {num_layers}, "
                 f"or -1 (last) to {-num_layers - 1}."
             )
-        return number % (num_layers + 1)
+        return int(layer) % (num_layers + 1)
 
 
 class NucleotideTransformerForMaskedLM(NucleotideTransformerPreTrainedModel, EsmForMaskedLM):
@@ -282,10 +234,3 @@ class NucleotideTransformerForTokenClassification(NucleotideTransformerPreTraine
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
-
-
-# So that `save_pretrained` copies the code beside the weights.
-NucleotideTransformerModel.register_for_auto_class("AutoModel")
-NucleotideTransformerForMaskedLM.register_for_auto_class("AutoModelForMaskedLM")
-NucleotideTransformerForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
-NucleotideTransformerForTokenClassification.register_for_auto_class("AutoModelForTokenClassification")

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 
-from .pipeline_dna_embedding import DNAEmbeddingPipeline, pool
+from .pipeline_dna_embedding import DNAEmbeddingPipeline, Piece, pool
 
 
 class DNAClassificationPipeline(DNAEmbeddingPipeline):
@@ -20,57 +19,42 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
         return_embedding (`bool`, default `False`): Whether to add `embedding`, float32 (hidden,).
 
     Returns:
-        A dictionary per sequence, of plain Python numbers. One label each: `label` (`str`), `score` (`float`, the
-        label's probability), `scores` (a probability for every label, 1 in all). Several labels each (`problem_type`
-        "multi_label_classification"): the same, where each label has a probability of its own, `label` is the most
-        probable one, and `labels` lists those of 0.5 or more, which may be none. Regression: `value` (`float`, or a
-        list of them if there are several).
+        A dictionary per sequence, of plain Python numbers. Classes: `label`, its probability `score`, and `scores`, a
+        probability for every label, 1 in all. Several labels each: the same, where each label has a probability of its
+        own, and `labels`, those of 0.5 or more, which may be none. Regression: `value`, a number or a list of them.
     """
 
-    _arguments = ("pooling", "max_length", "normalize", "return_logits", "return_embedding")
+    _arguments = ("pooling", "max_length", "normalize", "batch_size", "return_logits", "return_embedding")
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         head = "NucleotideTransformerForSequenceClassification"
         # By name: transformers may load this file and that of the model from two copies of a checkpoint's folder.
         if head not in [each.__name__ for each in type(self.model).__mro__]:
-            raise ValueError(
-                f"Got a {type(self.model).__name__}; dna-classification takes a {head}. For vectors alone use "
-                "dna-embedding, for labels of tokens token-classification."
-            )
+            raise ValueError(f"Got a {type(self.model).__name__}; give a {head}, or use dna-embedding for vectors.")
 
     def _forward(
-        self, model_inputs: dict[str, torch.Tensor], pooling: str = "mean", return_embedding: bool = False
-    ) -> dict[str, Any]:
-        ids_BT, mask_BT = model_inputs["input_ids"], model_inputs["attention_mask"]
+        self, pieces: list[Piece], pooling: str = "mean", return_embedding: bool = False, **_: Any
+    ) -> list[Piece]:
+        ids_BT, mask_BT = self._padded(pieces)
         outputs = self.model(ids_BT, attention_mask=mask_BT, output_hidden_states=return_embedding, return_dict=True)
-        results = {"logits": outputs.logits.float()}  # (batch, labels)
+        results = {"logits": outputs.logits.float().cpu()}  # (batch, labels)
         if return_embedding:
             states_BTH = outputs.hidden_states[-1]
-            results["embedding"] = pool(states_BTH, mask_BT.to(states_BTH.device), pooling)
-        return results | {"num_tokens": mask_BT.sum(dim=1), "strand": model_inputs["strand"]}
+            results["embedding"] = pool(states_BTH, mask_BT.to(states_BTH.device), pooling).cpu()
+        return [piece | {name: each[i] for name, each in results.items()} for i, piece in enumerate(pieces)]
 
     def postprocess(
-        self,
-        model_outputs: dict[str, Any],
-        return_logits: bool = False,
-        return_embedding: bool = False,
-        **settings: Any,
+        self, pieces: list[Piece], return_logits: bool = False, return_embedding: bool = False, **settings: Any
     ) -> dict[str, Any]:
-        logits = model_outputs["logits"][0]
+        logits = pieces[0]["logits"]
         self._check_finite("logits", [logits.numpy()])
         answer = self._answer(logits)
         if return_logits:
             answer["logits"] = logits.numpy().copy()
         if return_embedding:
-            answer["embedding"] = super().postprocess(model_outputs, **settings)
+            answer["embedding"] = super().postprocess(pieces, **settings)
         return answer
-
-    def encode(self, *args: Any, **kwargs: Any) -> np.ndarray | list[np.ndarray]:
-        return super().encode(*args, **kwargs | {"return_embedding": True})
-
-    def _embedding(self, model_outputs: dict[str, Any], **settings: Any) -> Any:
-        return self.postprocess(model_outputs, **settings)["embedding"]
 
     def _answer(self, logits: torch.Tensor) -> dict[str, Any]:
         config = self.model.config

@@ -3,8 +3,9 @@
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -20,29 +21,25 @@ KMER = 6
 POOLINGS = ("mean", "mean_without_cls", "cls", "max", "none")
 LONG = ("mean", "windows", "truncate", "error")
 DEFAULTS = {"pooling": "mean", "layer": -1, "max_length": None, "normalize": False, "reverse_complement": False}
-DEFAULTS |= {"long": None, "window_nt": None, "stride_nt": None}
-# Which of the three steps of a pipeline takes which argument.
-PREPROCESS = ("max_length", "long", "window_nt", "stride_nt", "reverse_complement")
-FORWARD = ("pooling", "layer", "return_embedding")
-POSTPROCESS = ("pooling", "long", "normalize", "return_logits", "return_embedding")
+DEFAULTS |= {"long": None, "window_nt": None, "stride_nt": None, "batch_size": None}
 
 # Tokens of a batch, padding included. CPU: more of them are no faster (benchmarks/embed_throughput.py, batches). GPU:
 # not measured; a batch that does not fit into its memory is divided.
 BATCH_TOKENS = {"cpu": 768, "other": 32_768}
-PADDING_SHARE = 0.03  # of a batch, at the most: among some hundred sequences there is always one of like length
-# What is sorted by length at a time: enough that padding is rare, and some tens of MB.
-BUFFER_SEQUENCES, BUFFER_NT = 8192, 2_000_000
-BUFFER_NT_PER_TOKEN = 200_000  # with pooling "none", whose vectors take a hundred times the memory
+LEAST_FILLED = 0.94  # the shortest of a batch, as a fraction of the longest: some 3 % are padding
+BUFFER_NT = 1_000_000  # are sorted by length at a time; their vectors of tokens (pooling "none") take some 500 MB
 
 _COMPLEMENT = str.maketrans("ACGTUacgtu", "TGCAAtgcaa")
 _NOT_DNA = re.compile(r"[^ACGTNUacgtnu\s]")
-_FILE_NAME = re.compile(r"\.(fa|fasta|fna|ffn|fq|fastq|gb|gbk|bed|txt|csv|tsv|parquet)(\.\w+)?$", re.IGNORECASE)
+_FILE = re.compile(r"[/\\]|\.(fa|fasta|fna|ffn|fq|fastq|gb|gbk|bed|txt|csv|tsv|parquet)(\.\w+)?$", re.IGNORECASE)
 _NOT_LISTS = ("DataFrame", "LazyFrame", "Table", "Seq", "MutableSeq", "SeqRecord")  # of pandas, polars, Biopython, …
-_process = os.getpid()
+_PROCESS = os.getpid()
+
+Piece = dict[str, Any]  # what the model sees at a time of a sequence, and then its results
 
 
 class SequenceError(ValueError):
-    """A sequence that cannot be embedded; `index` says which of those that were given."""
+    """A sequence that cannot be embedded; `index` is its position among those given."""
 
     def __init__(self, message: str, index: int = 0):
         super().__init__(message)
@@ -50,17 +47,7 @@ class SequenceError(ValueError):
 
 
 def pool(hidden_states_BTH: torch.Tensor, attention_mask_BT: torch.Tensor, pooling: str) -> torch.Tensor:
-    """
-    One float32 vector per sequence from the vectors of its tokens; padding never takes part.
-
-    Args:
-        hidden_states_BTH: Vectors of the tokens, (batch, tokens, hidden), `<cls>` first, padded on the right.
-        attention_mask_BT: 1 for tokens, 0 for padding.
-        pooling: As for `DNAEmbeddingPipeline`; `"none"` gives the vectors of the tokens back.
-
-    Raises:
-        ValueError: If there is no such pooling.
-    """
+    """Vectors of tokens, `<cls>` first, padding last -> float32 (batch, hidden); of "none" the tokens, and padding."""
     _check_choice("pooling", pooling, POOLINGS)
     hidden_states_BTH = hidden_states_BTH.float()
     if pooling == "none":
@@ -106,68 +93,44 @@ class Cutting:
     def too_long(self, num_nt: int, num_tokens: int | None = None, index: int = 0) -> SequenceError:
         tokens = "" if num_tokens is None else f", {num_tokens} tokens"
         return SequenceError(
-            f"Got a sequence of {num_nt} characters{tokens}, but at most {self.max_tokens} tokens are taken, `<cls>` "
-            f"included (about {KMER * self.max_letters} nt): give max_length to cut it, or embed it in pieces: long "
-            "'mean' or 'windows' of dna-embedding and of embed.py.",
+            f"Got a sequence of {num_nt} nt{tokens}; at most {self.max_tokens} tokens, {KMER * self.max_letters} nt, "
+            "are taken: give max_length to cut it, or long 'mean' or 'windows' to embed it in pieces.",
             index,
         )
 
 
 def complete_settings(model: PreTrainedModel, given: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    The arguments of `DNAEmbeddingPipeline`, with defaults for those that are not given.
-
-    Raises:
-        ValueError: If one is out of range, or two contradict each other.
-    """
-    check_settings(model, given)
+    """The arguments of `DNAEmbeddingPipeline`, checked, with defaults for those that are not given."""
     settings = DEFAULTS | given
+    _check_whole("max_length", settings["max_length"], 2, model.config.max_tokens)
     if settings["long"] is None:
         settings["long"] = "error" if settings["max_length"] is None else "truncate"
     settings["max_length"] = settings["max_length"] or model.config.max_tokens
-    long, window_nt, stride_nt = settings["long"], settings["window_nt"], settings["stride_nt"]
     reach = KMER * (settings["max_length"] - 1)
-    if (window_nt or stride_nt) and long not in ("mean", "windows"):
-        raise ValueError(f"Got window_nt or stride_nt with long {long!r}; windows go with 'mean' and 'windows'.")
-    if window_nt is not None and window_nt > reach:
-        raise ValueError(f"Got window_nt {window_nt}; {settings['max_length']} tokens reach {reach} nt.")
-    if stride_nt is not None and stride_nt > (window_nt or reach):
-        raise ValueError(f"Got stride_nt {stride_nt}, more than the {window_nt or reach} nt of a window: nt are lost.")
-    if settings["pooling"] == "none" and (long == "mean" or settings["reverse_complement"]):
-        what = "reverse_complement" if settings["reverse_complement"] else "long 'mean'"
-        raise ValueError(
-            f"Got {what} with pooling 'none'; two strands, and overlapping windows, have no tokens in common: give "
-            "another pooling, or long 'windows', 'truncate' or 'error'."
-        )
+    _check_whole("window_nt", settings["window_nt"], 1, reach)
+    _check_whole("stride_nt", settings["stride_nt"], 1, settings["window_nt"] or reach)  # or nt would be lost
+    _check_whole("batch_size", settings["batch_size"], 1)
+    _check_choice("pooling", settings["pooling"], POOLINGS)
+    _check_choice("long", settings["long"], LONG)
+    _check_choice("normalize", settings["normalize"], (True, False))
+    _check_choice("reverse_complement", settings["reverse_complement"], (True, False))
+    model.base_model.num_layers_up_to(settings["layer"])  # raises if there is no such layer
+    if (settings["window_nt"] or settings["stride_nt"]) and settings["long"] not in ("mean", "windows"):
+        raise ValueError(f"Got window_nt or stride_nt with long {settings['long']!r}; give long 'mean' or 'windows'.")
+    if settings["pooling"] == "none" and (settings["long"] == "mean" or settings["reverse_complement"]):
+        raise ValueError("Got pooling 'none' with long 'mean' or reverse_complement; tokens of these have no mean.")
     return settings
 
 
-def check_settings(model: PreTrainedModel, given: Mapping[str, Any]) -> None:
-    """
-    Raises:
-        ValueError: If one argument by itself is out of range.
-    """
-    for name, value in given.items():
-        if name == "pooling":
-            _check_choice(name, value, POOLINGS)
-        elif name == "layer":
-            model.base_model.num_layers_up_to(value)  # raises if there is no such layer
-        elif name in ("normalize", "reverse_complement", "return_logits", "return_embedding"):
-            if not isinstance(value, bool):
-                raise ValueError(f"Got {name} {value!r}; give True or False.")
-        elif name == "long" and value is not None:
-            _check_choice(name, value, LONG)
-        elif value is not None:  # max_length, window_nt, stride_nt, batch_size, batch_tokens
-            least, most = (2, model.config.max_tokens) if name == "max_length" else (1, np.inf)
-            is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            if not (is_whole and least <= value <= most):
-                allowed = f"{least} to {most}" if name == "max_length" else f"{least} or more"
-                raise ValueError(f"Got {name} {value!r}; give a whole number, {allowed}.")
-
-
-def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+def _check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     if value not in choices:
-        raise ValueError(f"Got {name} {value!r}; give one of {', '.join(choices)}.")
+        raise ValueError(f"Got {name} {value!r}; give one of {', '.join(map(str, choices))}.")
+
+
+def _check_whole(name: str, value: Any, least: int, most: float = np.inf) -> None:
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if value is not None and not (is_whole and least <= value <= most):
+        raise ValueError(f"Got {name} {value!r}; give a whole number from {least} to {most}.")
 
 
 def reverse_complement(sequence: str) -> str:
@@ -181,45 +144,31 @@ def count_replaced(sequence: str) -> int:
 
 
 def batches_of(lengths: Sequence[int], batch_tokens: int, batch_size: int | None = None) -> list[list[int]]:
-    """
-    Which pieces go through the model together: those of like length, the longest first.
-
-    Args:
-        lengths: Tokens of the pieces.
-        batch_tokens: The most tokens of a batch, padding included; a longer piece is a batch of its own.
-        batch_size: The most pieces of a batch; None for no such limit.
-    """
+    """Which pieces go through the model together: those of like length, within both limits, the longest first."""
     batches: list[list[int]] = []
-    num_tokens = num_padded = 0  # of the last batch, without and with padding
+    longest = most = 0  # of the last batch
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batches:
-            num_padded = (len(batches[-1]) + 1) * lengths[batches[-1][0]]
-        has_padding = num_padded - num_tokens - lengths[i] > PADDING_SHARE * num_padded
-        if not batches or num_padded > batch_tokens or has_padding or len(batches[-1]) == batch_size:
+        if not batches or len(batches[-1]) == most or lengths[i] < LEAST_FILLED * longest:
             batches.append([])
-            num_tokens = 0
+            longest = lengths[i]
+            most = min(max(1, batch_tokens // longest), batch_size or len(lengths))
         batches[-1].append(i)
-        num_tokens += lengths[i]
     return batches
 
 
 class DNAEmbeddingPipeline(Pipeline):
     """
-    DNA sequences -> one float32 vector each; the same vector whatever the batch or the order.
+    DNA sequences -> one float32 vector each, (hidden,); the same vector whatever the batch or the order.
 
-    A string gives an array, a list a list in the same order; a generator, a `datasets` column or any other iterable
-    of strings is streamed. Lower case is read as upper case, U as T, white space is dropped; any other character is
-    read as N, with one warning, and `num_replaced` counts them all. The arguments below are taken by `pipeline(...)`
-    and by the call, which takes precedence; `batch_tokens` by `pipeline(...)` alone.
-
-    An input that has a length is sorted by length, some thousand sequences at a time, and goes through the model in
-    batches of like length. Of a generator only `batch_size` sequences are read ahead.
+    A string gives an array, a list a list in the same order; any other iterable of strings is streamed, a generator
+    read `batch_size` sequences ahead. Lower case is read as upper case, U as T, white space is dropped; any other
+    character is read as N, with one warning, and counted in `num_replaced`. The arguments are taken by `pipeline(...)`
+    and, except `batch_tokens`, by the call, which takes precedence.
 
     Args:
         pooling (`str`, default `"mean"`): `"mean"` over all tokens, `<cls>` included, as in the model card of NT;
-            `"mean_without_cls"`; `"cls"`; `"max"`; or `"none"` (the vectors of the tokens).
+            `"mean_without_cls"`; `"cls"`; `"max"`; or `"none"`, the vectors of the tokens, (tokens, hidden).
         layer (`int`, default -1): 0 = the embeddings, i = after layer i, -1 = the last, after the final layer norm.
-            Deeper layers are not computed.
         max_length (`int`, default the model's positions): The most tokens of a sequence, `<cls>` included.
         long (`str`, default `"truncate"` where `max_length` is given, else `"error"`): What becomes of sequences of
             more tokens than `max_length`, or more letters than `window_nt`: `"mean"` of overlapping windows, weighted
@@ -230,14 +179,6 @@ class DNAEmbeddingPipeline(Pipeline):
         normalize (`bool`, default `False`): Whether to scale each vector to Euclidean length 1, at the end.
         batch_size (`int`, default as many as `batch_tokens` allow): The most sequences of a forward pass.
         batch_tokens (`int`, default by the device): The most tokens of a forward pass, padding included.
-
-    Returns:
-        (hidden,) per sequence; with `pooling="none"` (tokens, hidden).
-
-    Raises:
-        SequenceError: A ValueError, for a sequence that is empty, or long where that is an error.
-        ValueError: For an argument out of range, an input that is not a string or an iterable of strings, and if the
-            model's vectors are not finite.
     """
 
     _arguments = tuple(DEFAULTS)
@@ -249,9 +190,9 @@ class DNAEmbeddingPipeline(Pipeline):
             if model.active_peft_config.is_prompt_learning:
                 raise ValueError(f"Got a {type(model).__name__} with learned prompts; give one with adapted layers.")
             model = model.get_base_model()  # with the adapter in its layers
+        _check_whole("batch_tokens", batch_tokens, 1)
         self.num_replaced = 0
         super().__init__(model, *args, **kwargs)
-        check_settings(model, {"batch_tokens": batch_tokens})
         self.batch_tokens = batch_tokens or BATCH_TOKENS["cpu" if self.device.type == "cpu" else "other"]
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
@@ -259,233 +200,164 @@ class DNAEmbeddingPipeline(Pipeline):
         self.model.save_pretrained(save_directory, **kwargs)
         self.tokenizer.save_pretrained(save_directory, **kwargs)
 
-    # --- the four methods that transformers documents, for one sequence at a time
-
-    def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
-        for name in parameters:
+    def _sanitize_parameters(self, **given: Any) -> tuple[dict, dict, dict]:
+        for name in given:
             if name not in self._arguments:
-                raise ValueError(f"Got the argument {name!r}; give any of {', '.join(self._arguments)}, batch_size.")
-        check_settings(self.model, parameters)
-        steps = PREPROCESS, FORWARD, POSTPROCESS
-        return tuple({name: parameters[name] for name in step if name in parameters} for step in steps)
+                raise ValueError(f"Got the argument {name!r}; give any of {', '.join(self._arguments)}.")
+        # With "windows", because a `long` that window_nt needs may come with the call only.
+        complete_settings(self.model, {"long": "windows"} | given)
+        return given, given, given  # to each step all; it takes what it needs
 
-    def preprocess(self, sequence: str, **settings: Any) -> dict[str, torch.Tensor]:
-        """
-        One sequence -> its pieces: `input_ids` and `attention_mask` (pieces, tokens), `strand` (pieces,).
-
-        For a mean, the other strand is cut as if it had been given, from its own beginning, so that it makes no
-        difference which of the two was. Otherwise its pieces are those of the first strand, in the same order.
-        """
+    def preprocess(self, sequence: str, **settings: Any) -> list[Piece]:
+        """One sequence -> its pieces: itself, or windows; of one or both strands; with weights that add up to 1."""
         settings = complete_settings(self.model, settings)
         letters = letters_of(sequence)
-        cutting = Cutting(*(settings[name] for name in PREPROCESS[:4]))
-        strands = [self._pieces_of(letters, cutting)]
-        if settings["reverse_complement"] and cutting.long == "mean":
-            strands.append(self._pieces_of(reverse_complement(letters), cutting))
-        elif settings["reverse_complement"]:
-            texts = ["".join(self.tokenizer.convert_ids_to_tokens(piece)) for piece in strands[0]]
-            strands.append(self._tokenise([reverse_complement(text) for text in texts]))
         num_replaced = count_replaced(letters)
         if num_replaced and not self.num_replaced:
-            logger.warning(
-                f"{num_replaced} characters are not A, C, G, T, U or N and were read as N; further ones are counted "
-                "in `num_replaced` of this pipeline without a warning."
-            )
+            logger.warning(f"{num_replaced} characters are not A, C, G, T, U or N: read as N; see `num_replaced`.")
         self.num_replaced += num_replaced
-        pieces = [torch.tensor([self.tokenizer.cls_token_id, *piece]) for strand in strands for piece in strand]
-        return self._batch(pieces, [i for i, strand in enumerate(strands) for _ in strand])
+        cutting = Cutting(*(settings[name] for name in ("max_length", "long", "window_nt", "stride_nt")))
+        strands = [self._cut(letters, cutting)]
+        if settings["reverse_complement"] and cutting.long == "mean":
+            # Cut from its own beginning, so that it makes no difference which strand was given.
+            strands.append(self._cut(reverse_complement(letters), cutting))
+        elif settings["reverse_complement"]:
+            texts = ["".join(self.tokenizer.convert_ids_to_tokens(ids)) for ids in strands[0]]
+            strands.append(self._tokenise([reverse_complement(text) for text in texts]))
+        pieces = []
+        for strand in strands:
+            num_tokens = sum(len(ids) + 1 for ids in strand) * len(strands)
+            for ids in strand:
+                ids = np.array([self.tokenizer.cls_token_id, *ids])
+                pieces.append({"input_ids": ids, "weight": len(ids) / num_tokens})
+        return pieces
 
-    def _forward(
-        self, model_inputs: dict[str, torch.Tensor], pooling: str = "mean", layer: int = -1
-    ) -> dict[str, Any]:
-        """Pieces -> for each one `embedding`, `num_tokens` and `strand`."""
-        ids_BT, mask_BT = model_inputs["input_ids"], model_inputs["attention_mask"]
+    def _forward(self, pieces: list[Piece], pooling: str = "mean", layer: int = -1, **_: Any) -> list[Piece]:
+        """Pieces, of one or many sequences -> the same with their `embedding`."""
+        ids_BT, mask_BT = self._padded(pieces)
         encoder = self.model.base_model
         states_BTH = encoder(ids_BT, attention_mask=mask_BT, layer=layer, return_dict=True).last_hidden_state
-        vectors = pool(states_BTH, mask_BT.to(states_BTH.device), pooling)
-        return {"embedding": vectors, "num_tokens": mask_BT.sum(dim=1), "strand": model_inputs["strand"]}
+        vectors = pool(states_BTH, mask_BT.to(states_BTH.device), pooling).cpu()
+        return [piece | {"embedding": vector} for piece, vector in zip(pieces, vectors, strict=True)]
 
-    def postprocess(
-        self, model_outputs: dict[str, Any], pooling: str = "mean", long: str | None = None, normalize: bool = False
-    ) -> Any:
-        """All pieces of one sequence -> its vector; of tokens (tokens, hidden); of windows one each."""
-        num_tokens, strand = (np.array([int(n) for n in model_outputs[name]]) for name in ("num_tokens", "strand"))
-        vectors = [piece.numpy() for piece in model_outputs["embedding"]]
-        if pooling == "none":
-            vectors = [piece[:n].copy() for piece, n in zip(vectors, num_tokens, strict=True)]
-        self._check_finite("embedding", vectors)
-        if pooling == "none":
-            vectors = [_unit(piece) for piece in vectors] if normalize else vectors
-            return vectors if long == "windows" else vectors[0]
-        means = []
-        for i in range(strand.max() + 1):
-            own = np.stack(vectors)[strand == i]  # (pieces, hidden)
-            means.append(own if long == "windows" else np.average(own, axis=0, weights=num_tokens[strand == i]))
-        vector = (sum(means) / len(means)).astype(np.float32)
-        return _unit(vector) if normalize else vector
+    def postprocess(self, pieces: list[Piece], **settings: Any) -> Any:
+        """The pieces of one sequence -> its vector; of tokens (tokens, hidden); of windows one each."""
+        settings = DEFAULTS | settings
+        vectors = [piece["embedding"].numpy() for piece in pieces]
+        if settings["pooling"] == "none":
+            rows = [tokens[: len(piece["input_ids"])].copy() for piece, tokens in zip(pieces, vectors, strict=True)]
+        elif settings["long"] == "windows":
+            both_strands = np.array_split(vectors, 1 + settings["reverse_complement"])
+            rows = [np.mean(both_strands, axis=0)]  # (windows, hidden)
+        else:
+            weights = [piece["weight"] for piece in pieces]
+            rows = [np.average(vectors, axis=0, weights=weights).astype(np.float32)]
+        self._check_finite("embedding", rows)
+        if settings["normalize"]:
+            rows = [row / np.maximum(np.linalg.norm(row, axis=-1, keepdims=True), 1e-12) for row in rows]
+        return rows if settings["pooling"] == "none" and settings["long"] == "windows" else rows[0]
 
-    # --- many sequences
-
-    def __call__(
-        self,
-        inputs: str | Iterable[str],
-        *,
-        batch_size: int | None = None,
-        num_workers: int | None = None,  # as in transformers' pipelines; nothing here is left to workers
-        **kwargs: Any,
-    ) -> Any:
-        batch_size, steps = self._checked(batch_size, kwargs)
+    def __call__(self, inputs: str | Iterable[str], *, num_workers: Any = None, **kwargs: Any) -> Any:
+        """As described above; `num_workers`, which all pipelines take, changes nothing."""
         if isinstance(inputs, str):
-            [outputs] = self._forward_by_length([self.preprocess(inputs, **steps[0])], batch_size, steps[1])
-            return self.postprocess(outputs, **steps[2])
-        answers = self._stream(inputs, batch_size, steps, self.postprocess)
+            return self([inputs], **kwargs)[0]
+        _check_iterable(inputs)
+        settings = self._settings(kwargs)
+        answers = (self.postprocess(pieces, **settings) for pieces in self._stream(inputs, settings))
         return list(answers) if isinstance(inputs, (list, tuple)) else answers
 
-    def encode(
-        self,
-        sequences: str | Iterable[str],
-        *,
-        batch_size: int | None = None,
-        show_progress: bool = False,
-        **kwargs: Any,
-    ) -> np.ndarray | list[np.ndarray]:
-        """
-        All embeddings in one array.
-
-        Args:
-            sequences: One or more.
-            batch_size: The most sequences of a forward pass; default as many as `batch_tokens` allow.
-            show_progress: Whether to show a progress bar.
-            kwargs: As for the call, except that `long` is `"mean"` unless given.
-
-        Returns:
-            float32 (sequences, hidden), for one string (hidden,). With `pooling="none"` or `long="windows"` a list of
-            (tokens or windows, hidden).
-        """
+    def encode(self, sequences: str | Iterable[str], *, show_progress: bool = False, **kwargs: Any) -> Any:
+        """As the call, with `long` "mean" unless given -> float32 (sequences, hidden); of tokens, windows a list."""
         if isinstance(sequences, str):
-            return self.encode([sequences], batch_size=batch_size, **kwargs)[0]
-        given = self._postprocess_params | kwargs
+            return self.encode([sequences], **kwargs)[0]
+        _check_iterable(sequences)
+        given = self._preprocess_params | kwargs
         if given.get("long") is None and given.get("pooling") != "none" and "long" in self._arguments:
             kwargs["long"] = "mean"
-        batch_size, steps = self._checked(batch_size, kwargs)
-        _check_iterable(sequences)
+        settings = self._settings(kwargs) | {"return_embedding": True}
         sequences = sequences if isinstance(sequences, Sized) else list(sequences)
-        rows = self._stream(sequences, batch_size, steps, self._embedding)
-        rows = list(logging.tqdm(rows, total=len(sequences), unit=" sequences", disable=not show_progress))
-        if steps[2].get("pooling") == "none" or steps[2].get("long") == "windows":
+        stream = self._stream(sequences, settings)
+        stream = logging.tqdm(stream, total=len(sequences), unit=" sequences", disable=not show_progress)
+        rows = [DNAEmbeddingPipeline.postprocess(self, pieces, **settings) for pieces in stream]
+        if settings["pooling"] == "none" or settings["long"] == "windows":
             return rows
         return np.stack(rows) if rows else np.empty((0, self.model.config.hidden_size), np.float32)
 
-    def _embedding(self, model_outputs: dict[str, Any], **settings: Any) -> Any:
-        return self.postprocess(model_outputs, **settings)
+    def _settings(self, given: dict[str, Any]) -> dict[str, Any]:
+        """All arguments: of the call, else of the construction, else the defaults."""
+        self._sanitize_parameters(**given)
+        return complete_settings(self.model, {"batch_size": self._batch_size} | self._preprocess_params | given)
 
-    def _checked(self, batch_size: int | None, given: dict[str, Any]) -> tuple[int | None, list[dict[str, Any]]]:
-        """The batch size, and the arguments of the three steps: of the call, else of the construction."""
-        batch_size = self._batch_size if batch_size is None else batch_size
-        check_settings(self.model, {"batch_size": batch_size})
-        own = self._preprocess_params, self._forward_params, self._postprocess_params
-        steps = [a | b for a, b in zip(own, self._sanitize_parameters(**given), strict=True)]
-        complete_settings(self.model, {name: step[name] for step in steps for name in step if name in DEFAULTS})
-        return batch_size, steps
-
-    def _stream(
-        self, inputs: Iterable[str], batch_size: int | None, steps: list[dict[str, Any]], finish: Callable[..., Any]
-    ) -> Iterator[Any]:
-        """The answer for each sequence, in order."""
-        _check_iterable(inputs)
+    def _stream(self, inputs: Iterable[str], settings: dict[str, Any]) -> Iterator[list[Piece]]:
+        """The pieces of each sequence, in order, with their embeddings."""
         # The next sequences of a generator may depend on the answers to those before.
-        size = BUFFER_SEQUENCES if isinstance(inputs, Sized) else batch_size or 1
-        max_nt = BUFFER_NT_PER_TOKEN if steps[1].get("pooling") == "none" else BUFFER_NT
-
-        def answers() -> Iterator[Any]:
-            prepared, num_nt, number = [], 0, 0
-            for sequence in inputs:
-                try:
-                    prepared.append(self.preprocess(sequence, **steps[0]))
-                except SequenceError as error:
-                    raise SequenceError(f"Sequence {number} (from 0): {error}", number) from error
-                num_nt, number = num_nt + len(sequence), number + 1
-                if len(prepared) == size or num_nt >= max_nt:
-                    for outputs in self._forward_by_length(prepared, batch_size, steps[1]):
-                        yield finish(outputs, **steps[2])
-                    prepared, num_nt = [], 0
-            for outputs in self._forward_by_length(prepared, batch_size, steps[1]):
-                yield finish(outputs, **steps[2])
-
-        return answers()
-
-    def _forward_by_length(
-        self, prepared: list[dict[str, torch.Tensor]], batch_size: int | None, settings: dict[str, Any]
-    ) -> Iterator[dict[str, list[torch.Tensor]]]:
-        """`forward` in batches of like length -> what it gives for the pieces of each sequence, in order."""
-        _leave_threads_of_parent()
-        strands = [strand for each in prepared for strand in each["strand"].tolist()]
-        pieces = [
-            ids[:n]
-            for each in prepared
-            for ids, n in zip(each["input_ids"], each["attention_mask"].sum(dim=1).tolist(), strict=True)
-        ]
-        waiting = batches_of([len(piece) for piece in pieces], self.batch_tokens, batch_size)[::-1]
-        results: list[dict[str, torch.Tensor]] = [{}] * len(pieces)
-        while waiting:
-            rows = waiting.pop()
-            batch = self._batch([pieces[i] for i in rows], [strands[i] for i in rows])
+        most = None if isinstance(inputs, Sized) else settings["batch_size"] or 1
+        waiting, num_nt = [], 0
+        for number, sequence in enumerate(inputs):
             try:
-                outputs = self.forward(batch, **settings)
+                waiting.append(self.preprocess(sequence, **settings))
+            except SequenceError as error:
+                raise SequenceError(f"Sequence {number} (from 0): {error}", number) from error
+            num_nt += len(sequence)
+            if num_nt >= BUFFER_NT or len(waiting) == most:
+                yield from self._run(waiting, settings)
+                waiting, num_nt = [], 0
+        yield from self._run(waiting, settings)
+
+    def _run(self, sequences: list[list[Piece]], settings: dict[str, Any]) -> Iterator[list[Piece]]:
+        """Sort all pieces by length and run them in batches; one that does not fit into the memory is halved."""
+        if os.getpid() != _PROCESS:
+            torch.set_num_threads(1)  # a forked child would wait forever for the threads of its parent
+        pieces = [piece for sequence in sequences for piece in sequence]
+        lengths = [len(piece["input_ids"]) for piece in pieces]
+        batches = batches_of(lengths, self.batch_tokens, settings["batch_size"])[::-1]
+        while batches:
+            batch = batches.pop()
+            try:
+                results = self.forward([pieces[i] for i in batch], **settings)
             except torch.OutOfMemoryError:
-                if len(rows) == 1:
+                if len(batch) == 1:
                     raise
                 self.batch_tokens = max(1, self.batch_tokens // 2)  # from the next sequences on
-                waiting += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
+                batches += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
                 continue
-            for row, i in enumerate(rows):
-                results[i] = {name: values[row] for name, values in outputs.items()}
-        begin = 0
-        for each in prepared:
-            own = results[begin : begin + len(each["strand"])]
-            begin += len(own)
-            yield {name: [piece[name] for piece in own] for name in own[0]}
+            for i, result in zip(batch, results, strict=True):
+                pieces[i] = result
+        in_order = iter(pieces)
+        for sequence in sequences:
+            yield [next(in_order) for _ in sequence]
 
-    # --- pieces
-
-    def _pieces_of(self, letters: str, cutting: Cutting) -> list[list[int]]:
+    def _cut(self, letters: str, cutting: Cutting) -> list[list[int]]:
         """The ids of each piece of a strand, without `<cls>`."""
         if cutting.long == "truncate":
-            return [self._tokenise([letters[: cutting.window]])[0][: cutting.max_letters]]
-        if cutting.long == "error":
-            [ids] = self._tokenise([letters])
-            if len(letters) > cutting.window or len(ids) > cutting.max_letters:
-                raise cutting.too_long(len(letters), len(ids) + 1)
-            return [ids]
+            letters = letters[: cutting.window]
         windows = self._tokenise(_overlapping(letters, cutting.window, cutting.stride))
-        return [piece for ids in windows for piece in _overlapping(ids, cutting.max_letters, cutting.stride_tokens)]
+        pieces = [piece for ids in windows for piece in _overlapping(ids, cutting.max_letters, cutting.stride_tokens)]
+        if cutting.long == "error" and len(pieces) > 1:
+            raise cutting.too_long(len(letters), len(self._tokenise([letters])[0]) + 1)
+        return pieces[:1] if cutting.long == "truncate" else pieces
 
     def _tokenise(self, texts: list[str]) -> list[list[int]]:
         # "<mask>" in a sequence is six characters that are no nucleotides.
         return self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
 
-    def _batch(self, pieces: list[torch.Tensor], strands: list[int]) -> dict[str, torch.Tensor]:
-        ids_BT = pad_sequence(pieces, batch_first=True, padding_value=self.tokenizer.pad_token_id)
-        mask_BT = torch.arange(ids_BT.shape[1]) < torch.tensor([len(piece) for piece in pieces])[:, None]
-        return {"input_ids": ids_BT, "attention_mask": mask_BT.long(), "strand": torch.tensor(strands)}
+    def _padded(self, pieces: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = [torch.from_numpy(piece["input_ids"]) for piece in pieces]
+        ids_BT = pad_sequence(rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
+        mask_BT = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+        return ids_BT.to(self.device), mask_BT.to(self.device)  # (batch, tokens) each
 
     def _check_finite(self, name: str, values: Iterable[np.ndarray]) -> None:
         if not all(np.isfinite(each).all() for each in values):
-            is_narrow = self.model.dtype != torch.float32
-            advice = f"{self.model.dtype} is too narrow (load it in float32), or " if is_narrow else ""
             raise ValueError(
-                f"The model {self.model.name_or_path} gives NaN or infinite numbers as {name}: {advice}its weights "
-                "are damaged; download the checkpoint again."
+                f"The model {self.model.name_or_path} gives NaN or infinite numbers as {name} in {self.model.dtype}: "
+                "load it in float32; if it is, its weights are damaged: download the checkpoint again."
             )
 
 
 def _overlapping(items: Any, size: int, stride: int) -> list[Any]:
     """Windows of a string or list; the last one may be shorter."""
     return [items[start : start + size] for start in range(0, max(1, len(items) - size + stride), stride)]
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 def _check_iterable(inputs: object) -> None:
@@ -495,29 +367,14 @@ def _check_iterable(inputs: object) -> None:
 
 
 def letters_of(sequence: object) -> str:
-    """
-    A sequence without white space.
-
-    Raises:
-        SequenceError: If it is not a string, is empty, or is in a format of its own.
-    """
+    """A sequence without white space; an error if it is empty, or what it looks like is no sequence."""
     if not isinstance(sequence, str):
         raise SequenceError(f"Got {type(sequence).__name__} for a DNA sequence; give a string.")
-    if _FILE_NAME.search(sequence) or (re.search(r"[./\\]", sequence[:1000]) and os.path.isfile(sequence)):
-        raise SequenceError(f"Got {sequence!r}, which looks like the name of a file; read it, and give its sequences.")
     words = sequence.split()
     if not words:
         raise SequenceError("Got an empty sequence, which has no embedding; leave it out.")
-    if words[0].startswith(">"):
-        raise SequenceError(f"Got {words[0]!r}, the header of a FASTA record; give the sequences alone.")
+    if words[0].startswith(">") or _FILE.search(sequence[-100:]):
+        raise SequenceError(f"Got {sequence[:60]!r}, which looks like a FASTA record or file name; give its sequence.")
     if len(set(words)) > 3 and all(len(a) > 1 and a[1:] == b[:-1] for a, b in zip(words, words[1:], strict=False)):
         raise SequenceError(f"Got overlapping k-mers ({' '.join(words[:3])} …); give the sequence that they are from.")
     return "".join(words)
-
-
-def _leave_threads_of_parent() -> None:
-    """In a forked child, as of `Dataset.map(num_proc=2)`, which would wait forever for the threads of its parent."""
-    global _process
-    if os.getpid() != _process:
-        torch.set_num_threads(1)
-        _process = os.getpid()

@@ -67,24 +67,14 @@ class EmbedArguments:
             raise ValueError(f"--per_token with --pooling {self.pooling}: tokens are not pooled; leave one out.")
 
     @property
-    def with_windows(self) -> bool:
-        """Whether a row is a window."""
-        return self.long == "windows"
-
-    @property
     def plan_settings(self) -> dict[str, Any]:
         """The settings of the engine's plans."""
-        return {
-            "pooling": "none" if self.per_token else self.pooling,
-            "layer": self.layer,
-            "normalize": self.normalize,
-            "reverse_complement": self.reverse_complement,
-            "max_length": self.max_length,
+        names = ("pooling", "layer", "normalize", "reverse_complement", "max_length", "long", "window_nt", "stride_nt")
+        settings = {name: vars(self)[name] for name in names}
+        if self.per_token:
             # Tokens of overlapping windows have no mean; a sequence that fits the model needs none.
-            "long": "error" if self.per_token and self.long == "mean" else self.long,
-            "window_nt": self.window_nt,
-            "stride_nt": self.stride_nt,
-        }
+            settings |= {"pooling": "none", "long": "error" if self.long == "mean" else self.long}
+        return settings
 
 
 @dataclass

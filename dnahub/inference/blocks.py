@@ -50,13 +50,7 @@ class Block:
 
 
 def max_nt_of_block(cutting: Cutting, per_token: bool) -> int:
-    """
-    The most nt of a block, so that it has at most about `MAX_VECTORS` vectors; decided by the settings alone.
-
-    Args:
-        cutting: How long sequences are cut; their mean, too, needs the vectors of all windows at once.
-        per_token: Whether each token has a vector.
-    """
+    """The most nt of a block, so that it has at most about `MAX_VECTORS` vectors, those of windows to average too."""
     if cutting.long not in LONG_IN_WINDOWS:
         return min(MAX_NT, MAX_VECTORS) if per_token else MAX_NT
     # At most, when each letter is a token (N): pieces of a window, and tokens of these with their <cls>.
@@ -99,12 +93,7 @@ def cut_into_blocks(batches: Iterable[SequenceBatch], max_sequences: int, max_nt
 
 
 def digest(table: pa.Table) -> str:
-    """
-    A digest of the names, types and values of all columns, whatever the chunks they are stored in.
-
-    Args:
-        table: The records of a block.
-    """
+    """A digest of the names, types and values of all columns, whatever the chunks they are stored in."""
     made = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for name, column in zip(table.column_names, table.columns, strict=True):
         is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)

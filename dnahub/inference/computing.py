@@ -1,6 +1,7 @@
 """Blocks of the input -> parts, computed where they are missing."""
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -10,22 +11,13 @@ from dnahub.inference.engine import Engine
 from dnahub.inference.parts import Parts
 from dnahub.inference.progress import Progress
 from dnahub.inference.reading import Work
-from dnahub.inference.threads import made_ahead
 
 PLANS_AHEAD = 2  # each may take 100 MB
 
 
 @dataclass
 class Computed:
-    """
-    What came of the blocks.
-
-    Args:
-        digests: Of all blocks, in order.
-        num_parts: How many parts this process computed.
-        num_tokens: Their tokens.
-        num_reused: How many parts it found.
-    """
+    """The digests of all blocks; how many parts this process computed, their tokens, and how many it found."""
 
     digests: list[str] = field(default_factory=list)
     num_parts: int = 0
@@ -58,3 +50,16 @@ def compute_missing(blocks: Iterable[Work], engine: Engine, parts: Parts, progre
         if writing is not None:
             writing.result()
     return done
+
+
+def made_ahead(items: Iterable[Work], size: int) -> Iterator[Work]:
+    """The items, of which a thread makes the next ones meanwhile, `size` at the most; an error comes in its place."""
+    iterator, end = iter(items), object()
+    thread = ThreadPoolExecutor(1, thread_name_prefix="reading ahead")
+    try:
+        waiting = deque(thread.submit(next, iterator, end) for _ in range(size))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(thread.submit(next, iterator, end))
+            yield item
+    finally:
+        thread.shutdown(wait=False, cancel_futures=True)  # it may wait for standard input

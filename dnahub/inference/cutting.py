@@ -86,9 +86,10 @@ def cut(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int, both_str
         num_tokens = int(np.diff(ends, prepend=0)[i]) + 1 if num_nt[i] <= reach else None
         raise cutting.too_long(int(num_nt[i]), num_tokens, i)
     owner, first, last = _cut_tokens(ends, cutting)
-    starts_nt, ends_nt = _places(ids, ends, owner, first, last, first_kmer_id)
-    start, end, texts_of = start[owner] + starts_nt, start[owner] + ends_nt, sequence
-    sequence = texts_of[owner]
+    sequence, start, end = sequence[owner], start[owner], end[owner]
+    if is_long.any():  # rare, and the places of all tokens take memory
+        starts_nt, ends_nt = _places(ids, ends, owner, first, last, first_kmer_id)
+        start, end = start + starts_nt, start + ends_nt
 
     strands = [(sequence, first, last)]
     if both_strands:

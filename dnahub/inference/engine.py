@@ -21,14 +21,7 @@ from dnahub.inference.fused import FusedEncoder, can_fuse
 
 @dataclass(frozen=True)
 class Plan:
-    """
-    Sequences that are cut, tokenised and put into batches, and how to embed them.
-
-    Args:
-        pieces: What the model sees.
-        batches: Which distinct pieces each forward pass takes.
-        settings: The arguments of `DNAEmbeddingPipeline`, complete.
-    """
+    """Sequences that are cut and tokenised, the distinct pieces of each batch, and the arguments of the pipeline."""
 
     pieces: Pieces
     batches: list[np.ndarray]
@@ -85,12 +78,8 @@ class Engine:
         self.model, self.tokenizer = model, tokenizer
         self.batch_tokens = batch_tokens or BATCH_TOKENS["cpu" if model.device.type == "cpu" else "other"]
         self._first_kmer_id = first_kmer_id(tokenizer)
-        self._fused = FusedEncoder(model) if backend != "torch" and can_fuse(model) else None
-
-    @property
-    def backend(self) -> str:
-        """Which backend runs the model; never "auto"."""
-        return "torch" if self._fused is None else "fused"
+        self.backend = "fused" if backend != "torch" and can_fuse(model) else "torch"
+        self._fused = FusedEncoder(model) if self.backend == "fused" else None
 
     def plan(self, sequences: Sequence[str], **settings: Any) -> Plan:
         """

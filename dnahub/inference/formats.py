@@ -17,16 +17,7 @@ from dnahub.inference.rows import EMBEDDING, WINDOW_COLUMNS, Layout
 
 @dataclass(frozen=True)
 class Rows:
-    """
-    All rows, read in pieces of bounded size.
-
-    Args:
-        paths: The parts, in order.
-        layout: Their columns.
-        num_vectors: Of all rows.
-        made_by: What the output says of itself.
-        progress: Called with a number of rows that were read since the last call.
-    """
+    """The parts in order, read in pieces of bounded size; `progress` is called with the rows of each."""
 
     paths: Sequence[Path]
     layout: Layout
@@ -35,10 +26,6 @@ class Rows:
     progress: Callable[[int], Any]
 
     def tables(self) -> Iterator[pa.Table]:
-        """
-        Raises:
-            ValueError: If a part was damaged after it was written.
-        """
         for path in self.paths:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 for i in range(file.num_row_groups):
@@ -144,17 +131,11 @@ def _write_json(rows: Rows, path: Path) -> None:
 def _write_text(table: pa.Table, file: BinaryIO, delimiter: str, header: bool) -> None:
     """Append rows as CSV or TSV, with quotes only where they are needed."""
     table = _plain(table)
-    text = [column for column in table.columns if pa.types.is_string(column.type)]
+    text = [pa.array(table.column_names), *(column for column in table.columns if pa.types.is_string(column.type))]
     special = f'["\r\n{delimiter}]'
-    needs_quotes = any(pc.any(pc.match_substring_regex(column, special)).as_py() for column in text)
-    if header:
-        names = [
-            f'"{name.replace(chr(34), chr(34) * 2)}"' if set(name) & set(special[1:-1]) else name
-            for name in table.column_names
-        ]
-        file.write((delimiter.join(names) + "\n").encode())
-    style = "needed" if needs_quotes else "none"
-    pa_csv.write_csv(table, file, pa_csv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style=style))
+    style = "needed" if any(pc.any(pc.match_substring_regex(each, special)).as_py() for each in text) else "none"
+    options = {"delimiter": delimiter, "quoting_style": style, "quoting_header": style}
+    pa_csv.write_csv(table, file, pa_csv.WriteOptions(include_header=header, **options))
 
 
 def _plain(table: pa.Table) -> pa.Table:

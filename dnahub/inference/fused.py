@@ -37,10 +37,9 @@ class FusedEncoder:
     """
     The forward pass of `NucleotideTransformerModel`, for inference on a CPU.
 
-    Query, key and value are one product; gate and value of the feed-forward are two, so that nothing is cut out of
-    their result; residuals are added by the products themselves. What a layer writes goes into memory that each thread
-    keeps, for fresh memory has to be cleared by the system first, which takes a fifth of the time. The weights are
-    those of the model, but for copies of query, key and value.
+    Query, key and value are one product; residuals are added by the products themselves. What a layer writes goes into
+    memory that each thread keeps, for the system clears fresh memory first, which takes a fifth of the time. The
+    weights are those of the model, but for copies of query, key and value.
 
     Args:
         model: One that `can_fuse`; later changes of its weights are not seen.

@@ -13,11 +13,9 @@ class SeenIds:
 
     def add(self, ids: Sequence[str]) -> list[int]:
         """
-        Add the ids of the next records.
+        Add the ids of the next records, and return the positions of those that occurred before.
 
-        Returns:
-            Positions in `ids` of those that occurred before. Two different ids are taken for one with a probability
-            of 2^-64; among 100 million ids, there is such a pair once in 4,000 inputs.
+        Two different ids are taken for one with a probability of 2^-64: once in 4,000 inputs of 100 million ids.
         """
         # Python's hash of text is SipHash with a random key: nobody can craft ids that collide.
         hashes = np.fromiter(map(hash, ids), np.int64, len(ids))

@@ -16,17 +16,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def load_engine(args: EmbedArguments, output: OutputArguments, device: torch.device) -> tuple[Engine, dict[str, Any]]:
-    """
-    Load the checkpoint onto the device.
-
-    Returns:
-        The engine, and all settings that decide the vectors of a sequence, as JSON has them. Parts of different
-        settings are never mixed.
-
-    Raises:
-        ValueError: If the checkpoint is not a Nucleotide Transformer, its weights are damaged, or a setting is out of
-            its range.
-    """
+    """The engine on this device, and all settings that decide the vectors; parts of others are never mixed."""
     files = find_checkpoint(args.model_name_or_path, args.model_revision, args.allow_pickle)
     model, tokenizer = load_checkpoint(NucleotideTransformerModel, files)
     engine = Engine(model.to(device, DTYPES[args.dtype]), tokenizer, output.backend, output.batch_tokens)

@@ -41,8 +41,8 @@ def check_output(
         overwrite: Whether a file that exists may be replaced.
 
     Raises:
-        ValueError: If the output exists or is an input, its folder is missing or not writable, its suffix is unknown,
-            or the format cannot hold the rows.
+        ValueError: If the output exists or is an input, its suffix is unknown, or the format cannot hold the rows.
+        OSError: If its folder is missing or not writable.
     """
     suffix = output.suffix.lower()
     if suffix not in FORMATS:
@@ -64,22 +64,12 @@ def check_output(
         raise ValueError(
             f"--output {output}: .h5ad needs anndata: pip install -r requirements-extra.txt; or name a .parquet file."
         )
-    try:
-        with tempfile.TemporaryFile(dir=output.parent):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"--output {output}: no file can be written in {output.parent} ({error.strerror}); name another folder."
-        ) from error
+    tempfile.TemporaryFile(dir=output.parent).close()  # an OSError names a folder that is missing or not writable
 
 
 def _check_columns(output: Path, columns: Sequence[str], with_windows: bool, per_token: bool) -> None:
     suffix = output.suffix.lower()
-    added = [
-        EMBEDDING,
-        *(WINDOW_COLUMNS if with_windows else ()),
-        *(("num_tokens", "offset") if per_token else ()),
-    ]
+    added = (EMBEDDING, *(WINDOW_COLUMNS if with_windows else ()), *(("num_tokens", "offset") if per_token else ()))
     for name in columns:
         if list(columns).count(name) > 1:
             raise ValueError(f"The input has two columns {name!r}; rename one of them.")

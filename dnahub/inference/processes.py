@@ -33,15 +33,7 @@ class Shard:
 
 
 def find_shard(given: str | None) -> Shard:
-    """
-    The share of this process: that of --shard, of the launcher (RANK, WORLD_SIZE), or all.
-
-    Args:
-        given: --shard, I/N with I from 1 to N.
-
-    Raises:
-        ValueError: If it is not of this form, or given to launched processes.
-    """
+    """The share of this process: that of --shard, I/N with I from 1 to N; of the launcher; or all."""
     launched = num_launched()
     if given is None:
         return Shard(int(os.environ.get("RANK", "0")), launched)
@@ -54,15 +46,7 @@ def find_shard(given: str | None) -> Shard:
 
 
 def choose_device(name: str | None) -> torch.device:
-    """
-    The device of this process, which on a CPU computes with its share of the cores.
-
-    Args:
-        name: --device; None for the best of the machine, of launched processes each its own.
-
-    Raises:
-        ValueError: If there is no such device, or not one for each process.
-    """
+    """--device, or the best of the machine, of launched processes each its own; or its share of the cores."""
     launched = num_launched()
     if launched > 1 and name not in (None, "cpu"):
         raise ValueError(f"--device {name} with {launched} processes: each uses its own; leave it out, or give cpu.")

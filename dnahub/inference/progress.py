@@ -7,9 +7,6 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}B/{total_fmt}B [{elapsed}<{remaining}{postfix}]"
-BAR_WITHOUT_END = "{desc}: {n_fmt}B [{elapsed}{postfix}]"  # for an input of unknown size
-
 
 class Progress:
     """
@@ -21,14 +18,8 @@ class Progress:
     """
 
     def __init__(self, num_bytes: int | None, is_shown: bool):
-        self._bar = tqdm(
-            desc="embedding",
-            total=num_bytes,
-            unit_scale=True,
-            smoothing=0,
-            bar_format=BAR if num_bytes else BAR_WITHOUT_END,
-            disable=not is_shown,
-        )
+        options = {"unit": "B", "unit_scale": True, "smoothing": 0, "disable": not is_shown}
+        self._bar = tqdm(desc="embedding", total=num_bytes, **options)
         self._bytes = self._sequences = self._nt = 0.0
         self._started = time.perf_counter()
 
@@ -55,16 +46,7 @@ class Progress:
 def summary(
     parts: Sequence[dict[str, Any]], num_computed: int, computed_tokens: int, seconds: float, backend: str
 ) -> str:
-    """
-    What was done, in a few lines.
-
-    Args:
-        parts: What all parts say of themselves.
-        num_computed: How many of them this process computed.
-        computed_tokens: Tokens of these.
-        seconds: From when the model was loaded.
-        backend: What ran the model.
-    """
+    """What was done, in a few lines; the tokens and seconds are those of this process, from the loaded model on."""
     counts = sum((Counter(each["counts"]) for each in parts), Counter())
     rows = f", {counts['rows']:,} windows" if counts["rows"] != counts["sequences"] else ""
     padding = 100 * counts["padding"] / max(1, counts["padding"] + counts["computed"])

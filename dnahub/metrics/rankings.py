@@ -7,12 +7,8 @@ import numpy as np
 
 def rank(has_label: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     """
-    AUROC, ties counting half, and AUPRC as scikit-learn's average precision, without interpolation, in one sort: the
-    bootstrap asks thousands of times. NaN where all items have the label, or none, or a score is not finite.
-
-    Args:
-        has_label: (items,), bool.
-        scores: How high each item scores, (items,).
+    AUROC, ties counting half, and AUPRC as scikit-learn's average precision, in one sort: the bootstrap asks thousands
+    of times. Of (items,); NaN where all items have the label, or none, or a score is not finite.
     """
     positives = np.count_nonzero(has_label)
     negatives = len(has_label) - positives
@@ -31,15 +27,8 @@ def rank(has_label: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
 
 def rank_labels(has_label: np.ndarray, scores: np.ndarray, label_names: list[str]) -> dict[str, Any]:
     """
-    Each label against the rest.
-
-    Args:
-        has_label: (items, labels), bool.
-        scores: (items, labels).
-        label_names: (labels,).
-
-    Returns:
-        `auroc` and `auprc`, means over labels, `auroc_per_label` and `auprc_per_label`; None where undefined.
+    Each label against the rest, of (items, labels): `auroc` and `auprc`, means over labels, `auroc_per_label` and
+    `auprc_per_label`; None where undefined.
     """
     found: dict[str, Any] = {}
     pairs = [rank(*label) for label in zip(has_label.T, scores.T, strict=True)]

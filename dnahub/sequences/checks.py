@@ -1,6 +1,6 @@
 """Sequences -> how many ambiguous letters they have, or one sentence about the first that is not DNA."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -11,11 +11,8 @@ IUPAC = "ABCDGHKMNRSTUVWY"
 _IUPAC_BYTES = (IUPAC + IUPAC.lower()).encode()
 # DNA and RNA consist of these, but for rare ambiguities; where fewer than half of the letters do, it is neither.
 _BASES = b"ACGTUNacgtun"
-# One-letter codes of amino acids with ambiguities, stop and gap, https://doi.org/10.1111/j.1432-1033.1984.tb07877.x.
-_AMINO_ACIDS = b"ACDEFGHIKLMNPQRSTVWYBZXJUO*-" + b"acdefghiklmnpqrstvwybzxjuo"
 # A protein whose letters are all IUPAC nucleotide codes is recognised by its composition, if it is long enough.
 MIN_PROTEIN_LETTERS = 30
-BLOCK_BYTES = 1 << 18  # checked at a time, so that it stays in the cache
 # How programs write a missing value as text; NA, na, nan and NaN are IUPAC nucleotide codes, too.
 MISSING = ("NA", "na", "NaN", "nan", "N/A", "n/a", "null", "NULL", "None", "none", "<NA>")
 LONGEST_SHOWN = 60  # a corrupt file may be one long word
@@ -39,10 +36,7 @@ def check_sequences(sequences: pa.LargeStringArray, place: Callable[[int], str],
     """
     Check that each sequence is there and consists of IUPAC nucleotide codes, in either case.
 
-    Args:
-        sequences: What to check.
-        place: Position in `sequences` -> where that is, as "genes.fa, record 3 (ENST0001)".
-        missing: What stands for a sequence that is missing.
+    `place` says where a row is, as "genes.fa, record 3 (ENST0001)"; `missing` are texts that stand for no sequence.
 
     Returns:
         How many letters are other than A, C, G, T, U and N: a tokenizer reads them as N.
@@ -61,46 +55,27 @@ def check_sequences(sequences: pa.LargeStringArray, place: Callable[[int], str],
         )
     if not len(sequences):
         return 0
-    offsets = _offsets(sequences)
+    first, stop = sequences.offset, sequences.offset + len(sequences) + 1
+    offsets = np.frombuffer(sequences.buffers()[1], dtype=np.int64)[first:stop]
     letters = memoryview(sequences.buffers()[2])
-    rare = _without(letters[offsets[0] : offsets[-1]], _BASES)
+    rare = bytes(letters[offsets[0] : offsets[-1]]).translate(None, _BASES)
     if not rare.translate(None, _IUPAC_BYTES) and len(rare) <= MIN_PROTEIN_LETTERS // 2:
         return len(rare)
     for row in range(len(sequences)):
-        _check_one(letters[offsets[row] : offsets[row + 1]], place, row)
+        _check_one(bytes(letters[offsets[row] : offsets[row + 1]]), place, row)
     return len(rare)
 
 
-def _check_one(letters: memoryview, place: Callable[[int], str], row: int) -> None:
-    rare = _without(letters, _BASES)
-    strange = rare.translate(None, _IUPAC_BYTES)
-    is_mostly_rare = 2 * len(rare) > len(letters)
-    if strange:
-        text = str(letters, "utf-8", "replace")
-        letter = strange.decode("utf-8", "replace")[0]
-        fault = f"{letter!r} at position {text.index(letter)} (0-based) is not an IUPAC nucleotide code ({IUPAC})"
-        if is_mostly_rare and not rare.translate(None, _AMINO_ACIDS):
-            raise SequenceFileError(
-                f"{place(row)}: it looks like protein, {shown(text)!r}: {fault}; give nucleotide sequences."
-            )
-        raise SequenceFileError(f"{place(row)}: {fault}; give nucleotide sequences, without gaps.")
-    if len(letters) >= MIN_PROTEIN_LETTERS and is_mostly_rare:
+def _check_one(letters: bytes, place: Callable[[int], str], row: int) -> None:
+    rare = letters.translate(None, _BASES)
+    if strange := rare.translate(None, _IUPAC_BYTES).decode("utf-8", "replace"):
+        position = letters.decode("utf-8", "replace").index(strange[0])
         raise SequenceFileError(
-            f"{place(row)}: it looks like protein, {shown(str(letters, 'ascii'))!r}: {len(rare)} of its "
-            f"{len(letters)} letters are other than A, C, G, T, U and N; give nucleotide sequences."
+            f"{place(row)}: {strange[0]!r} at position {position} (0-based) is not an IUPAC nucleotide code "
+            f"({IUPAC}); give nucleotide sequences, not protein, without gaps."
         )
-
-
-def _offsets(sequences: pa.LargeStringArray) -> np.ndarray:
-    """Where each sequence begins in the buffer of letters, and where the last ends."""
-    first, stop = sequences.offset, sequences.offset + len(sequences) + 1
-    return np.frombuffer(sequences.buffers()[1], dtype=np.int64)[first:stop]
-
-
-def _without(letters: memoryview, deleted: bytes) -> bytes:
-    return b"".join(block.translate(None, deleted) for block in _blocks(letters))
-
-
-def _blocks(letters: memoryview) -> Iterator[bytes]:
-    for start in range(0, len(letters), BLOCK_BYTES):
-        yield bytes(letters[start : start + BLOCK_BYTES])
+    if len(letters) >= MIN_PROTEIN_LETTERS and 2 * len(rare) > len(letters):
+        raise SequenceFileError(
+            f"{place(row)}: it looks like protein, for {len(rare)} of its {len(letters)} letters are other than A, C, "
+            "G, T, U and N; give nucleotide sequences."
+        )

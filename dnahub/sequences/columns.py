@@ -18,21 +18,10 @@ KMER_PAIRS = 8
 
 class Columns:
     """
-    Which columns of the inputs hold what.
+    Which columns of the inputs hold what, by the first of them; arguments as those of `SequenceReader`.
 
-    Args:
-        name: What the first input is called in messages.
-        source: Its contents.
-        args: Which columns hold the ids and the sequences.
-        needed: The columns to keep besides these; None: all. Of FASTA and FASTQ, one that is neither id nor
-            description is taken from the description.
-        class_names: Of columns that hold ids of classes: the names, which take their place.
-
-    Attributes:
-        schema: Of what is made of a source, but for `sequence`.
-
-    Raises:
-        SequenceFileError: If a column is missing, of another type, or has a name that is taken.
+    `class_names` are, for columns of ids of classes, the names that take their place. `schema` is that of what is made
+    of a source, but for `sequence`.
     """
 
     def __init__(
@@ -74,10 +63,7 @@ class Columns:
         self.schema = pa.schema([("id", pa.string()), *zip(self._others, types, strict=True)])
 
     def check_same(self, name: str, schema: pa.Schema) -> None:
-        """
-        Raises:
-            SequenceFileError: If an input has other columns than the first.
-        """
+        """Raises SequenceFileError if an input has other columns than the first."""
         ours, theirs = (
             [f"{column}: {kind}" for column, kind in sorted(zip(each.names, map(str, each.types), strict=True))]
             for each in (self._source, schema)
@@ -90,17 +76,9 @@ class Columns:
 
     def select(self, table: pa.Table, num_sequences: int, place: Callable[[int], str], is_table: bool) -> pa.Table:
         """
-        The table with `id`, `sequence` and the other columns.
+        The table of a source with `id`, `sequence` and the other columns, after `num_sequences` in all inputs.
 
-        Args:
-            table: Rows of a source.
-            num_sequences: How many there were before, in all inputs.
-            place: Row of the table -> where that is, as "reads.csv, row 7".
-            is_table: Whether the sequences may have white space in them.
-
-        Raises:
-            SequenceFileError: If an id, or a value in a header, is missing, or the sequences are k-mers and nobody
-                said so.
+        Raises SequenceFileError if an id, or a value in a header, is missing, or sequences are k-mers unexpectedly.
         """
         if self._id is None:
             ids = pa.array(range(num_sequences, num_sequences + table.num_rows), pa.int64()).cast(pa.string())

@@ -2,7 +2,6 @@
 
 import glob
 import json
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,32 +28,17 @@ RECORDS = ("README.md", "build.json", "*/build.json")
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """
-    Args:
-        name: Folder or Hub id.
-        commit: Which commit on the Hub it is; None for a folder.
-        folder: Where README.md and the records of its making are.
-        config: The name of the configuration; None for files that are no data set.
-        paths: The files of each split.
-        features: What README.md says of the columns.
-        separator: What separates the fields of CSV files; None for other files.
-        filesystem: Where the files are; None for this machine.
-    """
-
-    name: str
-    commit: str | None
-    folder: Path
-    config: str | None
-    paths: dict[str, list[str]]
-    features: Features
-    separator: str | None
-    filesystem: HfFileSystem | None
+    name: str  # folder or Hub id
+    commit: str | None  # on the Hub; None for a folder
+    folder: Path  # where README.md and the records of its making are
+    config: str | None  # the name of the configuration; None for files that are no data set
+    paths: dict[str, list[str]]  # the files of each split
+    features: Features  # what README.md says of the columns
+    separator: str | None  # of the fields of CSV files; None for other files
+    filesystem: HfFileSystem | None  # where the files are; None for this machine
 
     def choose(self, split: str | None) -> str:
-        """
-        Raises:
-            SequenceFileError: If there is no such split, or several and none is named.
-        """
+        """Raises SequenceFileError if there is no such split, or several and none is named."""
         if split is None and len(self.paths) > 1:
             raise SequenceFileError(
                 f"{self.name}: it has the splits {', '.join(self.paths)}; name one as --dataset_split."
@@ -96,8 +80,14 @@ def find_dataset(
     if folder.is_dir():
         if revision is not None:
             raise SequenceFileError(f"{name} is a folder; a revision ({revision}) is of a data set on the Hub.")
-        _check_one_data_set(folder)
-        listing = _list_folder(folder, config_name)
+        several = sorted(path.parent.name for path in folder.glob("*/README.md"))
+        if several and not (folder / "README.md").is_file():  # `datasets` would take their files for one data set
+            raise SequenceFileError(
+                f"{folder} contains data sets ({', '.join(several)}) but is not one itself; name one of them."
+            )
+        if glob.has_magic(str(folder.resolve())):  # `datasets` would take it for a pattern (5.2)
+            raise SequenceFileError(f"{folder.resolve()}: the path of a data set has none of *?[; rename the folder.")
+        listing = _list(name, f"{folder.resolve().as_posix()}/", config_name)
     else:
         api = api or HfApi()
         folder, commit = download(name, "dataset", revision, RECORDS, api=api)
@@ -107,7 +97,7 @@ def find_dataset(
             listing, fetch = json.loads(known.read_text(encoding="utf-8")), fetch or is_offline_mode()
         else:
             place = f"hf://datasets/{name}@{commit}/"
-            listing = retrying(lambda: _list(name, name, place, config_name, revision=commit, token=api.token), name)
+            listing = retrying(lambda: _list(name, place, config_name, revision=commit, token=api.token), name)
         if fetch:
             wanted = [glob.escape(path) for paths in listing["splits"].values() for path in paths]
             folder, _ = download(name, "dataset", commit, [*RECORDS, *wanted], api=api)
@@ -123,22 +113,9 @@ def find_dataset(
     return DatasetFiles(name, commit, folder, listing["config"], paths, features, listing["separator"], filesystem)
 
 
-def _list_folder(folder: Path, config_name: str | None) -> dict[str, Any]:
-    if not glob.has_magic(str(folder.resolve())):
-        return _list(str(folder), str(folder), f"{folder.resolve().as_posix()}/", config_name)
-    # `datasets` takes the letters *?[] of the path for a pattern (5.2): it is shown links to the files.
-    with tempfile.TemporaryDirectory() as links:
-        for file in folder.rglob("*"):
-            if file.is_file():
-                link = Path(links) / file.relative_to(folder)
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(file.resolve())
-        return _list(str(folder), links, f"{Path(links).resolve().as_posix()}/", config_name)
-
-
-def _list(name: str, path: str, place: str, config_name: str | None, **options: Any) -> dict[str, Any]:
+def _list(name: str, place: str, config_name: str | None, **options: Any) -> dict[str, Any]:
     try:
-        builder = load_dataset_builder(path, config_name, **options)
+        builder = load_dataset_builder(name, config_name, **options)
     except (EmptyDatasetError, DataFilesNotFoundError) as error:
         raise SequenceFileError(
             f"{name}: there are no data files in it; give a data set, or name the files."
@@ -149,24 +126,10 @@ def _list(name: str, path: str, place: str, config_name: str | None, **options: 
                 f"{name}: {one_line(error)} (--dataset_config_name says which configuration to take.)"
             ) from error
         raise
-    splits = {str(split): list(files) for split, files in (builder.config.data_files or {}).items()}
-    for files in splits.values():
-        for file in files:
-            if not file.startswith(place):
-                raise SequenceFileError(f"{name}: its file {file} is not in the data set; name the files instead.")
-    splits = {split: [file.removeprefix(place) for file in files] for split, files in splits.items()}
+    splits = (builder.config.data_files or {}).items()
     return {
         "config": builder.config.name,
-        "splits": splits,
+        "splits": {str(split): [file.removeprefix(place) for file in files] for split, files in splits},
         "features": (builder.info.features or Features()).to_dict(),
         "separator": builder.config.sep if isinstance(builder.config, CsvConfig) else None,
     }
-
-
-def _check_one_data_set(folder: Path) -> None:
-    """`load_dataset` would take the files of several data sets in one folder for one."""
-    several = sorted(path.parent.name for path in folder.glob("*/README.md"))
-    if several and not (folder / "README.md").is_file():
-        raise SequenceFileError(
-            f"{folder} contains data sets ({', '.join(several)}) but is not one itself; name one of them."
-        )

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from dnahub.sequences.batching import Source, tables
 from dnahub.sequences.checks import SequenceFileError, shown
+from dnahub.sequences.headers import record_of
 from dnahub.sequences.opening import InputFile
 
 BLOCK_BYTES = 1 << 20
@@ -28,30 +29,19 @@ class FastaFile(Source):
         return tables(self.records(), self.schema)
 
     def records(self) -> Iterator[tuple[bytes, bytes, bytes]]:
-        """
-        Id, sequence without white space, and description.
-
-        Raises:
-            SequenceFileError: If a record has no id, or text stands before the first.
-        """
-        for number, (header, sequence) in enumerate(self._raw_records(), start=1):
-            words = header.split(None, 1)
-            if not words:
-                raise SequenceFileError(f"{self._file.name}, record {number}: no id after '>'; give every record one.")
-            yield words[0], sequence, words[1].rstrip() if len(words) > 1 else b""
-
-    def _raw_records(self) -> Iterator[tuple[bytes, bytes]]:
-        """Header without '>', sequence without white space."""
+        """Id, sequence without white space, and description."""
         header, in_header, pieces = None, False, []
-        before = b""  # what stands before the first record
         carried = b"\n"  # a line break at the end of a block, for '>' may follow in the next
         while block := self._stream.read1(BLOCK_BYTES):
             data = carried + block
             carried = b"\n" if data.endswith(b"\n") else b""
             more, *parts = data[: len(data) - len(carried)].split(b"\n>")
             if header is None:
-                before += more
-                self._check_is_white(before)
+                if more.strip():
+                    raise SequenceFileError(
+                        f"{self._file.name}: {shown(more.split()[0].decode('utf-8', 'replace'))!r} stands before the "
+                        "first '>'; a FASTA file begins with '>' and a record's id."
+                    )
             else:
                 if in_header:
                     rest, line_break, more = more.partition(b"\n")
@@ -61,21 +51,11 @@ class FastaFile(Source):
             for part in parts:
                 if header is not None:
                     sequence, pieces = b"".join(pieces), []  # let go of before it is copied again
-                    yield header, sequence
+                    yield record_of(header, sequence)
                 header, line_break, body = part.partition(b"\n")
                 in_header = not line_break
                 pieces = [body.translate(None, WHITE_SPACE)]
         if header is None:
             raise SequenceFileError(f"{self._file.name}: the file is empty but for white space; give a FASTA file.")
         sequence, pieces = b"".join(pieces), []
-        yield header, sequence
-
-    def _check_is_white(self, before: bytes) -> None:
-        text = before.lstrip()
-        if text:
-            line = before.count(b"\n", 1, len(before) - len(text)) + 1
-            first = shown(text.splitlines()[0].decode("utf-8", "replace").strip())
-            raise SequenceFileError(
-                f"{self._file.name}, line {line}: {first!r} stands before the first '>'; a FASTA file begins with '>' "
-                "and a record's id."
-            )
+        yield record_of(header, sequence)

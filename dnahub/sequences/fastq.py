@@ -8,6 +8,7 @@ from dnaio.exceptions import FileFormatError
 
 from dnahub.sequences.batching import Source, tables
 from dnahub.sequences.checks import SequenceFileError, one_line
+from dnahub.sequences.headers import record_of
 from dnahub.sequences.opening import InputFile
 
 
@@ -24,13 +25,9 @@ class FastqFile(Source):
     def _records(self) -> Iterator[tuple[str, str, str]]:
         number = 0
         try:
-            for number, record in enumerate(FastqReader(self._stream), start=1):
-                words = record.name.split(None, 1)
-                if not words:
-                    raise SequenceFileError(
-                        f"{self._file.name}, record {number}: no id after '@'; give every record one."
-                    )
-                yield words[0], record.sequence, words[1].rstrip() if len(words) > 1 else ""
+            for record in FastqReader(self._stream):
+                number += 1
+                yield record_of(record.name, record.sequence)
         except SequenceFileError:
             raise
         except (FileFormatError, ValueError) as error:  # ValueError: letters that are not ASCII

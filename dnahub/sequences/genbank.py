@@ -22,13 +22,6 @@ class GenbankFile(Source):
 
     The id of a CDS is the first of its protein_id, locus_tag and gene that no CDS of the file before it has (a WP_
     protein may be encoded several times in a genome), else the record's id and the CDS's number in it.
-
-    Args:
-        file: What to read.
-        features: "cds" or "record".
-
-    Raises:
-        SequenceFileError: If biopython is not installed.
     """
 
     def __init__(self, file: InputFile, features: str):

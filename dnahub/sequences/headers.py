@@ -1,7 +1,8 @@
-"""Descriptions of FASTA and FASTQ records -> values of a column."""
+"""Headers of FASTA and FASTQ records -> id, description and values of columns."""
 
 import re
 from collections.abc import Iterable
+from typing import AnyStr
 
 # NAME=value or NAME:value, up to the next such word, ";", "|", a closing bracket or the end; or in quotes:
 # UniProt (OS=Plasmodium falciparum OX=5833), https://www.uniprot.org/help/fasta-headers
@@ -9,6 +10,12 @@ from collections.abc import Iterable
 VALUE = r"""(?:^|[\s;|\[]){}[=:](?:"([^"]*)"|'([^']*)'|(\S.*?))(?=\s*(?:[;|\]]|$|\s\[?[\w.-]+[=:]))"""
 # Ensembl's chromosome:GRCh38:1:1000:1059:1, https://ftp.ensembl.org/pub/current_fasta/homo_sapiens/cds/README
 LOCATION = re.compile(r"[^\s:]*:([^\s:]+):\d+:\d+:-?[01](?!\S)")
+
+
+def record_of(header: AnyStr, sequence: AnyStr) -> tuple[AnyStr, AnyStr, AnyStr]:
+    """Id, sequence and description; of a header, id and description may be empty."""
+    name, description, *_ = [*header.split(None, 1), header[:0], header[:0]]
+    return name, sequence, description.rstrip()
 
 
 def values_of(column: str, descriptions: Iterable[str]) -> list[str | None]:

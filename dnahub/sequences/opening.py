@@ -37,7 +37,6 @@ class InputFile:
         name: What it is called in messages.
         is_regular: Whether it can be opened again, and at any place: neither standard input nor a pipe.
         size: Bytes on disk; None for standard input, pipes and files elsewhere.
-        is_compressed: Whether it is a compressed file; known of files on disk alone.
         bytes_read: Bytes read so far, compressed as they are.
 
     Raises:
@@ -49,7 +48,6 @@ class InputFile:
         self.filesystem = filesystem
         self.name = "standard input" if path == STANDARD_INPUT else path
         self.bytes_read = 0
-        self.is_compressed = False
         self._stream: io.BufferedReader | None = None
         self._stat = None if path == STANDARD_INPUT or filesystem else self._look()
         is_on_disk = self._stat is not None and stat.S_ISREG(self._stat.st_mode)
@@ -59,18 +57,13 @@ class InputFile:
             raise SequenceFileError(f"{path}: the file is empty; give one with sequences.")
         if is_on_disk:
             with self._open_raw() as file:
-                self.is_compressed = self._compression(file.read(max(map(len, MAGICS)))) is not None
+                self._compression(file.read(max(map(len, MAGICS))))
 
     @property
     def suffix(self) -> str:
         """The suffix that says the format, in lower case, without that of a compression."""
         path = Path(self.path)
         return Path(path.stem if path.suffix.lower() in COMPRESSIONS else path.name).suffix.lower()
-
-    @property
-    def identity(self) -> tuple[int, int] | str:
-        """What two paths of one file have in common."""
-        return (self._stat.st_dev, self._stat.st_ino) if self._stat else self.path
 
     def open(self) -> io.BufferedReader:
         """
@@ -100,10 +93,7 @@ class InputFile:
         self._stream = None
 
     def check_unchanged(self) -> None:
-        """
-        Raises:
-            SequenceFileError: If size or time of the file are not what they were when it was first looked at.
-        """
+        """Raises SequenceFileError if size or time of the file are not what they were when it was first looked at."""
         if self.size is None:
             return
         now = self._look()
@@ -144,8 +134,6 @@ class InputFile:
 
 
 class _Counted(io.RawIOBase):
-    """Counts what is read of a file."""
-
     def __init__(self, file: io.FileIO, counter: InputFile):
         self._file = file
         self._counter = counter

@@ -117,10 +117,7 @@ class SequenceReader:
         return sum(file.bytes_read for file in self._files)
 
     def check_unchanged(self) -> None:
-        """
-        Raises:
-            SequenceFileError: If an input changed since this reader was made.
-        """
+        """Raises SequenceFileError if an input changed since this reader was made."""
         for file in self._files:
             file.check_unchanged()
 
@@ -184,18 +181,10 @@ def open_inputs(
     features: Mapping[str, Any] | None = None,
     separator: str | None = None,
 ) -> SequenceReader:
-    """
-    The sequences of one or more files of one format; arguments as those of `SequenceReader`.
-
-    Args:
-        separator: What separates the fields of CSV files; default: by the format.
-
-    Raises:
-        SequenceFileError: As `open_sequences`.
-    """
+    """Files of one format; arguments as those of `SequenceReader`, and the separator of CSV, by default that of it."""
     first, form = files[0], args.format or _format_of(files[0])
     for i, file in enumerate(files):
-        if file.identity in [other.identity for other in files[:i]]:
+        if file.path in [other.path for other in files[:i]]:
             raise SequenceFileError(f"{file.name}: it is given twice; name each input once.")
         if (args.format or _format_of(file)) != form:
             raise SequenceFileError(

@@ -1,37 +1,54 @@
 """Genome + BED -> tables of its regions, on their strand."""
 
 import re
+import tempfile
 from collections.abc import Iterator
 
 import pyarrow as pa
 
 from dnahub.sequences.batching import Source, tables
 from dnahub.sequences.checks import SequenceFileError, shown
-from dnahub.sequences.genome import Genome
+from dnahub.sequences.fasta import FastaFile
 from dnahub.sequences.opening import InputFile
 
 # IUPAC nucleotide codes, https://doi.org/10.1093/nar/13.9.3021, and those that pair with them.
 COMPLEMENT = str.maketrans("ACGTURYSWKMBDHVNacgturyswkmbdhvn", "TGCAAYRSWMKVHDBNtgcaayrswmkvhdbn")
 NOT_REGIONS = ("track", "browser")  # the first word; https://genome.ucsc.edu/FAQ/FAQformat.html#format1
 STRANDS = ("+", "-", ".")
-# How files begin that are not BED, though they may have its suffix.
-FOREIGN = {"##fileformat=VCF": "VCF", "#CHROM\tPOS": "VCF", "##gff-version": "GFF", "track type=bedGraph": "bedGraph"}
-BEDGRAPH_SUFFIXES = (".bedgraph", ".bdg", ".bg")
-SCORE = re.compile(r"-?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
 BED12_COLUMNS = 12
+BEDGRAPH, SCORE = (".bedgraph", ".bdg", ".bg"), re.compile(r"-?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
+
+
+class Genome:
+    """
+    The chromosomes of a FASTA file: read once, their letters are kept in a temporary file, from which regions are cut.
+
+    So neither the layout of lines nor the compression matters, and no index is needed that may be of another file.
+    `num_nt` is the length of each chromosome, by its id.
+    """
+
+    def __init__(self, file: InputFile):
+        self.num_nt: dict[str, int] = {}
+        self._starts: dict[str, int] = {}
+        self._letters = tempfile.TemporaryFile()
+        for number, (raw_id, sequence, _) in enumerate(FastaFile(file).records(), start=1):
+            name = raw_id.decode()
+            if name in self._starts:
+                raise SequenceFileError(
+                    f"{file.name}, record {number}: a record before it has the id {shown(name)!r}, too; rename one."
+                )
+            self._starts[name], self.num_nt[name] = self._letters.tell(), len(sequence)
+            self._letters.write(sequence)
+        file.check_unchanged()
+
+    def fetch(self, name: str, start: int, end: int) -> str:
+        """The letters of a region, 0-based half-open, within the chromosome."""
+        self._letters.seek(self._starts[name] + start)
+        return self._letters.read(end - start).decode("utf-8", "replace")
 
 
 class BedFile(Source):
-    """
-    The regions of a BED file, in its order, cut out of a genome; of BED12, the blocks joined.
-
-    Args:
-        bed: The regions.
-        genome: FASTA file.
-
-    Raises:
-        SequenceFileError: If the genome is not such a file, or the regions are in another format.
-    """
+    """The regions of a BED file, in its order, cut out of a genome in FASTA; of BED12, the blocks joined."""
 
     unit, is_typed = "region", True
     schema = pa.schema(
@@ -57,17 +74,9 @@ class BedFile(Source):
         count = 0
         for line, raw in enumerate(self._stream, start=1):
             text = raw.decode().rstrip("\n")
-            form = next((form for start, form in FOREIGN.items() if text.startswith(start)), None)
-            is_region = text.strip() and not text.startswith("#") and text.split(None, 1)[0] not in NOT_REGIONS
-            fields = [field.strip() for field in (text.split("\t") if "\t" in text else text.split())]
-            form = form or (_foreign_form(fields, self._bed.suffix) if is_region else None)
-            if form:
-                raise SequenceFileError(
-                    f"{self._bed.name}, line {line}: this is {form}, not BED; convert it to BED (chrom, start, end; "
-                    "0-based half-open)."
-                )
-            if is_region:
+            if text.strip() and not text.startswith("#") and text.split(None, 1)[0] not in NOT_REGIONS:
                 count += 1
+                fields = [field.strip() for field in (text.split("\t") if "\t" in text else text.split())]
                 try:
                     row = self._row(fields)
                 except ValueError as error:
@@ -79,8 +88,10 @@ class BedFile(Source):
             raise SequenceFileError(f"{self._bed.name}: it has no regions; write chrom, start and end in a line.")
 
     def _row(self, fields: list[str]) -> tuple:
+        if form := _other_format(fields, self._bed.suffix):
+            raise ValueError(f"this is {form}, not BED (chrom, start, end; 0-based half-open): convert it")
         if len(fields) < 3 or not all(map(_is_number, fields[1:3])):
-            raise ValueError("it does not begin with a chromosome, a start and an end, two numbers")
+            raise ValueError("it does not begin with a chromosome, a start and an end, two numbers, as BED does")
         chrom, start, end = fields[0], int(fields[1]), int(fields[2])
         for column in (4, 5):
             if fields[column - 1 : column] in (["+"], ["-"]):
@@ -106,15 +117,14 @@ class BedFile(Source):
         return name, sequence, chrom, start, end, strand
 
 
-def _foreign_form(fields: list[str], suffix: str) -> str | None:
-    """What else than BED a line may be of."""
+def _other_format(fields: list[str], suffix: str) -> str | None:
+    """What a line is of that may stand in a file called BED; a score in column 4 is a name only if it is whole."""
     if len(fields) >= 8 and all(map(_is_number, fields[3:5])) and fields[6] in STRANDS:
         return "GFF or GTF"
     if len(fields) >= 5 and _is_number(fields[1]) and not _is_number(fields[2]) and fields[3].isalpha():
         return "VCF"
-    if len(fields) == 4 and SCORE.fullmatch(fields[3]):  # a whole number may be a name
-        return None if _is_number(fields[3]) and suffix not in BEDGRAPH_SUFFIXES else "bedGraph"
-    return None
+    is_score = len(fields) == 4 and SCORE.fullmatch(fields[3])
+    return "bedGraph" if is_score and (suffix in BEDGRAPH or not _is_number(fields[3])) else None
 
 
 def _blocks(fields: list[str], start: int, end: int) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from dnahub.sequences.batching import Source
-from dnahub.sequences.checks import SequenceFileError, one_line, shown
+from dnahub.sequences.checks import SequenceFileError, one_line
 from dnahub.sequences.opening import InputFile
 
 BLOCK_BYTES = 1 << 24  # of CSV, where it is the longest row, too
@@ -54,7 +54,6 @@ class CsvFile(Rows):
         super().__init__(file)
         self._stream = _QuoteCounter(file.open())
         self._has_quotes = delimiter != "\t"
-        self._invalid: list[pyarrow.csv.InvalidRow] = []
         try:
             self._reader = pyarrow.csv.open_csv(
                 self._stream,
@@ -63,7 +62,6 @@ class CsvFile(Rows):
                     delimiter=delimiter,
                     quote_char='"' if self._has_quotes else False,
                     newlines_in_values=self._has_quotes,
-                    invalid_row_handler=self._refuse,
                 ),
                 pyarrow.csv.ConvertOptions(default_column_type=pa.string()),
             )
@@ -89,24 +87,11 @@ class CsvFile(Rows):
                 "it."
             )
 
-    def _refuse(self, row: pyarrow.csv.InvalidRow) -> str:
-        self._invalid.append(row)
-        return "error"
-
     def _fault(self, error: pa.ArrowInvalid) -> SequenceFileError:
-        if self._invalid:
-            row = self._invalid[0]
-            return SequenceFileError(
-                f"{self._file.name}, row {row.number - 2} ({shown(row.text)!r}): it has {row.actual_columns} fields, "
-                f"but the header has {row.expected_columns}; correct the line, or put quotes around a field that "
-                "contains a separator."
-            )
-        if "straddling" in str(error):
-            return SequenceFileError(
-                f"{self._file.name}, row {self._count} or after it: a row is longer than {BLOCK_BYTES} bytes, or a "
-                "quote is not closed; correct it, or give such sequences as FASTA."
-            )
-        return SequenceFileError(f"{self._file.name}, row {self._count} or after it: {one_line(error)}.")
+        return SequenceFileError(
+            f"{self._file.name}: {one_line(error)} (row 1 is the header); correct the row and its quotes, or give "
+            f"sequences longer than {BLOCK_BYTES} bytes as FASTA."
+        )
 
 
 class _QuoteCounter(io.RawIOBase):
@@ -192,10 +177,8 @@ class ParquetFile(Rows):
 
     def __init__(self, file: InputFile):
         super().__init__(file)
-        if not file.is_regular or file.is_compressed:
-            raise SequenceFileError(
-                f"{file.name}: Parquet cannot be read from a pipe or a compressed file; name a Parquet file."
-            )
+        if not file.is_regular:
+            raise SequenceFileError(f"{file.name}: Parquet cannot be read from a pipe; name a Parquet file.")
         try:
             self._parquet = pq.ParquetFile(file.path, pre_buffer=False, filesystem=file.filesystem)
         except (pa.ArrowInvalid, OSError) as error:

@@ -55,10 +55,7 @@ class ClassTask(Task):
 def balanced_weights(ids: np.ndarray, num_labels: int) -> torch.Tensor:
     """
     As scikit-learn's `class_weight="balanced"`: items / (classes x items of the class); 1 for a class without items.
-
-    Args:
-        ids: Of all items of train, (items,), -100 where there is none.
-        num_labels: How many classes there are.
+    Ids are (items,), -100 where there is none.
     """
     counts = np.bincount(ids[ids != IGNORED], minlength=num_labels)  # (labels,)
     weights = counts.sum() / ((counts > 0).sum() * np.maximum(counts, 1))

@@ -1,7 +1,6 @@
 """Rows of token ids -> padded batch with labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,26 +12,16 @@ from dnahub.tasks.labels import IGNORED
 BESIDE_IGNORED = -99.99999  # the next float32
 
 
-@dataclass(frozen=True)
-class LabelCollator:
+def label_batch(tokenizer: PreTrainedTokenizerFast, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """
-    Rows with `input_ids` and `label` -> `input_ids`, `attention_mask` (batch, tokens) and `labels`.
+    Rows with `input_ids` and `label` -> `input_ids`, `attention_mask` (batch, tokens of the longest) and `labels`.
 
     `labels` are (batch,) or, where each row has a vector of numbers, (batch, outputs); whole numbers are ids.
-
-    Args:
-        tokenizer: The tokenizer; rows are padded to the longest of the batch.
     """
-
-    tokenizer: PreTrainedTokenizerFast
-
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        batch = pad(self.tokenizer, [row["input_ids"] for row in rows])
-        labels = torch.tensor([row["label"] for row in rows])
-        if labels.is_floating_point():  # the Trainer counts the labels of a step, but not those that are -100
-            labels[labels == IGNORED] = BESIDE_IGNORED
-        batch["labels"] = labels
-        return batch
+    labels = torch.tensor([row["label"] for row in rows])
+    if labels.is_floating_point():  # the Trainer counts the labels of a step, but not those that are -100
+        labels[labels == IGNORED] = BESIDE_IGNORED
+    return pad(tokenizer, [row["input_ids"] for row in rows]) | {"labels": labels}
 
 
 def pad(tokenizer: PreTrainedTokenizerFast, ids: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:

@@ -24,20 +24,12 @@ class RowError(ValueError):
 
 @dataclass(frozen=True)
 class LabelColumn:
-    """
-    The labels of one split, in a flat array.
+    """The labels of one split, in a flat array."""
 
-    Args:
-        split: Its name, for errors.
-        feature: What the column holds.
-        values: All labels, row by row.
-        numbers: How many of them each row has; None where it is always one, not in a list.
-    """
-
-    split: str
-    feature: object
-    values: pa.Array
-    numbers: np.ndarray | None
+    split: str  # its name, for errors
+    feature: object  # what the column holds
+    values: pa.Array  # all labels, row by row
+    numbers: np.ndarray | None  # how many of them each row has; None where it is always one, not in a list
 
     @property
     def inner(self) -> object:
@@ -58,24 +50,15 @@ class LabelColumn:
 
 def read_columns(splits: DatasetDict, column: str, in_lists: bool | None, expected: str) -> dict[str, LabelColumn]:
     """
-    The column of labels of each split.
-
-    Args:
-        splits: train and any others.
-        column: Its name.
-        in_lists: Whether a row must have a list of labels; None where it may, in all splits alike.
-        expected: What the task takes, for an error.
-
-    Raises:
-        ValueError: If a split has no such column or no rows, a row has no label, or it is a list where it must not be.
+    The column of labels of each split; `expected` says what the task takes, for an error. `in_lists` says whether a
+    row must have a list of labels, None that it may, in all splits alike.
     """
     read = {}
     for split, rows in splits.items():
-        if column not in rows.features:
-            raise ValueError(f"split {split}: there is no column {column!r}, only {', '.join(rows.features)}.")
+        feature = _feature(split, rows, column)
         if not len(rows):
             raise ValueError(f"split {split}: it is empty; give it rows, or leave it out.")
-        feature, values = rows.features[column], _values(rows, column)
+        values = _values(rows, column)
         is_list = isinstance(feature, List | LargeList)
         in_lists = is_list if in_lists is None else in_lists
         if is_list != in_lists:
@@ -88,10 +71,16 @@ def read_columns(splits: DatasetDict, column: str, in_lists: bool | None, expect
     return read
 
 
-def refuse_separator(label_separator: str | None) -> None:
+def _feature(split: str, rows: Dataset, column: str) -> object:
+    if column not in rows.features:
+        raise ValueError(f"split {split}: there is no column {column!r}, only {', '.join(rows.features)}.")
+    return rows.features[column]
+
+
+def refuse_separator(separator: str | None) -> None:
     """Raises ValueError for a separator where a row has one label."""
-    if label_separator is not None:
-        raise ValueError(f"--label_separator {label_separator!r} is for --task multi_label; leave it out.")
+    if separator is not None:
+        raise ValueError(f"--label_separator {separator!r} is for --task multi_label; leave it out.")
 
 
 def split_texts(splits: DatasetDict, column: str, separator: str) -> dict[str, LabelColumn]:
@@ -103,9 +92,7 @@ def split_texts(splits: DatasetDict, column: str, separator: str) -> dict[str, L
         raise ValueError("--label_separator '': give one or more letters.")
     read = {}
     for split, rows in splits.items():
-        if column not in rows.features:
-            raise ValueError(f"split {split}: there is no column {column!r}, only {', '.join(rows.features)}.")
-        feature = rows.features[column]
+        feature = _feature(split, rows, column)
         if not isinstance(feature, Value) or not feature.dtype.endswith(("string", "int64")):
             raise ValueError(
                 f"split {split}: column {column!r} is {feature}; --label_separator is for strings, leave it out."
@@ -124,7 +111,7 @@ def as_ids(
     columns: dict[str, LabelColumn], column: str, fewest: int, may_lack: bool = False
 ) -> tuple[dict[str, LabelColumn], list[str]]:
     """
-    Classes -> their ids, by the labels of train.
+    Classes -> their ids, and the names of the labels in the order of their ids, by the labels of train.
 
     The ids of a ClassLabel stay; strings, booleans and whole numbers are sorted.
 
@@ -132,13 +119,7 @@ def as_ids(
         columns: Of each split.
         column: Its name, for errors.
         fewest: How many different labels train must have.
-        may_lack: Whether null, and -100 among ids, is a label that is not there, as of a token.
-
-    Returns:
-        The columns with ids, null where there is no label, and the names of the labels in the order of their ids.
-
-    Raises:
-        ValueError: If labels are not classes, one is missing, empty or unknown to train, or train has too few.
+        may_lack: Whether null, and -100 among ids, is a label that is not there, as of a token; its id is null.
     """
     named = {split: _as_names(labels, column, may_lack) for split, labels in columns.items()}
     train = columns["train"]
@@ -156,31 +137,23 @@ def as_ids(
         )
     value_set = pa.array(names, pa.large_string())
     shown = ", ".join(names[:LABELS_SHOWN]) + (", …" if len(names) > LABELS_SHOWN else "")
-    for labels in named.values():
+    ids = {}
+    for split, labels in named.items():
         labels.check_each(
             lambda given: pc.or_(pc.is_null(given), pc.is_in(given, value_set=value_set)),
             f"is not in train, which has {shown}; move rows with it to train, or leave that row out",
         )
-    ids = {
-        split: labels.with_values(pc.index_in(labels.values, value_set=value_set).cast(pa.int64()))
-        for split, labels in named.items()
-    }
+        ids[split] = labels.with_values(pc.index_in(labels.values, value_set=value_set).cast(pa.int64()))
     return ids, names
 
 
 def _as_names(labels: LabelColumn, column: str, may_lack: bool) -> LabelColumn:
     inner = labels.inner
-    if isinstance(inner, Value) and inner.dtype.startswith("float"):
+    kind = inner.dtype.rstrip("0123456789") if isinstance(inner, ClassLabel | Value) else None
+    if kind not in ("int", "uint", "string", "large_string", "bool", "null"):
         raise ValueError(
-            f"split {labels.split}: column {column!r} is {labels.feature}; for numbers give --task regression, for "
-            "classes write whole numbers or names."
-        )
-    is_text = isinstance(inner, Value) and inner.dtype in ("string", "large_string", "bool", "null")
-    is_number = isinstance(inner, Value) and "int" in inner.dtype
-    if not isinstance(inner, ClassLabel) and not is_text and not is_number:
-        raise ValueError(
-            f"split {labels.split}: column {column!r} is {labels.feature}; a label is a ClassLabel, a string, a "
-            "boolean or a whole number, or a list of one of these."
+            f"split {labels.split}: column {column!r} is {labels.feature}; a class is a string, a boolean, a whole "
+            "number or a ClassLabel, or in a list of these; for numbers give --task regression."
         )
     if not may_lack:
         labels.check_each(pc.is_valid, f"is missing; {COMPLETE_ROW}")

@@ -1,14 +1,18 @@
 """Outputs and labels of a batch -> its part of the loss of a step, however the step is divided."""
 
-from dataclasses import dataclass
-
 import torch
 
 from dnahub.tasks.task import Task
 
 
-@dataclass(frozen=True)
-class StepLoss:
+def step_loss(
+    task: Task,
+    outputs,
+    labels: torch.Tensor,
+    num_items_in_batch: torch.Tensor | int,
+    class_weights: torch.Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> torch.Tensor:
     """
     The training loss: a mean over all labels of a step, each of which counts the same.
 
@@ -17,22 +21,11 @@ class StepLoss:
     token of a short sequence counts more than one of a long sequence.
 
     Args:
-        task: Whose loss.
-        class_weights: As `Task.class_weights` gives them; None: all weigh 1.
-        label_smoothing: Fraction of the probability that is spread over all classes.
+        outputs: With `logits`.
+        labels: As the task's collator makes them.
+        num_items_in_batch: Labels of the whole step, of all its batches in all processes.
+        class_weights, label_smoothing: See `Task.loss`.
     """
-
-    task: Task
-    class_weights: torch.Tensor | None = None
-    label_smoothing: float = 0.0
-
-    def __call__(self, outputs, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int) -> torch.Tensor:
-        """
-        Args:
-            outputs: With `logits`.
-            labels: As the task's collator makes them.
-            num_items_in_batch: Labels of the whole step, of all its batches in all processes.
-        """
-        logits = outputs["logits"].float()
-        weights = None if self.class_weights is None else self.class_weights.to(logits.device)
-        return self.task.loss(logits, labels, weights, self.label_smoothing) / max(num_items_in_batch, 1)
+    logits = outputs["logits"].float()
+    weights = None if class_weights is None else class_weights.to(logits.device)
+    return task.loss(logits, labels, weights, label_smoothing) / max(num_items_in_batch, 1)

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 
+from dnahub.tasks.classes import ClassTask
 from dnahub.tasks.collators import pad
 from dnahub.tasks.labels import IGNORED, refuse_separator
 from dnahub.tasks.task import Labels, Task
@@ -22,7 +23,7 @@ MASKED_SHARE, REPLACED_SHARE = 0.8, 0.1
 UNIGRAM_ROWS = 10_000  # of train, from which the frequencies of tokens are taken
 
 
-class MaskingCollator:
+class MaskingCollator(TrainerCallback):
     """
     Rows with `input_ids` -> masked `input_ids`, `attention_mask` and `labels` (batch, tokens), -100 where unmasked.
 
@@ -31,12 +32,7 @@ class MaskingCollator:
     the same in every process and batch, and in a resumed run. (transformers' own collator draws from the process's
     generator, and special tokens, too, of which `<pad>` would shift the positions of NT-v1.)
 
-    Args:
-        tokenizer: The tokenizer; rows are padded to the longest of the batch.
-        seed: Seed of the draws.
-
-    Raises:
-        ValueError: If the tokenizer has no mask token.
+    The Trainer tells it, as a callback, which epoch it is.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int):
@@ -56,6 +52,9 @@ class MaskingCollator:
         labels = [torch.as_tensor(row["labels"]) for row in masked]
         batch["labels"] = pad_sequence(labels, batch_first=True, padding_value=IGNORED)
         return batch
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.epoch = int(round(state.epoch, 6))  # a resumed run begins within one
 
     def mask(self, input_ids: Sequence[int]) -> dict[str, np.ndarray]:
         """One row of token ids -> `input_ids` and `labels`, both (tokens,)."""
@@ -82,16 +81,6 @@ class MaskingCollator:
         return masked
 
 
-class NewMasksEachEpoch(TrainerCallback):
-    """Tells the masking collator which epoch it is."""
-
-    def __init__(self, collator: MaskingCollator):
-        self.collator = collator
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.collator.epoch = int(round(state.epoch, 6))  # a resumed run begins within one
-
-
 class MaskedLM(Task):
     """No labels but the tokens themselves; the head is that of the base model."""
 
@@ -104,10 +93,8 @@ class MaskedLM(Task):
     native_pipeline = hub_tag = "fill-mask"
     item = "token"
 
-    def encode(
-        self, splits: DatasetDict, column: str, label_separator: str | None = None
-    ) -> tuple[DatasetDict, Labels]:
-        refuse_separator(label_separator)
+    def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:
+        refuse_separator(separator)
         return splits, Labels([], 0)
 
     def head_fields(self, labels: Labels) -> dict[str, Any]:
@@ -116,25 +103,16 @@ class MaskedLM(Task):
     def collator(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> MaskingCollator:
         return MaskingCollator(tokenizer, seed)
 
-    def callbacks(self, collator: MaskingCollator) -> list[TrainerCallback]:
-        return [NewMasksEachEpoch(collator)]
-
     def evaluation_rows(self, rows: Dataset, tokenizer: PreTrainedTokenizerFast, seed: int) -> list[dict]:
         return MaskingCollator(tokenizer, seed).mask_once(rows)
 
-    def loss(self, logits, labels, class_weights=None, label_smoothing=0.0):
-        return cross_entropy(
-            *(logits.flatten(0, -2), labels.flatten()),
-            reduction="sum",
-            ignore_index=IGNORED,
-            label_smoothing=label_smoothing,
-        )
+    loss = ClassTask.loss
 
     @staticmethod
     def outputs_kept(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """
-        Of each token whether the likeliest is the true one, and the loss of the true one, (batch, tokens, 2): an
-        evaluation need not hold the logits of 4,107 tokens.
+        Whether the likeliest token is the true one, and the loss of the true one, (batch, tokens, 2): an evaluation
+        need not hold the logits of 4,107 tokens.
         """
         losses = cross_entropy(logits.float().transpose(1, 2), labels, reduction="none", ignore_index=IGNORED)
         return torch.stack([(logits.argmax(dim=-1) == labels).float(), losses], dim=-1)

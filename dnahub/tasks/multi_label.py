@@ -21,14 +21,12 @@ class MultiLabel(Task):
     fits_classes = False
     usage = ("classify", "label, score, labels, scores of all labels")
 
-    def encode(
-        self, splits: DatasetDict, column: str, label_separator: str | None = None
-    ) -> tuple[DatasetDict, Labels]:
-        if label_separator is None:
+    def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:
+        if separator is None:
             expected = "--task multi_label takes a list of labels a row, or strings and --label_separator"
             columns = read_columns(splits, column, in_lists=True, expected=expected)
         else:
-            columns = split_texts(splits, column, label_separator)
+            columns = split_texts(splits, column, separator)
         ids, names = as_ids(columns, column, fewest=1)
         encoded = {}
         for split, rows in splits.items():

@@ -33,10 +33,8 @@ class Regression(Task):
     hub_tag = None  # the Hub's only one for sequences is text-classification
     usage = ("predict", "value")
 
-    def encode(
-        self, splits: DatasetDict, column: str, label_separator: str | None = None
-    ) -> tuple[DatasetDict, Labels]:
-        refuse_separator(label_separator)
+    def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:
+        refuse_separator(separator)
         expected = "--task regression takes a number a row in all splits, or a list of equally many"
         read = read_columns(splits, column, in_lists=None, expected=expected)
         of_lists = read["train"].numbers is not None
@@ -107,12 +105,8 @@ def _as_numbers(labels: LabelColumn, column: str, num_outputs: int) -> pa.Array:
         unequal = np.flatnonzero((labels.numbers != num_outputs) | (labels.numbers == 0))
         if len(unequal):
             row = unequal[0]
-            raise RowError(
-                labels.split,
-                int(row),
-                f"the label is a list of {labels.numbers[row]} numbers and that of the first row of train has "
-                f"{num_outputs}; give every row equally many, one or more.",
-            )
+            fault = f"the label is a list of {labels.numbers[row]} numbers and that of the first row of train has "
+            raise RowError(labels.split, int(row), f"{fault}{num_outputs}; give every row equally many, one or more.")
     numbers = labels.with_values(pc.cast(labels.values, pa.float32(), safe=False))
     numbers.check_each(
         lambda given: pc.fill_null(pc.is_finite(given), False), f"is not a finite number of float32; {COMPLETE_ROW}"
@@ -121,13 +115,11 @@ def _as_numbers(labels: LabelColumn, column: str, num_outputs: int) -> pa.Array:
 
 
 def _first_text(values: pa.Array) -> str:
-    """Where a column of strings is not numbers: one NA makes strings of all of a CSV file's column."""
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        return ""
+    """The first of a column of strings that is not a number: one NA makes strings of all of a CSV file's column."""
     for row, text in enumerate(values.to_pylist()):
         try:
-            float(text)
-        except (TypeError, ValueError):
+            float(text or 0)
+        except ValueError:
             return f" (row {row} is {text!r})"
     return ""
 

@@ -3,15 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
-from transformers import PreTrainedTokenizerFast, TrainerCallback
+from transformers import PreTrainedTokenizerFast
 
 from dnahub.metrics.names import LOWER_IS_BETTER
-from dnahub.tasks.collators import LabelCollator
+from dnahub.tasks.collators import label_batch
 
 # A model whose outputs differ by less over all rows does not depend on its input. The unit is the largest logit, or 1,
 # and in a regression the deviation of the labels. Measured with the tiny model: logits of random weights differ by
@@ -21,79 +22,49 @@ SAME_OUTPUT = 1e-4
 
 @dataclass(frozen=True)
 class Labels:
-    """
-    What the column `label` means, once `Task.encode` has made it.
+    """What the column `label` means, once `Task.encode` has made it."""
 
-    Args:
-        names: The labels in the order of their ids; empty for numbers and where a task takes no labels.
-        num_outputs: How many numbers the model gives for a sequence, or for a token: one for each label, or for each
-            number of a regression; 0 where the head is that of the base model.
-    """
-
-    names: list[str]
-    num_outputs: int
+    names: list[str]  # in the order of their ids; empty for numbers and where a task takes no labels
+    num_outputs: int  # of the model for a sequence, or for a token; 0 where the head is that of the base model
 
 
 class Task(ABC):
-    """
-    One training objective. A new one is a subclass in a file of its own, its instance `TASK`, and an entry in `TASKS`.
+    """A training objective. A new one is a subclass in its own file, its instance `TASK`, and an entry in `TASKS`."""
 
-    Attributes:
-        head: Which model: a key of `dnahub.checkpoints.loading.HEADS`.
-        problem_type: What config.json says of the labels, in transformers' words; None where it has none.
-        auto_class: The class of transformers that loads the checkpoint.
-        metrics: Names of the metrics that are one number; the first chooses the best checkpoint, unless
-            `--metric_for_best_model` names another. `loss` is always one of them.
-        takes_labels: Whether rows have a label column. Only without one can rows be streamed.
-        stratified: Whether splits are stratified by label: whether `row_labels` gives pairs.
-        smooths_labels: Whether the loss takes `--label_smoothing_factor`.
-        fits_classes: Whether a k-mer baseline is a logistic regression on ids, or a ridge regression on numbers; None
-            for no baseline.
-        pipeline: The pipeline that uses an NT checkpoint.
-        native_pipeline: The pipeline of transformers that uses a checkpoint of another encoder.
-        hub_tag: The Hub's name of what a checkpoint is for; None where it has none.
-        item: What has a label: a "sequence" or a "token".
-        usage: For the card, a variable for the pipeline and what it returns; None where it only embeds.
-    """
-
-    head: str = "sequence"
-    problem_type: str | None = None
-    auto_class: str = "AutoModelForSequenceClassification"
+    head: str = "sequence"  # which model: a key of `dnahub.checkpoints.loading.HEADS`
+    problem_type: str | None = None  # what config.json says of the labels, in transformers' words
+    auto_class: str = "AutoModelForSequenceClassification"  # of transformers, which loads the checkpoint
+    # Metrics that are one number; `loss` is one of them. The first chooses the best checkpoint by default.
     metrics: tuple[str, ...]
-    takes_labels: bool = True
-    stratified: bool = False
-    smooths_labels: bool = False
+    takes_labels: bool = True  # whether rows have a label column; only without one can rows be streamed
+    stratified: bool = False  # whether splits are stratified by label: whether `row_labels` gives pairs
+    smooths_labels: bool = False  # whether the loss takes `--label_smoothing_factor`
+    # Whether a k-mer baseline is a logistic regression on ids, or a ridge regression on numbers; None: no baseline.
     fits_classes: bool | None = None
-    pipeline: str = "dna-classification"
-    native_pipeline: str = "text-classification"
-    hub_tag: str | None = "text-classification"
-    item: str = "sequence"
-    usage: tuple[str, str] | None = None
+    pipeline: str = "dna-classification"  # for an NT checkpoint
+    native_pipeline: str = "text-classification"  # of transformers, for a checkpoint of another encoder
+    hub_tag: str | None = "text-classification"  # the Hub's name of what a checkpoint is for, if it has one
+    item: str = "sequence"  # what has a label: a "sequence" or a "token"
+    usage: tuple[str, str] | None = None  # a variable for the pipeline, and what it returns; None: it only embeds
 
     @abstractmethod
-    def encode(
-        self, splits: DatasetDict, column: str, label_separator: str | None = None
-    ) -> tuple[DatasetDict, Labels]:
+    def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:
         """
         Replace the column of labels by a column `label` of what the task takes, by the labels of train.
 
         Args:
             splits: train and any others. A column `label` that is not `column` is replaced, too.
             column: The column of labels.
-            label_separator: What separates several labels of a row in one string, such as ";".
+            separator: What separates several labels of a row in one string, such as ";".
 
         Raises:
-            ValueError: If the column is missing or is not what the task takes, a label is missing, train lacks a
-                label of another split, or has too few labels to learn from. The first such row is named.
+            ValueError: If labels are not what the task takes; the first such row is named.
         """
 
     def row_labels(self, rows: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
         """
         All pairs of a row and a class that it has, by which splits are stratified: two arrays (pairs,) of row numbers
         and of ids. None where labels are not classes.
-
-        Args:
-            rows: With `label` as `encode` makes it.
         """
         return None
 
@@ -116,12 +87,8 @@ class Task(ABC):
         }
 
     def collator(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> Callable[[Sequence[dict]], dict]:
-        """What makes a batch of rows with `input_ids` and `label`."""
-        return LabelCollator(tokenizer)
-
-    def callbacks(self, collator: Any) -> list[TrainerCallback]:
-        """What the Trainer calls for this task, given what `collator` gave."""
-        return []
+        """What makes a batch of rows with `input_ids` and `label`; the Trainer calls one that is a TrainerCallback."""
+        return partial(label_batch, tokenizer)
 
     def evaluation_rows(self, rows: Dataset, tokenizer: PreTrainedTokenizerFast, seed: int) -> Any:
         """The rows that evaluations take, the same in each: by default as they are."""
@@ -139,7 +106,7 @@ class Task(ABC):
         label_smoothing: float = 0.0,
     ) -> torch.Tensor:
         """
-        The sum of the losses of all labels, which `StepLoss` divides by their number in the whole step.
+        The sum of the losses of all labels, which `step_loss` divides by their number in the whole step.
 
         Args:
             logits: (batch, outputs), or of tokens (batch, tokens, outputs).
@@ -150,12 +117,7 @@ class Task(ABC):
         """
 
     def class_weights(self, rows: Dataset, num_labels: int) -> torch.Tensor:
-        """
-        Weights by which each class of train counts the same in the loss, and all rows together as before.
-
-        Raises:
-            ValueError: If labels are not classes.
-        """
+        """Weights by which each class of train counts the same in the loss, and all rows together as before."""
         raise ValueError("--class_weights balanced is for classes; leave it out.")
 
     @abstractmethod
@@ -179,10 +141,8 @@ class Task(ABC):
 
     def mean_loss(self, outputs: np.ndarray, labels: np.ndarray) -> float:
         """
-        The loss over all labels, each weighing the same.
-
-        The Trainer's own is a mean over batches, in which the rows of a short last batch, and those that fill it up
-        for several processes, weigh more.
+        The loss over all labels, each weighing the same. The Trainer's own is a mean over batches, in which the rows
+        of a short last batch, and those that fill it up for several processes, weigh more.
         """
         true = torch.tensor(labels)
         return float(self.loss(torch.tensor(outputs).double(), true)) / self.count_labels(labels)
@@ -193,10 +153,8 @@ class Task(ABC):
 
     def is_constant(self, outputs: np.ndarray, labels: np.ndarray) -> bool:
         """
-        Whether the model has collapsed: no output differs by `SAME_OUTPUT` units over all rows.
-
-        Predicting one class for all rows is not enough: on unbalanced data a good model does. False for fewer than two
-        rows and outputs that are not finite.
+        Whether the model has collapsed: no output differs by `SAME_OUTPUT` units over all rows. Predicting one class
+        for all rows is not enough: on unbalanced data a good model does.
         """
         outputs = columns(outputs)
         if len(outputs) < 2 or not np.isfinite(outputs).all():
@@ -208,8 +166,8 @@ class Task(ABC):
         return max(1.0, np.abs(outputs).max())
 
     def greater_is_better(self, metric: str) -> bool:
-        """Which direction of a metric is better; with `eval_` in front or without."""
-        return metric.removeprefix("eval_") not in LOWER_IS_BETTER
+        """Which direction of a metric is better."""
+        return metric not in LOWER_IS_BETTER
 
     def compared_by(self, metric: str) -> tuple[str, ...]:
         """By which metrics a baseline must be better than the model to be called better, given the one that chose."""
@@ -220,8 +178,8 @@ class Task(ABC):
         What `measure` takes of a baseline.
 
         Args:
-            predicted: Of the test rows: logits (rows, classes) of a logistic regression, or the predictions of a ridge
-                regression, (rows,) or (rows, outputs); see `fits_classes`.
+            predicted: Logits (rows, classes) of a logistic regression, or numbers of a ridge regression, (rows,) or
+                (rows, outputs); see `fits_classes`.
             classes: The id of each column of a logistic regression, for those that train has; else None.
             labels: What `encode` gave.
         """
@@ -229,10 +187,10 @@ class Task(ABC):
 
     def references(self, labels: np.ndarray, train: Dataset, vocabulary_size: int) -> dict[str, float]:
         """
-        Scores without a model for comparison, which go into the section of the split that they are of.
+        Scores without a model for comparison, which go into the section of the split that the labels are of.
 
         Args:
-            labels: Of the split, as the collator makes them.
+            labels: As the collator makes them.
             train: Rows with `input_ids`; may be a stream.
             vocabulary_size: Of the model.
         """

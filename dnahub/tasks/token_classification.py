@@ -1,7 +1,7 @@
 """One class of each token: `--task token_classification`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,28 +17,20 @@ from dnahub.tasks.labels import IGNORED, as_ids, label_array, read_columns, refu
 from dnahub.tasks.task import Labels
 
 
-@dataclass(frozen=True)
-class TokenLabelCollator:
+def token_label_batch(tokenizer: PreTrainedTokenizerFast, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """
     Rows with `input_ids` and `label` -> `input_ids`, `attention_mask` and `labels`, all (batch, tokens).
 
     `labels` are -100 at padding and at what the tokenizer adds: `<cls>`, for another encoder also a token at the end.
-
-    Args:
-        tokenizer: The tokenizer; rows are padded to the longest of the batch.
     """
-
-    tokenizer: PreTrainedTokenizerFast
-
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        batch = pad(self.tokenizer, [row["input_ids"] for row in rows])
-        added_ids = torch.tensor(self.tokenizer("").input_ids)  # not <unk>, which may stand for DNA
-        labelled = batch["attention_mask"].bool() & ~torch.isin(batch["input_ids"], added_ids)
-        counts = labelled.sum(dim=1).tolist()  # a cut sequence has more labels than tokens
-        labels = [label for row, count in zip(rows, counts, strict=True) for label in row["label"][:count]]
-        batch["labels"] = torch.full_like(batch["input_ids"], IGNORED)
-        batch["labels"][labelled] = torch.tensor(labels)
-        return batch
+    batch = pad(tokenizer, [row["input_ids"] for row in rows])
+    added_ids = torch.tensor(tokenizer("").input_ids)  # not <unk>, which may stand for DNA
+    labelled = batch["attention_mask"].bool() & ~torch.isin(batch["input_ids"], added_ids)
+    counts = labelled.sum(dim=1).tolist()  # a cut sequence has more labels than tokens
+    labels = [label for row, count in zip(rows, counts, strict=True) for label in row["label"][:count]]
+    batch["labels"] = torch.full_like(batch["input_ids"], IGNORED)
+    batch["labels"][labelled] = torch.tensor(labels)
+    return batch
 
 
 class TokenClassification(ClassTask):
@@ -50,10 +42,8 @@ class TokenClassification(ClassTask):
     item = "token"
     usage = ("label", "entity, score, word, start and end of each token")
 
-    def encode(
-        self, splits: DatasetDict, column: str, label_separator: str | None = None
-    ) -> tuple[DatasetDict, Labels]:
-        refuse_separator(label_separator)
+    def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:
+        refuse_separator(separator)
         expected = "--task token_classification takes a list of labels a row, as JSON Lines and Parquet can hold"
         columns = read_columns(splits, column, in_lists=True, expected=expected)
         ids, names = as_ids(columns, column, fewest=2, may_lack=True)
@@ -70,8 +60,8 @@ class TokenClassification(ClassTask):
         row, label = np.unique(pairs[:, pairs[1] != IGNORED], axis=1)
         return row, label
 
-    def collator(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> TokenLabelCollator:
-        return TokenLabelCollator(tokenizer)
+    def collator(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> partial:
+        return partial(token_label_batch, tokenizer)
 
     def class_weights(self, rows: Dataset, num_labels: int) -> torch.Tensor:
         return balanced_weights(label_array(rows).flatten().to_numpy(), num_labels)

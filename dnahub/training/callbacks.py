@@ -3,6 +3,8 @@
 import json
 import math
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,8 @@ class StopOnDivergence(TrainerCallback):
 
 class StopEarly(TrainerCallback):
     """
-    Stops after so many evaluations that are no better than the best before them.
-
-    As transformers' EarlyStoppingCallback, but counted from the log: that one begins at 0 again in a resumed run,
-    which then would not end as an undisturbed one.
+    Stops after so many evaluations that are no better than the best before them, counted from the log: transformers'
+    EarlyStoppingCallback begins at 0 again in a resumed run, which then would not end as an undisturbed one.
     """
 
     def __init__(self, patience: int, metric: str, greater_is_better: bool):
@@ -69,43 +69,33 @@ class SaveOnSignal(TrainerCallback):
     def __init__(self):
         self.received = False
         self._within_epoch = False
-        self._before = None
 
-    def on_train_begin(self, args, state, control, **kwargs):
-        if self._before is None:  # it begins again with a smaller batch
-            self._before = signal.signal(signal.SIGTERM, self._receive)
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within it, SIGTERM is noted; after it, the signal has the handler of before."""
+        before = signal.signal(signal.SIGTERM, self._receive)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
-    def on_train_end(self, args, state, control, **kwargs):
-        self.restore()
-
-    def restore(self) -> None:
-        """Restore the handler that the signal had before the training."""
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-            self._before = None
+    def _receive(self, number, frame) -> None:
+        self.received = True
 
     def on_step_end(self, args, state, control, **kwargs):
         if args.world_size > 1:  # all processes stop at one step, whichever received the signal
             received = torch.tensor([self.received], dtype=torch.int32, device=args.device)
             torch.distributed.all_reduce(received, torch.distributed.ReduceOp.MAX)
             self.received = bool(received.item())
-        if not self.received or state.global_step >= state.max_steps:
-            return
-        ends_epoch = state.epoch % 1 == 0
-        evaluates = control.should_evaluate or (ends_epoch and args.eval_strategy == "epoch")
-        if evaluates and ends_epoch and args.eval_strategy == args.save_strategy == "epoch":
-            control.should_training_stop = True  # saved after the evaluation that ends this epoch
-        elif not evaluates or args.save_strategy == args.eval_strategy == "steps":
-            control.should_save = control.should_training_stop = True
-            self._within_epoch = not ends_epoch
-        # Else what is saved depends on the evaluation, or would lack it: stop at the end of the next step.
+        if self.received and state.global_step < state.max_steps:
+            control.should_training_stop = True
+            if args.save_strategy == "epoch" and state.epoch % 1 == 0:
+                return  # saved after the evaluation that ends this epoch
+            control.should_save = self._within_epoch = True
 
     def on_epoch_end(self, args, state, control, **kwargs):
         if self._within_epoch:
-            control.should_evaluate = control.should_save = control.should_log = False
-
-    def _receive(self, number, frame) -> None:
-        self.received = True
+            control.should_evaluate = control.should_save = False
 
 
 class BestCheckpointMoved(TrainerCallback):

@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -59,8 +59,7 @@ class SequenceData:
         cut_off: How the splits were made that the data did not have, such as {"test": "0.1 of train, by gene"}.
         num_replaced: How many letters are other than A, C, G, T, U and N, and are read as N; those of a stream are not
             counted.
-        files: Every file, and what its rows are called: "reads.fa, record".
-        numbers: Of the rows of each split, except those of a stream: of the file, and in it.
+        place: Split, but that of a stream, and row -> where that is, for messages: "reads.fa, record 3".
     """
 
     splits: DatasetDict
@@ -71,12 +70,7 @@ class SequenceData:
     build: dict[str, Any]
     cut_off: dict[str, str]
     num_replaced: int
-    files: list[str]
-    numbers: Mapping[str, Dataset]
-
-    def place(self, split: str, row: int) -> str:
-        """Where a row is, for messages: "reads.fa, record 3"."""
-        return _place(self.files, self.numbers, split, row)
+    place: Callable[[str, int], str]
 
 
 def load_sequences(
@@ -98,10 +92,8 @@ def load_sequences(
         HubError: If the Hub has no such data set or revision, or does not answer.
     """
     task = TASKS[task]
-    if args.streaming and task.takes_labels:
-        raise ValueError("--streaming is for --task mlm: labelled rows are read before the training; leave it out.")
-    if args.dataset_filter and args.streaming:
-        raise ValueError("--dataset_filter: the rows of a stream are not filtered; leave it out.")
+    if args.streaming and (task.takes_labels or args.dataset_filter):
+        raise ValueError("--streaming is for --task mlm, without --dataset_filter; leave it out.")
     input_args = InputArguments(sequence_column=args.sequence_column, sequence_format=args.sequence_format)
     build = {}
     if args.train_file:
@@ -123,28 +115,26 @@ def load_sequences(
         texts[split] = [] if reader.is_typed else [column for column in needed if column not in reader.features]
         num_replaced += reader.num_replaced
     splits = DatasetDict(_with_numbers(splits, texts))
+    cut_off = {}
     try:
         splits, labels = task.encode(splits, args.label_column, args.label_separator)
+        if stream is None:
+            splits, cut_off = complete(
+                splits, task, args.validation_fraction, args.test_fraction, args.group_column, CUT_SEED
+            )
+            task.check_splits(splits, labels)
+        if args.group_column is not None:
+            check_groups(splits, args.group_column)
     except RowError as error:
         raise ValueError(f"{_place(files, splits, error.split, error.row)}: {error.fault}") from error
     _warn_of_spellings(labels.names)
-    cut_off = {}
-    if stream is None:
-        splits, cut_off = complete(
-            splits, task, args.validation_fraction, args.test_fraction, args.group_column, CUT_SEED
-        )
-        task.check_splits(splits, labels)
-    if args.group_column is not None:
-        check_groups(splits, args.group_column)
     if not args.allow_overlap:
         check_overlap(splits, partial(_place, files, splits))
-    numbers = {split: rows.select_columns([FILE, ROW]) for split, rows in splits.items()}
+    place = partial(_place, files, {split: rows.select_columns([FILE, ROW]) for split, rows in splits.items()})
     splits = splits.select_columns(["sequence", "label"] if task.takes_labels else ["sequence"])
     if stream is not None:
         splits["train"] = stream
-    return SequenceData(
-        splits, labels, name, source.config, source.commit, build, cut_off, num_replaced, files, numbers
-    )
+    return SequenceData(splits, labels, name, source.config, source.commit, build, cut_off, num_replaced, place)
 
 
 def _place(files: list[str], splits: Mapping[str, Dataset], split: str, row: int) -> str:
@@ -167,13 +157,7 @@ def _given_files(args: DataArguments) -> dict[str, list[str]]:
 
 
 def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
-    """
-    train, validation and test -> which split of the data set that is.
-
-    Raises:
-        ValueError: If two splits have one role, there is no train, or a split of an unknown name may be one that would
-            be cut off train.
-    """
+    """train, validation and test -> which split of the data set that is."""
     words = {word: str(role) for role, words in SPLIT_KEYWORDS.items() for word in words}  # dev: validation
     roles: dict[str, str] = {}
     for split in splits:

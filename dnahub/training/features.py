@@ -28,14 +28,11 @@ def has_fixed_features(model: PreTrainedModel) -> bool:
 @contextmanager
 def features_computed_once(trainer: Trainer) -> Iterator[None]:
     """
-    Within it, the trainer trains and evaluates on features of the sequences; after it, all is as before.
+    Within it, the trainer, of one process, trains and evaluates on features of the sequences; its model
+    `has_fixed_features`, and its collator is `label_batch`.
 
     The model stays whole, and so do the checkpoints that the trainer writes: only the call of its encoder returns
     what was computed before.
-
-    Args:
-        trainer: Of one process, with a `LabelCollator`; its model has `has_fixed_features`, its rows have `input_ids`
-            and `label`.
     """
     encoder = trainer.model.base_model
     before = trainer.train_dataset, trainer.eval_dataset, trainer.data_collator

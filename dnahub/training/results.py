@@ -4,13 +4,12 @@ import os
 import platform
 import resource
 import sys
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, DatasetDict, IterableDataset
+from datasets import Dataset, DatasetDict
 from transformers import Trainer
 
 from dnahub.checkpoints.loading import CheckpointFiles, max_tokens
@@ -45,37 +44,28 @@ HYPERPARAMETERS = (
 )
 
 
-@dataclass(frozen=True)
-class Timing:
-    """
-    Args:
-        seconds: What this process spent on training, evaluations and features of the frozen encoder included.
-        resumed_at: At which step it took up an interrupted run; None for a whole run.
-    """
-
-    seconds: float
-    resumed_at: int | None
-
-
 def describe(
     args: Arguments,
     trainer: Trainer,
     data: SequenceData,
     tokenised: DatasetDict,
     base: CheckpointFiles | None,
-    timing: Timing,
+    seconds: float,
+    resumed_at: int | None,
 ) -> dict[str, Any]:
     """
     What is known of a trained model before anything is measured; to be called by all processes.
 
+    Args:
+        seconds, resumed_at: See `dnahub.training.run.train`.
+
     Returns:
-        A dictionary that `json.dumps` takes, with the sections `model`, `dataset` and `training`; `validation`,
-        `test` and `baselines` are `None`, and `measured` is `False`. Names in it are Hub ids, with the commit as
-        revision, or those of folders, without their places.
+        A dictionary that `json.dumps` takes. Names in it are Hub ids, with the commit as revision, or those of
+        folders, without their places.
     """
     settings, state = trainer.args.to_dict(), trainer.state
     trained, total = count_parameters(trainer.model)
-    seconds = round(timing.seconds, 1)
+    of_model = vars(args.model) | {"lora_targets": ", ".join(args.model.lora_targets or ()) or None}
     return {
         "task": args.model.task,
         "licence": inherited_licence(base),
@@ -101,23 +91,23 @@ def describe(
             "revision": data.commit,
             "synthetic": data.build.get("synthetic"),
             "bayes_optimal_accuracy": data.build.get("bayes_optimal_accuracy"),
-            "rows": {split: len(rows) for split, rows in data.splits.items() if not _is_stream(rows)},
+            "rows": {split: len(rows) for split, rows in data.splits.items() if isinstance(rows, Dataset)},
             "cut_off": data.cut_off,
             "num_replaced": data.num_replaced,
         },
         "training": {
             "tuning": args.model.tuning,
-            **{name: _plain(vars(args.model)[name]) for name in OF_TUNING.get(args.model.tuning, ())},
-            **{name: _plain(settings[name]) for name in HYPERPARAMETERS},
+            **{name: of_model[name] for name in OF_TUNING.get(args.model.tuning, ())},
+            **{name: settings[name] for name in HYPERPARAMETERS},
             "class_weights": args.data.class_weights,
             "max_length": args.data.max_length,
             "sequences_cut": _num_cut(tokenised, args.data.max_length),
             "steps": state.global_step,
             "best_step": state.best_global_step,
             "chosen_by": args.training.metric_for_best_model if state.best_global_step else None,
-            "resumed_at_step": timing.resumed_at,
-            "seconds_since_then" if timing.resumed_at else "seconds": seconds,
-            "tokens_per_second": _tokens_per_second(trainer, tokenised, timing),
+            "resumed_at_step": resumed_at,
+            "seconds_since_then" if resumed_at else "seconds": round(seconds, 1),
+            "tokens_per_second": _tokens_per_second(trainer, tokenised, seconds, resumed_at or 0),
             "peak_memory_mib": _peak_memory_mib(),
             "processes": args.training.world_size,
             "hardware": hardware(),
@@ -132,12 +122,9 @@ def measure_all(
     """
     Measure the trainer's model on validation and, once, on test data; to be called by all processes.
 
-    Args:
-        baselines: Whether to measure k-mer baselines, too, where the task has some and there is a test split.
-
     Returns:
-        The sections `validation`, `test` (`None` without such a split) and `baselines` (by the first process), with
-        `measured` `True`.
+        The sections `validation`, `test` (None without such a split) and `baselines` (by the first process, where the
+        task has some and there is a test split), with `measured` True.
     """
     wanted = baselines and task.fits_classes is not None and "test" in data.splits and trainer.is_world_process_zero()
     return {
@@ -163,28 +150,22 @@ def _measure(
     return metrics
 
 
-def _is_stream(rows: Dataset | IterableDataset) -> bool:
-    return isinstance(rows, IterableDataset)
-
-
 def _num_cut(tokenised: DatasetDict, max_length: int | None) -> int | None:
     """How many sequences of all splits lost their end."""
     if max_length is None:
         return None
-    return sum(int((num_tokens(rows) > max_length).sum()) for rows in tokenised.values() if not _is_stream(rows))
+    lengths = [num_tokens(rows) for rows in tokenised.values() if isinstance(rows, Dataset)]
+    return sum(int((each > max_length).sum()) for each in lengths)
 
 
-def _tokens_per_second(trainer: Trainer, tokenised: DatasetDict, timing: Timing) -> int | None:
+def _tokens_per_second(trainer: Trainer, tokenised: DatasetDict, seconds: float, first_step: int) -> int | None:
     """Of training, by the mean length of a row, padding not counted; the time is that of all, evaluations included."""
-    if _is_stream(tokenised["train"]):
+    args, steps = trainer.args, trainer.state.global_step - first_step
+    if not isinstance(tokenised["train"], Dataset) or not steps:
         return None
-    args = trainer.args
     rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-    steps = trainer.state.global_step - (timing.resumed_at or 0)
-    if not steps:
-        return None
     kept = np.minimum(num_tokens(tokenised["train"]), max_tokens(trainer.model))
-    return round(steps * rows * float(kept.mean()) / max(timing.seconds, 1e-3))
+    return round(steps * rows * float(kept.mean()) / seconds)
 
 
 def _peak_memory_mib() -> int:
@@ -193,12 +174,6 @@ def _peak_memory_mib() -> int:
         return torch.cuda.max_memory_allocated() // 2**20
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere: getrusage(2)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value) if not isinstance(value, (int, float, bool, str, type(None))) else value
 
 
 def hardware() -> str:

@@ -29,9 +29,9 @@ from dnahub.training.callbacks import (
     StopOnDivergence,
 )
 from dnahub.training.dataset import SequenceData
-from dnahub.training.results import Timing, describe, measure_all
-from dnahub.training.run_folder import CHECKPOINT, begin, is_finished, read_results, resume_point, state_at
-from dnahub.training.sequence_trainer import SequenceTrainer, check_point, check_weights
+from dnahub.training.results import describe, measure_all
+from dnahub.training.run_folder import CHECKPOINT, begin, is_finished, read_results, resume_point
+from dnahub.training.sequence_trainer import SequenceTrainer, check_best, check_point
 from dnahub.training.trainer import build_trainer, training_context, whole_model
 
 LEARNING_CURVE = "learning_curve.png"
@@ -54,11 +54,11 @@ def train_once(
         args: `args.training.output_dir` is the run's folder.
         data: What it is trained on.
         base: The base model; None for random weights.
-        record: What the run is begun with, for its folder.
+        record: What the run is begun with, for `begin`.
         extra: Sections of the results that are known before, as of a search.
 
     Returns:
-        What was measured: `dnahub.training.results.describe` and `measure_all`.
+        `dnahub.training.results.describe` and `measure_all`.
 
     Raises:
         ValueError: If data, model and arguments do not fit together, or the training diverges.
@@ -82,8 +82,8 @@ def train_once(
             note = task.note_on_labels(tokenised["train"]) if isinstance(tokenised["train"], Dataset) else None
             if note:
                 print(f"note: {note}", file=sys.stderr)
-        timing = train(trainer, args)
-        results = describe(args, trainer, data, tokenised, base, timing) | extra
+        seconds, resumed_at = train(trainer, args)
+        results = describe(args, trainer, data, tokenised, base, seconds, resumed_at) | extra
         save(trainer, whole_model(trainer, args, data, base), results, folder)
     results |= measure_all(trainer, task, data, tokenised, args.run.baselines)
     if not math.isfinite(results["validation"]["loss"]):
@@ -93,14 +93,19 @@ def train_once(
     return results
 
 
-def train(trainer: SequenceTrainer, args: Arguments) -> Timing:
-    """Train to the end, or from where the run was interrupted; the best weights by validation are loaded then."""
-    folder = Path(args.training.output_dir)
+def train(trainer: SequenceTrainer, args: Arguments) -> tuple[float, int | None]:
+    """
+    Train to the end, or from where the run was interrupted; the best weights by validation are loaded then.
+
+    Returns:
+        The seconds of this process, evaluations included, and the step at which it resumed an interrupted run, None
+        for a whole run.
+    """
+    folder, keeps_best = Path(args.training.output_dir), args.training.load_best_model_at_end
     # The first process removes what was cut off, before the others look.
     point = from_first(lambda: resume_point(folder))
-    state = state_at(point) if point else None  # now, for the checkpoint is removed when there are later ones
-    if point and trainer.is_world_process_zero():
-        print(f"going on from {point}")
+    # Read now, for the checkpoint is removed when there are later ones.
+    state = TrainerState.load_from_json(str(point / "trainer_state.json")) if point else None
     started = time.perf_counter()
     on_signal = SaveOnSignal()
     early = StopEarly(
@@ -108,33 +113,26 @@ def train(trainer: SequenceTrainer, args: Arguments) -> Timing:
         f"eval_{args.training.metric_for_best_model}",
         args.training.greater_is_better,
     )
-    callbacks = [LogToFile(folder), StopOnDivergence(), on_signal, BestCheckpointMoved()]
-    callbacks += [early] if args.training.load_best_model_at_end else []
-    for callback in callbacks:
+    for callback in (LogToFile(folder), StopOnDivergence(), on_signal, BestCheckpointMoved(), *[early] * keeps_best):
         trainer.add_callback(callback)
-    if point:
+    if state:
+        if trainer.is_world_process_zero():
+            print(f"going on from {point}")
         check_point(trainer, point)
-        if state.best_model_checkpoint and args.training.load_best_model_at_end:
-            check_weights(trainer, Path(state.best_model_checkpoint))
-    if state and (state.global_step >= state.max_steps or (early in callbacks and early.is_reached(state))):
-        _end(trainer, point, state)
-        return Timing(time.perf_counter() - started, state.global_step)
-    try:
-        with training_context(trainer, args.model):
-            trainer.train(resume_from_checkpoint=point and str(point))
-    finally:
-        on_signal.restore()
+        best = folder / f"checkpoint-{state.best_global_step}" if keeps_best and state.best_global_step else None
+        if best:
+            check_best(trainer, best)
+        if state.global_step >= state.max_steps or (keeps_best and early.is_reached(state)):
+            # It was cut off after its last step, and `train` would make a further one. Private: transformers has no
+            # other way to read a Trainer's checkpoint, whole, sharded or of an adapter.
+            trainer._load_from_checkpoint(str(best or point))
+            trainer.state = state
+            return time.perf_counter() - started, state.global_step
+    with training_context(trainer, args.model), on_signal.listening():
+        trainer.train(resume_from_checkpoint=point and str(point))
     if on_signal.received and trainer.state.global_step < trainer.state.max_steps:
         raise Stopped(f"stopped by SIGTERM at step {trainer.state.global_step}, which is saved")
-    return Timing(time.perf_counter() - started, state and state.global_step)
-
-
-def _end(trainer: SequenceTrainer, point: Path, state: TrainerState) -> None:
-    """Load what a run that was cut off after its last step ended with; `train` would make a further step."""
-    best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
-    # Private: transformers has no other way to read a Trainer's checkpoint, whole, sharded or of an adapter.
-    trainer._load_from_checkpoint(best or str(point))
-    trainer.state = state
+    return time.perf_counter() - started, state and state.global_step
 
 
 def save(
@@ -143,10 +141,7 @@ def save(
     """
     Draw the learning curve and write the checkpoint; afterwards the trainer has the model that was saved.
 
-    Args:
-        model: In one piece; None but on the first process.
-        results: What is known before anything is measured.
-        folder: The run's.
+    The model is in one piece, None but on the first process; `results` is what is known before anything is measured.
     """
 
     def write() -> None:

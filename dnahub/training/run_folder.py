@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, metadata_load
-from transformers import TrainerState
 
 from dnahub.checkpoints.identity import checkpoint_digest
 from dnahub.checkpoints.loading import find_checkpoint
@@ -39,11 +38,6 @@ def opened(
     """
     Within it, no other process works in the folder of a run that is not finished.
 
-    Args:
-        folder: The run's folder, made if it is not there.
-        args: The flags.
-        command: The command line.
-
     Yields:
         The record of this run for `begin`; the record of the interrupted run that it resumes, if any; and what
         `read_results` gives.
@@ -58,7 +52,6 @@ def opened(
             begun = find_run(folder, arguments)
             if not is_finished(read_results(folder)):
                 stack.enter_context(locked_folder(folder, "train.py"))
-                begun = find_run(folder, arguments)  # another process may have ended meanwhile
             return [arguments, begun, read_results(folder)]
 
         arguments, begun, results = from_first(look)
@@ -68,8 +61,10 @@ def opened(
             "versions": {name: version(name) for name in LIBRARIES},
             "hardware": hardware(),
         }
-        if begun and not is_finished(results):
-            _note_versions(begun["environment"]["versions"], environment["versions"])
+        before = begun["environment"]["versions"] if begun and not is_finished(results) else environment["versions"]
+        if before != environment["versions"] and is_first_process():
+            names = ", ".join(f"{name} {number}" for name, number in before.items())
+            print(f"note: the run was begun with {names}; its last digits may differ now", file=sys.stderr)
         yield {"arguments": arguments, "environment": environment}, begun, results
 
 
@@ -88,113 +83,98 @@ def identity(args: Arguments) -> dict[str, Any]:
 
 def find_run(folder: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
     """
-    What the run in a folder was begun with, if it is this one.
-
-    Args:
-        folder: The run's folder.
-        arguments: From `identity`.
-
-    Returns:
-        What `begin` wrote; None for a new run, or if another has saved nothing yet.
+    The record of the run in a folder, if it was begun with these `identity`; None if nothing is saved there yet.
 
     Raises:
         ValueError: If the folder is a file, or holds what another run has saved.
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--output_dir {folder} is a file; name a folder.")
-    found = _read(folder / RECORD)
     saved = sorted(path.name for path in folder.glob("*") if re.fullmatch(SAVED, path.name))
     if not saved:
         return None
-    if not isinstance(found, dict):
+    found = _read(folder / RECORD)
+    if found is None:
         raise ValueError(
             f"{folder} contains {', '.join(saved[:3])} of another run but no {RECORD}; give another --output_dir."
         )
     before = found["arguments"]
     differing = sorted(name for name in arguments.keys() | before.keys() if arguments.get(name) != before.get(name))
     if differing:
-        told = ", ".join(f"{name} {_shown(before.get(name))}, not {_shown(arguments.get(name))}" for name in differing)
+        pairs = ", ".join(
+            f"{name} {_shown(before.get(name))}, not {_shown(arguments.get(name))}" for name in differing
+        )
         raise ValueError(
-            f"{folder} contains a run that was begun with {told}; give another --output_dir, or the same flags to "
+            f"{folder} contains a run that was begun with {pairs}; give another --output_dir, or the same flags to "
             "resume it."
         )
     return found
 
 
+def _shown(value: Any) -> str:
+    """A value as a user gives it."""
+    return "(not given)" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def begin(folder: Path, record: dict[str, Any]) -> None:
     """
-    Write down what a run is begun with, once; a resumed run keeps its record.
-
-    Args:
-        folder: The run's folder, made if it is not there.
-        record: "arguments", "environment", and "commits" of data set and base model.
+    Write down "arguments", "environment" and "commits" that a run is begun with, in its folder, which is made if it is
+    not there; a resumed run keeps its record.
     """
     if is_first_process():
         folder.mkdir(parents=True, exist_ok=True)
         found = _read(folder / RECORD)
-        if not isinstance(found, dict) or found["arguments"] != record["arguments"]:
+        if found is None or found["arguments"] != record["arguments"]:
             write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
 
 
 def commits(args: Arguments, begun: dict[str, Any] | None, api: HfApi) -> dict[str, str | None]:
     """
-    The commits on the Hub of data set and base model, the same for all processes.
+    The commits on the Hub of "dataset" and "model", the same for all processes.
 
-    Args:
-        begun: The record of the run that is resumed, whose commits stay; None for a new run.
-
-    Returns:
-        "dataset" and "model" -> the commit; for a folder the revision that was given, which is refused later.
+    Those of `begun`, the record of the run that is resumed, stay. For a folder the revision that was given, which is
+    refused later.
     """
+    sources = {
+        "dataset": (args.data.dataset_name, args.data.dataset_revision),
+        "model": (args.model.model_name_or_path, args.model.model_revision),
+    }
 
-    def resolved(name: str | None, kind: str, revision: str | None) -> str | None:
+    def resolved(kind: str) -> str | None:
+        name, revision = sources[kind]
         if not name or Path(name).is_dir():
             return revision
         known = begun["commits"].get(kind) if begun else None
         return known or download(name, kind, revision, ("README.md",), api=api)[1]
 
-    data, model = args.data, args.model
-    return from_first(
-        lambda: {
-            "dataset": resolved(data.dataset_name, "dataset", data.dataset_revision),
-            "model": resolved(model.model_name_or_path, "model", model.model_revision),
-        }
-    )
+    return from_first(lambda: {kind: resolved(kind) for kind in sources})
 
 
 def contents(names: Iterable[str]) -> dict[str, str]:
     """
-    Digests of a run's data, by which changed files are recognised.
+    Digests of the files and folders of a run's data, by which changed ones are recognised.
 
-    Args:
-        names: Files and folders. In a folder, hidden files and texts do not count, but the metadata of README.md that
-            define splits and columns do.
+    Hidden files do not count, and of texts only the metadata that define splits and columns.
     """
     found = {}
-    for name in names:
-        path = Path(name)
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            inside = file.relative_to(path).parts if path.is_dir() else ()
-            if not file.is_file() or any(part.startswith(".") for part in inside):
+    for path in map(Path, names):
+        for file in sorted(path.rglob("[!.]*")) if path.is_dir() else [path]:
+            hidden = path.is_dir() and any(part.startswith(".") for part in file.relative_to(path).parts)
+            if hidden or not file.is_file():
                 continue
-            if file.name == "README.md":
+            if file.suffix == ".md":
                 metadata = metadata_load(file) or {}
-                content = [metadata.get(key) for key in ("configs", "dataset_info")]
-                digest = hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
-            elif file.suffix == ".md":
-                continue
+                texts = json.dumps([metadata.get(key) for key in ("configs", "dataset_info")], default=str)
+                digest = hashlib.sha256(texts.encode())
             else:
                 with file.open("rb") as binary:
-                    digest = hashlib.file_digest(binary, "sha256").hexdigest()
-            found[f"content of {file}"] = f"sha256 {digest[:DIGITS]}"
+                    digest = hashlib.file_digest(binary, "sha256")
+            found[f"content of {file}"] = f"sha256 {digest.hexdigest()[:DIGITS]}"
     return found
 
 
 def read_results(folder: Path) -> dict[str, Any] | None:
-    """
-    What is known of a run's checkpoint and, if it was `measured`, its scores; None if there is no checkpoint yet, or
-    it was damaged since.
-    """
+    """metrics.json of a run's checkpoint; None if there is no checkpoint yet, or it was damaged since."""
     checkpoint = folder / CHECKPOINT
     if not (checkpoint / "config.json").is_file() or not any(checkpoint.glob("*.safetensors")):
         return None
@@ -214,37 +194,14 @@ def resume_point(folder: Path) -> Path | None:
     complete = {}
     for path in folder.glob("checkpoint-*"):
         step = path.name.removeprefix("checkpoint-")
-        state = _read(path / "trainer_state.json")
-        if step.isdecimal() and isinstance(state, dict) and state.get("global_step") == int(step):
+        if not step.isdecimal():
+            continue
+        if _read(path / "trainer_state.json") is not None:
             complete[int(step)] = path
-        elif step.isdecimal():
+        else:
             print(f"{path} was cut off while it was written, and is skipped")
             shutil.rmtree(path)
     return complete[max(complete)] if complete else None
-
-
-def state_at(point: Path) -> TrainerState:
-    """What the Trainer wrote when it saved that checkpoint; the folder may have been moved since."""
-    state = TrainerState.load_from_json(str(point / "trainer_state.json"))
-    if state.best_model_checkpoint:
-        state.best_model_checkpoint = str(point.parent / Path(state.best_model_checkpoint).name)
-    return state
-
-
-def _note_versions(before: dict[str, str], now: dict[str, str]) -> None:
-    changed = [f"{name} {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name]]
-    if changed and is_first_process():
-        print(
-            f"note: the run was begun with {', '.join(changed)}; an undisturbed run may differ in the last digits",
-            file=sys.stderr,
-        )
-
-
-def _shown(value: Any) -> str:
-    """A value as the user gives it."""
-    if value is None:
-        return "(not given)"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _read(path: Path) -> Any:

@@ -18,6 +18,7 @@ from dnahub.training.run_folder import begin
 from dnahub.training.trainer import build_trainer
 
 RECORD = "search.json"
+HYPERPARAMETERS = ("learning_rate", "weight_decay", "warmup_steps")
 # The learning rate is drawn from a tenth of the default to ten times it, evenly by its logarithm.
 LEARNING_RATE_FACTOR = 10
 WEIGHT_DECAY = (0.0, 0.1)
@@ -28,7 +29,8 @@ def search(
     args: Arguments, data: SequenceData, base: CheckpointFiles | None, run_record: dict[str, Any]
 ) -> dict[str, Any]:
     """
-    Train `--hyperparameter_search` times as long as the run itself, each time with other hyper-parameters.
+    Train `--hyperparameter_search` times as long as the run itself, each time with other hyper-parameters, and set
+    the best of them in `args.training`.
 
     What was found so far is kept in OUTPUT_DIR/search.json. A trial depends on the seed, its number and the trials
     before it alone: an interrupted search goes on as an undisturbed one.
@@ -64,13 +66,10 @@ def search(
     finished = [trial for trial in found["trials"] if trial[metric] is not None]
     if not finished:
         raise ValueError("--hyperparameter_search: every trial diverged; search around a smaller --learning_rate.")
-    return found | {"chosen": max(finished, key=lambda trial: sign * trial[metric])}
-
-
-def apply(found: dict[str, Any], training: TrainingArguments) -> None:
-    """Set the hyper-parameters that `search` chose."""
-    for name in ("learning_rate", "weight_decay", "warmup_steps"):
-        setattr(training, name, found["chosen"][name])
+    chosen = max(finished, key=lambda trial: sign * trial[metric])
+    for name in HYPERPARAMETERS:
+        setattr(args.training, name, chosen[name])
+    return found | {"chosen": chosen}
 
 
 def _draw(training: TrainingArguments, trials: list[dict[str, Any]], metric: str, rises: bool) -> dict[str, float]:
@@ -88,7 +87,7 @@ def _draw(training: TrainingArguments, trials: list[dict[str, Any]], metric: str
     sampler = optuna.samplers.TPESampler(seed=training.seed + len(trials))
     study = optuna.create_study(direction="maximize" if rises else "minimize", sampler=sampler)
     for trial in trials:
-        params = {name: trial[name] for name in space}
+        params = {name: trial[name] for name in HYPERPARAMETERS}
         state = optuna.trial.TrialState.COMPLETE if trial[metric] is not None else optuna.trial.TrialState.FAIL
         study.add_trial(
             optuna.trial.create_trial(params=params, distributions=space, value=trial[metric], state=state)

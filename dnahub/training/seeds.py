@@ -1,7 +1,6 @@
 """Runs of several seeds -> mean and deviation, and the best of them as the result."""
 
 import copy
-import json
 import shutil
 import statistics
 from dataclasses import replace
@@ -10,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from dnahub.checkpoints.loading import CheckpointFiles
+from dnahub.checkpoints.saving import write_results
 from dnahub.machine.files import replacing_folder
 from dnahub.reports.card import render_card
 from dnahub.tasks import TASKS
 from dnahub.training.arguments import Arguments
 from dnahub.training.dataset import SequenceData
 from dnahub.training.run import train_once
-from dnahub.training.run_folder import CHECKPOINT, RECORD, begin, read_results
+from dnahub.training.run_folder import CHECKPOINT, begin, read_results
 
 
 def train_seeds(
@@ -32,9 +32,6 @@ def train_seeds(
     Returns:
         The results of the best, with the section `seeds`: their numbers, and of each metric of validation and test
         mean, sample standard deviation and single values.
-
-    Raises:
-        As `train_once`.
     """
     folder = Path(args.training.output_dir)
     seeds = [args.training.seed + i for i in range(args.run.seeds)]
@@ -46,12 +43,7 @@ def train_seeds(
         if training.should_save:
             print(f"seed {seed}")
         of_seed = record | {"arguments": record["arguments"] | {"seed": seed, "seeds": 1}}
-        try:
-            runs.append(train_once(replace(args, training=training), data, base, of_seed, extra))
-        except ValueError:
-            if not any(folder.glob("seed-*")):  # nothing was begun
-                (folder / RECORD).unlink(missing_ok=True)
-            raise
+        runs.append(train_once(replace(args, training=training), data, base, of_seed, extra))
     finished = read_results(folder)
     if finished is not None:
         return finished
@@ -63,7 +55,9 @@ def train_seeds(
     best = max(range(len(runs)), key=lambda i: -inf if values[i] is None else sign * values[i])
     results = runs[best] | {"seeds": {"seeds": seeds, "chosen": seeds[best], **_spread(runs)}}
     if args.training.should_save:
-        _adopt(folder / f"seed-{seeds[best]}" / CHECKPOINT, folder / CHECKPOINT, results)
+        with replacing_folder(folder / CHECKPOINT) as whole:
+            shutil.copytree(folder / f"seed-{seeds[best]}" / CHECKPOINT, whole, dirs_exist_ok=True)
+            write_results(whole, results, render_card(results))
     return results
 
 
@@ -80,11 +74,3 @@ def _spread(runs: list[dict]) -> dict[str, Any]:
             if None not in values
         }
     return spread
-
-
-def _adopt(checkpoint: Path, target: Path, results: dict[str, Any]) -> None:
-    """The same checkpoint, with results and card of all seeds."""
-    with replacing_folder(target) as whole:
-        shutil.copytree(checkpoint, whole, dirs_exist_ok=True)
-        (whole / "metrics.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        (whole / "README.md").write_text(render_card(results), encoding="utf-8")

@@ -12,8 +12,9 @@ from torch.utils.data import RandomSampler, Sampler
 from transformers import Trainer
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from dnahub.machine.faults import first_line
 from dnahub.training.tokens import num_tokens
+
+ADAPTER = "adapter_model.safetensors"
 
 
 class SequenceTrainer(Trainer):
@@ -42,72 +43,54 @@ class SequenceTrainer(Trainer):
 
 def check_point(trainer: Trainer, point: Path) -> None:
     """
-    Check that a run can resume exactly from a checkpoint: where weights or the state of the optimizer or of the random
-    generators are missing, transformers logs a warning and begins with new ones.
+    Check that a run can resume exactly from a checkpoint: where the state of the optimizer or of the random generators
+    is missing, transformers logs a warning and begins with new ones.
 
     Raises:
-        ValueError: If a file is missing or damaged, or is from a run with another model or number of processes.
+        ValueError: If a file is missing or damaged.
     """
     alone = trainer.args.world_size == 1
     needed = ["rng_state.pth" if alone else f"rng_state_{trainer.args.process_index}.pth"]
+    advice = f"remove {point} to resume from the checkpoint before it"
     if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):  # whose files are others
         needed += ["optimizer.pt", "scheduler.pt"]
+        _check_weights(trainer, point, advice)
     for name in needed:
         if not zipfile.is_zipfile(point / name):  # as torch.save writes them
-            raise _unusable(point, f"{name} is missing or damaged")
-    check_weights(trainer, point)
+            raise ValueError(f"{point / name} is missing or damaged; restore it, or {advice}.")
 
 
-def check_weights(trainer: Trainer, point: Path) -> None:
-    """Raises ValueError unless the weights of a checkpoint are there, and are those of this model."""
-    model = trainer.model
-    if not point.is_dir():
-        raise ValueError(
-            f"{point} is missing, the best checkpoint by validation; put it back, or remove all of {point.parent} to "
-            "train again."
-        )
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        return
-    is_adapter = isinstance(model, PeftModel)
-    expected = get_peft_model_state_dict(model, save_embedding_layers=False) if is_adapter else model.state_dict()
+def check_best(trainer: Trainer, point: Path) -> None:
+    """Raises ValueError unless the best checkpoint so far has its weights, which are loaded at the end."""
+    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        _check_weights(trainer, point, f"remove all of {point.parent} to train again")
+
+
+def _check_weights(trainer: Trainer, point: Path, advice: str) -> None:
+    """Where a checkpoint lacks weights or has others, transformers and peft warn and go on."""
+    model, file = trainer.model, point / "model.safetensors"
+    expected = model.state_dict()
+    if isinstance(model, PeftModel):
+        expected, file = get_peft_model_state_dict(model, save_embedding_layers=False), point / ADAPTER
     try:
-        with safe_open(point / ("adapter_model.safetensors" if is_adapter else "model.safetensors"), "pt") as file:
-            shapes = {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}
+        with safe_open(file, "pt") as weights:
+            shapes = {name: weights.get_slice(name).get_shape() for name in weights.keys()}
     except (OSError, SafetensorError) as error:
-        raise _unusable(point, first_line(error)) from error
-    known = {tensor.data_ptr() for name, tensor in expected.items() if name in shapes}
+        raise ValueError(f"{file} is missing or damaged; restore it, or {advice}.") from error
+    saved = {expected[name].data_ptr() for name in shapes if name in expected}
+    wrong = [name for name in shapes if name not in expected or shapes[name] != list(expected[name].shape)]
     # A tied weight is saved under one of its names.
-    faults = [
-        f"{name} is missing" for name in expected if name not in shapes and expected[name].data_ptr() not in known
-    ]
-    faults += [f"{name} is not of this model" for name in shapes if name not in expected]
-    faults += [
-        f"{name} is {tuple(shapes[name])}, not {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in shapes and shapes[name] != tensor.shape
-    ]
-    if faults:
-        raise _unusable(point, ", ".join(faults[:3]))
-
-
-def _unusable(point: Path, reason: str) -> ValueError:
-    return ValueError(
-        f"{point}: what was saved there does not fit this run, or is damaged ({reason}); remove that folder to go on "
-        "from the checkpoint before it."
-    )
+    wrong += [name for name, each in expected.items() if name not in shapes and each.data_ptr() not in saved]
+    if wrong:
+        raise ValueError(f"{file}: {wrong[0]} does not fit the model of this run; restore the file, or {advice}.")
 
 
 class LengthGroups(Sampler):
     """
-    Rows of like length in one step, in an order that the seed and the epoch alone decide.
+    Rows of like length in one step (of all processes together), in an order that the seed and the epoch alone decide.
 
     transformers' own sampler draws from the process's generator, whose state differs between processes, and after a
     resume; the grouping itself is transformers'.
-
-    Args:
-        lengths: Of each row.
-        rows_per_step: Of all processes together.
-        seed: Seed of the order.
     """
 
     def __init__(self, lengths: list[int], rows_per_step: int, seed: int):

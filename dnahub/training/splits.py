@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
+from dnahub.tasks.labels import RowError
 from dnahub.tasks.task import Task
 
 ROLES = ("train", "validation", "test")
@@ -98,7 +99,7 @@ def _group_values(split: str, rows: Dataset, group_column: str) -> pa.Array:
         )
     if values.null_count:
         row = int(np.flatnonzero(values.is_null())[0])
-        raise ValueError(f"split {split}: row {row} has no {group_column}; complete that row or leave it out.")
+        raise RowError(split, row, f"it has no {group_column}; complete that row or leave it out.")
     return values
 
 
@@ -124,15 +125,16 @@ def _parts(sizes: np.ndarray, order: np.ndarray, kept: np.ndarray, fractions: li
     # After each group, a part is due its fraction of the rows so far. The part that is due most takes the group, if
     # that is closer to its due than leaving it to train: so it is near its fraction at the end of every stratum.
     part_of = np.zeros(len(sizes), int)
-    given, num_seen = [0] * len(fractions), 0
+    due = [0.0] * len(fractions)
     for group in order.tolist():
         size = int(sizes[group])
-        num_seen += size
-        due = [fraction * num_seen - rows for fraction, rows in zip(fractions, given, strict=True)]
+        if kept[group]:  # With it a stratum begins, which makes up for those before by no more than a group.
+            due = [min(max(rows, -size), size) for rows in due]
+        due = [rows + fraction * size for rows, fraction in zip(due, fractions, strict=True)]
         part = due.index(max(due))
-        if not kept[group] and due[part] > size / 2 - 1e-9:
+        if not kept[group] and due[part] > size / 2 - 1e-6:
             part_of[group] = part + 1
-            given[part] += size
+            due[part] -= size
     for part in range(1, len(fractions) + 1):
         num_groups = np.bincount(part_of, minlength=len(fractions) + 1)
         if not num_groups[part]:  # all are too large for it

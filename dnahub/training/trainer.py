@@ -2,24 +2,55 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
+import numpy as np
+import torch
 from accelerate.utils import DistributedType
 from datasets import DatasetDict, IterableDataset
 from peft import PeftModel
-from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerFast, Trainer, TrainingArguments, set_seed
+from transformers import (
+    EvalPrediction,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.utils import is_flash_attn_2_available
 
 from dnahub.checkpoints.loading import CheckpointFiles, build_from_scratch, load_for_task, max_tokens
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
-from dnahub.machine.processes import share_cores
 from dnahub.tasks import TASKS
-from dnahub.tasks.losses import StepLoss
+from dnahub.tasks.losses import step_loss
 from dnahub.tasks.task import Task
-from dnahub.training import defaults, tuning
+from dnahub.training import tuning
 from dnahub.training.arguments import Arguments, DataArguments, ModelArguments
 from dnahub.training.dataset import SequenceData
 from dnahub.training.features import features_computed_once, has_fixed_features
 from dnahub.training.sequence_trainer import SequenceTrainer
 from dnahub.training.tokens import num_tokens, tokenize
+from dnahub.training.trainer_arguments import BY_TASK
+
+# Wider models than this (NT-v2-250m and 500m, NT-v1) are trained at the smaller rates.
+SMALL_HIDDEN_SIZE = 512
+# Peak learning rate: of models up to 512 wide, of wider ones.
+LEARNING_RATES = {
+    # BERT (arXiv:1810.04805, A.3) takes 2e-5 to 5e-5; larger models collapse more often at the upper end.
+    "full": (5e-5, 1e-5),
+    "frozen": (5e-5, 5e-5),
+    "head": (1e-3, 1e-3),
+    # LoRA (arXiv:2106.09685, table 9) takes 2e-4 to 5e-4 for RoBERTa-base; wider models bear up to 1e-4.
+    "lora": (5e-4, 1e-4),
+    # NT, https://doi.org/10.1038/s41592-024-02523-z, Methods: IA3 at 3e-3.
+    "ia3": (3e-3, 3e-3),
+    # Random weights: our own runs of the tiny model; NT's pre-training peaks at 1e-4.
+    "from_scratch": (5e-4, 1e-4),
+}
+# Where the longest tenth of the sequences is longer than the shortest tenth by this factor, batches are made of
+# sequences of like length.
+UNEQUAL = 1.25
 
 
 def build_model(
@@ -33,7 +64,8 @@ def build_model(
         model, tokenizer = build_from_scratch(model_args.from_scratch, task.head, head_fields)
     else:
         model, tokenizer = load_for_task(task.head, base, head_fields)
-    model.set_attn_implementation(defaults.attention(training_args))
+    half = torch.cuda.is_available() and not training_args.use_cpu and (training_args.bf16 or training_args.fp16)
+    model.set_attn_implementation("flash_attention_2" if half and is_flash_attn_2_available() else "sdpa")
     return tuning.prepare(model, model_args, base and base.commit), tokenizer
 
 
@@ -51,20 +83,24 @@ def build_trainer(
         ValueError: If data, model and arguments do not fit together.
     """
     task = TASKS[model_args.task]
-    defaults.settle_for_task(training_args, task)
+    choose_metric(training_args, task)
+    if training_args.label_smoothing_factor and not task.smooths_labels:
+        raise ValueError("--label_smoothing_factor is for labels of one class each; leave it out.")
     model, tokenizer = build_model(model_args, training_args, data, base)
     limit = max_tokens(model)
     if data_args.max_length is not None and not 2 <= data_args.max_length <= limit:
         raise ValueError(f"--max_length {data_args.max_length}: this model takes 2 to {limit} tokens.")
-    defaults.settle_for_model(training_args, model_args, model.config)
+    if training_args.learning_rate is None:
+        rates = LEARNING_RATES["from_scratch" if model_args.from_scratch else model_args.tuning]
+        training_args.learning_rate = rates[model.config.hidden_size > SMALL_HIDDEN_SIZE]
     with training_args.main_process_first(desc="tokenising"):  # of each node; the others take it from the cache
         tokenised = tokenize(data.splits, tokenizer, limit, data_args.max_length, data.place)
-    lengths = None if data_args.streaming else num_tokens(tokenised["train"])
-    defaults.settle_for_lengths(training_args, model_args, lengths)
+    if training_args.train_sampling_strategy is None:
+        has_lengths = not data_args.streaming and model_args.tuning != "head"  # whose features have none
+        unequal = has_lengths and are_unequal(num_tokens(tokenised["train"]))
+        training_args.train_sampling_strategy = "group_by_length" if unequal else "random"
     if training_args.ddp_find_unused_parameters is None and isinstance(model, NucleotideTransformerPreTrainedModel):
         training_args.ddp_find_unused_parameters = False  # all are used, and looking for others costs time
-    if training_args.label_smoothing_factor and not task.smooths_labels:
-        raise ValueError("--label_smoothing_factor is for labels of one class each; leave it out.")
     weights = task.class_weights(data.splits["train"], data.labels.num_outputs) if data_args.class_weights else None
     collator = task.collator(tokenizer, training_args.seed)
     trainer = SequenceTrainer(
@@ -74,21 +110,36 @@ def build_trainer(
         eval_dataset=task.evaluation_rows(tokenised["validation"], tokenizer, training_args.seed),
         processing_class=tokenizer,
         data_collator=collator,
-        callbacks=task.callbacks(collator),
-        compute_loss_func=StepLoss(task, weights, training_args.label_smoothing_factor),
+        callbacks=[collator] if isinstance(collator, TrainerCallback) else None,
+        compute_loss_func=partial(
+            step_loss, task, class_weights=weights, label_smoothing=training_args.label_smoothing_factor
+        ),
         compute_metrics=_compute_metrics(task, data.labels.names),
         preprocess_logits_for_metrics=task.outputs_kept,
     )
     return trainer, tokenised
 
 
+def choose_metric(args: TrainingArguments, task: Task) -> None:
+    """Set the metric that chooses the best checkpoint, and its direction."""
+    given = args.metric_for_best_model
+    metric = task.metrics[0] if given == BY_TASK else given.removeprefix("eval_")
+    if metric not in task.metrics:
+        raise ValueError(f"--metric_for_best_model {given}: for this task it is one of {', '.join(task.metrics)}.")
+    args.metric_for_best_model, args.greater_is_better = metric, task.greater_is_better(metric)
+
+
+def are_unequal(lengths: np.ndarray) -> bool:
+    """Whether sequences, (rows,), differ so much in length that batches of like ones are worth it."""
+    shortest, longest = np.percentile(lengths, [10, 90])
+    return bool(longest > UNEQUAL * shortest)
+
+
 def _compute_metrics(task: Task, label_names: list[str]) -> Callable[[EvalPrediction], dict[str, float]]:
     """
-    What the Trainer calls after an evaluation: the loss and the metrics that are one number, each of which it logs,
-    and `constant`.
-
-    An undefined one is NaN here, not missing: the Trainer ends with a KeyError where it lacks the metric that chooses
-    the best checkpoint, and NaN is never chosen.
+    What the Trainer calls after an evaluation: the loss and the metrics that are one number, and `constant`. An
+    undefined one is NaN, not missing: the Trainer ends with a KeyError where it lacks the metric that chooses the best
+    checkpoint, and NaN is never chosen.
     """
 
     def compute(evaluation: EvalPrediction) -> dict[str, float]:
@@ -122,10 +173,3 @@ def training_context(trainer: Trainer, args: ModelArguments) -> AbstractContextM
     if args.tuning == "head" and alone and has_fixed_features(trainer.model):
         return features_computed_once(trainer)
     return nullcontext()
-
-
-def use_all_cores(args: TrainingArguments) -> None:
-    """On a CPU, share its cores among the processes."""
-    if args.device.type == "cpu":
-        args.dataloader_pin_memory = False  # there is no device to pin for, of which torch warns at every evaluation
-        share_cores(args.world_size)

@@ -15,46 +15,27 @@ BY_TASK = "by_task"
 
 def training_arguments(args: Arguments) -> TrainingArguments:
     """
-    What the Trainer takes.
-
     Only the flags of `TrainerArguments` vary; every other switch of the library keeps its default or is set here, so
     that none changes a result unnoticed.
 
     Raises:
         ValueError: If several processes were launched which cannot work together.
     """
-    flags = args.trainer
-    bf16, fp16 = _precision(flags.bf16, flags.fp16, flags.use_cpu)
+    flags = vars(args.trainer) | {"max_steps": args.trainer.max_steps or -1}
+    flags |= {name: _steps(flags[name]) for name in ("warmup_steps", "logging_steps")}
+    flags["save_steps"] = flags["save_steps"] or 500
+    flags["metric_for_best_model"] = flags["metric_for_best_model"] or BY_TASK
+    flags["bf16"], flags["fp16"] = _precision(flags["bf16"], flags["fp16"], flags["use_cpu"])
+    del flags["early_stopping_patience"]  # of our own callback
+    # None is not among the values that TrainingArguments takes, and of the last name it warns.
+    later = ("learning_rate", "train_sampling_strategy", "gradient_checkpointing")
+    later = {name: flags.pop(name) for name in later}
     # What accelerate would compute in, whatever the Trainer is told.
-    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "fp16" if fp16 else "no"
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if flags["bf16"] else "fp16" if flags["fp16"] else "no"
     training = TrainingArguments(
-        output_dir=flags.output_dir,
-        seed=flags.seed,
-        num_train_epochs=flags.num_train_epochs,
-        max_steps=flags.max_steps or -1,
-        per_device_train_batch_size=flags.per_device_train_batch_size,
-        per_device_eval_batch_size=flags.per_device_eval_batch_size,
-        gradient_accumulation_steps=flags.gradient_accumulation_steps,
-        lr_scheduler_type=flags.lr_scheduler_type,
-        warmup_steps=_steps(flags.warmup_steps),
-        weight_decay=flags.weight_decay,
-        max_grad_norm=flags.max_grad_norm,
-        label_smoothing_factor=flags.label_smoothing_factor,
-        save_strategy=flags.save_strategy,
-        save_steps=flags.save_steps or 500,
-        eval_strategy=flags.save_strategy,  # the best checkpoint is one that was evaluated and saved
-        eval_steps=flags.save_steps,
-        save_total_limit=flags.save_total_limit,
-        load_best_model_at_end=flags.load_best_model_at_end,
-        metric_for_best_model=flags.metric_for_best_model or BY_TASK,
-        bf16=bf16,
-        fp16=fp16,
-        torch_compile=flags.torch_compile,
-        use_cpu=flags.use_cpu,
-        dataloader_num_workers=flags.dataloader_num_workers,
-        logging_steps=_steps(flags.logging_steps),
-        report_to=flags.report_to,
-        disable_tqdm=flags.disable_tqdm,
+        **flags,
+        eval_strategy=flags["save_strategy"],  # the best checkpoint is one that was evaluated and saved
+        eval_steps=flags["save_steps"],
         logging_nan_inf_filter=False,  # or it would hide that the training diverges
         length_column_name=NUM_TOKENS,
         remove_unused_columns=False,  # the collators read them
@@ -62,10 +43,8 @@ def training_arguments(args: Arguments) -> TrainingArguments:
         # Of a stream each process reads its own part; by default the first would read for all.
         accelerator_config={"dispatch_batches": False} if args.data.streaming else None,
     )
-    # Set now, for None and what depends on the model are not among the values that TrainingArguments takes.
-    training.learning_rate = flags.learning_rate
-    training.gradient_checkpointing = flags.gradient_checkpointing
-    training.train_sampling_strategy = flags.train_sampling_strategy
+    for name, value in later.items():
+        setattr(training, name, value)
     launched = num_launched()
     if training.world_size != launched:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Model -> the same model with the weights that shall not be trained frozen, or an adapter around it."""
+"""Model -> the same model with the weights that are not trained frozen, or an adapter around it."""
 
 import re
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
+from dnahub.training.arguments import ModelArguments
 
 # As in the LoRA paper (arXiv:2106.09685). The gated feed-forward, two thirds of a layer, is "intermediate.dense".
 LORA_TARGETS = ("query", "value")
@@ -16,17 +17,18 @@ IA3_FEEDFORWARD = r".*\.layer\.\d+\.output\.dense"
 IA3_TARGETS = rf".*\.attention\.self\.(key|value)|{IA3_FEEDFORWARD}"
 
 
-def prepare(model: PreTrainedModel, args, revision: str | None = None) -> PreTrainedModel | PeftModel:
+def prepare(model: PreTrainedModel, args: ModelArguments, revision: str | None = None) -> PreTrainedModel | PeftModel:
     """
     Settle which weights are trained.
 
     Args:
         model: A model with a task head.
-        args: `dnahub.training.arguments.ModelArguments`.
+        args: `tuning`, and what belongs to it.
         revision: Commit of the base model on the Hub, for an adapter's configuration.
 
     Raises:
-        ValueError: If the head alone is to be trained, but is that of the base model.
+        ValueError: If the head alone is to be trained but is that of the base model, or the model lacks the layers
+            that are named.
     """
     if args.tuning == "head" and _head(model) is None:
         raise ValueError("--tuning head trains the head alone, which teaches this task little; use full or lora.")
@@ -40,19 +42,10 @@ def prepare(model: PreTrainedModel, args, revision: str | None = None) -> PreTra
 
 
 def freeze(model: PreTrainedModel, trainable_layers: int) -> PreTrainedModel:
-    """
-    Freeze the encoder but for its last layers (and the norm after them); the head is trained, a pooler, too.
-
-    Args:
-        model: A model with a task head.
-        trainable_layers: How many of the last layers are trained; 0 for the head alone.
-
-    Raises:
-        ValueError: If the model has not that many layers.
-    """
+    """Freeze the encoder but for its last layers (0: none) and the norm after them; head and pooler are trained."""
     encoder = model.base_model
     _, layers = encoder_layers(model)
-    if not 0 <= trainable_layers < len(layers):
+    if trainable_layers >= len(layers):
         raise ValueError(
             f"--trainable_layers {trainable_layers}: this model has {len(layers)} layers; give 1 to {len(layers) - 1},"
             " --tuning head to train none of them, or --tuning full."
@@ -80,17 +73,8 @@ def add_lora(
     """
     Low-rank updates of some linear layers of the encoder; the head is trained whole.
 
-    Args:
-        model: A model with a task head.
-        r: Rank.
-        alpha: Updates are scaled by alpha / r.
-        dropout: Share of the inputs of the updates that is left out at random.
-        targets: Ends of the layers' names; default `LORA_TARGETS`, or, where a model has none of that name, all
-            linear layers of the encoder.
-        revision: Commit of the base model on the Hub, for the adapter's configuration.
-
-    Raises:
-        ValueError: If a target is no linear layer of the encoder; the message lists those that are.
+    The targets are ends of the layers' names; default `LORA_TARGETS` or, where a model has none of that name, all
+    linear layers of the encoder.
     """
     path, layers = encoder_layers(model)
     linear = sorted(
@@ -100,8 +84,7 @@ def add_lora(
     def found(target: str) -> bool:
         return any(f".{name}".endswith(f".{target}") for name in linear)
 
-    if targets is None:
-        targets = LORA_TARGETS if all(map(found, LORA_TARGETS)) else linear
+    targets = targets or (LORA_TARGETS if all(map(found, LORA_TARGETS)) else linear)
     for target in targets:
         if not found(target):
             raise ValueError(
@@ -123,26 +106,17 @@ def add_lora(
 
 
 def add_ia3(model: PreTrainedModel, revision: str | None = None) -> PeftModel:
-    """
-    Learned factors of keys, values and the feed-forward's inner activations; the head is trained whole.
-
-    Raises:
-        ValueError: If the model is no NT, for these go by the names of an NT's layers.
-    """
-    if not isinstance(model, NucleotideTransformerPreTrainedModel):
+    """Learned factors of keys, values and the feed-forward's inner activations; the head is trained whole."""
+    if not isinstance(model, NucleotideTransformerPreTrainedModel):  # the targets are names of its layers
         raise ValueError(
             f"--tuning ia3 is for Nucleotide Transformers, and this is a {type(model).__name__}; give --tuning lora."
         )
-    head = _head(model) and [
-        name
-        for name, module in model.named_modules()
-        if name.startswith("classifier") and isinstance(module, nn.Linear)
-    ]
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     config = IA3Config(
         target_modules=IA3_TARGETS,
         feedforward_modules=IA3_FEEDFORWARD,
         # By its linear layers, and without a task type, which would add it as a whole: peft 0.21 cannot merge that.
-        modules_to_save=head,
+        modules_to_save=_head(model) and [name for name in linear if name.startswith("classifier")],
         revision=revision,
     )
     return get_peft_model(model, config)
@@ -150,10 +124,8 @@ def add_ia3(model: PreTrainedModel, revision: str | None = None) -> PeftModel:
 
 def encoder_layers(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     """
-    The repeated blocks of an encoder: the longest list of modules in it, the outermost of equally long ones.
-
-    Returns:
-        Their name in the model, such as "esm.encoder.layer", and they themselves.
+    The repeated blocks of an encoder, with their name in the model, such as "esm.encoder.layer": the longest list of
+    modules in it, the outermost of equally long ones.
     """
     prefix = f"{model.base_model_prefix}."
     lists = [
@@ -171,7 +143,7 @@ def count_parameters(model: PreTrainedModel | PeftModel) -> tuple[int, int]:
 
 
 def _head(model: PreTrainedModel) -> list[str] | None:
-    """A classification head is made anew and trained whole; that of masked language modelling is kept as it is."""
+    """A classification head is new and trained whole; that of masked language modelling is the base model's."""
     if model.get_output_embeddings() is not None:
         return None
     parts = {name for name, _ in model.named_parameters() if not name.startswith(f"{model.base_model_prefix}.")}

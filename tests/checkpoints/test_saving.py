@@ -2,7 +2,6 @@
 
 import copy
 import json
-import pickletools
 
 import pytest
 import torch
@@ -19,28 +18,11 @@ from dnahub.hub_code import (
 from dnahub.training.tuning import add_lora
 
 FILES = {
-    "README.md",
-    "config.json",
-    "configuration_nucleotide_transformer.py",
-    "metrics.json",
-    "model.safetensors",
-    "modeling_nucleotide_transformer.py",
-    "pipeline_dna_classification.py",
-    "pipeline_dna_embedding.py",
-    "tokenizer.json",
-    "tokenizer_config.json",
+    *("README.md", "config.json", "metrics.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+    *("configuration_nucleotide_transformer.py", "modeling_nucleotide_transformer.py"),
+    *("pipeline_dna_classification.py", "pipeline_dna_embedding.py"),
 }
 ADAPTER_FILES = {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
-
-
-def is_pickle(content: bytes) -> bool:
-    if content.startswith(b"PK\x03\x04"):  # torch.save's zip of pickles
-        return True
-    try:
-        list(pickletools.genops(content))
-    except Exception:
-        return False
-    return True
 
 
 @pytest.fixture(scope="module")
@@ -57,38 +39,24 @@ def model():
     return NucleotideTransformerForSequenceClassification(config).eval()
 
 
-@pytest.fixture
-def batch(tokenizer):
-    return tokenizer(["ACGTAC" * 9, "ACGTNN", "TTTTTTTA"], padding=True, return_tensors="pt")
-
-
 def files_in(folder) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_folder_holds_these_files_and_no_others(tmp_path, model, tokenizer):
-    save_checkpoint(tmp_path / "new" / "checkpoint", model, tokenizer, {"a": [1, None]}, "the card é")
-
     folder = tmp_path / "new" / "checkpoint"
+    folder.mkdir(parents=True)
+    (folder / "left.txt").write_text("of an older checkpoint")
+    save_checkpoint(folder, model, tokenizer, {"a": [1, None]}, "the card é")
+
     assert files_in(tmp_path / "new") == {f"checkpoint/{name}" for name in FILES}
     assert (folder / "README.md").read_text(encoding="utf-8") == "the card é"
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1  # safetensors writes 0600
     assert json.loads((folder / "metrics.json").read_text()) == {"a": [1, None]}
 
 
-def test_nothing_in_the_folder_is_a_pickle(tmp_path, model, tokenizer):
-    torch.save(model.state_dict(), tmp_path / "pickle.bin")
-    assert is_pickle((tmp_path / "pickle.bin").read_bytes())  # the search finds one
-    save_checkpoint(tmp_path / "checkpoint", add_lora(model), tokenizer, {}, "")
-
-    assert files_in(tmp_path / "checkpoint") == FILES | ADAPTER_FILES
-    for path in (tmp_path / "checkpoint").rglob("*"):
-        assert path.is_dir() or not is_pickle(path.read_bytes()), path
-
-
-def test_lora_weights_are_merged_at_the_root_and_the_adapter_works_on_the_base_model(
-    tmp_path, model, tokenizer, batch
-):
+def test_lora_weights_are_merged_at_the_root_and_the_adapter_works_on_the_base_model(tmp_path, model, tokenizer):
+    batch = tokenizer(["ACGTAC" * 9, "ACGTNN", "TTTTTTTA"], padding=True, return_tensors="pt")
     base = copy.deepcopy(model)
     tuned = add_lora(model, r=4, alpha=32).eval()
     with torch.no_grad():
@@ -100,6 +68,7 @@ def test_lora_weights_are_merged_at_the_root_and_the_adapter_works_on_the_base_m
 
     save_checkpoint(tmp_path / "checkpoint", tuned, tokenizer, {}, "")
 
+    assert files_in(tmp_path / "checkpoint") == FILES | ADAPTER_FILES
     merged, _ = load_checkpoint(
         NucleotideTransformerForSequenceClassification, find_checkpoint(str(tmp_path / "checkpoint"))
     )
@@ -109,21 +78,8 @@ def test_lora_weights_are_merged_at_the_root_and_the_adapter_works_on_the_base_m
         assert (adapted(**batch).logits - expected).abs().max() <= 1e-6
 
 
-def test_an_older_checkpoint_is_replaced_by_the_whole_new_one(tmp_path, model, tokenizer):
-    folder = tmp_path / "checkpoint"
-    save_checkpoint(folder, model, tokenizer, {"run": 1}, "")
-    (folder / "left.txt").write_text("of the old one")
-
-    save_checkpoint(folder, model, tokenizer, {"run": 2}, "")
-
-    assert files_in(folder) == FILES
-    assert json.loads((folder / "metrics.json").read_text()) == {"run": 2}
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
-
-
-@pytest.mark.parametrize("failing", ["shutil.copyfile", "json.dumps"])
 def test_a_failure_in_the_middle_leaves_the_old_checkpoint_as_it_was_and_nothing_beside_it(
-    tmp_path, model, tokenizer, monkeypatch, failing
+    tmp_path, model, tokenizer, monkeypatch
 ):
     folder = tmp_path / "checkpoint"
     save_checkpoint(folder, model, tokenizer, {"run": 1}, "old")
@@ -132,9 +88,8 @@ def test_a_failure_in_the_middle_leaves_the_old_checkpoint_as_it_was_and_nothing
     def fail(*args, **kwargs):
         raise OSError("No space left on device")
 
-    module, function = failing.split(".")
     with monkeypatch.context() as patch:
-        patch.setattr(getattr(dnahub.checkpoints.saving, module), function, fail)
+        patch.setattr(dnahub.checkpoints.saving.json, "dumps", fail)
         with pytest.raises(OSError, match="No space left"):
             save_checkpoint(folder, model, tokenizer, {"run": 2}, "new")
 

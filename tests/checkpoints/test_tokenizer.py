@@ -38,12 +38,6 @@ def tokenizer_v1():
     return build_tokenizer(nt_vocabulary(SPECIAL_TOKENS_V1), max_tokens=1000)
 
 
-def esm_tokenizer(folder, vocabulary: list[str]) -> EsmTokenizer:
-    """As published: a vocab.txt, and eos_token null in tokenizer_config.json."""
-    (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    return EsmTokenizer(str(folder / "vocab.txt"), eos_token=None, model_max_length=2048)
-
-
 def plain_normalised(text: str) -> tuple[str, int]:
     """Letters of ACGTN, and how many of them stand for something else."""
     letters, replaced = [], 0
@@ -84,19 +78,13 @@ def random_sequences(count: int, seed: int = 0) -> list[str]:
     ]
 
 
-# --- the vocabulary
-
-
 def test_ids_are_the_published_ones(tokenizer, tokenizer_v1):
     assert (nt_vocabulary(), nt_vocabulary(SPECIAL_TOKENS_V1)) == (VOCABULARY_V2, VOCABULARY_V1)
-    for i, token in enumerate(VOCABULARY_V2):
-        assert tokenizer.convert_tokens_to_ids(token) == i
-    for i, token in enumerate(VOCABULARY_V1):
-        assert tokenizer_v1.convert_tokens_to_ids(token) == i
-    assert (len(tokenizer), len(tokenizer_v1)) == (4107, 4105)
-    assert (tokenizer.unk_token_id, tokenizer.pad_token_id, tokenizer.mask_token_id) == (0, 1, 2)
-    assert tokenizer.cls_token_id == 3
-    assert tokenizer.eos_token is None and tokenizer.bos_token is None
+    for each, vocabulary in ((tokenizer, VOCABULARY_V2), (tokenizer_v1, VOCABULARY_V1)):
+        assert each.convert_ids_to_tokens(range(len(each))) == vocabulary
+        assert (each.unk_token_id, each.pad_token_id, each.mask_token_id, each.cls_token_id) == (0, 1, 2, 3)
+        assert each.eos_token is None and each.bos_token is None
+    assert tokenizer("ATGGTAGCTACATCATCT").input_ids == [3, 506, 3662, 1567]
 
 
 def test_special_tokens_in_the_text_are_read_as_such(tokenizer, tokenizer_v1):
@@ -110,47 +98,24 @@ def test_special_tokens_in_the_text_are_read_as_such(tokenizer, tokenizer_v1):
 @pytest.mark.parametrize(
     "vocabulary",
     [
-        VOCABULARY_V2[:-1],
         [*VOCABULARY_V2[:6], *sorted(VOCABULARY_V2[6:4102]), *VOCABULARY_V2[4102:]],
-        ["<pad>", "<unk>", *VOCABULARY_V2[2:]],
         list("LAGVSERTIDPKQNFYMHWCXBUZO"),
     ],
-    ids=["too short", "6-mers in the order of ACGT", "special tokens swapped", "amino acids"],
+    ids=["6-mers in the order of ACGT", "amino acids"],
 )
 def test_another_vocabulary_is_an_error_that_says_its_size(vocabulary):
     with pytest.raises(ValueError, match=naming(len(vocabulary), 4105, 4107)):
         build_tokenizer(vocabulary, max_tokens=2048)
 
 
-# --- ACGTN
-
-
-@pytest.mark.parametrize(
-    ("sequence", "ids"),
-    [
-        ("ATGGTAGCTACATCATCT", [3, 506, 3662, 1567]),
-        ("AAAAAAT", [3, 6, 4103]),
-        ("TAAAAAA", [3, 1030, 4102]),
-        ("AAAAAT", [3, 7]),
-        ("AATN", [3, 4102, 4102, 4103, 4106]),
-        ("GGGGGG" * 2, [3, 4101, 4101]),
-        ("ANAAAAAA", [3, 4102, 4106, 6]),
-    ],
-)
-def test_worked_examples(tokenizer, sequence, ids):
-    assert tokenizer(sequence).input_ids == ids
-
-
 @pytest.mark.parametrize("version", ["v2", "v1"])
 def test_ids_are_those_of_esm_tokenizer(tmp_path, tokenizer, tokenizer_v1, version):
     ours = tokenizer if version == "v2" else tokenizer_v1
-    theirs = esm_tokenizer(tmp_path, VOCABULARY_V2 if version == "v2" else VOCABULARY_V1)
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY_V2 if version == "v2" else VOCABULARY_V1))
+    theirs = EsmTokenizer(str(tmp_path / "vocab.txt"), eos_token=None, model_max_length=2048)  # as published
     sequences = random_sequences(1000) + ["".join(random.Random(1).choices("ACGTN", k=12_300))]
     for sequence in sequences:
         assert ours(sequence).input_ids == theirs(sequence).input_ids, sequence
-
-
-# --- any text
 
 
 @settings(max_examples=200, deadline=None)
@@ -165,8 +130,6 @@ def test_ids_are_those_of_esm_tokenizer(tmp_path, tokenizer, tokenizer_v1, versi
 def test_any_text_is_encoded_as_plain_python_does(tokenizer, text):
     ids = tokenizer(text).input_ids
     assert ids == plain_ids(text)
-    assert tokenizer.unk_token_id not in ids
-    assert all(0 <= i < 4107 for i in ids)
     assert tokenizer.decode(ids, skip_special_tokens=True) == plain_normalised(text)[0]
     assert count_replaced(text) == plain_normalised(text)[1]
 
@@ -181,21 +144,11 @@ def test_every_character_of_unicode_is_white_space_a_base_or_one_n(tokenizer):
         assert count_replaced(text) == replaced, where
 
 
-# --- what surrounds the ids
-
-
-def test_a_batch_equals_its_single_sequences_padded_on_the_right(tokenizer):
-    sequences = random_sequences(200, seed=3) + ["", "acgu", "RYN"]
-    singles = [tokenizer(sequence).input_ids for sequence in sequences]
-    batch = tokenizer(sequences, padding=True)
-    width = max(map(len, singles))
-    assert batch.input_ids == [ids + [1] * (width - len(ids)) for ids in singles]
-    assert batch.attention_mask == [[1] * len(ids) + [0] * (width - len(ids)) for ids in singles]
-    assert tokenizer(sequences).input_ids == singles
+def test_a_batch_is_padded_on_the_right_and_truncated_at_the_model_s_limit(tokenizer, tokenizer_v1):
+    batch = tokenizer(["", "acgu", "RYN"], padding=True)
+    assert batch.input_ids == [[3, 1, 1, 1, 1], [3, 4102, 4104, 4105, 4103], [3, 4106, 4106, 4106, 1]]
+    assert batch.attention_mask == [[1, 0, 0, 0, 0], [1] * 5, [1, 1, 1, 1, 0]]
     assert set(batch) == {"input_ids", "attention_mask"}
-
-
-def test_truncation_keeps_the_beginning(tokenizer, tokenizer_v1):
     assert tokenizer("AAAAAAT" * 3, truncation=True, max_length=2).input_ids == [3, 6]
     assert len(tokenizer("A" * 30_000, truncation=True).input_ids) == 2048
     assert len(tokenizer_v1("A" * 30_000, truncation=True).input_ids) == 1000
@@ -205,13 +158,8 @@ def test_truncation_keeps_the_beginning(tokenizer, tokenizer_v1):
 def test_a_saved_tokenizer_is_the_same_without_our_code(tmp_path, tokenizer, tokenizer_v1, version):
     ours = tokenizer if version == "v2" else tokenizer_v1
     ours.save_pretrained(tmp_path)
-    assert not list(tmp_path.glob("*.py"))
     again = AutoTokenizer.from_pretrained(tmp_path)
     sequences = random_sequences(300, seed=4) + ["acgu acgt\n", "RYK-*", "Ünï", "<mask>ACGT"]
     assert again(sequences, padding=True).data == ours(sequences, padding=True).data
-    ids = ours("ATGGTAGCTN").input_ids
-    assert again.decode(ids, skip_special_tokens=True) == "ATGGTAGCTN"
     for name in ("unk_token", "pad_token", "mask_token", "cls_token", "eos_token", "padding_side", "model_max_length"):
         assert getattr(again, name) == getattr(ours, name), name
-    assert again.model_input_names == ["input_ids", "attention_mask"]
-    assert len(again) == len(ours)

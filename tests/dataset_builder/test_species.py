@@ -3,12 +3,13 @@
 import gzip
 import hashlib
 import http.server
+import shutil
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import datasets
-import numpy as np
 import pytest
 from huggingface_hub import DatasetCard
 
@@ -17,7 +18,7 @@ from dataset_builder.ensembl import bsd_sum, fetch
 from dataset_builder.folder import write_folder
 from dataset_builder.sources import species_files
 from dataset_builder.species import SPECIES
-from dataset_builder.synthetic import codon_usage, synthetic_genes
+from tests.dataset_builder.fasta import write_species
 
 
 def test_names_of_files_are_those_of_ensembl():
@@ -34,59 +35,37 @@ def test_names_of_files_are_those_of_ensembl():
         assert species.file_name.startswith(species.prefix)
 
 
-def slow_bsd_sum(data: bytes) -> str:
-    value = 0
-    for byte in data:
-        value = (value >> 1) + ((value & 1) << 15)
-        value = (value + byte) % 65536
-    return f"{value:05d} {(len(data) + 1023) // 1024}"
-
-
 @pytest.mark.parametrize(
     ("data", "printed"),  # by `sum -r` of GNU coreutils 9.1
     [(b"", "00000 0"), (b"a", "00097 1"), (b"hello world\n", "03762 1"), (bytes(range(256)) * 5, "02560 2")],
 )
 def test_the_bsd_checksum_of_known_inputs(data, printed):
-    assert bsd_sum(data) == slow_bsd_sum(data) == printed
+    assert bsd_sum(data) == printed
 
 
 class EnsemblServer:
-    """Serves one folder per species: its CDS file and CHECKSUMS; logs what is fetched."""
+    """Serves `root`, a folder per species with its CDS file and CHECKSUMS; `fetched` are the names asked for."""
 
-    def __init__(self):
-        self.files = {}
-        self.fetched = []
-        server = self
+    def __init__(self, root: Path):
+        self.root, self.fetched = root, fetched = root, []
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_HEAD(self):
-                content = server.files.get(self.path)
-                if content is None:
-                    self.send_error(404)
-                    return b""
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                return content
-
+        class Handler(http.server.SimpleHTTPRequestHandler):
             def do_GET(self):
-                server.fetched.append(self.path.rpartition("/")[2])
-                content = self.do_HEAD()
-                self.wfile.write(content)
+                fetched.append(self.path.rpartition("/")[2])
+                super().do_GET()
 
             def log_message(self, *arguments):
                 """The log is `fetched`."""
 
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=root))
         self.host = f"http://127.0.0.1:{self.http.server_port}"
         threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
     def put(self, species, content, checksum=None):
-        checksum = checksum or slow_bsd_sum(content)
-        text = f"11111 9 Other.fa.gz\n{checksum} {species.file_name}\n"
-        folder = species.folder.removeprefix(self.host)
-        self.files[f"{folder}/cds/{species.file_name}"] = content
-        self.files[f"{folder}/cds/CHECKSUMS"] = text.encode()
+        folder = self.root / species.folder.rpartition("/")[2] / "cds"
+        folder.mkdir(parents=True)
+        (folder / species.file_name).write_bytes(content)
+        (folder / "CHECKSUMS").write_text(f"1 9 Other.fa.gz\n{checksum or bsd_sum(content)} {species.file_name}\n")
 
     def here(self, species):
         """The species, at this server's address."""
@@ -94,10 +73,10 @@ class EnsemblServer:
 
 
 @pytest.fixture
-def server(monkeypatch):
+def server(monkeypatch, tmp_path):
     # The suite runs offline; datasets reads this switch whenever it fetches.
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-    server = EnsemblServer()
+    server = EnsemblServer(tmp_path / "ensembl")
     yield server
     server.http.shutdown()
     server.http.server_close()
@@ -119,10 +98,9 @@ CONTENT = bytes(range(256)) * 20
 
 def test_a_build_from_ensembl_fetches_every_file_once_for_all_builds(server, tmp_path, monkeypatch):
     species_there = [server.here(species) for species in SPECIES]
-    for index, species in enumerate(species_there):
-        genes = synthetic_genes(codon_usage()[species.scientific_name], 40, 60, np.random.default_rng(index))
-        text = "".join(f">{cds.transcript}.1 cds gene:{cds.gene}.2 x:y\n{cds.sequence}\n" for cds in genes)
-        server.put(species, gzip.compress(text.encode(), mtime=0))
+    write_species(tmp_path / "fasta")
+    for species in species_there:
+        server.put(species, gzip.compress((tmp_path / "fasta" / f"{species.prefix}.fa").read_bytes()))
     monkeypatch.setattr("dataset_builder.sources.SPECIES", species_there)
     monkeypatch.setattr(datasets.config, "DOWNLOADED_DATASETS_PATH", tmp_path / "downloads")
     ensembl = {"source": "ensembl", "train_per_species": 20, "validation_per_species": 5, "test_per_species": 10}
@@ -134,16 +112,14 @@ def test_a_build_from_ensembl_fetches_every_file_once_for_all_builds(server, tmp
 
     card = (tmp_path / "first" / "README.md").read_text()
     for species, entry in zip(species_there, build["species"], strict=True):
-        path = f"{species.folder}/cds/{species.file_name}"
-        content = server.files[path.removeprefix(server.host)]
-        origin = entry["origin"]
-        assert origin["sha256"] == hashlib.sha256(content).hexdigest()
-        assert origin["checksum"] == slow_bsd_sum(content)
+        path, origin = f"{species.folder}/cds/{species.file_name}", entry["origin"]
+        content = Path(path.replace(server.host, str(server.root))).read_bytes()
+        assert origin["sha256"] == hashlib.sha256(content).hexdigest() and origin["checksum"] == bsd_sum(content)
         for part in (path, species.release, species.assembly, origin["checksum"], origin["sha256"]):
             assert part in card
     assert DatasetCard(card).data.license_name == "ensembl-and-embl-ebi-terms-of-use"
     monkeypatch.setattr(datasets.config, "DOWNLOADED_DATASETS_PATH", tmp_path / "other downloads")
-    server.files.clear()
+    shutil.rmtree(server.root)
     with pytest.raises(OSError, match=server.host):
         write_folder(Build(output_dir=str(tmp_path / "third"), **ensembl))
     assert not (tmp_path / "third").exists() and not list(tmp_path.glob(".third*"))
@@ -161,28 +137,15 @@ def test_a_file_that_went_bad_in_the_cache_is_fetched_anew(server, yeast, dl_man
     assert len(server.fetched) == 4
 
 
-def wrong_checksum(server, yeast):
-    server.put(yeast, CONTENT[:1000], checksum=slow_bsd_sum(CONTENT))
-    return [yeast.file_name, slow_bsd_sum(CONTENT).split()[0], slow_bsd_sum(CONTENT[:1000])]
-
-
-def no_file(server, yeast):
-    return [yeast.file_name, "CHECKSUMS", "404"]
-
-
-def not_listed(server, yeast):
-    server.put(yeast, CONTENT)
-    server.files[f"{yeast.folder.removeprefix(server.host)}/cds/CHECKSUMS"] = b"12345 6 other.fa.gz\n"
-    return ["CHECKSUMS", yeast.file_name]
-
-
-@pytest.mark.parametrize("fault", [wrong_checksum, no_file, not_listed])
-def test_a_fault_that_stays_is_an_error_with_the_address(server, yeast, dl_manager, fault):
-    facts = fault(server, yeast)
+@pytest.mark.parametrize("listed", ["wrong", "not listed", "no file"])
+def test_a_fault_that_stays_is_an_error_with_the_address(server, yeast, dl_manager, listed):
+    facts = [yeast.file_name, "CHECKSUMS", "404"]
+    if listed != "no file":
+        server.put(yeast, CONTENT[:1000], checksum="00001 5" if listed == "wrong" else "00001 5 Another.fa.gz #")
+        facts = [yeast.file_name, "CHECKSUMS", bsd_sum(CONTENT[:1000])]
     with pytest.raises(OSError) as caught:
         fetch(yeast, dl_manager)
-    for fact in facts:
-        assert fact in str(caught.value)
+    assert all(fact in str(caught.value) for fact in facts)
 
 
 def make_files(folder: Path, *names: str) -> None:
@@ -201,13 +164,10 @@ def test_a_folder_without_one_file_per_species_is_an_error(tmp_path):
     make_files(tmp_path, *[f"{species.prefix}.fa" for species in SPECIES[:4]])
     with pytest.raises(ValueError) as caught:
         species_files(tmp_path)
-    for part in (str(tmp_path), "Escherichia_coli*.fa[.gz]"):
-        assert part in str(caught.value)
+    assert str(tmp_path) in str(caught.value) and "Escherichia_coli*.fa[.gz]" in str(caught.value)
 
     make_files(tmp_path, *[f"{species.prefix}.fa" for species in SPECIES], "Mus_musculus.old.fa")
-    with pytest.raises(ValueError, match="Mus_musculus") as caught:
+    with pytest.raises(ValueError, match="Mus_musculus.fa, Mus_musculus.old.fa"):
         species_files(tmp_path)
-    for part in (str(tmp_path), "Mus_musculus.fa", "Mus_musculus.old.fa"):
-        assert part in str(caught.value)
     with pytest.raises(ValueError, match="nowhere"):
         species_files(tmp_path / "nowhere")

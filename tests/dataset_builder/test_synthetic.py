@@ -32,6 +32,26 @@ def test_the_table_counts_64_codons_of_six_species():
     assert all(species.prefix in notes for species in SPECIES) and "2026-11-22" in notes
 
 
+# Share of a codon among the two of its amino acid: the Kazusa codon usage database, as packed in PyPI's
+# python-codon-tables 0.1.18 (CC0): h_sapiens_9606, m_musculus_10090, d_melanogaster_7227, e_coli_316407,
+# s_cerevisiae_4932.
+PAIRS = ["AAA AAG", "GAA GAG", "CAA CAG", "TTC TTT", "TAC TAT", "CAC CAT", "AAC AAT", "GAC GAT", "TGC TGT"]
+PUBLISHED = {
+    "Homo sapiens": [0.43, 0.42, 0.27, 0.54, 0.56, 0.58, 0.53, 0.54, 0.54],
+    "Mus musculus": [0.39, 0.41, 0.26, 0.56, 0.57, 0.59, 0.57, 0.55, 0.52],
+    "Drosophila melanogaster": [0.30, 0.33, 0.30, 0.62, 0.63, 0.60, 0.56, 0.47, 0.71],
+    "Escherichia coli": [0.76, 0.69, 0.35, 0.43, 0.43, 0.43, 0.55, 0.37, 0.56],
+    "Saccharomyces cerevisiae": [0.58, 0.70, 0.69, 0.41, 0.44, 0.36, 0.41, 0.35, 0.37],
+}
+
+
+@pytest.mark.parametrize("species", PUBLISHED)
+def test_the_table_agrees_with_published_codon_usage(species):
+    usage = codon_usage()[species]
+    shares = [usage[pair[:3]] / (usage[pair[:3]] + usage[pair[4:]]) for pair in PAIRS]
+    assert shares == pytest.approx(PUBLISHED[species], abs=0.05)
+
+
 @pytest.mark.real_data
 def test_the_codon_table_is_that_of_the_real_genes():
     folder = os.environ.get("NT_CDS_DIR")
@@ -55,10 +75,6 @@ def test_codons_are_counted_after_the_start_and_with_the_stop():
 
 def test_gc_and_gc3_count_a_c_g_and_t_alone():
     assert gc_content([CDS("a", "a", "ATGGCNTAA")]) == {"gc": 3 / 8, "gc3": 1 / 2}
-
-
-def usage_of(**counts):
-    return {codon: counts.get(codon, 0) for codon in CODONS}
 
 
 def test_every_synthetic_gene_is_a_valid_cds_of_the_stated_length():
@@ -86,11 +102,6 @@ def test_there_are_genes_enough_for_every_split_even_if_all_are_short(budgets):
     num_genes = num_genes_for(dict(zip(SPLITS, budgets, strict=True)))
     sizes = np.bincount(assign_genes(num_genes, budgets, np.random.default_rng(0)), minlength=3)
     assert (sizes * MIN_WINDOWS >= np.array(budgets)).all()
-
-
-def posteriors_of(windows, usages):
-    likelihoods = bayes_log_likelihoods(windows, usages)
-    return np.exp(likelihoods - np.logaddexp.reduce(likelihoods, axis=1, keepdims=True))
 
 
 def slow_posterior(window, usages):
@@ -127,5 +138,7 @@ def test_the_posterior_is_that_of_the_slow_reference_for_first_inner_and_last_wi
     assert len(windows) == 9
     assert any(window[-3:] in STOPS for window in windows)
     expected = [slow_posterior(window, usages) for window in windows]
-    assert posteriors_of(windows, usages) == pytest.approx(np.array(expected), abs=1e-12)
+    likelihoods = bayes_log_likelihoods(windows, usages)
+    posteriors = np.exp(likelihoods - np.logaddexp.reduce(likelihoods, axis=1, keepdims=True))
+    assert posteriors == pytest.approx(np.array(expected), abs=1e-12)
     assert bayes_optimal_predictions(windows, usages).tolist() == [int(np.argmax(row)) for row in expected]

@@ -220,17 +220,11 @@ def test_a_checkpoint_serves_a_process_without_our_package(elsewhere, expected):
     assert len(set(expected["labels"])) > 1
 
 
-def test_a_model_loaded_by_remote_code_and_saved_again_serves_both_pipelines(elsewhere, expected, tmp_path):
-    _, again, _ = elsewhere
-    assert json.loads((again / "config.json").read_text())["auto_map"] == AUTO_MAP
-    run_elsewhere(tmp_path / "work", USE + PIPELINES + SAVE, again, json.dumps(SEQUENCES), tmp_path / "results.npz")
-    assert_equal(np.load(tmp_path / "results.npz"), expected, expected.keys())
-
-
-def test_a_pipeline_loaded_by_remote_code_and_saved_again_serves_both_pipelines(elsewhere, expected, tmp_path):
-    _, _, again = elsewhere
+@pytest.mark.parametrize("saved", ["by the model", "by the pipeline"])
+def test_what_is_loaded_by_remote_code_and_saved_again_serves_both_pipelines(elsewhere, expected, tmp_path, saved):
+    again = elsewhere[1 if saved == "by the model" else 2]
     config = json.loads((again / "config.json").read_text())
-    assert config["custom_pipelines"].keys() == CUSTOM_PIPELINES.keys()
+    assert config["auto_map"] == AUTO_MAP and config["custom_pipelines"] == CUSTOM_PIPELINES
     run_elsewhere(tmp_path / "work", USE + PIPELINES + SAVE, again, json.dumps(SEQUENCES), tmp_path / "results.npz")
     assert_equal(np.load(tmp_path / "results.npz"), expected, expected.keys())
 

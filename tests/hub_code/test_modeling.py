@@ -8,23 +8,21 @@ ESM-2 (Lin et al. 2023, https://doi.org/10.1126/science.ade2574), rotary positio
 import json
 import logging
 import math
-import warnings
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
-from transformers import BertConfig
-from transformers.utils import logging as transformers_logging
 
 from dnahub.hub_code import (
-    NucleotideTransformerConfig,
     NucleotideTransformerForMaskedLM,
     NucleotideTransformerForSequenceClassification,
     NucleotideTransformerForTokenClassification,
     NucleotideTransformerModel,
 )
+from tests import tiny_models
 from tests.messages import naming
+from tests.tiny_models import random_model
 
 PAD, MASK, CLS, N = 1, 2, 3, 4106  # ids of NT-v2; N is 4104 in v1
 NUM_LABELS = 5
@@ -34,12 +32,7 @@ V2 = {
     "add_bias_fnn": False,
     "architectures": ["EsmForMaskedLM"],
     "attention_probs_dropout_prob": 0.0,
-    "auto_map": {
-        "AutoConfig": "esm_config.EsmConfig",
-        "AutoModelForMaskedLM": "modeling_esm.EsmForMaskedLM",
-        "AutoModelForSequenceClassification": "modeling_esm.EsmForSequenceClassification",
-        "AutoModelForTokenClassification": "modeling_esm.EsmForTokenClassification",
-    },
+    "auto_map": {"AutoConfig": "esm_config.EsmConfig", "AutoModelForMaskedLM": "modeling_esm.EsmForMaskedLM"},
     "emb_layer_norm_before": False,
     "esmfold_config": None,
     "hidden_dropout_prob": 0.0,
@@ -236,43 +229,23 @@ def published(request, tmp_path):
 
 
 @pytest.fixture
-def complaints(monkeypatch):
-    """What transformers logs at WARNING or above, and Python's warnings; progress bars off, questions are failures."""
-    records = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: records.append(record.getMessage())
+def complaints(caplog):
+    """`caplog` with what transformers logs at WARNING or above."""
     logger = logging.getLogger("transformers")
-    monkeypatch.setattr("builtins.input", lambda *args: pytest.fail("asked on stdin whether to run remote code"))
-    transformers_logging.disable_progress_bar()
-    logger.addHandler(handler)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield records
-        records.extend(str(warning.message) for warning in caught)
-    logger.removeHandler(handler)
-    transformers_logging.enable_progress_bar()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
 
 
-def tiny(cls, kind: str = "v2", seed: int = 0, **kwargs):
-    torch.manual_seed(seed)
-    config = {key: value for key, value in PUBLISHED[kind].items() if key not in ("model_type", "auto_map")}
-    model = cls(NucleotideTransformerConfig(**config, num_labels=NUM_LABELS, **kwargs)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    return model
+def tiny(cls=NucleotideTransformerModel, kind: str = "v2"):
+    return random_model(cls, num_labels=NUM_LABELS, **(tiny_models.V1 if kind == "v1" else {}))
 
 
-HEADS = {
-    "masked LM": NucleotideTransformerForMaskedLM,
-    "sequence classification": NucleotideTransformerForSequenceClassification,
-    "token classification": NucleotideTransformerForTokenClassification,
-}
-
-
-# --- the forward pass
-
-
+HEADS = [
+    NucleotideTransformerForMaskedLM,
+    NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerForTokenClassification,
+]
 LENGTHS = (23, 2, 41, 40)  # one of `<cls>` and a letter, one without padding, one with a single padding token
 
 
@@ -299,12 +272,17 @@ def test_every_layer_and_the_logits_equal_the_reference_in_float64(published, at
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"token_dropout": True}, {"emb_layer_norm_before": True}, {"add_bias_fnn": False}],
-    ids=["token dropout", "layer norm before", "gated without rotary positions"],
+    "config",
+    [
+        V1 | {"token_dropout": True},
+        V1 | {"emb_layer_norm_before": True},
+        V1 | {"add_bias_fnn": False},
+        V2 | {"rescaling_factor": 2.44140625},
+        V2 | {"rescaling_factor": 0.5},
+    ],
+    ids=["token dropout", "layer norm before", "gated without rotary positions", "stretched", "shrunk"],
 )
-def test_the_switches_of_published_v1_configurations_equal_the_reference(tmp_path, change):
-    config = V1 | change
+def test_the_switches_of_published_configurations_equal_the_reference(tmp_path, config):
     weights = random_weights(config)
     model = NucleotideTransformerForMaskedLM.from_pretrained(write_folder(tmp_path / "x", config, weights)).double()
     compare_with_reference(model, Reference(config, weights), tolerance=1e-5)
@@ -313,238 +291,119 @@ def test_the_switches_of_published_v1_configurations_equal_the_reference(tmp_pat
 def test_the_classification_head_reads_the_cls_token(published):
     config, weights, folder = published
     model = NucleotideTransformerForSequenceClassification.from_pretrained(folder, num_labels=NUM_LABELS).double()
-    torch.manual_seed(0)
-    head = model.classifier
-    for parameter in head.parameters():
-        torch.nn.init.normal_(parameter)
-    dense, bias, out, out_bias = (
-        t.detach().numpy() for t in (head.dense.weight, head.dense.bias, head.out_proj.weight, head.out_proj.bias)
-    )
-    sequences = [random_ids(n, seed=n, vocabulary=config["vocab_size"]) for n in LENGTHS]
-    with torch.no_grad():
-        logits = model(**padded(sequences)).logits.numpy()
-    assert logits.shape == (len(LENGTHS), NUM_LABELS)
-    for row, ids in enumerate(sequences):
-        cls = Reference(config, weights).hidden_states(ids)[-1][0]
-        np.testing.assert_allclose(logits[row], np.tanh(cls @ dense.T + bias) @ out.T + out_bias, rtol=0, atol=1e-4)
-
-
-def test_the_token_classification_head_is_linear_on_every_token(published):
-    config, weights, folder = published
-    model = NucleotideTransformerForTokenClassification.from_pretrained(folder, num_labels=NUM_LABELS).double()
-    torch.manual_seed(0)
     for parameter in model.classifier.parameters():
         torch.nn.init.normal_(parameter)
-    weight, bias = model.classifier.weight.detach().numpy(), model.classifier.bias.detach().numpy()
+    dense, bias, out, out_bias = (parameter.detach().numpy() for parameter in model.classifier.parameters())
     sequences = [random_ids(n, seed=n, vocabulary=config["vocab_size"]) for n in LENGTHS]
     with torch.no_grad():
         logits = model(**padded(sequences)).logits.numpy()
-    for row, ids in enumerate(sequences):
-        expected = Reference(config, weights).hidden_states(ids)[-1] @ weight.T + bias
-        np.testing.assert_allclose(logits[row, : len(ids)], expected, rtol=0, atol=1e-4)
-
-
-# --- training
-
-
-def loss_of(model, seed: int = 0) -> torch.Tensor:
-    inputs = padded([random_ids(n, seed=n, vocabulary=4105) for n in (20, 12)])
-    torch.manual_seed(seed)
-    if isinstance(model, NucleotideTransformerForSequenceClassification):
-        labels = torch.tensor([1, 4])
-    elif isinstance(model, NucleotideTransformerForTokenClassification):
-        labels = torch.randint(NUM_LABELS, inputs["input_ids"].shape)
-    else:
-        labels = inputs["input_ids"]
-    return model(**inputs, labels=labels).loss
+    cls = np.array([Reference(config, weights).hidden_states(ids)[-1][0] for ids in sequences])
+    np.testing.assert_allclose(logits, np.tanh(cls @ dense.T + bias) @ out.T + out_bias, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["v2", "v1"])
-@pytest.mark.parametrize("cls", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("cls", HEADS)
 def test_the_loss_reaches_every_parameter(cls, kind):
     model = tiny(cls, kind).train()
-    loss_of(model).backward()
-    without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
-    assert without == []
+    inputs = padded([random_ids(n, seed=n, vocabulary=4105) for n in (20, 12)])
+    labels = inputs["input_ids"] % (4105 if cls is NucleotideTransformerForMaskedLM else NUM_LABELS)
+    if cls is NucleotideTransformerForSequenceClassification:
+        labels = labels[:, 1]
+    model(**inputs, labels=labels).loss.backward()
     # A key's bias adds the same number to all scores of a query, which softmax ignores, unless it is rotated.
-    untouched = [
-        name
-        for name, parameter in model.named_parameters()
-        if not parameter.grad.any() and not (kind == "v1" and name.endswith("key.bias"))
-    ]
-    assert untouched == []
+    expected = {name for name, _ in model.named_parameters() if kind == "v2" or not name.endswith("key.bias")}
+    assert {name for name, each in model.named_parameters() if each.grad is not None and each.grad.any()} >= expected
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("cls", HEADS.values(), ids=HEADS)
-def test_gradient_checkpointing_computes_twice_and_changes_nothing(cls):
-    results = {}
-    for checkpointing in (False, True):
-        model = tiny(cls).train()
-        if checkpointing:
-            model.gradient_checkpointing_enable()
-        runs = []
-        model.esm.encoder.layer[0].intermediate.register_forward_hook(lambda *_, runs=runs: runs.append(1))
-        loss = loss_of(model)
-        loss.backward()
-        assert len(runs) == (2 if checkpointing else 1)
-        results[checkpointing] = loss, {name: p.grad for name, p in model.named_parameters()}
-    torch.testing.assert_close(results[True], results[False], rtol=1e-6, atol=1e-7)
-
-
-# --- loading folders in the published layout
-
-
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("file_name", ["model.safetensors", "pytorch_model.bin"])
 @pytest.mark.parametrize("kind", ["v2", "v1"])
-def test_a_published_folder_loads_without_a_word(tmp_path, complaints, capfd, kind, file_name):
+def test_a_published_folder_loads_without_a_warning(tmp_path, complaints, kind, file_name):
     config = PUBLISHED[kind]
     weights = random_weights(config)
     folder = write_folder(tmp_path / "published", config, weights, file_name)
-    capfd.readouterr()
     model, info = NucleotideTransformerForMaskedLM.from_pretrained(folder, output_loading_info=True)
-    assert complaints == []
-    assert capfd.readouterr().err == ""
-    assert {name: list(found) for name, found in info.items() if found} == {}
-    # Every tensor of the model is the file's.
+    assert complaints.messages == []
+    assert not any(info.values())
+    assert model.config.model_type == "nucleotide_transformer"
     for name, tensor in model.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), weights[name], err_msg=name)
-    ids = random_ids(25, seed=2, vocabulary=config["vocab_size"])
-    reference = Reference(config, weights)
-    with torch.no_grad():
-        logits = model.double()(torch.tensor([ids])).logits[0].numpy()
-    np.testing.assert_allclose(logits, reference.masked_lm(reference.hidden_states(ids)[-1]), rtol=0, atol=1e-5)
-    assert model.config.model_type == "nucleotide_transformer"
 
 
-def test_the_encoder_of_a_published_folder_loads_without_a_word(published, complaints):
-    config, weights, folder = published
-    model = NucleotideTransformerModel.from_pretrained(folder)
-    assert complaints == []
-    for name, tensor in model.state_dict().items():
-        np.testing.assert_array_equal(tensor.numpy(), weights[f"esm.{name}"], err_msg=name)
+def without(name: str) -> tuple[dict, dict]:
+    return V2, {key: tensor for key, tensor in random_weights(V2).items() if key != name}
 
 
-@pytest.mark.parametrize("cls", [NucleotideTransformerModel, *HEADS.values()])
-@pytest.mark.parametrize(
-    "name",
-    [
-        "esm.embeddings.word_embeddings.weight",
-        "esm.encoder.layer.1.intermediate.dense.weight",
-        "esm.encoder.layer.2.attention.self.key.bias",
-        "esm.encoder.emb_layer_norm_after.bias",
-    ],
-)
-def test_a_missing_tensor_of_the_encoder_is_an_error_that_names_it(tmp_path, cls, name):
-    weights = random_weights(V2)
-    del weights[name]
-    folder = write_folder(tmp_path / "broken", V2, weights)
-    with pytest.raises(ValueError, match=name.removeprefix("esm.").replace(".", r"\.")) as error:
-        cls.from_pretrained(folder)
-    assert str(folder) in str(error.value)
-    assert "1 tensor" in str(error.value)
+UNFIT = {
+    "embeddings.word_embeddings.weight": without("esm.embeddings.word_embeddings.weight"),
+    "encoder.emb_layer_norm_after.bias": without("esm.encoder.emb_layer_norm_after.bias"),
+    "encoder.layer.2.output.dense.weight is left over": (V2 | {"num_hidden_layers": 2}, random_weights(V2)),
+    "encoder.layer.1.intermediate.dense.weight is (48, 32), not (96, 32)": (  # as in native ESM
+        V2,
+        random_weights(V2) | {"esm.encoder.layer.1.intermediate.dense.weight": np.zeros((48, 32), np.float32)},
+    ),
+}
 
 
-@pytest.mark.parametrize("cls", [NucleotideTransformerModel, *HEADS.values()])
-def test_layers_that_the_configuration_does_not_say_are_an_error_that_names_one(tmp_path, cls):
-    fewer = V2 | {"num_hidden_layers": V2["num_hidden_layers"] - 1}
-    folder = write_folder(tmp_path / "broken", fewer, random_weights(V2))
-    with pytest.raises(ValueError, match=rf"encoder\.layer\.{V2['num_hidden_layers'] - 1}\."):
-        cls.from_pretrained(folder)
+@pytest.mark.parametrize("cls", [NucleotideTransformerModel, *HEADS])
+@pytest.mark.parametrize("fault", UNFIT)
+def test_an_encoder_tensor_that_does_not_fit_is_an_error_that_names_it(tmp_path, cls, fault):
+    folder = write_folder(tmp_path / "broken", *UNFIT[fault])
+    with pytest.raises(ValueError, match=naming(fault, folder)):
+        cls.from_pretrained(folder, ignore_mismatched_sizes=True)
 
 
-@pytest.mark.parametrize("ignore", [False, True])
-@pytest.mark.parametrize("cls", [NucleotideTransformerModel, *HEADS.values()])
-def test_a_misshapen_tensor_of_the_encoder_is_an_error_with_both_shapes(tmp_path, cls, ignore):
-    weights = random_weights(V2)
-    weights["esm.encoder.layer.1.intermediate.dense.weight"] = np.zeros((48, 32), np.float32)  # as in native ESM
-    folder = write_folder(tmp_path / "broken", V2, weights)
-    with pytest.raises(ValueError, match=r"encoder\.layer\.1\.intermediate\.dense\.weight") as error:
-        cls.from_pretrained(folder, ignore_mismatched_sizes=ignore)
-    assert "(48, 32)" in str(error.value)
-    assert "(96, 32)" in str(error.value)
-
-
-@pytest.mark.parametrize("cls", [HEADS["sequence classification"], HEADS["token classification"]])
-def test_a_missing_task_head_is_created_and_a_warning_names_it(published, complaints, cls):
+@pytest.mark.parametrize("cls", HEADS[1:])
+def test_a_missing_task_head_is_created_with_a_warning(published, complaints, cls):
     _, weights, folder = published
     model, info = cls.from_pretrained(folder, num_labels=NUM_LABELS, output_loading_info=True)
     head = {name for name in model.state_dict() if name.startswith("classifier.")}
-    assert head and set(info["missing_keys"]) == head
-    assert model.config.num_labels == NUM_LABELS
-    report = "\n".join(complaints)
-    for name in head:
-        # The report folds several tensors of one module: classifier.dense.{weight, bias}.
-        assert name.rpartition(".")[0] in report
-        assert torch.isfinite(model.state_dict()[name]).all()
-    assert all(model.state_dict()[name].any() for name in head if name.endswith("weight"))
+    assert set(info["missing_keys"]) == head
+    assert "classifier" in "".join(complaints.messages)
     for name, tensor in model.state_dict().items():
-        if name not in head:
+        if name in head:
+            assert torch.isfinite(tensor).all() and tensor.any() == name.endswith("weight")
+        else:
             np.testing.assert_array_equal(tensor.numpy(), weights[name], err_msg=name)
 
 
-@pytest.fixture
-def classifier_folder(tmp_path):
-    tiny(NucleotideTransformerForSequenceClassification).save_pretrained(tmp_path / "classifier")
-    return tmp_path / "classifier"
-
-
-def test_a_task_head_of_another_size_is_an_error_with_both_shapes(classifier_folder):
-    with pytest.raises(ValueError, match=naming("classifier.out_proj.weight", "(5, 32)", "(7, 32)")) as error:
-        NucleotideTransformerForSequenceClassification.from_pretrained(classifier_folder, num_labels=7)
-    assert "ignore_mismatched_sizes" in str(error.value)
-
-
-def test_a_task_head_of_another_size_is_new_if_asked_for(classifier_folder):
-    model = NucleotideTransformerForSequenceClassification.from_pretrained(
-        classifier_folder, num_labels=7, ignore_mismatched_sizes=True
-    )
-    stored = load_file(classifier_folder / "model.safetensors")
+def test_a_task_head_of_another_size_is_replaced_only_on_request(tmp_path):
+    cls = NucleotideTransformerForSequenceClassification
+    stored = tiny(cls)
+    stored.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=naming("classifier.out_proj.weight", "(5, 32)", "(7, 32)")):
+        cls.from_pretrained(tmp_path, num_labels=7)
+    model = cls.from_pretrained(tmp_path, num_labels=7, ignore_mismatched_sizes=True)
     assert model.classifier.out_proj.weight.shape == (7, 32)
     assert model.classifier.out_proj.weight.any()
-    for name, tensor in model.state_dict().items():
-        if not name.startswith("classifier.out_proj"):
-            np.testing.assert_array_equal(tensor.numpy(), stored[name], err_msg=name)
-
-
-def test_another_kind_of_model_is_an_error_that_says_so(tmp_path):
-    BertConfig(hidden_size=32).save_pretrained(tmp_path)
-    for cls in (NucleotideTransformerModel, NucleotideTransformerForMaskedLM):
-        with pytest.raises(ValueError, match="model_type 'bert'") as error:
-            cls.from_pretrained(tmp_path)
-        assert str(tmp_path) in str(error.value)
-
-
-# --- the ends of the positions
+    assert torch.equal(model.classifier.dense.weight, stored.classifier.dense.weight)
 
 
 def test_v1_takes_1000_tokens_and_no_more():
     model = tiny(NucleotideTransformerForMaskedLM, "v1")
     with torch.no_grad():
         assert model(torch.tensor([random_ids(1000, 0, 4105)])).logits.shape == (1, 1000, 4105)
-        with pytest.raises(ValueError, match=naming(1001, 1000)):
-            model(torch.tensor([random_ids(1001, 0, 4105)]))
-        with pytest.raises(ValueError, match=naming(1001, 1000)):
-            model(inputs_embeds=torch.zeros(1, 1001, 32))
+        for given in ({"input_ids": torch.zeros(1, 1001, dtype=int)}, {"inputs_embeds": torch.zeros(1, 1001, 32)}):
+            with pytest.raises(ValueError, match=naming(1001, 1000)):
+                model(**given)
 
 
-def test_v2_reads_its_longest_input_as_the_reference_does(tmp_path):
+def test_the_longest_input_of_v2_equals_the_reference(tmp_path):
     config = V2 | {"num_hidden_layers": 1}
     weights = random_weights(config)
-    model = NucleotideTransformerForMaskedLM.from_pretrained(write_folder(tmp_path / "x", config, weights))
+    model = NucleotideTransformerModel.from_pretrained(write_folder(tmp_path / "x", config, weights))
     ids = random_ids(2048, seed=0)
     with torch.no_grad():
-        got = model.esm(torch.tensor([ids])).last_hidden_state[0].numpy()
-    # Angles reach 2,047 radians, where float32 has steps of 1.2e-4: a feature is off by that at most. Measured: 2e-5.
+        got = model(torch.tensor([ids])).last_hidden_state[0].numpy()
+    # Angles reach 2,047 radians, where float32 has steps of 1.2e-4: the largest possible error. Measured: 2e-5.
     np.testing.assert_allclose(got, Reference(config, weights).hidden_states(ids)[-1], rtol=0, atol=1.2e-4)
 
 
-# --- stopping early
-
-
-@pytest.mark.parametrize("layer", range(-4, 4))
+@pytest.mark.parametrize("layer", [*range(-4, 4), np.uint8(2)])
 @pytest.mark.parametrize("kind", ["v2", "v1"])
 def test_stopping_early_gives_that_hidden_state_and_runs_no_deeper_layer(kind, layer):
-    model = tiny(NucleotideTransformerModel, kind)
+    model = tiny(kind=kind)
     inputs = padded([random_ids(n, seed=n, vocabulary=4105) for n in LENGTHS])
     with torch.no_grad():
         expected = model(**inputs, output_hidden_states=True).hidden_states[layer]
@@ -557,45 +416,23 @@ def test_stopping_early_gives_that_hidden_state_and_runs_no_deeper_layer(kind, l
     assert runs == list(range(1, layer % 4 + 1))
 
 
-def test_hidden_states_are_whole_after_a_run_that_stopped_early_recorded_its_own():
-    # transformers records hidden states by hooks, put on the layers at the first request: once, or all come twice.
-    model = tiny(NucleotideTransformerModel)
-    inputs = padded([random_ids(9, seed=0)])
+def test_hidden_states_are_complete_before_and_after_a_run_that_stopped_early():
+    # transformers records hidden states by hooks that it adds to the layers at the first request.
+    model, inputs = tiny(), padded([random_ids(9, seed=0)])
     with torch.no_grad():
-        for _ in range(2):
-            assert len(model(**inputs, layer=1, output_hidden_states=True).hidden_states) == 2
+        early = [model(**inputs, layer=i, output_hidden_states=True).hidden_states for i in (1, 1, 0)]
         states = model(**inputs, output_hidden_states=True).hidden_states
-        assert len(states) == 4
-        assert torch.equal(states[1], model(**inputs, layer=1).last_hidden_state)
+        as_tuple = model(**inputs, layer=0, output_hidden_states=True, return_dict=False)
+    assert [len(each) for each in (*early, states)] == [2, 2, 1, 4]
+    assert torch.equal(early[0][1], states[1])
+    assert torch.equal(early[2][0], states[0])
+    assert type(as_tuple) is tuple and torch.equal(as_tuple[-1][0], states[0])
 
 
-@pytest.mark.parametrize("return_dict", [True, False])
-def test_the_embeddings_are_the_only_hidden_state_of_layer_0(return_dict):
-    model = tiny(NucleotideTransformerModel)
-    inputs = padded([random_ids(9, seed=0)])
-    with torch.no_grad():
-        expected = model(**inputs, output_hidden_states=True).hidden_states[0]
-        outputs = model(**inputs, layer=0, output_hidden_states=True, return_dict=return_dict)
-    [states] = outputs.hidden_states if return_dict else outputs[-1]
-    assert isinstance(outputs, tuple) != return_dict
-    assert torch.equal(states, expected)
-
-
-@pytest.mark.parametrize("layer", [np.int64(2), np.uint8(2), torch.tensor(2)])
-def test_a_layer_may_be_any_integer(layer):
-    model = tiny(NucleotideTransformerModel)
-    inputs = padded([random_ids(9, seed=0)])
-    with torch.no_grad():
-        assert torch.equal(model(**inputs, layer=layer)[0], model(**inputs, layer=2)[0])
-
-
-@pytest.mark.parametrize("layer", [4, -5, 100, True, 1.0, "last", None])
-def test_a_layer_that_the_model_lacks_is_an_error(layer):
+@pytest.mark.parametrize("layer", [4, -5, True, 1.0, "last", None])
+def test_a_layer_that_does_not_exist_is_an_error(layer):
     with pytest.raises(ValueError, match=naming(layer, 3)):
-        tiny(NucleotideTransformerModel)(**padded([[CLS]]), layer=layer)
-
-
-# --- as other libraries call it
+        tiny()(**padded([[CLS]]), layer=layer)
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -617,109 +454,57 @@ def test_input_embeddings_have_the_positions_of_their_tokens(kind, side):
 @pytest.mark.parametrize("num_tokens", [4120, 4000])
 def test_the_vocabulary_can_be_resized(num_tokens):
     model = tiny(NucleotideTransformerForMaskedLM)
-    before, ids = model.lm_head.bias.detach().clone(), torch.tensor([[CLS, 7, 8]])
+    ids = torch.tensor([[CLS, 7, 8]])
     with torch.no_grad():
         expected = model(ids).logits
         assert model.resize_token_embeddings(num_tokens, mean_resizing=False).num_embeddings == num_tokens
         logits = model(ids).logits
-    kept = min(len(before), num_tokens)
+    kept = min(4107, num_tokens)
     assert logits.shape[-1] == num_tokens
     assert torch.equal(logits[..., :kept], expected[..., :kept])
     assert not model.lm_head.bias[kept:].any() and model.lm_head.bias.requires_grad
-    assert model(ids, labels=ids).loss.isfinite()
 
 
-def test_a_pooling_layer_may_be_declined_and_not_asked_for():
-    config = tiny(NucleotideTransformerModel).config
+def test_a_pooling_layer_is_refused():
+    config = tiny().config
     assert NucleotideTransformerModel(config, add_pooling_layer=False).pooler is None
     with pytest.raises(ValueError, match="add_pooling_layer"):
         NucleotideTransformerModel(config, add_pooling_layer=True)
 
 
-# --- precision, saving
-
-
-def exact_frequencies(dim: int) -> torch.Tensor:
-    return torch.tensor([10000.0 ** (-2 * i / dim) for i in range(dim // 2)], dtype=torch.float64)
-
-
-def on_meta(model) -> NucleotideTransformerModel:
+def test_rotary_positions_survive_half_precision_and_the_meta_device():
+    model = tiny().half().float()
+    exact = torch.tensor([10000.0 ** (-2 * i / 8) for i in range(4)], dtype=torch.float64)
+    torch.testing.assert_close(model.rotary_embeddings.frequencies().double(), exact, rtol=1e-6, atol=0)
     with torch.device("meta"):
-        return NucleotideTransformerModel(model.config).eval()
-
-
-def emptied_and_loaded(model):
-    other = on_meta(model).to_empty(device="cpu")
-    other.load_state_dict(model.state_dict())
-    return other
-
-
-def assigned(model):
-    other = on_meta(model)
+        other = NucleotideTransformerModel(model.config).eval()
     other.load_state_dict(model.state_dict(), assign=True)
-    return other
-
-
-@pytest.mark.parametrize("rebuild", [emptied_and_loaded, assigned, lambda model: model.half().float()])
-def test_rotary_positions_survive_the_meta_device_and_half_precision(rebuild):
-    model = tiny(NucleotideTransformerModel)
-    frequencies = model.rotary_embeddings.frequencies()
-    assert frequencies.dtype == torch.float32
-    torch.testing.assert_close(frequencies.double(), exact_frequencies(8), rtol=1e-6, atol=0)
-    for parameter in model.parameters():
-        parameter.data = parameter.half().float()
     inputs = padded([random_ids(n, seed=n) for n in LENGTHS])
     with torch.no_grad():
-        expected = model(**inputs).last_hidden_state
-        assert torch.equal(rebuild(model)(**inputs).last_hidden_state, expected)
-
-
-@pytest.mark.parametrize("factor", [2.44140625, 0.5])
-def test_rescaled_rotary_positions_are_those_of_segment_nt(tmp_path, factor):
-    config = V2 | {"rescaling_factor": factor}
-    weights = random_weights(config)
-    model = NucleotideTransformerForMaskedLM.from_pretrained(write_folder(tmp_path / "x", config, weights)).double()
-    compare_with_reference(model, Reference(config, weights), tolerance=1e-5)
+        assert torch.equal(other(**inputs).last_hidden_state, model(**inputs).last_hidden_state)
 
 
 def test_bfloat16_agrees_with_float32_at_the_end_of_a_long_input(tmp_path):
     folder = write_folder(tmp_path / "x", V2, random_weights(V2))
+    exact = NucleotideTransformerModel.from_pretrained(folder)
     ids = torch.tensor([random_ids(2048, seed=4)])
     with torch.no_grad():
-        exact = NucleotideTransformerModel.from_pretrained(folder)(ids).last_hidden_state[0]
-        for model in (
-            NucleotideTransformerModel.from_pretrained(folder, dtype=torch.bfloat16),
-            NucleotideTransformerModel.from_pretrained(folder).to(torch.bfloat16),
-        ):
+        expected = exact(ids).last_hidden_state[0]
+        for model in (NucleotideTransformerModel.from_pretrained(folder, dtype=torch.bfloat16), exact.bfloat16()):
             rough = model(ids).last_hidden_state[0].float()
-            similarity = torch.nn.functional.cosine_similarity(rough, exact, dim=-1)  # (tokens,)
+            similarity = torch.nn.functional.cosine_similarity(rough, expected, dim=-1)  # (tokens,)
             # Measured: 0.9997; with the frequencies rounded to bfloat16, 0.9973.
             assert similarity[1024:].min() > 0.999
 
 
-@pytest.mark.parametrize("cls", [NucleotideTransformerModel, *HEADS.values()])
+@pytest.mark.parametrize("cls", [NucleotideTransformerModel, *HEADS])
 @pytest.mark.parametrize("kind", ["v2", "v1"])
 def test_saving_and_loading_is_bitwise_exact(tmp_path, complaints, cls, kind):
     model = tiny(cls, kind)
     model.save_pretrained(tmp_path)
-    stored = load_file(tmp_path / "model.safetensors")
-    assert stored.keys() == dict(model.named_parameters()).keys()
-    assert not [name for name in stored if "inv_freq" in name or "contact_head" in name or "pooler" in name]
+    assert load_file(tmp_path / "model.safetensors").keys() == dict(model.named_parameters()).keys()
     again, info = cls.from_pretrained(tmp_path, output_loading_info=True)
-    assert complaints == []
+    assert complaints.messages == []
     assert not any(info.values())
     for name, tensor in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor), name
-    inputs = padded([random_ids(n, seed=n, vocabulary=4105) for n in LENGTHS])
-    with torch.no_grad():
-        assert torch.equal(again(**inputs)[0], model(**inputs)[0])
-
-
-def test_published_weights_survive_our_own_format(published, tmp_path):
-    _, weights, folder = published
-    NucleotideTransformerForMaskedLM.from_pretrained(folder).save_pretrained(tmp_path / "ours")
-    stored = load_file(tmp_path / "ours" / "model.safetensors")
-    lost = {name for name in weights if name not in stored}
-    assert all("inv_freq" in n or "contact_head" in n or "position_embeddings" in n for n in lost)
-    for name, tensor in stored.items():
-        np.testing.assert_array_equal(tensor, weights[name], err_msg=name)

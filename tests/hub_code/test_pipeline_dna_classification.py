@@ -7,7 +7,6 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
@@ -113,6 +112,15 @@ def test_the_answer_is_plain_python_that_json_can_write(pipe, pipe_of):
         assert not result.keys() & {"logits", "embedding"}
 
 
+def test_max_length_and_a_generator_are_taken_and_a_layer_is_not(folder, pipe):
+    [result] = pipe((sequence for sequence in ["ATGGTAGCTACATCATCT" * 2000]), max_length=3, **WHOLE)
+    np.testing.assert_allclose(result["logits"], logits_by_hand(folder, "ATGGTAGCTACA"), rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(result["embedding"], pipe("ATGGTAGCTACA", **WHOLE)["embedding"])
+    for given in ({}, {"layer": 1}, {"long": "mean"}, {"pooling": "average"}):
+        with pytest.raises(ValueError, match=next(iter(given), "max_length")):
+            pipe("ATGGTAGCTACATCATCT" * 2000, **given)
+
+
 def test_an_adapter_by_peft_is_unwrapped(pipe):
     config = LoraConfig(task_type="SEQ_CLS", target_modules=["query"], init_lora_weights=False)
     model = get_peft_model(pipe.model, config).eval()
@@ -120,50 +128,6 @@ def test_an_adapter_by_peft_is_unwrapped(pipe):
     with torch.no_grad():
         expected = model(**pipe.tokenizer("ATGGTA", return_tensors="pt")).logits[0]
     np.testing.assert_allclose(by_task("ATGGTA", **WHOLE)["logits"], expected, rtol=0, atol=1e-5)
-
-
-def test_max_length_cuts_for_both(folder, pipe):
-    result = pipe("ATGGTAGCTACATCATCT" * 2000, max_length=3, **WHOLE)
-    np.testing.assert_allclose(result["logits"], logits_by_hand(folder, "ATGGTAGCTACA"), rtol=0, atol=1e-5)
-    np.testing.assert_array_equal(result["embedding"], pipe("ATGGTAGCTACA", **WHOLE)["embedding"])
-    with pytest.raises(ValueError, match="max_length"):
-        pipe("ATGGTAGCTACATCATCT" * 2000)
-
-
-def test_a_string_a_list_a_generator_and_a_column(pipe):
-    expected = [result["scores"] for result in pipe(SEQUENCES)]
-    assert pipe(SEQUENCES[0])["scores"] == pytest.approx(expected[0], abs=1e-6)
-    assert pipe([]) == []
-    column = Dataset.from_dict({"sequence": SEQUENCES})["sequence"]
-    for given in ((sequence for sequence in SEQUENCES), column):
-        results = pipe(given, batch_size=2)
-        assert not isinstance(results, list)
-        for result, scores in zip(results, expected, strict=True):
-            assert result["scores"] == pytest.approx(scores, abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"layer": 1}, "'layer'"),
-        ({"return_logits": 1}, "return_logits 1"),
-        ({"pooling": "average"}, "'average'"),
-        ({"max_length": 0}, "max_length 0"),
-        ({"top_k": 2}, "'top_k'.*pooling, max_length, normalize"),
-    ],
-    ids=str,
-)
-def test_a_bad_argument_is_an_error_at_construction_and_at_the_call(pipe, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        pipe("ACGT", **arguments)
-    with pytest.raises(ValueError, match=message):
-        DNAClassificationPipeline(model=pipe.model, tokenizer=pipe.tokenizer, device="cpu", **arguments)
-
-
-def test_the_registered_task_loads_the_class(folder, pipe):
-    by_task = pipeline("dna-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu")
-    assert type(by_task) is DNAClassificationPipeline
-    assert by_task("ACGTACGT") == pipe("ACGTACGT")
 
 
 def test_text_classification_gives_the_same_label_and_score(folder, pipe):
@@ -209,31 +173,13 @@ def test_of_several_labels_each_has_a_probability_of_its_own(pipe_of, names):
     assert len(numbers) > 1 and 0 in numbers  # as many for each, or some for all, would prove little
 
 
-def test_text_classification_gives_the_same_scores_of_several_labels(pipe_of):
-    pipe = pipe_of(id2label=LABELS, problem_type="multi_label_classification")
-    plain = pipeline("text-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu", top_k=None)
-    for sequence in SEQUENCES:
-        expected = {each["label"]: each["score"] for each in plain([sequence])[0]}
-        assert pipe(sequence)["scores"] == pytest.approx(expected, abs=1e-6)
-
-
-@pytest.mark.parametrize("head", [{"num_labels": 1}, {"num_labels": 1, "problem_type": "regression"}], ids=str)
-def test_regression_of_one_number_gives_a_float(pipe_of, head):
-    pipe = pipe_of(**head)
-    plain = pipeline("text-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu")
-    for sequence, result in zip(SEQUENCES, pipe(SEQUENCES, batch_size=3), strict=True):
-        assert list(result) == ["value"]
-        assert type(result["value"]) is float
-        assert result["value"] == pytest.approx(logits_of(pipe, sequence)[0], abs=1e-5)
-        if head.get("problem_type"):
-            assert result["value"] == pytest.approx(plain([sequence])[0]["score"], abs=1e-5)
-
-
-def test_regression_of_several_numbers_gives_a_list(pipe_of):
-    pipe = pipe_of(num_labels=3, problem_type="regression")
-    for sequence, result in zip(SEQUENCES, pipe(SEQUENCES, batch_size=3), strict=True):
-        assert list(result) == ["value"] and type(result["value"]) is list
-        np.testing.assert_allclose(result["value"], logits_of(pipe, sequence), rtol=0, atol=1e-5)
+@pytest.mark.parametrize("problem_type", [None, "regression"])
+def test_regression_gives_a_float_and_of_several_numbers_a_list(pipe_of, problem_type):
+    for num_labels in (1, 3) if problem_type else (1,):
+        pipe = pipe_of(num_labels=num_labels, problem_type=problem_type)
+        for sequence, result in zip(SEQUENCES, pipe(SEQUENCES, batch_size=3), strict=True):
+            assert list(result) == ["value"] and type(result["value"]) is (float if num_labels == 1 else list)
+            np.testing.assert_allclose(np.atleast_1d(result["value"]), logits_of(pipe, sequence), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,9 @@ from dnahub.hub_code import (
     NucleotideTransformerModel,
     pipeline_dna_embedding,
 )
-from dnahub.hub_code.pipeline_dna_embedding import PADDING_SHARE, SequenceError, batches_of, pool
-from tests.tiny_models import LAYERS, V1, random_model, write_checkpoint
+from dnahub.hub_code.pipeline_dna_embedding import LEAST_FILLED, SequenceError, batches_of, pool
+from tests.messages import naming
+from tests.tiny_models import V1, random_model, write_checkpoint
 
 POOLINGS = ("mean", "mean_without_cls", "cls", "max", "none")
 BOTH = {"long": "windows", "window_nt": 60, "reverse_complement": True}
@@ -99,9 +100,6 @@ def assert_same(got, expected, tolerance: float = 1e-5) -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
 
 
-# --- the vector
-
-
 def test_the_vector_is_that_of_the_model_cards_recipe(folder):
     sequences = sequences_of_mixed_length()
     # https://huggingface.co/InstaDeepAI/nucleotide-transformer-v2-50m-multi-species, "How to use"
@@ -145,17 +143,6 @@ def test_normalize_scales_to_length_1(v2_folder, pipe, pooling):
     assert_same(vectors, [vector / np.sqrt((vector**2).sum(-1, keepdims=True)) for vector in expected])
 
 
-def test_only_the_layers_needed_are_run(v2_folder):
-    pipe = load(v2_folder)
-    runs = []
-    for i, module in enumerate(pipe.model.encoder.layer, start=1):
-        module.register_forward_hook(lambda *_, i=i: runs.append(i))
-    for layer, expected in ((0, []), (1, [1]), (-3, [1]), (2, [1, 2]), (-1, [1, 2, 3])):
-        pipe("ACGT", layer=layer)
-        assert runs == expected
-        runs.clear()
-
-
 def test_arguments_of_the_call_go_before_those_of_the_construction(v2_folder):
     pipe = load(v2_folder, pooling="cls", layer=1, max_length=3, normalize=True)
     sequence = "ATGGTAGCTACATCATCT"
@@ -165,9 +152,6 @@ def test_arguments_of_the_call_go_before_those_of_the_construction(v2_folder):
     expected = states_by_hand(v2_folder, sequence)[-1][0]
     assert_same([pipe(sequence, layer=-1, max_length=None, normalize=False)], [expected])
     assert_same([pipe(sequence)], [states[0] / np.linalg.norm(states[0])])  # the call changed nothing for good
-
-
-# --- what it takes
 
 
 def test_every_kind_of_input_gives_the_same_vectors_in_the_same_order(pipe):
@@ -287,7 +271,7 @@ def test_what_is_no_sequence_is_an_error_that_names_its_type(pipe, given):
         ("genes.fa", "'genes.fa'.*file"),
         ("data/genes.FASTQ.gz", "file"),
         (__file__, "file"),
-        (">gene1 human\nACGT", ">gene1"),
+        (">gene1 human\nACGT", ">gene1.*FASTA"),
         ("ACGTAC CGTACG GTACGT TACGTT ACGTTA", "overlapping k-mers.*ACGTAC CGTACG"),
     ],
 )
@@ -308,104 +292,73 @@ def test_a_pooling_that_is_none_is_an_error(pooling):
         pool(torch.zeros(1, 2, 3), torch.ones(1, 2), pooling)
 
 
-# --- length
-
-
 def test_v2_takes_12282_nt_and_not_a_token_more(pipe, v2_folder):
     longest = "".join(random.Random(0).choices("ACGT", k=12_282))
     assert_same([pipe(longest)], [states_by_hand(v2_folder, longest)[-1].mean(0)])
     with pytest.raises(ValueError, match=r"12283 .*2049 tokens.* 2048.*max_length"):
         pipe(longest + "A")
-
-
-def test_30000_nt_are_an_error_unless_max_length_is_given(pipe):
-    sequence = "".join(random.Random(0).choices("ACGT", k=30_000))
-    with pytest.raises(ValueError, match="30000 .*max_length"):
-        pipe(sequence)
-    with pytest.raises(ValueError, match="max_length"):
-        pipe(["ACGT", sequence], batch_size=2)
-    assert_same([pipe(sequence, max_length=2048)], [pipe(sequence[:12_282])], tolerance=0)
-    assert_same([pipe(sequence, max_length=100)], [pipe(sequence[: 6 * 99])], tolerance=0)
-
-
-# --- bad arguments
+    assert_same([pipe(longest + "A", max_length=2048)], [pipe(longest)], tolerance=0)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    "arguments",
     [
-        ({"pooling": "average"}, r"'average'.*mean, mean_without_cls, cls, max, none"),
-        ({"pooling": None}, "None.*mean"),
-        ({"layer": 4}, "layer 4.* 3 layers"),
-        ({"layer": -5}, "layer -5"),
-        ({"layer": "last"}, "'last'"),
-        ({"layer": 1.0}, r"1\.0"),
-        ({"layer": None}, "None"),
-        ({"max_length": 1}, "max_length 1.* 2 to 2048"),
-        ({"max_length": 2049}, "max_length 2049.* 2 to 2048"),
-        ({"max_length": "512"}, "'512'"),
-        ({"max_length": 100.5}, r"100\.5"),
-        ({"normalize": "no"}, "'no'"),
-        ({"poolin": "mean"}, "'poolin'.*pooling, layer, max_length, normalize"),
-        ({"truncation": True}, "'truncation'"),
-        ({"long": "mode"}, r"long 'mode'.*mean, windows, truncate, error"),
-        ({"reverse_complement": 1}, "reverse_complement 1"),
-        ({"window_nt": 0}, "window_nt 0"),
-        ({"window_nt": 60.0}, r"window_nt 60\.0"),
-        ({"stride_nt": -6}, "stride_nt -6"),
-        ({"stride_nt": True}, "stride_nt True"),
+        {"pooling": "average"},
+        {"layer": 4},
+        {"layer": "last"},
+        {"max_length": 1},
+        {"max_length": 2049},
+        {"max_length": 100.5},
+        {"normalize": "no"},
+        {"long": "mode"},
+        {"window_nt": 0},
+        {"stride_nt": True},
+        {"batch_size": 0},
+        {"poolin": "mean"},
+        {"window_nt": 115, "max_length": 20},
+        {"stride_nt": 61, "window_nt": 60},
+        {"pooling": "none", "long": "mean"},
+        {"pooling": "none", "reverse_complement": True},
     ],
     ids=str,
 )
-def test_a_bad_argument_is_an_error_at_construction_and_at_the_call(v2_folder, pipe, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        pipe("ACGTACGTACGT", **arguments)
-    with pytest.raises(ValueError, match=message):
-        load(v2_folder, **arguments)
+def test_an_argument_out_of_range_is_an_error_at_construction_and_at_the_call(v2_folder, pipe, arguments):
+    name, value = next(iter(arguments.items()))
+    facts = naming(name) if name == "poolin" else naming(name, value)
+    for call in (pipe, pipe.encode, lambda sequence, **arguments: load(v2_folder, **arguments)(sequence)):
+        with pytest.raises(ValueError, match=facts):
+            call("ACGTACGTACGT", **arguments)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"window_nt": 60}, "window_nt.*long 'error'"),
-        ({"stride_nt": 60, "long": "truncate"}, "window_nt.*long 'truncate'"),
-        ({"window_nt": 60, "max_length": 20}, "window_nt.*long 'truncate'"),
-        ({"window_nt": 115, "max_length": 20, "long": "mean"}, "window_nt 115.*20 tokens.*114 nt"),
-        ({"window_nt": 12_283, "long": "windows"}, "window_nt 12283.*2048 tokens.*12282 nt"),
-        ({"window_nt": 60, "stride_nt": 61, "long": "mean"}, "stride_nt 61.* 60 nt"),
-        ({"max_length": 3, "stride_nt": 13, "long": "mean"}, "stride_nt 13.* 12 nt"),
-        ({"pooling": "none", "long": "mean"}, "long 'mean'.*pooling 'none'"),
-        ({"pooling": "none", "reverse_complement": True}, "reverse_complement.*pooling 'none'"),
-    ],
-    ids=str,
-)
-def test_arguments_that_contradict_each_other_are_an_error(v2_folder, pipe, arguments, message):
-    # Some may come with the construction and some with the call, so that the call is what checks them together.
-    for call in (pipe, load(v2_folder, **arguments)):
-        with pytest.raises(ValueError, match=message):
-            call("ACGT", **arguments)
-    if "long" in arguments:
-        with pytest.raises(ValueError, match=message):
-            pipe.encode(["ACGT"], **arguments)
+def test_a_budget_that_is_none_and_a_pooling_that_is_none_are_errors(v2_folder):
+    with pytest.raises(ValueError, match="batch_tokens 0"):
+        load(v2_folder, batch_tokens=0)
+    with pytest.raises(ValueError, match="average"):
+        pool(torch.zeros(1, 2, 3), torch.ones(1, 2), "average")
 
 
-@pytest.mark.parametrize("batch_size", [0, -1, 1.5, "4", True])
-def test_a_batch_size_that_is_none_is_an_error(pipe, batch_size):
-    for each in (pipe, pipe.encode):
+@pytest.mark.parametrize("arguments", [{"window_nt": 60}, {"stride_nt": 60, "max_length": 20}], ids=str)
+def test_windows_need_a_way_to_become_a_vector_which_the_call_may_give(v2_folder, pipe, arguments):
+    for each, given in ((pipe, arguments), (load(v2_folder, **arguments), {})):
+        with pytest.raises(ValueError, match="window_nt.*'mean' or 'windows'"):
+            each("ACGT", **given)
+        assert each("ACGT", long="mean", **given).shape == each.encode("ACGT", **given).shape == (32,)
+
+
+@pytest.mark.parametrize("batch_size", [0, 1.5, "4"])
+def test_a_batch_size_that_is_none_is_an_error(v2_folder, pipe, batch_size):
+    for call in (pipe, pipe.encode, lambda sequences, batch_size: load(v2_folder, batch_size=batch_size)(sequences)):
         with pytest.raises(ValueError, match=f"batch_size {batch_size!r}"):
-            each(["ACGT"], batch_size=batch_size)
+            call(["ACGT"], batch_size=batch_size)
 
 
 @pytest.mark.parametrize("kind", [list, iter, np.array])
 def test_the_error_of_a_sequence_says_which_of_all_that_were_given(pipe, monkeypatch, kind):
-    monkeypatch.setattr(pipeline_dna_embedding, "BUFFER_SEQUENCES", 3)
+    monkeypatch.setattr(pipeline_dna_embedding, "BUFFER_NT", 10)
     for call in (pipe, pipe.encode):
         with pytest.raises(SequenceError, match="Sequence 7 .*empty sequence") as error:
             list(call(kind(["ACGT"] * 7 + [""] + ["ACGT"])))
         assert pickle.loads(pickle.dumps(error.value)).index == 7
-
-
-# --- encode
 
 
 def test_encode_gives_one_array_in_the_order_of_the_sequences(v2_folder, pipe):
@@ -421,7 +374,6 @@ def test_encode_gives_one_array_in_the_order_of_the_sequences(v2_folder, pipe):
 
 def test_encode_of_one_string_is_one_vector_and_of_nothing_an_array_without_rows(pipe):
     assert_same([pipe.encode("ATGGTA")], [pipe("ATGGTA")], tolerance=0)
-    assert pipe.encode("ATGGTA").shape == (32,)
     empty = pipe.encode([])
     assert (empty.shape, empty.dtype) == ((0, 32), np.float32)
     assert pipe.encode([], pooling="none") == pipe.encode([], long="windows") == []
@@ -444,9 +396,6 @@ def test_encode_shows_a_bar_if_asked(pipe, capfd):
     assert capfd.readouterr().err == ""
     pipe.encode(["ACGT"] * 30, show_progress=True)
     assert "30/30" in (shown := capfd.readouterr().err) and "sequences" in shown
-
-
-# --- long sequences
 
 
 def windows_by_hand(sequence: str, window_nt: int, stride_nt: int) -> list[str]:
@@ -491,8 +440,8 @@ def test_without_a_window_one_is_what_max_length_reaches_and_they_overlap_by_a_q
     expected = [states_by_hand(v2_folder, text)[-1].mean(0) for text in windows_by_hand(sequence, 78, 54)]
     assert_same([pipe(sequence, max_length=14, long="windows")], [np.array(expected)])
     long = "".join(random.Random(0).choices("ACGT", k=13_000))
-    inputs = pipe.preprocess(long, long="mean")
-    texts = pipe.tokenizer.batch_decode(inputs["input_ids"], skip_special_tokens=True)
+    pieces = pipe.preprocess(long, long="mean")
+    texts = pipe.tokenizer.batch_decode([piece["input_ids"] for piece in pieces], skip_special_tokens=True)
     assert texts == [long[:12_282], long[9210:]]
 
 
@@ -518,8 +467,6 @@ def test_a_stretch_of_n_beyond_the_positions_is_embedded_in_pieces(v2_folder, pi
         pipe(sequence, max_length=20, long="error")
 
 
-# --- both strands
-
 PARTNER = {"A": "T", "C": "G", "G": "C", "T": "A", "N": "N"}
 
 
@@ -536,8 +483,6 @@ def test_both_strands_are_their_mean(folder, pooling):
     assert_same(got, expected)
     others = ["".join(PARTNER[letter] for letter in reversed(sequence)) for sequence in sequences]
     assert_same(pipe(others, pooling=pooling, layer=2, reverse_complement=True), got, tolerance=1e-6)
-    units = [vector / np.linalg.norm(vector) for vector in expected]
-    assert_same(pipe(sequences, pooling=pooling, layer=2, reverse_complement=True, normalize=True), units)
 
 
 def test_windows_of_both_strands_are_the_same_windows(v2_folder, pipe):
@@ -563,42 +508,16 @@ def test_weights_that_are_not_finite_are_an_error(v2_folder, number, pooling):
         narrow(["ACGTAC", "A"], pooling=pooling)
 
 
-# --- in other hands
-
-
-def test_the_registered_task_loads_the_class_and_any_head_serves(v2_folder, pipe):
-    by_task = pipeline(
-        "dna-embedding",
-        model=NucleotideTransformerForMaskedLM.from_pretrained(v2_folder),
-        tokenizer=AutoTokenizer.from_pretrained(v2_folder),
-        device="cpu",
-    )
+def test_the_registered_task_takes_any_head_and_a_device_map(v2_folder, pipe):
+    model = NucleotideTransformerForMaskedLM.from_pretrained(v2_folder, device_map="cpu")
+    by_task = pipeline("dna-embedding", model=model, tokenizer=pipe.tokenizer, layer=2)
     assert type(by_task) is DNAEmbeddingPipeline
-    assert_same([by_task("ATGGTAGCTN")], [pipe("ATGGTAGCTN")], tolerance=0)
+    assert_same(by_task(LONG_SEQUENCES), pipe(LONG_SEQUENCES, layer=2), tolerance=1e-6)
 
 
 def test_a_pipeline_survives_pickling(pipe):
     again = pickle.loads(pickle.dumps(pipe))
     assert_same(again(["ATGGTAGCTN", "A"]), pipe(["ATGGTAGCTN", "A"]), tolerance=0)
-
-
-def test_layers_kept_on_disk_give_the_same_vector(v2_folder, tmp_path):
-    pipe = load(v2_folder)
-    device_map = {"embeddings": "cpu", "rotary_embeddings": "cpu", "encoder.layer.0": "cpu"}
-    device_map |= {"encoder.layer.1": "disk", "encoder.layer.2": "cpu", "encoder.emb_layer_norm_after": "cpu"}
-    model = NucleotideTransformerModel.from_pretrained(v2_folder, device_map=device_map, offload_folder=tmp_path)
-    offloaded = DNAEmbeddingPipeline(model=model, tokenizer=AutoTokenizer.from_pretrained(v2_folder))
-    for layer in (0, 1, 2, -1):
-        assert_same([offloaded("ATGGTAGCTN", layer=layer)], [pipe("ATGGTAGCTN", layer=layer)], tolerance=1e-6)
-
-
-def test_a_model_that_always_returns_hidden_states_is_embedded_all_the_same(v2_folder, pipe):
-    model = NucleotideTransformerModel.from_pretrained(v2_folder, output_hidden_states=True)
-    verbose = DNAEmbeddingPipeline(model=model, tokenizer=AutoTokenizer.from_pretrained(v2_folder), device="cpu")
-    for layer in (1, 1, 2, -1):
-        assert_same([verbose("ATGGTA", layer=layer)], [pipe("ATGGTA", layer=layer)], tolerance=0)
-    inputs = verbose.tokenizer("ATGGTA", return_tensors="pt")
-    assert len(model(**inputs).hidden_states) == LAYERS + 1
 
 
 def embedded(batch: dict, pipe: DNAEmbeddingPipeline) -> dict:
@@ -616,64 +535,22 @@ def test_the_pipeline_works_inside_map(pipe, num_proc):
     assert_same(one.with_format("numpy")["embedding"][:], pipe(sequences))
 
 
-def test_a_process_that_has_nothing_of_ours_embeds_with_the_pipeline_it_is_sent(pipe):
-    sequences = [*sequences_of_mixed_length(4), *LONG_SEQUENCES]
-    with multiprocessing.get_context("forkserver").Pool(1) as processes:
-        got = processes.apply(pipe.encode, (sequences,), {"window_nt": 60, "reverse_complement": True})
-    assert_same(got, pipe.encode(sequences, window_nt=60, reverse_complement=True))
-
-
-def test_a_device_map_is_taken(v2_folder, pipe):
-    by_map = pipeline(
-        "dna-embedding", model=str(v2_folder), device_map="cpu", pipeline_class=DNAEmbeddingPipeline, layer=2
-    )
-    assert_same(by_map(LONG_SEQUENCES), pipe(LONG_SEQUENCES, layer=2), tolerance=1e-6)
-
-
-# --- the steps that transformers documents
-
-
 @pytest.mark.parametrize("arguments", [{}, {"pooling": "none"}, {"long": "windows", "window_nt": 60}, BOTH], ids=str)
 def test_the_three_steps_of_one_sequence_are_the_call(pipe, arguments):
     preprocess, forward, postprocess = pipe._sanitize_parameters(**arguments)
     for sequence in ["ATGGTAGCTACATCATCTNNA", "".join(random.Random(0).choices("ACGT", k=300))]:
-        inputs = pipe.preprocess(sequence, **preprocess)
-        assert all(type(tensor) is torch.Tensor for tensor in inputs.values())
-        outputs = pipe.forward(inputs, **forward)
-        assert_same([pipe.postprocess(outputs, **postprocess)], [pipe(sequence, **arguments)], tolerance=1e-6)
+        pieces = pipe.forward(pipe.preprocess(sequence, **preprocess), **forward)
+        assert_same([pipe.postprocess(pieces, **postprocess)], [pipe(sequence, **arguments)], tolerance=1e-6)
         assert_same([pipe.run_single(sequence, preprocess, forward, postprocess)], [pipe(sequence, **arguments)], 1e-6)
-
-
-# --- the model's own forward, always
-
-
-def double_a_weight(pipe):
-    pipe.model.encoder.layer[0].attention.self.query.weight.data.mul_(2)
 
 
 def replace_the_model(pipe):
     pipe.model = random_model(seed=1)
 
 
-def wrap_a_module(pipe):
-    class Halved(torch.nn.Module):
-        def __init__(self, module):
-            super().__init__()
-            self.module = module
-
-        def forward(self, x):
-            return self.module(x) / 2
-
-    pipe.model.encoder.layer[1].intermediate = Halved(pipe.model.encoder.layer[1].intermediate)
-
-
 def override_a_forward(pipe):
     intermediate = pipe.model.encoder.layer[0].intermediate
     intermediate.forward = lambda x: torch.zeros(*x.shape[:-1], 48)
-
-
-def hook_a_layer(pipe):
-    pipe.model.encoder.layer[0].attention.register_forward_hook(lambda module, inputs, output: output * 0)
 
 
 def train(pipe):
@@ -692,7 +569,7 @@ def adapt(pipe):
     pipe.model = get_peft_model(pipe.model, adapter).eval().get_base_model()
 
 
-EDITS = (double_a_weight, replace_the_model, wrap_a_module, override_a_forward, hook_a_layer, train, quantise, adapt)
+EDITS = (replace_the_model, override_a_forward, train, quantise, adapt)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -724,9 +601,6 @@ def test_an_adapter_by_peft_is_unwrapped_and_learned_prompts_are_refused(v2_fold
         DNAEmbeddingPipeline(get_peft_model(load(v2_folder).model, config), pipe.tokenizer, device="cpu")
 
 
-# --- batches
-
-
 @hypothesis.settings(max_examples=100, deadline=None)
 @hypothesis.given(st.lists(st.integers(2, 300), max_size=60), st.integers(1, 2000), st.none() | st.integers(1, 20))
 def test_every_piece_is_in_one_batch_and_no_batch_is_too_large_or_padded(lengths, batch_tokens, batch_size):
@@ -734,10 +608,9 @@ def test_every_piece_is_in_one_batch_and_no_batch_is_too_large_or_padded(lengths
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     for batch in batches:
         own = [lengths[i] for i in batch]
-        num_padded = max(own) * len(own)
         assert own == sorted(own, reverse=True)
-        assert len(own) == 1 or num_padded <= batch_tokens and len(own) <= (batch_size or len(own))
-        assert num_padded - sum(own) <= PADDING_SHARE * num_padded
+        assert len(own) == 1 or own[0] * len(own) <= batch_tokens and len(own) <= (batch_size or len(own))
+        assert own[-1] >= LEAST_FILLED * own[0]
 
 
 @pytest.fixture
@@ -750,18 +623,12 @@ def shapes(pipe, monkeypatch):
 
 def test_a_list_goes_in_batches_of_like_length_under_the_budget(pipe, shapes):
     pipe(["ACGTAC" * 10] * 100 + ["ACGTAC"] * 50)
-    assert shapes == [(69, 11), (32, 11), (49, 2)]  # the padding of one short sequence is little
+    assert shapes == [(69, 11), (31, 11), (50, 2)]
     shapes.clear()
-    pipe(iter(["ACGTAC"] * 3))
+    list(pipe(iter(["ACGTAC"] * 3)))
     pipe(["ACGTAC"] * 3, batch_size=2)
     pipe.encode("ACGTAC" * 30, window_nt=6, batch_size=20)
     assert shapes == [(1, 2)] * 3 + [(2, 2), (1, 2)] + [(20, 2), (10, 2)]
-
-
-@pytest.mark.parametrize("batch_tokens", [0, -1, 1.5, "many", True])
-def test_a_budget_that_is_none_is_an_error(v2_folder, batch_tokens):
-    with pytest.raises(ValueError, match=f"batch_tokens {batch_tokens!r}"):
-        load(v2_folder, batch_tokens=batch_tokens)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"pooling": "none"}, BOTH], ids=str)
@@ -776,9 +643,6 @@ def test_a_batch_that_does_not_fit_is_divided_until_it_does(v2_folder, pipe, sha
     assert any(rows * width > 120 for rows, width in shapes)
     with pytest.raises(torch.OutOfMemoryError, match="201 tokens"):
         pipe("ACGTAC" * 200)
-
-
-# --- processes and threads
 
 
 def test_a_forked_child_embeds_though_its_parent_has_used_all_cores(pipe):

@@ -5,11 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnahub.checkpoints.tokenizer import nt_vocabulary
 from dnahub.hub_code.pipeline_dna_embedding import Cutting
-from dnahub.inference import blocks
 from dnahub.inference.blocks import MAX_NT, MAX_VECTORS, cut_into_blocks, digest, max_nt_of_block
-from dnahub.inference.cutting import cut
 from dnahub.sequences.reader import SequenceBatch
 
 
@@ -63,36 +60,6 @@ def test_many_vectors_a_sequence_make_smaller_blocks():
     for long in ("truncate", "error"):
         assert max_nt_of_block(Cutting(2, long), per_token=False) == MAX_NT
         assert max_nt_of_block(Cutting(2048, long), per_token=True) == MAX_VECTORS
-
-
-FIRST_KMER_ID = nt_vocabulary().index("AAAAAA")
-
-
-@given(
-    st.lists(st.one_of(st.text("ACGT", min_size=1, max_size=90), st.integers(1, 90).map("N".__mul__)), min_size=1),
-    st.sampled_from(["mean", "windows", "truncate"]),
-    st.integers(2, 9),
-    st.integers(1, 48),
-    st.integers(1, 48),
-    st.booleans(),
-)
-def test_however_sequences_are_cut_a_block_of_several_has_few_vectors(
-    sequences, long, max_tokens, window_nt, stride_nt, per_token
-):
-    window_nt = min(window_nt, 6 * (max_tokens - 1))
-    windows = (window_nt, min(stride_nt, window_nt)) if long != "truncate" else (None, None)
-    cutting = Cutting(max_tokens, long, *windows)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "MAX_VECTORS", 200)
-        max_nt = max_nt_of_block(cutting, per_token)
-
-    for block in cut_into_blocks(batches(sequences, []), 1000, max_nt):
-        pieces = cut(block.table["sequence"].to_pylist(), cutting, FIRST_KMER_ID, both_strands=False)
-        if len(block) > 1:
-            num_tokens = pieces.strands[0].num_tokens
-            num_vectors = num_tokens.sum() if per_token else len(num_tokens)
-            # The last window of a sequence is not a whole stride further.
-            assert num_vectors <= 200 + len(block) * -(-cutting.window // (max_tokens - 1))
 
 
 def table(**columns) -> pa.Table:

@@ -1,8 +1,6 @@
 """Blocks -> parts that are complete or missing: read back, damaged, of other settings, written by a killed process."""
 
-import signal
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +13,6 @@ from dnahub.inference import rows
 from dnahub.inference.engine import Embeddings
 from dnahub.inference.parts import Parts
 from dnahub.inference.rows import Layout
-from tests import forked
 
 HIDDEN = 4
 SETTINGS = {"weights": "0f", "pooling": "mean", "layer": -1, "max_length": None}
@@ -51,27 +48,6 @@ def test_a_part_has_the_columns_of_the_source_and_the_vectors_and_says_what_it_i
     assert parts.find(7, "d0") == FACTS
     assert parts.find_all(["d0"]) is None  # that is part 0
     assert [path.name for path in parts.folder.iterdir()] == ["part-000007.parquet"]
-
-
-def test_windows_repeat_the_columns_of_the_source():
-    table = layout_of(with_windows=True).table(RECORDS, embedded([0, 0, 1], [3, 3, 2]))
-
-    assert table.drop_columns("embedding").to_pydict() == {
-        **{"id": ["a", "a", "b"], "start": [7, 7, None]},
-        **{"window_start": [0, 10, 20], "window_end": [60, 70, 80]},
-    }
-
-
-def test_per_token_a_row_has_a_list_of_vectors():
-    layout = layout_of(per_token=True)
-    embeddings = embedded([0, 1], [3, 2], per_token=True)
-
-    table = layout.table(RECORDS, embeddings)
-
-    assert table["embedding"].to_pylist() == [embeddings.vectors[:3].tolist(), embeddings.vectors[3:].tolist()]
-    assert np.array_equal(layout.vectors(table), embeddings.vectors)
-    assert layout.num_tokens(table).tolist() == [3, 2]
-    assert layout.vectors(table.slice(1)).tolist() == embeddings.vectors[3:].tolist()
 
 
 def test_a_number_beyond_float16_is_an_error():
@@ -127,35 +103,3 @@ def test_one_process_at_a_time_joins_the_parts(tmp_path, parts):
     parts.remove_folder()
 
     assert list(tmp_path.iterdir()) == []
-
-
-WRITE_PARTS = """
-import sys
-from collections import Counter
-from pathlib import Path
-import numpy as np, pyarrow as pa
-from dnahub.inference.engine import Embeddings
-from dnahub.inference.parts import Parts
-from dnahub.inference.rows import Layout
-
-records = pa.table({"id": [f"r{i}" for i in range(2000)]})
-parts = Parts(Path(sys.argv[1]), {}, Layout(records.schema, 64, "float32", False, False))
-numbers = np.arange(2000)
-embeddings = Embeddings(np.ones((2000, 64), np.float32), numbers, numbers, numbers, numbers, Counter())
-for block in range(100_000):
-    parts.write(block, "d", records, embeddings, "torch")
-"""
-
-
-def test_a_process_that_is_killed_leaves_complete_parts(tmp_path, environment):
-    output = tmp_path / "out.parquet"
-    options = environment | {"PYTHONPATH": str(forked.REPOSITORY)}
-    process = forked.Forked(["-c", WRITE_PARTS, output], forked.REPOSITORY, options)
-    folder = Path(f"{output}.parts")
-    process.wait_until(lambda: folder.is_dir() and len(list(folder.glob("part-*"))) >= 3)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-    paths = sorted(folder.glob("part-*.parquet"))
-    assert len(paths) >= 3
-    assert all(pq.read_table(path).num_rows == 2000 for path in paths)

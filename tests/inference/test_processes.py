@@ -1,7 +1,6 @@
 """embed.py in several processes -> the output of one; shards, launched processes, one that is killed, two at once."""
 
 import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,18 +137,6 @@ def test_when_one_of_two_is_killed_nothing_is_joined_and_one_process_computes_wh
 
     assert again.returncode == 0, again.stderr
     assert f"reused: {len(parts)}" in again.stdout
-    assert is_like(output, one)
-
-
-def test_the_same_command_running_twice_writes_one_output(tmp_path, command, environment, one):
-    output = tmp_path / "reads.parquet"
-    both = [forked.Forked(command(output), forked.REPOSITORY, environment) for _ in range(2)]
-    statuses = [process.wait() for process in both]
-
-    assert 0 in statuses and set(statuses) <= {0, 2}, [process.stderr for process in both]
-    for process, status in zip(both, statuses, strict=True):
-        assert len(sentences(process.stderr)) == (status == 2)
-    shutil.rmtree(f"{output}.parts", ignore_errors=True)  # the slower one may have written there afterwards
     assert is_like(output, one)
 
 

@@ -22,25 +22,20 @@ def threads(monkeypatch):
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("num_processes", "num_threads"), [(1, 8), (2, 4), (3, 2), (16, 1)])
-def test_cores_are_shared_and_each_process_has_one_at_least(threads, num_processes, num_threads):
-    share_cores(num_processes)
-    assert torch.get_num_threads() == num_threads
-
-
 @pytest.mark.parametrize(
-    ("environment", "num_threads"),
+    ("num_processes", "environment", "num_threads"),
     [
-        ({"OMP_NUM_THREADS": "1"}, 7),
-        ({"OMP_NUM_THREADS": "3", "ACCELERATE_DYNAMO_BACKEND": "NO"}, 7),
-        ({"OMP_NUM_THREADS": "1", "ACCELERATE_DYNAMO_BACKEND": "NO"}, 4),
-        ({"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": "none"}, 4),
+        *((1, {}, 8), (2, {}, 4), (3, {}, 2), (16, {}, 1)),
+        (2, {"OMP_NUM_THREADS": "1"}, 7),
+        (2, {"OMP_NUM_THREADS": "3", "ACCELERATE_DYNAMO_BACKEND": "NO"}, 7),
+        (2, {"OMP_NUM_THREADS": "1", "ACCELERATE_DYNAMO_BACKEND": "NO"}, 4),
+        (2, {"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": "none"}, 4),
     ],
 )
-def test_threads_that_the_user_set_stay_and_those_of_a_launcher_do_not(threads, environment, num_threads):
+def test_cores_are_shared_unless_the_user_not_a_launcher_set_threads(threads, num_processes, environment, num_threads):
     for name, value in environment.items():
         threads.setenv(name, value)
-    share_cores(2)
+    share_cores(num_processes)
     assert torch.get_num_threads() == num_threads
 
 
@@ -62,13 +57,7 @@ def test_a_launchers_environment_is_known_before_the_processes_join(monkeypatch)
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     assert is_first_process() and num_launched() == 1
+    assert from_first(lambda: 3) == 3
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert not is_first_process() and num_launched() == 4
-
-
-def test_a_single_process_gets_its_own_result_or_error(monkeypatch):
-    monkeypatch.delenv("RANK", raising=False)
-    assert from_first(lambda: 3) == 3
-    with pytest.raises(FileNotFoundError):
-        from_first(lambda: open("/nowhere"))

@@ -88,7 +88,7 @@ def test_a_split_of_another_name_is_an_error(tmp_path, other):
         ({"embedding": None}, "test.parquet.*'embedding'"),
         ({"label": None}, "test.parquet.*'label'"),
         ({"label": ["a", "b", None, "a"]}, "test.*row 2"),
-        ({"label": ["a", "c", "b", "c"]}, "test.*row 1.*'c'"),
+        ({"label": ["a", "c", "b", "c"]}, "test, row 1.*'c'"),
         ({"embedding": [[1.0], [1.0, 2.0], [1.0], [1.0, 2.0]]}, "test.parquet.*row 0"),
         ({"embedding": [[1.0, 2.0]] * 4}, r"test.parquet.*length 2.*3"),
         ({"embedding": [[[1.0]]] * 4}, "test.parquet.*--per_token"),

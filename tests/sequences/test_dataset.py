@@ -68,6 +68,9 @@ def test_a_folder_without_data_with_several_data_sets_or_with_broken_files_is_re
     write_dataset(tmp_path / "two" / "b", {"test": ROWS["test"]}, FEATURES)
     with pytest.raises(SequenceFileError, match=rf"{tmp_path / 'two'} .*\(a, b\)"):
         opened(tmp_path / "two")
+    write_dataset(tmp_path / "nt[60]", {"test": ROWS["test"]}, FEATURES)
+    with pytest.raises(SequenceFileError, match=r"nt\[60\].*rename"):
+        opened(tmp_path / "nt[60]")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "train.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(SequenceFileError, match=str(tmp_path / "broken")):
@@ -86,16 +89,6 @@ def test_a_csv_file_in_a_folder_is_text_as_the_same_file_by_itself(tmp_path):
     rows = [{"id": "007", "sequence": "AC", "barcode": "0012"}, {"id": "008", "sequence": "GT", "barcode": "NA"}]
     for reader in (opened(tmp_path), open_sequences(InputArguments(input=[str(tmp_path / "train.csv")]))):
         assert [row for batch in reader for row in batch.table.to_pylist()] == rows
-
-
-@pytest.mark.parametrize("pattern", ["nt[60]", "star*", "nt?0"])
-def test_a_folder_whose_name_is_a_pattern_is_not_another_that_fits_it(tmp_path, pattern):
-    for name, sequence in (("nt60", "AAAA"), ("nt6", "CCCC"), ("star1", "GGGG"), (pattern, "TTTT")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "train.csv").write_text(f"sequence\n{sequence}\n")
-    (batch,) = opened(tmp_path / pattern)
-    assert batch.table["sequence"].to_pylist() == ["TTTT"]
-    assert batch.source == f"{tmp_path}/{pattern}/train.csv"
 
 
 def test_a_data_set_on_the_hub_is_streamed_and_what_is_not_there_is_one_sentence(hub, monkeypatch):

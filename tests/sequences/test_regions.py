@@ -1,7 +1,6 @@
 """Genome + BED -> the regions, compared with slices of the chromosomes."""
 
 import gzip
-import os
 import random
 from pathlib import Path
 
@@ -70,14 +69,10 @@ def test_regions_are_cut_out_0_based_half_open_on_their_strand(tmp_path, genome,
         start, end = sorted(rng.sample(range(5004), 2))
         regions.append(("chr1", start, end, rng.choice("+-."), rng.choice(["a name", None])))
     lines = [f"{chrom}\t{start}\t{end}\t{name or '.'}\t0\t{strand}\n" for chrom, start, end, strand, name in regions]
-    text = "track name=x\nbrowser position chr1\n# a comment\n\n" + "".join(lines)
+    text = "track name=x\nbrowser position chr1\n# a comment\n\nchr2 3 9\r\n" + "".join(lines)
 
-    assert rows_of(genome, write_bed(tmp_path, text, bed_name)) == [expected_row(*region) for region in regions]
-
-
-def test_three_columns_are_enough_and_may_be_set_apart_by_spaces(tmp_path, genome):
-    bed = write_bed(tmp_path, "chr2 3 9\r\nchr1 0 7\r\n")
-    assert rows_of(genome, bed) == [expected_row("chr2", 3, 9), expected_row("chr1", 0, 7)]
+    rows = rows_of(genome, write_bed(tmp_path, text, bed_name))
+    assert rows == [expected_row(*region) for region in [("chr2", 3, 9), *regions]]
 
 
 @pytest.mark.parametrize("name", ["track1", "tracks", "browser_2", "trackbrowser"])
@@ -99,9 +94,7 @@ def test_the_other_strand_is_that_of_the_models_encoding():
         ("chr2\t0\t61", "60 nt"),
         ("chr9\t0\t6", "'chr9'"),
         ("chr2\t6\t6", "chr2:6-6"),
-        ("chr2\t9\t6", "chr2:9-6"),
         ("chr2\t-1\t6", "numbers"),
-        ("chr2\tx\t6", "numbers"),
         ("chr2\t1.0\t6", "numbers"),
         ("chr2\t1", "numbers"),
         ("chr2\t1\t6\tname\t0\tx", "strand is 'x'"),
@@ -122,32 +115,16 @@ def test_a_region_that_cannot_be_cut_out_is_named_by_its_line(tmp_path, genome, 
     assert f"{bed}, line 3" in str(caught.value) and told in str(caught.value)
 
 
-def test_a_bed_file_without_regions_or_that_is_truncated_is_refused(tmp_path, genome):
+def test_a_bed_file_without_regions_or_truncated_and_a_genome_with_an_id_twice_are_refused(tmp_path, genome):
     with pytest.raises(SequenceFileError, match="in.bed: .*no regions"):
         rows_of(genome, write_bed(tmp_path, "# nothing\n"))
+    (tmp_path / "twice.fa").write_text(">a\nACGT\n>a\nACGT\n")
+    with pytest.raises(SequenceFileError, match="twice.fa, record 2: .*'a'"):
+        rows_of(tmp_path / "twice.fa", write_bed(tmp_path, "a\t0\t3\n"))
     bed = write_bed(tmp_path, "chr1\t0\t5\n" * 9, "in.bed.gz")
     bed.write_bytes(bed.read_bytes()[:-4])
     with pytest.raises(SequenceFileError, match="in.bed.gz: .*ends"):
         rows_of(genome, bed)
-
-
-@pytest.mark.parametrize(
-    ("first", "form"),
-    [
-        ("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\n", "VCF"),
-        ("##gff-version 3\n", "GFF"),
-        ("track type=bedGraph name=x\n", "bedGraph"),
-    ],
-)
-def test_other_formats_are_recognised_by_their_first_line(tmp_path, genome, first, form):
-    with pytest.raises(SequenceFileError, match=f"in.bed, line 1: .*{form}"):
-        rows_of(genome, write_bed(tmp_path, f"{first}chr1\t0\t5\n"))
-
-
-def test_a_bedgraph_of_whole_numbers_is_recognised_by_its_suffix(tmp_path, genome):
-    assert len(rows_of(genome, write_bed(tmp_path, "chr1\t0\t5\t7\n"))) == 1  # BED, with a name
-    with pytest.raises(SequenceFileError, match="bedGraph"):
-        rows_of(genome, write_bed(tmp_path, "chr1\t0\t5\t7\n", "in.bedgraph"))
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
@@ -157,14 +134,6 @@ def test_the_blocks_of_bed12_are_joined(tmp_path, genome, strand):
     (row,) = rows_of(genome, bed)
     assert row["sequence"] == (str(Seq(sequence).reverse_complement()) if strand == "-" else sequence)
     assert (row["region_start"], row["region_end"], row["id"]) == (100, 700, "tx")
-
-
-def test_an_index_beside_the_genome_is_neither_used_nor_written(tmp_path, genome):
-    bed = write_bed(tmp_path, "chr2\t3\t9\n")
-    index = genome.with_name(genome.name + ".fai")
-    index.write_text("chr2\t60\t0\t60\t61\n")
-    assert rows_of(genome, bed) == [expected_row("chr2", 3, 9)]
-    assert sorted(os.listdir(genome.parent)) == [genome.name, index.name]
 
 
 @pytest.mark.parametrize("block_bytes", [1, 64, 1 << 20])
@@ -192,33 +161,3 @@ def test_a_genome_may_be_compressed_in_any_way_or_come_from_a_pipe(tmp_path, mon
     with path.open() as file:
         monkeypatch.setattr("sys.stdin", file)
         assert [row["sequence"] for row in rows_of("-", bed)] == ["CG"]
-
-
-@pytest.mark.parametrize(
-    ("text", "facts"),
-    [
-        (">a\nACGT\n>a\nACGT\n", ["record 2", "'a'"]),
-        (">a\nACGT\n> \nACGT\n", ["record 2"]),
-        ("\nACGT\n>a\nACGT\n", ["line 2"]),
-        ("\n", ["white space"]),
-    ],
-)
-def test_a_genome_that_is_no_fasta_or_has_an_id_twice_is_refused(tmp_path, text, facts):
-    path = tmp_path / "genome.fa"
-    path.write_text(text)
-    with pytest.raises(SequenceFileError, match=str(path)) as caught:
-        rows_of(path, write_bed(tmp_path, "a\t0\t3\n"))
-    assert all(fact in str(caught.value) for fact in facts)
-
-
-def test_a_bgzip_genome_that_is_truncated_or_corrupt_is_refused(tmp_path):
-    path, bed = tmp_path / "genome.fa.gz", write_bed(tmp_path, "a\t0\t9\n")
-    sequence = "".join(random.Random(0).choices("ACGT", k=600_000))
-    with BgzfWriter(path) as file:
-        file.write(f">a\n{sequence}\n")
-    data = path.read_bytes()
-    garbled = data[:-3000] + bytes(1000) + data[-2000:]
-    for content, fault in ((data[:-200], "ends"), (data[:20], "ends"), (data[:-1], "ends"), (garbled, "corrupt")):
-        path.write_bytes(content)
-        with pytest.raises(SequenceFileError, match=f"genome.fa.gz: .*{fault}"):
-            rows_of(path, bed)

@@ -8,9 +8,9 @@ import torch
 from datasets import Dataset
 
 from dnahub.checkpoints.tokenizer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
-from dnahub.tasks.collators import LabelCollator
+from dnahub.tasks.collators import label_batch
 from dnahub.tasks.masked_lm import MaskingCollator
-from dnahub.tasks.token_classification import TokenLabelCollator
+from dnahub.tasks.token_classification import token_label_batch
 
 PAD, MASK, CLS = 1, 2, 3
 FIRST_KMER = {"v1": 4, "v2": 6}
@@ -69,21 +69,14 @@ def test_15_percent_of_the_tokens_are_drawn_and_of_these_80_10_and_10_percent_ma
     assert within(num_kept, num_drawn, 0.1 + 0.1 / 4101)
 
 
-def test_special_tokens_and_padding_are_neither_drawn_nor_changed(masked):
-    ids, inputs, labels, attended = masked
-    special = (ids == PAD) | (ids == CLS)
-
-    assert (~attended).any() and torch.equal(ids == PAD, ~attended)
-    assert (labels[special] == -100).all()
-    assert torch.equal(inputs[special], ids[special])
-
-
 def test_labels_are_the_original_ids_and_nothing_else_is_changed(masked):
-    ids, inputs, labels, _ = masked
+    ids, inputs, labels, attended = masked
     drawn = labels != -100
 
     assert torch.equal(labels[drawn], ids[drawn])
     assert torch.equal(inputs[~drawn], ids[~drawn])
+    special = (ids == PAD) | (ids == CLS)
+    assert (~attended).any() and torch.equal(ids == PAD, ~attended) and not drawn[special].any()
 
 
 def test_tokens_put_in_at_random_are_no_special_ones_and_any_other(tokenizer, version):
@@ -132,59 +125,25 @@ def test_an_evaluation_of_one_short_window_asks_for_something(tokenizer, sequenc
         assert row["labels"][place] == tokenizer(sequence).input_ids[place] and place > 0
 
 
-def test_rows_masked_once_depend_on_the_seed_alone(tokenizer):
+def test_rows_masked_once_depend_on_the_seed_alone_and_are_padded_and_nothing_else(tokenizer):
     rows = Dataset.from_list(tokenised(tokenizer, random_rows(20, 6, 600, alphabet="ACGTN")))
 
-    torch.manual_seed(1)
-    first = MaskingCollator(tokenizer, seed=5).mask_once(rows)
-    torch.manual_seed(2)
-    again = MaskingCollator(tokenizer, seed=5).mask_once(rows)
-    other = MaskingCollator(tokenizer, seed=6).mask_once(rows)
+    first, again, other = (MaskingCollator(tokenizer, seed).mask_once(rows) for seed in (5, 5, 6))
+    batch, changed = MaskingCollator(tokenizer, seed=1)(first), MaskingCollator(tokenizer, seed=1)(other)
 
-    def lists(rows):
-        return [{name: values.tolist() for name, values in row.items()} for row in rows]
-
-    first, again, other = map(lists, (first, again, other))
-    assert first == again
-    assert first != other
-    for row, original in zip(first, rows, strict=True):
-        ids = tokenizer(original["sequence"]).input_ids
-        drawn = [i for i, label in enumerate(row["labels"]) if label != -100]
-        assert len(row["input_ids"]) == len(row["labels"]) == len(ids)
-        assert [row["labels"][i] for i in drawn] == [ids[i] for i in drawn]
-
-
-def test_masking_rows_once_leaves_the_draws_of_training_as_they_were(tokenizer):
-    rows = Dataset.from_list(tokenised(tokenizer, random_rows(5, 60, 60)))
-    torch.manual_seed(3)
-    expected = torch.rand(4)
-
-    torch.manual_seed(3)
-    MaskingCollator(tokenizer, seed=5).mask_once(rows)
-
-    assert torch.equal(torch.rand(4), expected)
-
-
-def test_rows_that_are_masked_already_are_padded_and_nothing_else(tokenizer):
-    rows = MaskingCollator(tokenizer, seed=5).mask_once(
-        Dataset.from_list(tokenised(tokenizer, random_rows(9, 6, 600)))
-    )
-    longest = max(len(row["labels"]) for row in rows)
-
-    batch = MaskingCollator(tokenizer, seed=1)(rows)
-
-    assert batch["input_ids"].shape == batch["labels"].shape == (9, longest)
-    for i, row in enumerate(rows):
-        tokens = len(row["labels"])
-        assert batch["input_ids"][i].tolist() == row["input_ids"].tolist() + [PAD] * (longest - tokens)
-        assert batch["labels"][i].tolist() == row["labels"].tolist() + [-100] * (longest - tokens)
-        assert batch["attention_mask"][i].tolist() == [1] * tokens + [0] * (longest - tokens)
+    assert all((one["labels"] == two["labels"]).all() for one, two in zip(first, again, strict=True))
+    assert not torch.equal(batch["labels"], changed["labels"])
+    for i, row in enumerate(first):
+        tokens, drawn = len(rows[i]["input_ids"]), row["labels"] != -100
+        assert row["labels"][drawn].tolist() == torch.tensor(rows[i]["input_ids"])[drawn].tolist()
+        assert batch["input_ids"][i, :tokens].tolist() == row["input_ids"].tolist()
+        assert batch["attention_mask"][i].sum() == tokens
 
 
 def test_a_classification_batch_is_what_the_tokenizer_gives_with_the_labels(tokenizer):
     rows = [row | {"label": i % 3} for i, row in enumerate(random_rows(7, 1, 300, alphabet="ACGTNacgtu"))]
 
-    batch = LabelCollator(tokenizer)(tokenised(tokenizer, rows))
+    batch = label_batch(tokenizer, tokenised(tokenizer, rows))
 
     longest = max(len(tokenizer(row["sequence"]).input_ids) for row in rows)
     assert set(batch) == {"input_ids", "attention_mask", "labels"}
@@ -197,12 +156,10 @@ def test_a_classification_batch_is_what_the_tokenizer_gives_with_the_labels(toke
 
 def test_labels_of_several_classes_and_of_numbers_are_floats(tokenizer):
     rows = tokenised(tokenizer, random_rows(2, 6, 60))
-    several = LabelCollator(tokenizer)(
-        [row | {"label": label} for row, label in zip(rows, ([1.0, 0.0], [1.0, 1.0]), strict=True)]
+    several = label_batch(
+        tokenizer, [row | {"label": label} for row, label in zip(rows, ([1.0, 0.0], [1.0, 1.0]), strict=True)]
     )
-    numbers = LabelCollator(tokenizer)(
-        [row | {"label": label} for row, label in zip(rows, (0.5, -100.0), strict=True)]
-    )
+    numbers = label_batch(tokenizer, [row | {"label": label} for row, label in zip(rows, (0.5, -100.0), strict=True)])
 
     assert several["labels"].tolist() == [[1, 0], [1, 1]] and several["labels"].dtype == torch.float32
     assert numbers["labels"].tolist() == pytest.approx([0.5, -100], abs=1e-4)
@@ -214,6 +171,6 @@ def test_labels_of_tokens_stand_at_their_tokens_and_none_at_cls_and_padding(toke
     rows = tokenised(
         tokenizer, [{"sequence": "ACGTAC" * 3, "label": [2, 0, 1]}, {"sequence": "ACGTAC", "label": [1, 0]}]
     )
-    batch = TokenLabelCollator(tokenizer)(rows)  # the second was cut: it has a label too many
+    batch = token_label_batch(tokenizer, rows)  # the second was cut: it has a label too many
 
     assert batch["labels"].tolist() == [[-100, 2, 0, 1], [-100, 1, -100, -100]]

@@ -74,13 +74,6 @@ def test_booleans_and_whole_numbers_are_classes_in_their_own_order():
     assert labels == {"train": [2, 0, 1, 2], "test": [1]}
 
 
-def test_lists_of_labels_become_one_number_a_label():
-    labels, meaning = encoded(splits_of(train=[["b", "a"], [], ["c", "c"]], validation=[["a"]]), "multi_label")
-
-    assert meaning == Labels(["a", "b", "c"], 3)
-    assert labels == {"train": [[1, 1, 0], [0, 0, 0], [0, 0, 1]], "validation": [[1, 0, 0]]}
-
-
 @pytest.mark.parametrize(
     ("feature", "train", "names", "expected"),
     [
@@ -97,33 +90,13 @@ def test_lists_of_numbers_and_classes_and_of_other_kinds_are_taken_too(feature, 
     assert labels == {"train": expected}
 
 
-def test_a_split_without_any_label_goes_with_a_multi_label_train():
-    assert encoded(splits_of(train=[["b", "a"]], test=[[], []]), "multi_label")[0]["test"] == [[0, 0], [0, 0]]
-
-
-def test_the_multi_label_column_has_a_fixed_length_of_float32():
-    result, _ = TASKS["multi_label"].encode(splits_of(train=[["b", "a"], []]), "kind")
-
-    assert result["train"].features["label"] == List(Value("float32"), length=2)
-
-
 def test_a_separator_makes_several_labels_of_a_string_and_none_of_an_empty_one():
-    labels, meaning = encoded(
-        splits_of(train=["b; a", "", None, ";c ;"], test=["a"]), task="multi_label", separator=";"
-    )
+    splits = splits_of(train=["2; 1", "", None, ";c ;"], test=[1, 2])  # a file where no row happens to have two
 
-    assert meaning == Labels(["a", "b", "c"], 3)
-    assert labels == {"train": [[1, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 1]], "test": [[1, 0, 0]]}
+    labels, meaning = encoded(splits, task="multi_label", separator=";")
 
-
-def test_a_separator_goes_with_whole_numbers_for_no_row_of_a_file_may_have_two():
-    splits = splits_of(train=["1, 2", "10"])
-    splits["test"] = splits_of(rows=[10, 2])["rows"]
-
-    labels, meaning = encoded(splits, task="multi_label", separator=",")
-
-    assert meaning.names == ["1", "10", "2"]
-    assert labels["test"] == [[0, 1, 0], [0, 0, 1]]
+    assert meaning == Labels(["1", "2", "c"], 3)
+    assert labels == {"train": [[1, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 1]], "test": [[1, 0, 0], [0, 1, 0]]}
 
 
 @pytest.mark.parametrize("feature", [Value("int32"), Value("float64"), Value("float16"), Value("uint8")])
@@ -223,11 +196,9 @@ CLASSES = [
         ["0", "1", "10", "11", "12", "13", "14", "15", "16", "17", "…"],
     ),
     (splits_of(train=["a", "b"], test=["b", None]), ["split test", "row 1", "missing"]),
-    (splits_of(Value("null"), train=[None, None]), ["split train", "row 0", "missing"]),
     (splits_of(train=["a", "", "b"]), ["split train", "''", "row 1", "empty"]),
     (splits_of(ClassLabel(names=["a", "b"]), train=[0, 1, -1]), ["-1", "row 2", "0", "1"]),
     (splits_of(train=["a", "a"]), ["'kind'", "1 label", "2"]),
-    (splits_of(ClassLabel(names=["a", "b"]), train=[0, 0]), ["'kind'", "1 label", "2"]),
     (splits_of(train=[0.5, 1.0]), ["'kind'", "Value('float64')", "--task regression"]),
     (splits_of(Value("timestamp[s]"), train=[0, 1]), ["ClassLabel"]),
     (splits_of(train=["a", "b"], test=[]), ["split test", "empty"]),
@@ -239,27 +210,20 @@ CLASSES = [
 ]
 SETS = [
     (splits_of(train=[["a"]], test=[[], ["a", "c"]]), ["split test", "'c'", "row 1", "train"]),
-    (splits_of(train=[["a"], None]), ["split train", "row 1", "missing"]),
     (splits_of(train=[["a"], [], ["a", None]]), ["split train", "row 2", "missing"]),
     (splits_of(train=[[], []]), ["'kind'", "0 labels", "1"]),
-    (splits_of(train=[[0.5], [1.0]]), ["'kind'", "List(Value('float64'))", "--task regression"]),
     (splits_of(train=[[["a"]]]), ["ClassLabel", "list"]),
     (splits_of(train=["a", "b"]), ["'kind'", "Value('string')", "--label_separator"]),
 ]
 NUMBERS = [
     (splits_of(train=[1.0, None]), ["split train", "row 1", "missing"]),
     (splits_of(train=[1.0], test=[2.0, np.nan]), ["split test", "nan", "row 1", "finite"]),
-    (splits_of(train=[1.0, -np.inf]), ["split train", "-inf", "row 1", "finite"]),
     (splits_of(train=[1.0, 1e300]), ["split train", "inf", "row 1", "finite", "float32"]),
-    (splits_of(train=[[1.0], [np.nan]]), ["split train", "nan", "row 1", "finite"]),
     (splits_of(train=[[1.0, 2.0], [3.0, None]]), ["split train", "row 1", "finite"]),
     (splits_of(train=[[1.0], [2.0]], test=[[1.0], [2.0, 3.0]]), ["split test", "row 1", "list", "2"]),
     (splits_of(train=[[1.0, 2.0], []]), ["split train", "row 1", "list", "0 numbers"]),
-    (splits_of(List(Value("float32")), train=[[], []]), ["split train", "row 0", "list", "0 numbers"]),
-    (splits_of(train=["1", "2.5"]), ["'kind'", "Value('string')", "--task regression"]),
     (splits_of(train=["1", "NA"]), ["'kind'", "Value('string')", "row 1", "'NA'", "--task regression"]),
     (splits_of(train=[True, False]), ["'kind'", "Value('bool')", "--task regression"]),
-    (splits_of(ClassLabel(names=["a", "b"]), train=[0, 1]), ["--task regression"]),
     (
         DatasetDict(train=splits_of(rows=[1.0])["rows"], test=splits_of(rows=[[1.0]])["rows"]),
         ["split test", "'kind'", "List(Value('float64'))"],
@@ -267,10 +231,8 @@ NUMBERS = [
 ]
 TOKENS = [
     (splits_of(train=["a", "b"]), ["--task token_classification", "list"]),
-    (splits_of(train=[["a", "b"], None]), ["split train", "row 1", "missing"]),
     (splits_of(train=[["a", None], ["a"]]), ["'kind'", "1 label", "2"]),
     (splits_of(train=[["a", "b"]], test=[["a"], [None, "c"]]), ["split test", "'c'", "row 1", "train"]),
-    (splits_of(train=[[0.5]]), ["--task regression"]),
 ]
 FAULTS = {"classification": CLASSES, "multi_label": SETS, "regression": NUMBERS, "token_classification": TOKENS}
 
@@ -322,13 +284,6 @@ def test_a_class_that_no_row_of_train_has_cannot_be_in_another_split():
     feature = ClassLabel(names=["a", "b", "c"])
     splits, meaning = TASKS["classification"].encode(splits_of(feature, train=[0, 1], test=[2, 2, 0]), "kind")
 
-    with pytest.raises(ValueError, match=naming("split test", "2", "'c'", "train")):
+    with pytest.raises(ValueError, match=naming("split test", "'c'", "train")):
         TASKS["classification"].check_splits(splits, meaning)
     TASKS["classification"].check_splits(DatasetDict(train=splits["test"], test=splits["test"]), meaning)
-
-
-@pytest.mark.parametrize(("labels", "noted"), [([1.0, 2.0, 0.0], False), ([1e4, 2e4], True), ([1e-6, 2e-6], True)])
-def test_numbers_far_from_1_are_noted(labels, noted):
-    rows = TASKS["regression"].encode(splits_of(train=labels), "kind")[0]["train"]
-
-    assert (TASKS["regression"].note_on_labels(rows) is not None) is noted

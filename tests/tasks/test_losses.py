@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 
 from dnahub.tasks import TASKS
-from dnahub.tasks.losses import StepLoss
+from dnahub.tasks.losses import step_loss
 from tests import forked
 from tests.checkpoints.test_other_encoders import MODELS, write
 from tests.step_losses import step_losses
@@ -120,24 +120,26 @@ def test_the_losses_of_the_batches_of_a_step_add_up_to_that_of_pytorch(task):
     items = (labels != -100).sum()
 
     parts = [
-        StepLoss(TASKS[task])({"logits": logits[part]}, labels[part], items) for part in (slice(0, 2), slice(2, 6))
+        step_loss(TASKS[task], {"logits": logits[part]}, labels[part], items) for part in (slice(0, 2), slice(2, 6))
     ]
 
     assert sum(parts).item() == pytest.approx(expected(logits, labels).item(), rel=1e-6)
 
 
 def test_a_single_number_a_row_is_a_column_of_outputs():
-    loss = StepLoss(TASKS["regression"])({"logits": torch.tensor([[1.0], [3.0]])}, torch.tensor([0.0, 1.0]), 2)
+    loss = step_loss(TASKS["regression"], {"logits": torch.tensor([[1.0], [3.0]])}, torch.tensor([0.0, 1.0]), 2)
 
     assert loss.item() == pytest.approx((1 + 4) / 2)
 
 
-def test_label_smoothing_is_that_of_pytorch():
+def test_label_smoothing_and_weights_are_those_of_pytorch_but_for_the_divisor():
     logits, labels, _ = logits_and_labels("classification")
+    weights = torch.tensor([0.5, 2.0, 4.0])
 
-    loss = StepLoss(TASKS["classification"], label_smoothing=0.2)({"logits": logits}, labels, len(labels))
+    loss = step_loss(TASKS["classification"], {"logits": logits}, labels, len(labels), weights, 0.2)
 
-    assert loss.item() == pytest.approx(CrossEntropyLoss(label_smoothing=0.2)(logits, labels).item(), rel=1e-6)
+    expected = CrossEntropyLoss(weights, reduction="sum", label_smoothing=0.2)(logits, labels) / len(labels)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_balanced_weights_of_classes_are_those_of_scikit_learn():
@@ -164,16 +166,6 @@ def test_balanced_weights_of_several_labels_are_those_of_each_label_by_itself():
     )
 
 
-def test_weighted_losses_are_those_of_pytorch_but_for_the_divisor():
-    logits, labels, _ = logits_and_labels("classification")
-    weights = torch.tensor([0.5, 2.0, 4.0])
-
-    loss = StepLoss(TASKS["classification"], weights)({"logits": logits}, labels, len(labels))
-
-    expected = CrossEntropyLoss(weights, reduction="sum")(logits, labels) / len(labels)
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
-
-
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
@@ -181,7 +173,6 @@ def test_weighted_losses_are_those_of_pytorch_but_for_the_divisor():
         ([*FLAGS["mlm"], *WEIGHTED], "--class_weights"),
         ([*FLAGS["regression"], "--label_smoothing_factor", "0.1"], "--label_smoothing_factor"),
         ([*FLAGS["multi_label"], "--label_smoothing_factor", "0.1"], "--label_smoothing_factor"),
-        ([*FLAGS["classification"], "--average_tokens_across_devices", "false"], "--average_tokens"),
     ],
 )
 def test_what_a_task_does_not_have_is_refused(tmp_path, run_train, toy_rows, flags, named):

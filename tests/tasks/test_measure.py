@@ -12,8 +12,7 @@ import torch
 from datasets import Dataset
 from scipy import stats
 from sklearn import metrics
-from torch import nn
-from transformers import EvalPrediction, Trainer, TrainingArguments
+from transformers import EvalPrediction
 
 from dnahub.metrics.rankings import rank
 from dnahub.tasks import TASKS
@@ -61,42 +60,14 @@ def draw(task: str, num_rows: int = 50, num_labels: int = 3, seed: int = 0) -> t
     return outputs, labels
 
 
-def test_single_label_metrics_are_those_of_the_metric_module_and_auroc_and_auprc_of_scikit_learn():
-    outputs, labels = draw("classification")
-    module = evaluate.load(str(METRIC_MODULE), keep_in_memory=True)
-    expected = module.compute(predictions=outputs.argmax(1), references=labels, label_names=NAMES)
-    measured = TASKS["classification"].measure(outputs, labels, NAMES)
-    assert {name: measured[name] for name in expected} == expected
-    probabilities = torch.tensor(outputs).double().softmax(-1).numpy()
-    one_hot = np.eye(3)[labels]
-    for name, function in (("auroc", metrics.roc_auc_score), ("auprc", metrics.average_precision_score)):
-        assert measured[name] == pytest.approx(function(one_hot, probabilities, average="macro"))
-        by_label = function(one_hot, probabilities, average=None)
-        assert measured[f"{name}_per_label"] == pytest.approx(dict(zip(NAMES, by_label, strict=True)))
-    assert measured["auroc"] == pytest.approx(metrics.roc_auc_score(labels, probabilities, multi_class="ovr"))
-
-
-def test_auroc_counts_pairs_and_auprc_steps_by_hand():
-    """Two positives among four: 0.9 and 0.4, with a negative at 0.4 and one at 0.6."""
-    logits = np.log([[0.1, 0.9], [0.4, 0.6], [0.6, 0.4], [0.6, 0.4]])
-    measured = TASKS["classification"].measure(logits, np.array([1, 0, 1, 0]), NAMES[:2])
-    assert measured["auroc_per_label"] == pytest.approx({"fly": 2.5 / 4, "mouse": 2.5 / 4})
-    assert measured["auprc_per_label"]["mouse"] == pytest.approx((1 + 2 / 4) / 2)
-    assert measured["auprc_per_label"]["fly"] == pytest.approx((1 / 2 + 2 / 3) / 2)
-
-
-@pytest.mark.parametrize("task", ["classification", "token_classification"])
-def test_a_label_without_positives_or_without_negatives_has_neither_auroc_nor_auprc(task):
+def test_a_label_without_positives_or_without_negatives_has_neither_auroc_nor_auprc():
     logits, labels = np.random.default_rng(0).normal(size=(6, 3)), np.array([0, 1, 0, 1, 0, 0])
-    alone = np.zeros(6, dtype=int)
-    if task == "token_classification":
-        logits, labels, alone = logits[None], labels[None], alone[None]
-    measured = TASKS[task].measure(logits, labels, NAMES)
+    measured = TASKS["classification"].measure(logits, labels, NAMES)
+    only_fly = TASKS["classification"].measure(logits, np.zeros(6, dtype=int), NAMES)
     for name in ("auroc", "auprc"):
         of_labels = measured[f"{name}_per_label"]
         assert of_labels["yeast"] is None
         assert measured[name] == pytest.approx((of_labels["fly"] + of_labels["mouse"]) / 2)
-        only_fly = TASKS[task].measure(logits, alone, NAMES)
         assert only_fly[name] is None and set(only_fly[f"{name}_per_label"].values()) == {None}
 
 
@@ -128,12 +99,8 @@ def test_a_label_that_no_row_has_is_left_out_unless_it_is_predicted():
     assert measured["f1_per_label"] == {"fly": pytest.approx(2 / 3), "mouse": 0.0, "yeast": None}
     assert measured["macro_f1"] == pytest.approx(1 / 3)  # of fly and mouse
     assert (measured["auroc"], measured["auprc"]) == (1.0, 1.0)  # of fly
-
-
-def test_rows_without_any_label_leave_the_label_metrics_undefined():
     measured = TASKS["multi_label"].measure(-np.ones((4, 3)), np.zeros((4, 3)), NAMES)
     assert [measured[name] for name in ("micro_f1", "macro_f1", "auroc", "auprc")] == [None] * 4
-    assert measured["subset_accuracy"] == 1.0
 
 
 @pytest.mark.parametrize("num_outputs", [1, 3])
@@ -150,13 +117,6 @@ def test_regression_metrics_are_those_of_scipy_and_scikit_learn(num_outputs):
             "mae": np.mean([np.mean(abs(y - x)) for y, x in pairs]),
             "constant": False,
         }
-    )
-
-
-def test_numbers_of_one_column_may_come_without_it():
-    outputs, labels = draw("regression", num_labels=1)
-    assert TASKS["regression"].measure(outputs, labels[:, 0], []) == TASKS["regression"].measure(
-        outputs[:, 0], labels, []
     )
 
 
@@ -195,55 +155,6 @@ def test_token_metrics_are_those_of_the_metric_module_and_of_scikit_learn_on_the
         auroc = metrics.roc_auc_score(true == i, probabilities[:, i])
         auprc = metrics.average_precision_score(true == i, probabilities[:, i])
         assert (measured["auroc_per_label"][name], measured["auprc_per_label"][name]) == pytest.approx((auroc, auprc))
-
-
-def test_tokens_all_predicted_as_one_label_have_an_mcc_of_zero():
-    labels = np.array([[IGNORED, 0, 1, 2]])
-    logits = np.tile([0.0, 1.0, 0.0], (1, 4, 1))
-    assert TASKS["token_classification"].measure(logits, labels, NAMES)["mcc"] == 0.0
-
-
-def test_the_trainer_gives_every_labelled_token_once_however_batches_are_padded(tmp_path):
-    """Rows of unlike lengths in several batches; the model predicts a token's id modulo 3."""
-
-    class Modulo(nn.Module):
-        def forward(self, input_ids, labels):
-            return {"loss": torch.zeros(()), "logits": 2 * nn.functional.one_hot(input_ids % 3, 3).float()}
-
-    rng = np.random.default_rng(0)
-    rows = [rng.integers(9, size=length) for length in (3, 7, 2, 5, 6)]
-    labels = [rng.integers(3, size=len(row)) for row in rows]
-
-    def padded(batch, name, padding):
-        return nn.utils.rnn.pad_sequence([torch.tensor(row[name]) for row in batch], True, padding)
-
-    trainer = Trainer(
-        Modulo(),
-        TrainingArguments(
-            output_dir=str(tmp_path),
-            per_device_eval_batch_size=2,
-            use_cpu=True,
-            disable_tqdm=True,
-            dataloader_pin_memory=False,
-        ),
-        data_collator=lambda batch: {
-            "input_ids": padded(batch, "input_ids", 1),
-            "labels": padded(batch, "labels", IGNORED),
-        },
-        compute_metrics=compute_metrics(TASKS["token_classification"], NAMES),
-    )
-    output = trainer.predict([{"input_ids": row, "labels": label} for row, label in zip(rows, labels, strict=True)])
-    confusion = [[0] * 3 for _ in range(3)]
-    for row, label in zip(rows, labels, strict=True):
-        for token, true in zip(row, label, strict=True):
-            confusion[true][token % 3] += 1
-    measured = TASKS["token_classification"].measure(output.predictions, output.label_ids, NAMES)
-    assert output.predictions.shape == (5, 7, 3)
-    right, wrong = math.log(math.e**2 + 2) - 2, math.log(math.e**2 + 2)
-    num_right = np.trace(confusion)
-    assert output.metrics["test_loss"] == pytest.approx((num_right * right + (23 - num_right) * wrong) / 23)
-    assert measured["confusion_matrix"] == confusion
-    assert output.metrics["test_accuracy"] == measured["accuracy"] == pytest.approx(np.trace(confusion) / 23)
 
 
 def test_masked_accuracy_loss_and_perplexity_count_the_drawn_tokens_alone():
@@ -314,12 +225,6 @@ def test_outputs_that_are_not_finite_leave_metrics_undefined_and_do_not_fail(tas
         assert math.isnan(compute_metrics(TASKS[task], NAMES)(EvalPrediction(outputs, labels))[undefined])
 
 
-def test_errors_losses_and_perplexity_are_better_when_lower():
-    lower = {name for task in TASKS.values() for name in task.metrics if not task.greater_is_better(name)}
-    assert lower == {"loss", "rmse", "mae", "perplexity"}
-    assert not TASKS["regression"].greater_is_better("eval_rmse")
-
-
 def constant_outputs(task: str) -> tuple[np.ndarray, np.ndarray]:
     """Outputs that differ by rounding alone, and labels that differ."""
     outputs, labels = draw(task)
@@ -352,13 +257,6 @@ def test_rounding_of_large_logits_does_not_hide_a_collapse():
     logits = np.float32([31, -28]) + np.float32(8e-5) * np.random.default_rng(0).random((20, 2), np.float32)
     assert TASKS["classification"].is_constant(logits, np.arange(20) % 2)
     assert not TASKS["classification"].is_constant(logits + np.arange(20)[:, None] / 100, np.arange(20) % 2)
-
-
-def test_tokens_without_a_label_do_not_count():
-    labels = np.array([[IGNORED, 0, 1], [IGNORED, 2, 1]])
-    logits = np.ones((2, 3, 3))
-    logits[:, 0] = [[5, 0, 0], [np.nan, 9, 0]]
-    assert TASKS["token_classification"].measure(logits, labels, NAMES)["constant"] is True
 
 
 def test_numbers_in_small_units_are_not_constant_and_in_large_units_rounding_does_not_count():

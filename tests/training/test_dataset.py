@@ -65,30 +65,12 @@ def one(sequence="ACGT", label=0):
         ({"validation": GOOD, "test": GOOD}, FEATURES, ["split 'train'", "validation", "test"]),
         ({"train": GOOD, "validation": GOOD}, Features({"sequence": Value("string")}), ["'label'"]),
         ({"train": GOOD, "validation": GOOD}, Features({"label": LABELS}), ["'sequence'"]),
-        (
-            {"train": one(5), "validation": one(6)},
-            Features({"sequence": Value("int64"), "label": LABELS}),
-            ["'sequence'", "int64"],
-        ),
-        (
-            {"train": GOOD, "validation": GOOD},
-            Features({"sequence": Value("string"), "label": Value("float64")}),
-            ["'label'", "Value('float64')", "--task regression"],
-        ),
-        (
-            {"train": one(), "validation": one()},
-            Features({"sequence": Value("string"), "label": ClassLabel(names=["all"])}),
-            ["'label'", "1 label", "2"],
-        ),
-        ({"train": GOOD, "validation": one("")}, FEATURES, ["validation.parquet", "row 0", "no sequence"]),
         ({"train": GOOD + one(" \t\n"), "validation": GOOD}, FEATURES, ["train.parquet", "row 2", "no sequence"]),
-        ({"train": GOOD + one(None), "validation": GOOD}, FEATURES, ["train.parquet", "row 2", "no sequence"]),
         ({"train": GOOD, "validation": one(label=None)}, FEATURES, ["validation.parquet, row 0", "missing"]),
         ({"train": GOOD + one(label=-1), "validation": GOOD}, FEATURES, ["train.parquet, row 2", "missing"]),
         ({"train": GOOD + one("N" * 60)}, FEATURES, ["train.parquet", "row 2", "A, C, G or T"]),
         ({"train": GOOD, "test": one("n-n")}, FEATURES, ["test.parquet", "row 0", "'-'"]),
         ({"train": [], "validation": GOOD}, FEATURES, ["train.parquet", "no sequences"]),
-        ({"train": GOOD, "validation": GOOD, "test": one(label=None)}, FEATURES, ["test.parquet, row 0"]),
     ],
 )
 def test_a_data_set_that_cannot_be_trained_on_is_refused_with_the_reason(folder, splits, features, told):
@@ -96,38 +78,18 @@ def test_a_data_set_that_cannot_be_trained_on_is_refused_with_the_reason(folder,
         load(folder(splits, features))
 
 
-# Splits that the data do not have, and rows that stand in two
-
-
 def sequences_of(data):
     return {split: rows["sequence"][:] for split, rows in data.splits.items()}
 
 
-@pytest.mark.parametrize(
-    ("splits", "told"),
-    [
-        (
-            {"validation": ["acgu", "GG"]},
-            ["1", "2", "validation.parquet, row 0", "train.parquet, row 1"],
-        ),
-        ({"validation": ["GG"], "test": ["AA", "GG"]}, ["1", "2", "test.parquet, row 1", "validation"]),
-        ({"validation": ["GG"], "test": ["CC", "TT TT"]}, ["1", "2", "test.parquet, row 1", "train.parquet"]),
-    ],
-)
-def test_a_sequence_of_train_in_another_split_is_refused_unless_it_is_allowed(folder, splits, told):
-    sequences = {"train": ["TTTT", "ACGT"], **splits}
-    path = folder(
-        {split: [{"sequence": text} for text in texts] for split, texts in sequences.items()},
-        Features({"sequence": Value("string")}),
-    )
+def test_a_sequence_of_train_in_another_split_is_refused_unless_it_is_allowed(folder):
+    sequences = {"train": ["TTTT", "ACGT"], "test": ["CC", "TT TT"]}
+    rows = {split: [{"sequence": text} for text in texts] for split, texts in sequences.items()}
+    path = folder(rows | {"validation": [{"sequence": "GG"}]}, Features({"sequence": Value("string")}))
 
-    with pytest.raises(ValueError, match=naming(*told, "--allow_overlap")):
+    with pytest.raises(ValueError, match=naming("1", "2", "test.parquet, row 1", "train.parquet", "--allow_overlap")):
         load_sequences(DataArguments(path, test_fraction=0), "mlm")
-    read = {split: [text.replace(" ", "") for text in texts] for split, texts in sequences.items()}
-    assert sequences_of(load(path, "mlm")) == read
-
-
-# Columns of other names
+    assert sequences_of(load(path, "mlm"))["test"] == ["CC", "TTTT"]
 
 
 def test_sequences_and_labels_may_stand_in_columns_of_other_names(folder):
@@ -162,9 +124,6 @@ def test_letters_that_become_n_are_counted_over_all_splits(folder):
 def test_a_sequence_with_one_nucleotide_can_be_learned_from(folder, sequence):
     data = load(folder({"train": one(sequence), "validation": GOOD}), "mlm")
     assert data.splits["train"]["sequence"][:] == [sequence]
-
-
-# Files
 
 
 FASTA = "".join(f">s{i} species={'fly' if i % 2 else 'bee'} gene:g{i // 2}\n{'ACGT' * (i + 1)}\n" for i in range(20))
@@ -203,37 +162,15 @@ def test_one_file_is_read_and_cut_into_splits(write, name, text, column):
             assert row == {"sequence": row["sequence"], "label": (len(row["sequence"]) // 4 - 1) % 2}
 
 
-def test_files_of_each_split_are_taken_as_they_are_and_several_together(write):
-    train = [write("a.csv", "sequence,label\nAA,1.5\n"), write("b.csv", "sequence,label\nCC,2\n")]
-    validation, test = (
-        write("c.jsonl", '{"sequence": "GG", "label": 3.5}\n'),
-        write("d.tsv", "sequence\tlabel\nTT\t4\n"),
-    )
-
-    data = load_sequences(
-        DataArguments(train_file=train, validation_file=[validation], test_file=[test]), "regression"
-    )
-
-    assert data.cut_off == {} and data.name == "a.csv"
-    assert {split: rows.to_list() for split, rows in data.splits.items()} == {
-        "train": [{"sequence": "AA", "label": 1.5}, {"sequence": "CC", "label": 2.0}],
-        "validation": [{"sequence": "GG", "label": 3.5}],
-        "test": [{"sequence": "TT", "label": 4.0}],
-    }
-
-
 @pytest.mark.parametrize(
     ("text", "arguments", "told"),
     [
         ("sequence,label\nAC,a\nNN,b\n", {}, ["a.csv", "row 1", "'NN'", "A, C, G or T"]),
-        ("sequence,label\nAC,a\n,b\n", {}, ["a.csv", "row 1", "no sequence"]),
         ("sequence,label\nAC,a\nGG,\n", {}, ["a.csv, row 1", "missing"]),
         ("sequence,label\nAC,a\n", {"group_column": "gene"}, ["'gene'", "sequence", "label"]),
-        ("sequence,label\nAC,a\n", {"label_column": "kind"}, ["'kind'", "sequence", "label"]),
-        ("sequence,label\nAC,a\n", {"sequence_column": "dna"}, ["'dna'", "sequence", "label"]),
         ("sequence,label\nAC,a\n", {"label_column": "sequence"}, ["'sequence'", "something else"]),
+        ("sequence,label,gene\nAC,a,g\nGG,b,\n", {"group_column": "gene"}, ["a.csv, row 1", "no gene"]),
         ("sequence,label\nAC,a\nGG,b\n", {}, ["2", "3"]),
-        ("sequence,label\n1,a\n2,b\n", {}, ["a.csv", "row 0", "'1'"]),
         ("sequence,label\nAC,a\nGG,b\n", {"validation_fraction": 0}, ["validation_fraction", "0", "1"]),
         ("sequence,label,gene\nAC,a,g\nGG,b,h\nGC,b,i\n", {"group_column": "gene"}, ["gene", "3"]),
     ],
@@ -251,11 +188,8 @@ def test_files_that_cannot_be_trained_on_are_refused_with_the_reason(write, text
         (["1", "2.5", "-1e-3", ".5", "3."], [1.0, 2.5, -0.001, 0.5, 3.0]),
         (["1", "2", "X"], ["1", "2", "X"]),
         (["007", "1", "2"], ["007", "1", "2"]),
-        (["1.5", "007", "2"], ["1.5", "007", "2"]),
         (["1234567890123456789", "1"], ["1234567890123456789", "1"]),
         (["0x1f", "+1"], ["0x1f", "+1"]),
-        (["1.5", "NA"], ["1.5", "NA"]),
-        (["True", "False"], ["True", "False"]),
         (["promoter", "promoter "], ["promoter", "promoter"]),
         (["NA", "null", "None", "nan", "", "N/A"], ["NA", "null", "None", "nan", None, "N/A"]),
         (["", ""], [None, None]),
@@ -281,17 +215,18 @@ def test_text_is_numbers_where_all_of_a_column_is_in_a_file_as_in_a_folder(
     assert [type(value) for value in seen["train"]] == [type(value) for value in expected]
 
 
-def test_the_type_of_a_column_of_text_is_that_of_all_splits_together(write):
-    train = [write("train.csv", "sequence,label\nAC,1\nAG,2\n")]
+def test_the_files_of_each_split_are_read_and_the_type_of_a_column_of_text_is_that_of_all_together(write):
+    train = [write("a.csv", "sequence,label\nAC,1\n"), write("b.csv", "sequence,label\nAG,2\n")]
     validation = [write("validation.tsv", "sequence\tlabel\nACC\t0.5\n")]
     test = [write("test.fa", ">a label:7\nAAC\n")]
 
     data = load_sequences(DataArguments(train_file=train, validation_file=validation, test_file=test), "regression")
 
-    assert {split: rows["label"][:] for split, rows in data.splits.items()} == {
-        "train": [1.0, 2.0],
-        "validation": [0.5],
-        "test": [7.0],
+    assert data.cut_off == {} and data.name == "a.csv"
+    assert {split: rows.to_list() for split, rows in data.splits.items()} == {
+        "train": [{"sequence": "AC", "label": 1.0}, {"sequence": "AG", "label": 2.0}],
+        "validation": [{"sequence": "ACC", "label": 0.5}],
+        "test": [{"sequence": "AAC", "label": 7.0}],
     }
 
 
@@ -318,14 +253,12 @@ def test_labels_that_differ_by_case_only_are_named(write):
 
 
 def test_kmers_are_joined_where_asked_and_refused_else(write):
-    sequences = ["".join(random.Random(i).choices("ACGT", k=100)) for i in range(20)]
-    rows = [" ".join(text[j : j + 6] for j in range(95)) for text in sequences]
-    path = write("dev.tsv", "sequence\tlabel\n" + "".join(f"{row}\t{i % 2}\n" for i, row in enumerate(rows)))
-
+    texts = ["".join(random.Random(i).choices("ACGT", k=100)) for i in range(20)]
+    path = write("a.txt", "".join(" ".join(text[j : j + 6] for j in range(95)) + "\n" for text in texts))
     with pytest.raises(ValueError, match=naming(path, "k-mers", "--sequence_format")):
-        load_sequences(DataArguments(train_file=[path]), "classification")
-    data = load_sequences(DataArguments(train_file=[path], sequence_format="kmers"), "classification")
-    assert sorted(sum(sequences_of(data).values(), [])) == sorted(sequences)
+        load_sequences(DataArguments(train_file=[path]), "mlm")
+    data = load_sequences(DataArguments(train_file=[path], sequence_format="kmers"), "mlm")
+    assert sorted(sum(sequences_of(data).values(), [])) == sorted(texts)
 
 
 def test_rows_are_named_by_their_file_and_number_also_after_a_cut(write):
@@ -375,14 +308,9 @@ def test_splits_that_cannot_be_recognised_are_named_where_they_may_be_what_is_cu
         load(folder({"train": GOOD, "dev": GOOD, "val": GOOD}), "mlm")
 
 
-@pytest.mark.parametrize("name", ["train.csv", "train.jsonl"])
-def test_rows_of_one_task_are_filtered_and_named_by_their_place_in_the_file(tmp_path, write, name):
-    rows = [{"sequence": "ACGT" * (i + 1), "label": f"c{i % 2}", "task": ["site", "1"][i // 30]} for i in range(60)]
-    if name.endswith("csv"):
-        text = "sequence,label,task\n" + "".join(",".join(row.values()) + "\n" for row in rows)
-    else:
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-    path = write(name, text)
+def test_rows_of_one_task_are_filtered_and_named_by_their_place_in_the_file(tmp_path, write):
+    rows = [f"{'ACGT' * (i + 1)},c{i % 2},{['site', '1'][i // 30]}\n" for i in range(60)]
+    path = write("train.csv", "".join(["sequence,label,task\n", *rows]))
 
     data = load_sequences(DataArguments(str(tmp_path), dataset_filter="task=1"), "classification")
 
@@ -390,10 +318,9 @@ def test_rows_of_one_task_are_filtered_and_named_by_their_place_in_the_file(tmp_
     for split, of_split in data.splits.items():
         for row, sequence in enumerate(of_split["sequence"]):
             assert data.place(split, row) == f"{path}, row {len(sequence) // 4 - 1}"
-    with pytest.raises(ValueError, match=naming("task=2", "1, site")):
-        load_sequences(DataArguments(str(tmp_path), dataset_filter="task=2"), "classification")
-    with pytest.raises(ValueError, match=naming("'kind'", "task")):
-        load_sequences(DataArguments(str(tmp_path), dataset_filter="kind=2"), "classification")
+    for wrong, facts in (("task=2", ["task=2", "1, site"]), ("kind=2", ["'kind'", "task"])):
+        with pytest.raises(ValueError, match=naming(*facts)):
+            load_sequences(DataArguments(str(tmp_path), dataset_filter=wrong), "classification")
 
 
 def test_a_folder_unpacked_anew_with_the_same_dates_is_read_anew(tmp_path, write_dataset):
@@ -443,30 +370,23 @@ def test_a_data_set_of_the_hub_is_kept_and_read_without_the_hub(hub, monkeypatch
         load_sequences(arguments, "mlm", newest)
 
 
-# Streams
-
-
 STREAMED = [{"sequence": "ACGT" + "A" * i} for i in range(9)]
 HELD_OUT = [{"sequence": "GGGG" + "C" * i} for i in range(6)]
 
 
-def as_text(rows, kind):
-    form = {"csv": "{}\n", "jsonl": '{{"sequence": "{}"}}\n', "fa": ">r\n{}\n", "txt": "{}\n"}[kind]
-    return "sequence\n" * (kind == "csv") + "".join(form.format(row["sequence"]) for row in rows)
+def fasta(rows):
+    return "".join(f">r\n{row['sequence']}\n" for row in rows)
 
 
-@pytest.fixture(params=["csv files", "jsonl files", "fa files", "txt files", "csv folder", "parquet folder"])
+@pytest.fixture(params=["files", "folder"])
 def streamed(request, tmp_path, write):
-    """The same rows, as files and as folders of every kind: the arguments that name them."""
-    kind, place = request.param.split()
-    for split, rows in (("train", STREAMED), ("validation", HELD_OUT)):
-        if kind == "parquet":
-            Dataset.from_list(rows).to_parquet(tmp_path / f"{split}.parquet")
-        else:
-            write(f"{split}.{kind}", as_text(rows, kind))
-    if place == "folder":
-        return {"dataset_name": str(tmp_path)}
-    return {f"{split}_file": [str(tmp_path / f"{split}.{kind}")] for split in ("train", "validation")}
+    """The arguments that name the same rows, as FASTA files or as a folder of Parquet."""
+    splits = {"train": STREAMED, "validation": HELD_OUT}
+    if request.param == "files":
+        return {f"{split}_file": [write(f"{split}.fa", fasta(rows))] for split, rows in splits.items()}
+    for split, rows in splits.items():
+        Dataset.from_list(rows).to_parquet(tmp_path / f"{split}.parquet")
+    return {"dataset_name": str(tmp_path)}
 
 
 def test_a_streamed_train_is_read_as_it_is_used_shuffled_and_without_end(streamed):
@@ -481,8 +401,8 @@ def test_a_streamed_train_is_read_as_it_is_used_shuffled_and_without_end(streame
 
 
 def test_processes_share_the_files_of_a_stream(write):
-    train = [write(f"{i}.fa", as_text([{"sequence": "ACGT" + "A" * i}], "fa")) for i in range(4)]
-    validation = [write("v.fa", as_text(HELD_OUT, "fa"))]
+    train = [write(f"{i}.fa", fasta([{"sequence": "ACGT" + "A" * i}])) for i in range(4)]
+    validation = [write("v.fa", fasta(HELD_OUT))]
     stream = load_sequences(DataArguments(train_file=train, validation_file=validation, streaming=True), "mlm")
 
     parts = [split_dataset_by_node(stream.splits["train"], rank, 2) for rank in range(2)]

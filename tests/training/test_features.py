@@ -72,7 +72,6 @@ def trainer(tmp_path):
             "multi_label",
             [[0.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0] * 3],
         ),
-        ("regression", [[0.5, -1.0, 2.0]] * 5),
     ],
 )
 def test_the_model_gives_the_same_outputs_and_loss_and_is_as_before_afterwards(trainer, task, labels):
@@ -93,25 +92,6 @@ def test_the_model_gives_the_same_outputs_and_loss_and_is_as_before_afterwards(t
     torch.testing.assert_close(found.loss, whole.loss, atol=1e-6, rtol=1e-5)
     assert torch.equal(whole.logits, again.logits)
     assert (made.train_dataset, made.data_collator) == (rows, collator)
-
-
-def test_all_is_as_before_after_an_error_too(trainer):
-    made = trainer("regression", [0.0] * 5)
-    rows = made.train_dataset
-    with pytest.raises(KeyboardInterrupt), features_computed_once(made):
-        raise KeyboardInterrupt
-    assert made.train_dataset is rows
-    assert "forward" not in vars(made.model.base_model)
-
-
-def test_batches_of_like_length_are_of_sequences_and_not_of_features(tmp_path, run_train, toy_dataset, mlm_run):
-    status, _, err = run_train(
-        *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", "--report_to", "none", "--max_steps", 2),
-        *("--model_name_or_path", mlm_run / "checkpoint", "--tuning", "head"),
-        *("--train_sampling_strategy", "group_by_length"),
-    )
-
-    assert status == 0, err
 
 
 def test_a_run_learns_the_same_with_and_without(tmp_path, run_train, toy_dataset, mlm_run, monkeypatch):

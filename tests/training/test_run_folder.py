@@ -5,15 +5,7 @@ import json
 import pytest
 from transformers import TrainerState
 
-from dnahub.machine.files import write_text
-from dnahub.training.run_folder import (
-    begin,
-    contents,
-    find_run,
-    read_results,
-    resume_point,
-    state_at,
-)
+from dnahub.training.run_folder import begin, contents, find_run, read_results, resume_point
 from tests.messages import naming
 
 ARGUMENTS = {"learning_rate": 1e-4, "dataset_name": "data/toy"}
@@ -24,15 +16,13 @@ RECORD = {"arguments": ARGUMENTS, "environment": {"python": "3.11"}, "commits": 
 def run(tmp_path):
     """A function that makes a run's folder with the Trainer's checkpoints of some steps."""
 
-    def make(*steps: int, best: int | None = None):
+    def make(*steps: int):
         folder = tmp_path / "run"
         begin(folder, RECORD)
         for step in steps:
             point = folder / f"checkpoint-{step}"
             point.mkdir()
-            kept = None if best is None else f"elsewhere/before/checkpoint-{best}"
-            state = TrainerState(global_step=step, max_steps=100, best_model_checkpoint=kept)
-            state.save_to_json(str(point / "trainer_state.json"))
+            TrainerState(global_step=step).save_to_json(str(point / "trainer_state.json"))
         return folder
 
     return make
@@ -58,13 +48,14 @@ def test_another_runs_folder_is_refused_with_every_argument_that_differs(run):
 
     with pytest.raises(ValueError, match=naming("learning_rate 0.0001", "0.1", "--output_dir")):
         find_run(folder, ARGUMENTS | {"learning_rate": 0.1})
-    with pytest.raises(ValueError, match=naming("dataset_name data/toy", "learning_rate 0.0001", "not given")):
+    with pytest.raises(ValueError, match=naming("dataset_name data/toy", "learning_rate 0.0001")):
         find_run(folder, {})
 
 
 @pytest.mark.parametrize("name", ["checkpoint", "checkpoint-7", "seed-42", "search.json"])
-def test_what_was_saved_without_a_record_is_anothers(tmp_path, name):
+def test_what_was_saved_without_a_whole_record_is_anothers(tmp_path, name):
     (tmp_path / name).mkdir()
+    (tmp_path / "run.json").write_text('{"arguments": {')
 
     with pytest.raises(ValueError, match=naming(name, "run.json")):
         find_run(tmp_path, ARGUMENTS)
@@ -79,33 +70,17 @@ def test_files_of_something_else_are_in_nobodys_way_and_a_file_is_no_folder(tmp_
         find_run(tmp_path / "notes.txt", ARGUMENTS)
 
 
-def test_a_record_that_was_cut_off_is_none(run):
-    folder = run(10)
-    (folder / "run.json").write_text('{"arguments": {')
-
-    with pytest.raises(ValueError, match=naming("run.json")):
-        find_run(folder, ARGUMENTS)
-
-
-def test_the_last_is_the_highest_step_and_not_the_last_name(run):
-    folder = run(9, 100, 20)
-
-    assert resume_point(folder) == folder / "checkpoint-100"
-
-
-@pytest.mark.parametrize(
-    "state", [None, "", '{"global_step": 30', "[]", "null", '{"global_step": 20}'], ids=lambda text: f"state {text}"
-)
+@pytest.mark.parametrize("state", [None, "", '{"global_step": 30'], ids=lambda text: f"state {text}")
 def test_a_checkpoint_that_was_cut_off_while_it_was_written_is_passed_over_and_removed(run, capsys, state):
-    folder = run(10, 20)
-    (folder / "checkpoint-30").mkdir()
-    (folder / "checkpoint-30" / "model.safetensors").write_bytes(b"half")
+    folder = run(9, 100, 20)
+    (folder / "checkpoint-130").mkdir()
+    (folder / "checkpoint-130" / "model.safetensors").write_bytes(b"half")
     if state is not None:
-        (folder / "checkpoint-30" / "trainer_state.json").write_text(state)
+        (folder / "checkpoint-130" / "trainer_state.json").write_text(state)
 
-    assert resume_point(folder) == folder / "checkpoint-20"
-    assert not (folder / "checkpoint-30").exists()
-    assert "checkpoint-30" in capsys.readouterr().out
+    assert resume_point(folder) == folder / "checkpoint-100"  # the highest step and not the last name
+    assert not (folder / "checkpoint-130").exists()
+    assert "checkpoint-130" in capsys.readouterr().out
 
 
 def test_a_copy_under_another_name_is_no_checkpoint_of_the_run_and_is_kept(run):
@@ -114,13 +89,6 @@ def test_a_copy_under_another_name_is_no_checkpoint_of_the_run_and_is_kept(run):
 
     assert resume_point(folder) == folder / "checkpoint-10"
     assert (folder / "checkpoint-20-kept").is_dir()
-
-
-def test_the_best_checkpoint_is_found_where_the_run_is_now(run):
-    folder = run(10, 20, best=10)
-
-    assert state_at(folder / "checkpoint-20").best_model_checkpoint == str(folder / "checkpoint-10")
-    assert state_at(folder / "checkpoint-20").global_step == 20
 
 
 def test_results_are_those_of_a_finished_run(run):
@@ -153,15 +121,3 @@ def test_other_contents_of_the_same_files_are_told(tmp_path):
     for changed in (b"a" * 1_500_000 + b"b" + b"a" * 1_499_999, b"a" * 3_000_001):
         (tmp_path / "data" / "a.parquet").write_bytes(changed)
         assert contents([str(tmp_path / "data")]) != before
-
-
-def test_a_text_is_whole_or_the_old_one(tmp_path, monkeypatch):
-    write_text(tmp_path / "a", "old")
-
-    def fail(*args):
-        raise OSError("no")
-
-    monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError):
-        write_text(tmp_path / "a", "new")
-    assert (tmp_path / "a").read_text() == "old"

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from huggingface_hub import ModelCard
 
 from dnahub.training.arguments import parse_arguments
-from dnahub.training.seeds import _adopt, _spread, train_seeds
+from dnahub.training.seeds import _spread, train_seeds
 from dnahub.training.trainer_arguments import training_arguments
-from tests.reports.test_card import OF_TASKS, results
+from tests.reports.test_card import OF_TASKS
 
 
 def measured(validation, test=None):
@@ -38,10 +37,6 @@ def test_mean_and_deviation_are_those_of_numpy_for_each_metric_of_each_split():
             }
 
 
-def test_runs_that_are_all_alike_have_no_deviation():
-    assert _spread([measured({"mcc": 0.25})] * 3)["validation"]["mcc"]["deviation"] == 0
-
-
 def test_a_split_that_is_not_there_and_a_metric_that_a_run_left_undefined_are_left_out():
     runs = [measured({"r2": 0.5, "pearson": 0.5}), measured({"r2": 0.7, "pearson": None})]
     assert set(_spread(runs)) == {"validation"}
@@ -60,32 +55,6 @@ def written(folder: Path, run: dict) -> Path:
     return folder
 
 
-def test_the_best_checkpoint_is_copied_with_results_and_card_of_all_seeds(tmp_path):
-    one = written(tmp_path / "seed-7" / "checkpoint", results())
-    spread = {"seeds": [7, 8], "chosen": 7, **_spread([results(), results(test={"accuracy": 0.9})])}
-    of_all = results() | {"seeds": spread}
-
-    _adopt(one, tmp_path / "checkpoint", of_all)
-
-    target = tmp_path / "checkpoint"
-    assert json.loads((target / "metrics.json").read_text()) == of_all
-    card = (target / "README.md").read_text()
-    assert "checkpoint of seed 7" in card and ModelCard(card).data.license == "cc-by-nc-sa-4.0"
-    assert (target / "model.safetensors").read_bytes() == (one / "model.safetensors").read_bytes()
-    assert (target / "adapter" / "adapter_config.json").is_file()
-    assert (one / "README.md").read_text() == "card of one seed"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "seed-7"]  # nothing is left over
-
-
-def test_a_card_that_cannot_be_made_leaves_no_half_checkpoint(tmp_path):
-    one = written(tmp_path / "seed-7" / "checkpoint", results())
-
-    with pytest.raises(KeyError):
-        _adopt(one, tmp_path / "checkpoint", {})
-
-    assert [path.name for path in tmp_path.iterdir()] == ["seed-7"]
-
-
 def adopted(folder: Path, runs: list[dict], *flags) -> dict:
     """What comes of seeds that were all finished when the run was cut off: no model is trained."""
     args = parse_arguments(
@@ -96,6 +65,10 @@ def adopted(folder: Path, runs: list[dict], *flags) -> dict:
     args = replace(args, training=training_arguments(args))
     found = train_seeds(args, None, None, {"arguments": {}, "environment": {}, "commits": {}}, {})
     assert json.loads((folder / "checkpoint" / "metrics.json").read_text()) == found
+    of_seed = folder / f"seed-{found['seeds']['chosen']}" / "checkpoint"
+    assert {path.name for path in of_seed.iterdir()} == {path.name for path in (folder / "checkpoint").iterdir()}
+    assert f"checkpoint of seed {found['seeds']['chosen']}" in (folder / "checkpoint" / "README.md").read_text()
+    assert (of_seed / "README.md").read_text() == "card of one seed"
     return found["seeds"]
 
 

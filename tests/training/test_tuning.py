@@ -38,22 +38,6 @@ def trained(model) -> set[str]:
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def test_full_trains_every_weight(classifier):
-    prepared = prepare(classifier, ModelArguments(tuning="full"))
-
-    assert prepared is classifier
-    assert trained(prepared) == {name for name, _ in prepared.named_parameters()}
-    total = sum(tensor.numel() for tensor in prepared.state_dict().values())
-    assert count_parameters(prepared) == (total, total)
-
-
-def test_head_trains_the_classification_head_alone(classifier):
-    prepare(classifier, ModelArguments(tuning="head"))
-
-    assert all(name.startswith("classifier.") for name in trained(classifier))
-    assert count_parameters(classifier)[0] == HEAD
-
-
 @pytest.mark.parametrize("last", [1, 2])
 def test_frozen_trains_the_last_layers_the_norm_after_them_and_the_head(classifier, last):
     prepare(classifier, ModelArguments(tuning="frozen", trainable_layers=last))
@@ -63,7 +47,17 @@ def test_frozen_trains_the_last_layers_the_norm_after_them_and_the_head(classifi
     assert trained(classifier) == {name for name, _ in classifier.named_parameters() if name.startswith(tuple(wanted))}
 
 
-@pytest.mark.parametrize("layers", [LAYERS, LAYERS + 1, -1])
+def test_full_head_and_ia3_train_all_the_head_and_three_factors_a_layer(config):
+    counts = {}
+    for tuning in ("full", "head", "ia3"):
+        model = prepare(NucleotideTransformerForSequenceClassification(config), ModelArguments(tuning=tuning))
+        counts[tuning] = count_parameters(model)[0]
+
+    total = sum(tensor.numel() for tensor in NucleotideTransformerForSequenceClassification(config).parameters())
+    assert counts == {"full": total, "head": HEAD, "ia3": LAYERS * (HIDDEN + HIDDEN + INNER) + HEAD}
+
+
+@pytest.mark.parametrize("layers", [LAYERS, LAYERS + 1])
 def test_more_layers_than_there_are_cannot_be_trained(classifier, layers):
     with pytest.raises(ValueError, match=naming(f"--trainable_layers {layers}", 3, 1, 2)):
         freeze(classifier, layers)
@@ -98,12 +92,6 @@ def test_a_lora_target_that_is_no_linear_layer_of_the_encoder_is_refused_with_th
         add_lora(classifier, targets=[target])
 
 
-def test_ia3_trains_factors_of_keys_values_and_the_feed_forward_and_the_head(classifier):
-    model = add_ia3(classifier)
-
-    assert count_parameters(model)[0] == LAYERS * (HIDDEN + HIDDEN + INNER) + HEAD
-
-
 def test_the_head_of_the_base_model_is_not_trained_alone(config):
     with pytest.raises(ValueError, match=naming("--tuning head", "lora")):
         prepare(NucleotideTransformerForMaskedLM(config), ModelArguments(tuning="head"))
@@ -111,7 +99,8 @@ def test_the_head_of_the_base_model_is_not_trained_alone(config):
 
 def test_an_adapter_of_a_masked_language_model_trains_its_own_weights_alone(config):
     for add, mark in ((add_lora, "lora_"), (add_ia3, "ia3_")):
-        model = add(NucleotideTransformerForMaskedLM(config))
+        model = add(NucleotideTransformerForMaskedLM(config), revision="abc")
+        assert model.peft_config["default"].revision == "abc"
         assert trained(model) and all(mark in name for name in trained(model))
 
 
@@ -128,7 +117,3 @@ def test_an_adapter_begins_at_the_function_of_the_base_model_and_merges_to_its_o
         changed = model(ids).logits
         assert not torch.allclose(before, changed, atol=1e-3)
         torch.testing.assert_close(model.merge_and_unload()(ids).logits, changed, atol=1e-5, rtol=1e-5)
-
-
-def test_the_commit_of_the_base_model_is_written_into_the_adapter(classifier):
-    assert add_lora(classifier, revision="abc").peft_config["default"].revision == "abc"

@@ -1,17 +1,15 @@
 """One process or two -> the same training, every row measured once."""
 
-import json
 import random
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from dnahub.training.sequence_trainer import LengthGroups
+from tests.runs import last_state, metrics, weights
 
-REPOSITORY = Path(__file__).parents[2]
 GLOBAL_BATCH = 16
 # Of train, 11 rows an epoch are left over; neither 2 processes nor batches of 8 divide the rows that are measured.
 NUM_ROWS = {"train": 91, "validation": 25, "test": 37}
@@ -37,14 +35,9 @@ def runs(tmp_path_factory, write_dataset, toy_rows, launch) -> dict[int, Path]:
     return {num_processes: folder / str(num_processes) for num_processes in (1, 2)}
 
 
-def metrics_of(run: Path) -> dict:
-    return json.loads((run / "checkpoint" / "metrics.json").read_text())
-
-
 def curve(run: Path) -> list[tuple[float, float, float]]:
     """Loss, norm of the gradient and learning rate at each step."""
-    last = max(run.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    history = json.loads((last / "trainer_state.json").read_text())["log_history"]
+    history = last_state(run)["log_history"]
     return [(step["loss"], step["grad_norm"], step["learning_rate"]) for step in history if "grad_norm" in step]
 
 
@@ -52,7 +45,7 @@ def curve(run: Path) -> list[tuple[float, float, float]]:
 def test_two_processes_learn_along_the_curve_of_one(runs):
     one, two = curve(runs[1]), curve(runs[2])
 
-    assert metrics_of(runs[2])["training"]["processes"] == 2
+    assert metrics(runs[2])["training"]["processes"] == 2
     assert len(one) == len(two) == 2 * (NUM_ROWS["train"] // GLOBAL_BATCH)
     assert one[-1][0] < one[0][0] / 2  # a curve, and not a line
     for step_of_one, step_of_two in zip(one, two, strict=True):
@@ -61,7 +54,7 @@ def test_two_processes_learn_along_the_curve_of_one(runs):
 
 @pytest.mark.slow
 def test_two_processes_end_with_the_weights_of_one(runs):
-    one, two = (load_file(runs[number] / "checkpoint" / "model.safetensors") for number in (1, 2))
+    one, two = (weights(runs[number] / "checkpoint") for number in (1, 2))
 
     # Sums in another order differ in the last bits of float32, and AdamW divides small gradients by their own size:
     # of a step of up to the learning rate, 1e-3, a hundredth.
@@ -71,7 +64,7 @@ def test_two_processes_end_with_the_weights_of_one(runs):
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_two_processes_measure_every_row_once(runs, split):
-    one, two = metrics_of(runs[1])[split], metrics_of(runs[2])[split]
+    one, two = metrics(runs[1])[split], metrics(runs[2])[split]
 
     assert two.pop("loss") == pytest.approx(one.pop("loss"), rel=1e-6)
     assert two == one
@@ -97,7 +90,7 @@ def test_two_processes_mask_the_same_tokens_and_learn_along_the_curve_of_one(
         )
         assert result.returncode == 0, result.stderr
         curves.append(curve(tmp_path / str(num_processes)))
-    one, two = (metrics_of(tmp_path / str(num_processes)) for num_processes in (1, 2))
+    one, two = (metrics(tmp_path / str(num_processes)) for num_processes in (1, 2))
 
     assert one["training"]["train_sampling_strategy"] == "group_by_length" and two["training"]["processes"] == 2
     assert len(curves[0]) == len(curves[1]) == 2 * (91 // GLOBAL_BATCH)

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from dnahub.inference.threads import made_ahead
+from dnahub.inference.computing import made_ahead
 
 
 def test_items_come_in_order_and_only_a_few_are_made_ahead():
