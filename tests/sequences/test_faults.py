@@ -3,7 +3,6 @@
 import gzip
 import io
 import random
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,22 +11,12 @@ import pytest
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.checks import IUPAC, MIN_PROTEIN_LETTERS, MISSING, SequenceFileError, check_sequences
 from dnahub.sequences.reader import open_sequences
-
-
-def read(*paths, **arguments) -> int:
-    """The number of sequences."""
-    reader = open_sequences(InputArguments(input=[str(path) for path in paths], **arguments))
-    return sum(batch.table.num_rows for batch in reader)
-
-
-def write(path: Path, content: str | bytes) -> Path:
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
+from tests.sequences.files import genbank_record, opened, rows_of, write, written
 
 
 def fault_of(*paths, **arguments) -> str:
     with pytest.raises(SequenceFileError) as caught:
-        read(*paths, **arguments)
+        rows_of(*paths, **arguments)
     message = str(caught.value)
     assert "\n" not in message and message.endswith(".")
     return message
@@ -119,22 +108,14 @@ def test_a_fault_is_one_sentence_with_the_file_the_record_and_what_is_wrong(tmp_
 
 
 def test_a_record_of_the_letters_na_is_dna_where_nothing_is_written_for_what_is_missing(tmp_path):
-    assert read(write(tmp_path / "in.fa", ">a\nNA\n>b\nnan\n")) == 2
-    assert read(write(tmp_path / "in.fq", "@a\nNA\n+\nII\n")) == 1
+    assert len(rows_of(write(tmp_path / "in.fa", ">a\nNA\n>b\nnan\n"))) == 2
 
 
 @pytest.mark.parametrize("name", ["in.fq.gz", "in.csv.gz", "in.jsonl.gz", "in.txt.gz", "in.gb.gz"])
 def test_a_truncated_file_of_any_format_is_no_shorter_file(tmp_path, name):
     rng = random.Random(0)
-    rows = ["".join(rng.choices("ACGT", k=60)) for _ in range(50_000)]
-    text = {
-        "in.fq.gz": lambda: "".join(f"@a\n{row}\n+\n{'I' * 60}\n" for row in rows),
-        "in.csv.gz": lambda: "id,sequence\n" + "".join(f"a,{row}\n" for row in rows),
-        "in.jsonl.gz": lambda: "".join(f'{{"id": "a", "sequence": "{row}"}}\n' for row in rows),
-        "in.txt.gz": lambda: "\n".join(rows),
-        "in.gb.gz": lambda: f"LOCUS       X 3000000 bp DNA linear BCT 01-JAN-2020\nORIGIN\n{'1 '.join(rows)}\n//\n",
-    }[name]()
-    data = gzip.compress(text.encode(), 1)
+    records = [("a", "".join(rng.choices("ACGT", k=60))) for _ in range(20_000)]
+    data = gzip.compress(written(tmp_path, name.removesuffix(".gz"), records).read_bytes(), 1)
     path = write(tmp_path / name, data[: len(data) - 1000])
     assert str(path) in fault_of(path) and ".gz file ends" in fault_of(path)
 
@@ -170,7 +151,7 @@ def test_inputs_that_do_not_go_together_are_refused_before_any_is_read(tmp_path)
 
     def told(*paths):
         with pytest.raises(SequenceFileError) as caught:
-            open_sequences(InputArguments(input=[str(path) for path in paths]))
+            opened(*paths)
         return str(caught.value)
 
     assert "twice" in told(fasta, fasta)
@@ -229,21 +210,18 @@ def test_a_row_of_csv_longer_than_a_block_is_refused_with_what_to_do(tmp_path, m
     ],
 )
 def test_a_cds_that_cannot_be_cut_out_is_named(tmp_path, cds, fact):
-    features = f"FEATURES             Location/Qualifiers\n     CDS             {cds}\n"
-    head = f"LOCUS       CHR 8 bp DNA linear BCT 01-JAN-2020\nVERSION     CHR\n{features}"
-    message = fault_of(write(tmp_path / "in.gb", f"{head}ORIGIN\n        1 acgtacgt\n//\n"))
+    record = genbank_record("CHR", "ACGTACGT", f"     CDS             {cds}")
+    message = fault_of(write(tmp_path / "in.gb", record))
     for part in ("record 1 (CHR)", "CDS CHR.1", fact):
         assert part in message
 
 
 def test_a_genbank_record_without_letters_is_refused(tmp_path):
-    head = (
-        "LOCUS       CHR 8 bp DNA linear BCT 01-JAN-2020\nVERSION     CHR\nFEATURES             Location/Qualifiers\n"
-    )
-    path = write(tmp_path / "in.gb", f"{head}     CDS             1..3\nCONTIG      join(AB1.1:1..8)\n//\n")
+    record = genbank_record("CHR", "ACGTACGT", "     CDS             1..3")
+    text = record.replace("ORIGIN\n        1 acgtacgt\n", "CONTIG      join(AB1.1:1..8)\n")
     for features in ("cds", "record"):
-        message = fault_of(path, genbank_features=features)
-        assert "record 1 (CHR)" in message and "sequence" in message
+        message = fault_of(write(tmp_path / "in.gb", text), genbank_features=features)
+        assert "record 1 (CHR)" in message and "without its sequence" in message
 
 
 def slow_verdict(sequences: list[str | None]) -> int | None:

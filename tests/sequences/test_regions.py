@@ -9,10 +9,9 @@ from Bio.bgzf import BgzfWriter
 from Bio.Seq import Seq
 
 from dnahub.hub_code.pipeline_dna_embedding import reverse_complement
-from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.checks import SequenceFileError
-from dnahub.sequences.reader import open_sequences
 from dnahub.sequences.regions import COMPLEMENT
+from tests.sequences.files import opened, write, written
 
 CHROMOSOMES = {
     name: "".join(random.Random(name).choices("ACGTNacgtnRYkm", k=nt))
@@ -22,28 +21,20 @@ CHROMOSOMES = {
 
 @pytest.fixture(params=["genome.fa", "genome.fa.gz"])
 def genome(request, tmp_path) -> Path:
-    (tmp_path / "genomes").mkdir()
-    path = tmp_path / "genomes" / request.param
-    lines = []
-    for name, sequence in CHROMOSOMES.items():
-        lines += [f">{name} a chromosome", *(sequence[i : i + 60] for i in range(0, len(sequence), 60))]
-    text = "\n".join([*lines, ""])
-    if path.suffix == ".gz":
-        with BgzfWriter(path) as file:
-            file.write(text)
-    else:
-        path.write_text(text)
-    return path
+    plain = written(tmp_path, "genome.fa", list(CHROMOSOMES.items()))
+    if request.param == plain.name:
+        return plain
+    with BgzfWriter(tmp_path / request.param) as file:
+        file.write(plain.read_text())
+    return tmp_path / request.param
 
 
 def write_bed(folder: Path, text: str, name: str = "in.bed") -> Path:
-    path = folder / name
-    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
-    return path
+    return write(folder / name, gzip.compress(text.encode()) if name.endswith(".gz") else text)
 
 
 def rows_of(genome: Path, bed: Path) -> list[dict]:
-    reader = open_sequences(InputArguments(input=[str(genome)], bed=str(bed)))
+    reader = opened(genome, bed=str(bed))
     rows = [row for batch in reader for row in batch.table.to_pylist()]
     assert reader.bytes_read == reader.num_bytes == bed.stat().st_size
     return rows
@@ -134,23 +125,6 @@ def test_the_blocks_of_bed12_are_joined(tmp_path, genome, strand):
     (row,) = rows_of(genome, bed)
     assert row["sequence"] == (str(Seq(sequence).reverse_complement()) if strand == "-" else sequence)
     assert (row["region_start"], row["region_end"], row["id"]) == (100, 700, "tx")
-
-
-@pytest.mark.parametrize("block_bytes", [1, 64, 1 << 20])
-@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("line", ["{}", "{}  ", "{}\n", " {}"])
-def test_a_genome_of_any_layout_gives_every_region(tmp_path, monkeypatch, block_bytes, line_end, line):
-    """White space within and around lines, and lines of different lengths, shift nothing."""
-    monkeypatch.setattr("dnahub.sequences.fasta.BLOCK_BYTES", block_bytes)
-    chromosomes = {"a": "ACGTACGTAC", "b": "GG", "c": "TTTTACCCA"}
-    lines = []
-    for name, sequence in chromosomes.items():
-        lines += [f">{name} x", *(line.format(sequence[i : i + 4]) for i in range(0, len(sequence), 4))]
-    path = tmp_path / "genome.fa"
-    path.write_text("\n".join(lines), newline=line_end)
-    regions = [(n, i, j) for n, text in chromosomes.items() for j in range(1, len(text) + 1) for i in range(j)]
-    rows = rows_of(path, write_bed(tmp_path, "".join(f"{n}\t{i}\t{j}\n" for n, i, j in regions)))
-    assert [row["sequence"] for row in rows] == [chromosomes[n][i:j] for n, i, j in regions]
 
 
 def test_a_genome_may_be_compressed_in_any_way_or_come_from_a_pipe(tmp_path, monkeypatch):

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import random
 import shutil
 from collections import Counter
@@ -45,6 +44,8 @@ def test_a_folder_laid_out_as_on_the_hub_gives_its_splits_labels_and_build(toy_d
     assert data.labels.names == ["fly", "mouse", "yeast"]
     assert {split: rows.to_list() for split, rows in data.splits.items()} == toy_rows
     assert data.build == json.loads((toy_dataset / "build.json").read_text())
+    first, second = (load(toy_dataset).splits["test"] for _ in range(2))
+    assert first.cache_files == second.cache_files != []  # the same rows are kept once
 
 
 def test_a_record_of_something_else_is_no_record_of_the_making(folder):
@@ -234,21 +235,8 @@ def test_a_group_in_two_given_splits_is_refused(write):
         load_sequences(DataArguments(group_column="nonsense", **files), "mlm")
 
 
-@pytest.mark.parametrize(
-    ("names", "roles"),
-    [
-        (["train", "val", "testing"], ["train", "validation", "test"]),
-        (["training", "valid", "eval"], ["train", "validation", "test"]),
-    ],
-)
-def test_splits_of_other_names_are_recognised(folder, names, roles):
-    rows = {name: one("ACGT" * (i + 1)) for i, name in enumerate(names)}
-    data = load(folder(rows), "mlm")
-    assert sequences_of(data) == {role: ["ACGT" * (i + 1)] for i, role in enumerate(roles)}
-
-
 def test_splits_that_cannot_be_recognised_are_named_where_they_may_be_what_is_cut_off(folder):
-    path = folder({"train": GOOD, "dev": GOOD, "holdout": GOOD})
+    path = folder({"training": GOOD, "dev": GOOD, "holdout": GOOD})
     with pytest.raises(ValueError, match=naming("'holdout'", "test")):
         load(path, "mlm", test_fraction=0.1)
     assert list(load(path, "mlm").splits) == ["train", "validation"]
@@ -270,24 +258,6 @@ def test_rows_of_one_task_are_filtered_and_named_by_their_place_in_the_file(tmp_
     for wrong, facts in (("task=2", ["split train", "task=2"]), ("kind=2", ["'kind'", "task"])):
         with pytest.raises(ValueError, match=naming(*facts)):
             load_sequences(DataArguments(str(tmp_path), dataset_filter=wrong), "classification")
-
-
-def test_a_folder_unpacked_anew_with_the_same_dates_is_read_anew(tmp_path, write_dataset):
-    times, read = None, []
-    for sequence in ("AAAA", "CCCC"):
-        rows = one(sequence)
-        folder = write_dataset(tmp_path / "same", {"train": rows, "validation": rows}, FEATURES)
-        for path in folder.rglob("*"):
-            times = times or (path.stat().st_atime_ns, path.stat().st_mtime_ns)
-            os.utime(path, ns=times)
-        read.append(load(folder, "mlm").splits["train"]["sequence"][:])
-        shutil.rmtree(folder)
-    assert read == [["AAAA"], ["CCCC"]]
-
-
-def test_rows_are_mapped_from_a_file_that_the_same_rows_share(toy_dataset):
-    first, second = (load(toy_dataset).splits["test"] for _ in range(2))
-    assert first.cache_files == second.cache_files != []
 
 
 def test_classes_keep_their_ids_also_within_lists(folder):
@@ -327,19 +297,10 @@ def fasta(rows):
     return "".join(f">r\n{row['sequence']}\n" for row in rows)
 
 
-@pytest.fixture(params=["files", "folder"])
-def streamed(request, tmp_path, write):
-    """The arguments that name the same rows, as FASTA files or as a folder of Parquet."""
-    splits = {"train": STREAMED, "validation": HELD_OUT}
-    if request.param == "files":
-        return {f"{split}_file": [write(f"{split}.fa", fasta(rows))] for split, rows in splits.items()}
-    for split, rows in splits.items():
+def test_a_streamed_train_is_read_as_it_is_used_shuffled_and_without_end(tmp_path):
+    for split, rows in (("train", STREAMED), ("validation", HELD_OUT)):
         Dataset.from_list(rows).to_parquet(tmp_path / f"{split}.parquet")
-    return {"dataset_name": str(tmp_path)}
-
-
-def test_a_streamed_train_is_read_as_it_is_used_shuffled_and_without_end(streamed):
-    data = load_sequences(DataArguments(streaming=True, **streamed), "mlm")
+    data = load_sequences(DataArguments(str(tmp_path), streaming=True), "mlm")
 
     train = data.splits["train"]
     assert isinstance(train, IterableDataset) and isinstance(data.splits["validation"], Dataset)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dnahub.tasks import TASKS
 from dnahub.training import splits as splits_module
-from dnahub.training.splits import check_groups, check_overlap, complete
+from dnahub.training.splits import check_overlap, complete
 
 SEQUENCES = [format(i, "b").replace("0", "A").replace("1", "C") for i in range(400)]  # all different
 
@@ -189,14 +189,11 @@ def test_splits_that_are_there_stay_as_they_are():
         ({"validation_fraction": float("nan")}, "--validation_fraction nan"),
         ({"test_fraction": -0.1}, "--test_fraction -0.1"),
         ({"validation_fraction": 0.5, "test_fraction": 0.5}, "--validation_fraction 0.5"),
-        ({"group_column": "gene"}, "row 1: it has no gene"),
     ],
 )
 def test_what_cannot_be_cut_is_refused_with_the_reason(arguments, told):
-    train = rows_of(SEQUENCES[:4], gene=["a", None, "b", "c"])
-
     with pytest.raises(ValueError, match=re.escape(told)):
-        cut(DatasetDict(train=train), **arguments)
+        cut(DatasetDict(train=rows_of(SEQUENCES[:4])), **arguments)
 
 
 def test_too_few_groups_or_sequences_for_the_splits_are_refused():
@@ -207,14 +204,6 @@ def test_too_few_groups_or_sequences_for_the_splits_are_refused():
 
     with pytest.raises(ValueError, match="3 rows .* 2 sequence groups.* 3 splits"):
         cut(DatasetDict(train=rows_of(["ACGU", "acg t", "G"])))
-
-
-def test_groups_in_two_splits_are_refused():
-    splits = DatasetDict(train=rows_of(SEQUENCES[:3], gene=["a", "b", "b"]), test=rows_of(["G"], gene=["c"]))
-    check_groups(splits, "gene")
-    splits["validation"] = rows_of(["G", "GG"], gene=["d", "b"])
-    with pytest.raises(ValueError, match="1 groups, such as 'b', are in train and in validation"):
-        check_groups(splits, "gene")
 
 
 TEXTS = st.lists(st.text(st.sampled_from("aCuT "), max_size=3), min_size=1, max_size=12)

@@ -24,12 +24,8 @@ def tokenize(splits, tokenizer, max_tokens, cut_at=None):
 
 
 def splits_of(**sequences) -> DatasetDict:
-    return DatasetDict(
-        {
-            split: Dataset.from_dict({"sequence": rows, "label": list(range(len(rows)))})
-            for split, rows in sequences.items()
-        }
-    )
+    columns = {split: {"sequence": rows, "label": list(range(len(rows)))} for split, rows in sequences.items()}
+    return DatasetDict({split: Dataset.from_dict(each) for split, each in columns.items()})
 
 
 def test_ids_are_those_of_the_tokenizer_and_other_columns_stay(tokenizer):
@@ -71,18 +67,11 @@ def test_a_second_time_the_ids_come_out_of_the_cache_though_the_tokenizer_was_us
 # Labels of tokens
 
 
-LABEL_EACH = List(Value("int64"))
-
-
-def labelled(feature=LABEL_EACH, **rows) -> DatasetDict:
+def labelled(**splits) -> DatasetDict:
     """Splits of (sequence, labels) rows."""
-    features = Features({"sequence": Value("string"), "label": feature})
-    return DatasetDict(
-        {
-            split: Dataset.from_dict({"sequence": [row[0] for row in of], "label": [row[1] for row in of]}, features)
-            for split, of in rows.items()
-        }
-    )
+    features = Features({"sequence": Value("string"), "label": List(Value("int64"))})
+    as_rows = {split: [dict(zip(features, row, strict=True)) for row in rows] for split, rows in splits.items()}
+    return DatasetDict({split: Dataset.from_list(rows, features) for split, rows in as_rows.items()})
 
 
 FITTING = [("ACGTAC" * 2, [0, 1]), ("ACGTACGT", [1, -100, 0]), ("acgu n", [0, 1, 0, 1, -100])]  # cls is not counted
