@@ -17,16 +17,16 @@ from transformers.models.esm.configuration_esm import EsmConfig  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
 if TYPE_CHECKING:
-    # Never run, but transformers follows these lines: it copies all code wherever a model or its configuration is
-    # saved, and keeps two checkpoints apart in one process if any of their code differs.
+    # Never run, but transformers searches for these lines: it copies the files that they name wherever a model or
+    # its configuration is saved, and they tell apart two checkpoints in one process whose code differs.
     from .modeling_nucleotide_transformer import NucleotideTransformerModel  # noqa: F401
     from .pipeline_dna_classification import DNAClassificationPipeline  # noqa: F401
     from .pipeline_dna_embedding import DNAEmbeddingPipeline  # noqa: F401
 
 logger = logging.get_logger(__name__)
 
-# Where the Auto classes and `pipeline()` find the code beside a checkpoint's weights; `save_pretrained` by itself
-# would record only the one head that is being saved.
+# Where the Auto classes and `pipeline()` find the code next to a checkpoint's weights; `save_pretrained` alone
+# would record only the head that is being saved.
 MODELS = "modeling_nucleotide_transformer.NucleotideTransformer"
 AUTO_MAP = {
     "AutoConfig": "configuration_nucleotide_transformer.NucleotideTransformerConfig",
@@ -57,7 +57,7 @@ class NucleotideTransformerConfig(EsmConfig):
     """
     Configuration of a Nucleotide Transformer, v1 and v2; the defaults are those of v2-50m.
 
-    It is `EsmConfig` with two more fields. Fields that ask for other mathematics, as `rope_scaling`, are a ValueError.
+    It is `EsmConfig` with two more fields. Fields that it does not implement (`rope_scaling`, …) raise a ValueError.
     """
 
     model_type = "nucleotide_transformer"
@@ -65,7 +65,7 @@ class NucleotideTransformerConfig(EsmConfig):
     vocab_size: int = 4107
     mask_token_id: int = 2
     pad_token_id: int = 1
-    eos_token_id: int | None = None  # EsmConfig's 2 is `<mask>` here, and NT puts nothing at the end
+    eos_token_id: int | None = None  # EsmConfig's 2 is `<mask>` here; NT has no end token
     hidden_size: int = 512
     num_hidden_layers: int = 12
     num_attention_heads: int = 16
@@ -77,9 +77,9 @@ class NucleotideTransformerConfig(EsmConfig):
     emb_layer_norm_before: bool | None = False
     tie_word_embeddings: bool = False
     # Whether the feed-forward is ESM's own, with biases and GELU (v1), or gated by SiLU without biases (v2, `False`).
-    # The name is that of published files. Default: gated if the positions are rotary.
+    # The name comes from the published files. Default: gated if the positions are rotary.
     add_bias_fnn: bool | None = None
-    rescaling_factor: float | int | None = None  # SegmentNT's stretching of the rotary positions
+    rescaling_factor: float | int | None = None  # stretches the rotary positions, as in SegmentNT
     auto_map: dict[str, str] | None = None
     custom_pipelines: dict[str, Any] | None = None
 
@@ -88,7 +88,7 @@ class NucleotideTransformerConfig(EsmConfig):
         if self.add_bias_fnn is None:
             self.add_bias_fnn = self.position_embedding_type != "rotary"
         self._refuse_other_mathematics(kwargs)
-        # Always ours, whatever the folder says: code is taken from beside the weights or from this package.
+        # Never those of config.json: the code is the files next to the weights, or this package.
         self.auto_map = dict(AUTO_MAP)
         self.custom_pipelines = deepcopy(CUSTOM_PIPELINES)
 
@@ -108,10 +108,10 @@ class NucleotideTransformerConfig(EsmConfig):
             wrong.append(f"rescaling_factor {self.rescaling_factor} with {positions} positions")
         if wrong:
             raise ValueError(
-                f"The configuration says {', '.join(wrong)}, which this Nucleotide Transformer does not compute; use "
+                f"The configuration says {', '.join(wrong)}, which this model does not implement; use "
                 "the code that the checkpoint was trained with."
             )
-        # What transformers did not take out is kept as an attribute that nothing reads.
+        # transformers keeps any other unknown field as an attribute, which nothing reads.
         kept = [name for name in unknown if name in vars(self) and name not in KNOWN and not name.startswith("_")]
         if ignored := [name for name in kept if unknown[name]]:
             logger.warning(
@@ -126,7 +126,7 @@ class NucleotideTransformerConfig(EsmConfig):
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
-        """The folder's config.json, `model_type` ours, or an error; without pointers to code that is not ours."""
+        """The config.json of a Nucleotide Transformer, with our `model_type` and without pointers to other code."""
         config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         found = config_dict.get("model_type")
         if found not in ("esm", cls.model_type):
@@ -139,4 +139,4 @@ class NucleotideTransformerConfig(EsmConfig):
         return config_dict, kwargs
 
 
-NucleotideTransformerConfig.register_for_auto_class()  # so that wherever it is saved all code is saved beside it
+NucleotideTransformerConfig.register_for_auto_class()  # saving it copies the code as well

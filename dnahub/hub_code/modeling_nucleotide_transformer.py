@@ -24,8 +24,8 @@ from .configuration_nucleotide_transformer import NucleotideTransformerConfig
 
 class RotaryEmbedding(nn.Module):
     """
-    Rotary positions, as in ESM. The frequencies are computed in each forward pass: they are always float32 (at token
-    2,000, one rounded to bfloat16 is off by whole turns), and never saved or left on the meta device.
+    Rotary positions, as in ESM. The frequencies are computed in each forward pass, so that they are always float32
+    (rounded to bfloat16, angles at token 2,000 are wrong by full turns), never saved, and never on the meta device.
     """
 
     def __init__(self, config: NucleotideTransformerConfig):
@@ -36,7 +36,7 @@ class RotaryEmbedding(nn.Module):
         """Radians per token, (head size / 2,)."""
         size, base = self.config.hidden_size // self.config.num_attention_heads, self.config.rope_theta
         if self.config.rescaling_factor is not None:
-            # SegmentNT's, https://github.com/instadeepai/nucleotide-transformer, layers/rotary_embedding.py
+            # As in SegmentNT, https://github.com/instadeepai/nucleotide-transformer, layers/rotary_embedding.py
             base *= self.config.rescaling_factor ** (size / (size - 2))
         return 1.0 / base ** (torch.arange(0, size, 2, dtype=torch.float32, device=device) / size)
 
@@ -78,7 +78,7 @@ class NucleotideTransformerEncoder(EsmEncoder):
 
 
 class NucleotideTransformerPreTrainedModel(EsmPreTrainedModel):
-    """What the encoder and all heads share: the configuration, and loading that never invents encoder weights."""
+    """Base class of the encoder and all heads: loading never leaves random weights in the encoder."""
 
     config: NucleotideTransformerConfig
     # Published files also hold the rotary frequencies of each layer, the learned positions that v2 does not use, and
@@ -92,15 +92,15 @@ class NucleotideTransformerPreTrainedModel(EsmPreTrainedModel):
         """
         As `PreTrainedModel.from_pretrained`, but never with random weights in the encoder: a ValueError names them.
 
-        A head that the checkpoint lacks is created, with a warning; one of another size if `ignore_mismatched_sizes`.
+        A missing head is created, with a warning; a head of another size only with `ignore_mismatched_sizes=True`.
         """
         wants_info = kwargs.pop("output_loading_info", False)
-        # transformers' own error on shapes names none of them.
+        # The error that transformers raises does not say which shapes differ.
         accepts_new_head = kwargs.pop("ignore_mismatched_sizes", False)
         model, info = super().from_pretrained(
             pretrained_model_name_or_path, *args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
         )
-        # Names of the encoder's tensors, in its own state or in that of a model with a head.
+        # Prefix of the encoder's tensors.
         encoder = "" if isinstance(model, NucleotideTransformerModel) else f"{cls.base_model_prefix}."
         faults = [f"{name} is missing" for name in info["missing_keys"] if name.startswith(encoder)]
         faults += [f"{name} is left over" for name in info["unexpected_keys"] if "encoder.layer." in name]
@@ -129,7 +129,7 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
     def __init__(self, config: NucleotideTransformerConfig, add_pooling_layer: bool = False):
         if add_pooling_layer:
             raise ValueError("Got add_pooling_layer=True; a Nucleotide Transformer has no pooling layer.")
-        # Past EsmModel.__init__, whose contact head gets no gradient: DistributedDataParallel would refuse that.
+        # Skips EsmModel.__init__: its contact head gets no gradient, which DistributedDataParallel does not accept.
         EsmPreTrainedModel.__init__(self, config)
         self.embeddings = EsmEmbeddings(config)
         self.position_embedding_type = config.position_embedding_type
@@ -159,7 +159,7 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
                 "`<cls>` included; cut the sequence (max_length in the tokenizer) or embed it in pieces."
             )
         if inputs_embeds is not None and input_ids is None:
-            # Native ESM leaves out what follows the word embeddings, of which NT-v1's positions are a part.
+            # Given these, native ESM skips the rest of the embedding layer, such as NT-v1's position embeddings.
             if is_absolute and position_ids is None and attention_mask is not None and attention_mask.dim() == 2:
                 position_ids = attention_mask.cumsum(dim=1) * attention_mask + self.config.pad_token_id
             inputs_embeds = self.embeddings(
@@ -176,7 +176,7 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
             return_dict=True,
             **kwargs,
         )
-        if num_layers == 0 and outputs.hidden_states is not None:  # transformers records the inputs of layers
+        if num_layers == 0 and outputs.hidden_states is not None:  # recorded by layers, of which none ran
             outputs["hidden_states"] = (outputs.last_hidden_state,)
         return outputs.to_tuple() if as_tuple else outputs
 
@@ -196,14 +196,14 @@ class NucleotideTransformerForMaskedLM(NucleotideTransformerPreTrainedModel, Esm
     """The encoder with the head it was pre-trained with: token ids -> `logits` (batch, tokens, vocabulary)."""
 
     def __init__(self, config: NucleotideTransformerConfig):
-        # Past EsmForMaskedLM.__init__ for the same reason, and so in the heads below.
+        # Skips EsmForMaskedLM.__init__ for the same reason; likewise in the heads below.
         EsmPreTrainedModel.__init__(self, config)
         self.esm = NucleotideTransformerModel(config)
         self.lm_head = EsmLMHead(config)
         self.post_init()
 
     def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
-        """As in transformers, and the head's bias as well, with zeros for new tokens."""
+        """As in transformers; the head's bias is resized as well, with zeros for new tokens."""
         embeddings = super().resize_token_embeddings(*args, **kwargs)
         bias, num_tokens = self.lm_head.bias, embeddings.num_embeddings
         padded = nn.functional.pad(bias.detach(), (0, num_tokens - len(bias)))  # a negative number cuts off

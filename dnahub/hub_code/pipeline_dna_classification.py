@@ -9,7 +9,7 @@ from .pipeline_dna_embedding import DNAEmbeddingPipeline, Piece, pool
 
 class DNAClassificationPipeline(DNAEmbeddingPipeline):
     """
-    DNA sequences -> labels with their scores, or numbers; on demand with logits and embeddings of the same forward.
+    DNA sequences -> labels with scores, or numbers; on request with logits and embeddings of the same forward pass.
 
     Inputs and the arguments `pooling`, `max_length`, `normalize` and `batch_size` are those of
     `DNAEmbeddingPipeline`; the embedding is that of the last layer.
@@ -19,9 +19,9 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
         return_embedding (`bool`, default `False`): Whether to add `embedding`, float32 (hidden,).
 
     Returns:
-        A dictionary per sequence, of plain Python numbers. Classes: `label`, its probability `score`, and `scores`, a
-        probability for every label, 1 in all. Several labels each: the same, where each label has a probability of its
-        own, and `labels`, those of 0.5 or more, which may be none. Regression: `value`, a number or a list of them.
+        A dictionary of Python values per sequence. Single-label: `label`, its probability `score`, and `scores`, the
+        probability of every label; they sum to 1. Multi-label: the same with independent probabilities, and `labels`,
+        a list of those with at least 0.5. Regression: `value`, a number or a list of numbers.
     """
 
     _arguments = ("pooling", "max_length", "normalize", "batch_size", "return_logits", "return_embedding")
@@ -29,7 +29,7 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         head = "NucleotideTransformerForSequenceClassification"
-        # By name: transformers may load this file and that of the model from two copies of a checkpoint's folder.
+        # By name, because transformers may import this file and the model's from two copies of the checkpoint.
         if head not in [each.__name__ for each in type(self.model).__mro__]:
             raise ValueError(f"Got a {type(self.model).__name__}; give a {head}, or use dna-embedding for vectors.")
 

@@ -23,11 +23,11 @@ LONG = ("mean", "windows", "truncate", "error")
 DEFAULTS = {"pooling": "mean", "layer": -1, "max_length": None, "normalize": False, "reverse_complement": False}
 DEFAULTS |= {"long": None, "window_nt": None, "stride_nt": None, "batch_size": None}
 
-# Tokens of a batch, padding included. CPU: more of them are no faster (benchmarks/embed_throughput.py, batches). GPU:
-# not measured; a batch that does not fit into its memory is divided.
+# Tokens per batch, padding included. CPU: larger batches are not faster (benchmarks/embed_throughput.py, batches).
+# GPU: not measured; a batch that does not fit into its memory is split.
 BATCH_TOKENS = {"cpu": 768, "other": 32_768}
-LEAST_FILLED = 0.94  # the shortest of a batch, as a fraction of the longest: some 3 % are padding
-BUFFER_NT = 1_000_000  # are sorted by length at a time; their vectors of tokens (pooling "none") take some 500 MB
+LEAST_FILLED = 0.94  # shortest input of a batch as a fraction of the longest; about 3 % is padding
+BUFFER_NT = 1_000_000  # sorted by length at a time; their token vectors (pooling "none") take about 500 MB
 
 _COMPLEMENT = str.maketrans("ACGTUacgtu", "TGCAAtgcaa")
 _NOT_DNA = re.compile(r"[^ACGTNUacgtnu\s]")
@@ -35,7 +35,7 @@ _FILE = re.compile(r"[/\\]|\.(fa|fasta|fna|ffn|fq|fastq|gb|gbk|bed|txt|csv|tsv|p
 _NOT_LISTS = ("DataFrame", "LazyFrame", "Table", "Seq", "MutableSeq", "SeqRecord")  # of pandas, polars, Biopython, …
 _PROCESS = os.getpid()
 
-Piece = dict[str, Any]  # what the model sees at a time of a sequence, and then its results
+Piece = dict[str, Any]  # a window of a sequence as model input, later with its results
 
 
 class SequenceError(ValueError):
@@ -47,7 +47,7 @@ class SequenceError(ValueError):
 
 
 def pool(hidden_states_BTH: torch.Tensor, attention_mask_BT: torch.Tensor, pooling: str) -> torch.Tensor:
-    """Vectors of tokens, `<cls>` first, padding last -> float32 (batch, hidden); of "none" the tokens, and padding."""
+    """Token vectors, `<cls>` first, padding last -> float32 (batch, hidden); with "none" (batch, tokens, hidden)."""
     _check_choice("pooling", pooling, POOLINGS)
     hidden_states_BTH = hidden_states_BTH.float()
     if pooling == "none":
@@ -108,7 +108,7 @@ def complete_settings(model: PreTrainedModel, given: Mapping[str, Any]) -> dict[
     settings["max_length"] = settings["max_length"] or model.config.max_tokens
     reach = KMER * (settings["max_length"] - 1)
     _check_whole("window_nt", settings["window_nt"], 1, reach)
-    _check_whole("stride_nt", settings["stride_nt"], 1, settings["window_nt"] or reach)  # or nt would be lost
+    _check_whole("stride_nt", settings["stride_nt"], 1, settings["window_nt"] or reach)  # no nt is skipped
     _check_whole("batch_size", settings["batch_size"], 1)
     _check_choice("pooling", settings["pooling"], POOLINGS)
     _check_choice("long", settings["long"], LONG)
@@ -118,7 +118,7 @@ def complete_settings(model: PreTrainedModel, given: Mapping[str, Any]) -> dict[
     if (settings["window_nt"] or settings["stride_nt"]) and settings["long"] not in ("mean", "windows"):
         raise ValueError(f"Got window_nt or stride_nt with long {settings['long']!r}; give long 'mean' or 'windows'.")
     if settings["pooling"] == "none" and (settings["long"] == "mean" or settings["reverse_complement"]):
-        raise ValueError("Got pooling 'none' with long 'mean' or reverse_complement; tokens of these have no mean.")
+        raise ValueError("Got pooling 'none' with long 'mean' or reverse_complement; tokens cannot be averaged.")
     return settings
 
 
@@ -134,7 +134,7 @@ def _check_whole(name: str, value: Any, least: int, most: float = np.inf) -> Non
 
 
 def reverse_complement(sequence: str) -> str:
-    """The other strand, 5' to 3'; letters that are none of A, C, G, T, U stay what they are."""
+    """The other strand, 5' to 3'; letters other than A, C, G, T, U are unchanged."""
     return sequence.translate(_COMPLEMENT)[::-1]
 
 
@@ -144,7 +144,7 @@ def count_replaced(sequence: str) -> int:
 
 
 def batches_of(lengths: Sequence[int], batch_tokens: int, batch_size: int | None = None) -> list[list[int]]:
-    """Which pieces go through the model together: those of like length, within both limits, the longest first."""
+    """Indices of the pieces in each batch: similar lengths, within both limits, longest first."""
     batches: list[list[int]] = []
     longest = most = 0  # of the last batch
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -158,7 +158,7 @@ def batches_of(lengths: Sequence[int], batch_tokens: int, batch_size: int | None
 
 class DNAEmbeddingPipeline(Pipeline):
     """
-    DNA sequences -> one float32 vector each, (hidden,); the same vector whatever the batch or the order.
+    DNA sequences -> one float32 vector each, (hidden,), which does not depend on the batch or the order.
 
     A string gives an array, a list a list in the same order; any other iterable of strings is streamed, a generator
     read `batch_size` sequences ahead. Lower case is read as upper case, U as T, white space is dropped; any other
@@ -170,7 +170,7 @@ class DNAEmbeddingPipeline(Pipeline):
             `"mean_without_cls"`; `"cls"`; `"max"`; or `"none"`, the vectors of the tokens, (tokens, hidden).
         layer (`int`, default -1): 0 = the embeddings, i = after layer i, -1 = the last, after the final layer norm.
         max_length (`int`, default the model's positions): The most tokens of a sequence, `<cls>` included.
-        long (`str`, default `"truncate"` where `max_length` is given, else `"error"`): What becomes of sequences of
+        long (`str`, default `"truncate"` where `max_length` is given, else `"error"`): How to treat sequences of
             more tokens than `max_length`, or more letters than `window_nt`: `"mean"` of overlapping windows, weighted
             by their tokens; `"windows"`, (windows, hidden) instead of (hidden,); `"truncate"`; `"error"`.
         window_nt (`int`, default what `max_length` reaches): Letters of a window.
@@ -204,9 +204,9 @@ class DNAEmbeddingPipeline(Pipeline):
         for name in given:
             if name not in self._arguments:
                 raise ValueError(f"Got the argument {name!r}; give any of {', '.join(self._arguments)}.")
-        # With "windows", because a `long` that window_nt needs may come with the call only.
+        # Checked with "windows", because the call may still give the `long` that window_nt needs.
         complete_settings(self.model, {"long": "windows"} | given)
-        return given, given, given  # to each step all; it takes what it needs
+        return given, given, given  # every step gets all and uses what it needs
 
     def preprocess(self, sequence: str, **settings: Any) -> list[Piece]:
         """One sequence -> its pieces: itself, or windows; of one or both strands; with weights that add up to 1."""
@@ -219,7 +219,7 @@ class DNAEmbeddingPipeline(Pipeline):
         cutting = Cutting(*(settings[name] for name in ("max_length", "long", "window_nt", "stride_nt")))
         strands = [self._cut(letters, cutting)]
         if settings["reverse_complement"] and cutting.long == "mean":
-            # Cut from its own beginning, so that it makes no difference which strand was given.
+            # Cut from its own start, so that either strand gives the same vector.
             strands.append(self._cut(reverse_complement(letters), cutting))
         elif settings["reverse_complement"]:
             texts = ["".join(self.tokenizer.convert_ids_to_tokens(ids)) for ids in strands[0]]
@@ -258,7 +258,7 @@ class DNAEmbeddingPipeline(Pipeline):
         return rows if settings["pooling"] == "none" and settings["long"] == "windows" else rows[0]
 
     def __call__(self, inputs: str | Iterable[str], *, num_workers: Any = None, **kwargs: Any) -> Any:
-        """As described above; `num_workers`, which all pipelines take, changes nothing."""
+        """See the class; `num_workers`, an argument of every pipeline, has no effect."""
         if isinstance(inputs, str):
             return self([inputs], **kwargs)[0]
         _check_iterable(inputs)
@@ -290,7 +290,7 @@ class DNAEmbeddingPipeline(Pipeline):
 
     def _stream(self, inputs: Iterable[str], settings: dict[str, Any]) -> Iterator[list[Piece]]:
         """The pieces of each sequence, in order, with their embeddings."""
-        # The next sequences of a generator may depend on the answers to those before.
+        # A generator may compute its next sequence from the results so far.
         most = None if isinstance(inputs, Sized) else settings["batch_size"] or 1
         waiting, num_nt = [], 0
         for number, sequence in enumerate(inputs):
@@ -338,7 +338,7 @@ class DNAEmbeddingPipeline(Pipeline):
         return pieces[:1] if cutting.long == "truncate" else pieces
 
     def _tokenise(self, texts: list[str]) -> list[list[int]]:
-        # "<mask>" in a sequence is six characters that are no nucleotides.
+        # Reads "<mask>" as six unknown letters, not as the token.
         return self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
 
     def _padded(self, pieces: list[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -351,7 +351,7 @@ class DNAEmbeddingPipeline(Pipeline):
         if not all(np.isfinite(each).all() for each in values):
             raise ValueError(
                 f"The model {self.model.name_or_path} gives NaN or infinite numbers as {name} in {self.model.dtype}: "
-                "load it in float32; if it is, its weights are damaged: download the checkpoint again."
+                "load it in float32; if it already is, its weights are damaged: download the checkpoint again."
             )
 
 
@@ -367,7 +367,7 @@ def _check_iterable(inputs: object) -> None:
 
 
 def letters_of(sequence: object) -> str:
-    """A sequence without white space; an error if it is empty, or what it looks like is no sequence."""
+    """A sequence without white space; an error if it is empty or in another format."""
     if not isinstance(sequence, str):
         raise SequenceError(f"Got {type(sequence).__name__} for a DNA sequence; give a string.")
     words = sequence.split()

@@ -19,12 +19,12 @@ from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import (
     DNAClassificationPipeline,
     DNAEmbeddingPipeline,
-    NucleotideTransformerConfig,
     NucleotideTransformerForSequenceClassification,
     NucleotideTransformerForTokenClassification,
 )
 from dnahub.hub_code.configuration_nucleotide_transformer import AUTO_MAP, CUSTOM_PIPELINES
 from tests import forked
+from tests.tiny_models import write_checkpoint
 
 HUB_CODE = Path(__file__).parents[2] / "dnahub" / "hub_code"
 FILES = sorted(path for path in HUB_CODE.glob("*.py") if path.name != "__init__.py")
@@ -80,55 +80,38 @@ def test_no_other_line_looks_like_an_import(path):
     assert set(re.findall(r"^\s*from\s+\.(\S+)\s+import", text, flags=re.MULTILINE)) == stated
 
 
-def write_checkpoint(folder: Path, model_class, **fields) -> Path:
-    """A folder as anybody's `save_pretrained` leaves it: weights, config, tokenizer, and all our files."""
-    torch.manual_seed(0)
-    config = NucleotideTransformerConfig(
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=48,
-        id2label=dict(enumerate(LABELS)),
-        label2id={name: i for i, name in enumerate(LABELS)},
-        **fields,
-    )
-    model = model_class(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    model.save_pretrained(folder)
-    build_tokenizer(nt_vocabulary(), config.max_tokens).save_pretrained(folder)
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A folder as `save_pretrained` leaves it: weights, config, tokenizer, and all our files."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    write_checkpoint(folder, NucleotideTransformerForSequenceClassification, id2label=dict(enumerate(LABELS)))
     assert sorted(path.name for path in folder.glob("*.py")) == [path.name for path in FILES]
     return folder
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), NucleotideTransformerForSequenceClassification)
-
-
-@pytest.fixture(scope="module")
 def expected(checkpoint):
-    """What this process makes of the checkpoint, by the classes of this repository."""
+    """What this process computes from the checkpoint, by the classes of this repository."""
     model = NucleotideTransformerForSequenceClassification.from_pretrained(checkpoint)
     tokenizer = build_tokenizer(nt_vocabulary(), 2048)
     classify = DNAClassificationPipeline(model=model, tokenizer=tokenizer, device="cpu")
     embed = DNAEmbeddingPipeline(model=model, tokenizer=tokenizer, device="cpu")
     with torch.no_grad():
-        ids = tokenizer(SEQUENCES[0], return_tensors="pt")
-        results = classify(SEQUENCES, return_logits=True, return_embedding=True)
-        return {
-            "states": model.esm(**ids).last_hidden_state.numpy(),
-            "logits": model(**ids).logits.numpy(),
-            "embeddings": np.array(embed(SEQUENCES)),
-            "layer 1": np.array(embed(SEQUENCES, layer=1, pooling="max")),
-            "class logits": np.array([result["logits"] for result in results]),
-            "class embeddings": np.array([result["embedding"] for result in results]),
-            "labels": np.array([result["label"] for result in results]),
-        }
+        states = model.esm(**tokenizer(SEQUENCES[0], return_tensors="pt")).last_hidden_state.numpy()
+    results = classify(SEQUENCES, return_logits=True, return_embedding=True)
+    heads = ("", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification")
+    return {f"states{head}": states for head in heads} | {
+        "embeddings": np.array(embed(SEQUENCES)),
+        "layer 1": np.array(embed(SEQUENCES, layer=1, pooling="max")),
+        "class logits": np.array([result["logits"] for result in results]),
+        "class embeddings": np.array([result["embedding"] for result in results]),
+        "labels": np.array([result["label"] for result in results]),
+        "plain labels": np.array([result["label"] for result in results]),
+    }
 
 
-# Runs where this repository is not; its arguments are (checkpoint, sequences as JSON, file for the results).
+# Runs without this repository; its arguments are the checkpoint, the sequences as JSON, a file for the results, and
+# folders in which the model and the pipeline are saved again.
 USE = """
 import importlib.util, json, sys
 import numpy as np, torch, transformers
@@ -147,14 +130,6 @@ for head in ("", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassifica
     assert type(model).__module__.startswith("transformers_modules."), type(model)
     with torch.no_grad():
         results[f"states{head}"] = model.base_model(**ids).last_hidden_state.numpy()
-        if head == "ForSequenceClassification":
-            results["logits"] = model(**ids).logits.numpy()
-if len(sys.argv) > 4:
-    cls = transformers.AutoModelForSequenceClassification
-    cls.from_pretrained(checkpoint, trust_remote_code=True).save_pretrained(sys.argv[4])
-    tokenizer.save_pretrained(sys.argv[4])
-"""
-PIPELINES = """
 embed = pipeline("dna-embedding", model=checkpoint, trust_remote_code=True, device="cpu")
 assert type(embed).__module__.startswith("transformers_modules."), type(embed)
 results["embeddings"] = np.array(embed(sequences, batch_size=3))
@@ -167,19 +142,18 @@ results["class embeddings"] = np.array([result["embedding"] for result in classi
 results["labels"] = np.array([result["label"] for result in classified])
 plain = pipeline("text-classification", model=checkpoint, trust_remote_code=True, device="cpu")
 results["plain labels"] = np.array([result["label"] for result in plain(sequences)])
-if len(sys.argv) > 5:
+if len(sys.argv) > 4:
+    cls = transformers.AutoModelForSequenceClassification
+    cls.from_pretrained(checkpoint, trust_remote_code=True).save_pretrained(sys.argv[4])
+    tokenizer.save_pretrained(sys.argv[4])
     classify.save_pretrained(sys.argv[5])
+np.savez(output, **results)
+print("all of it")
 """
-SAVE = 'np.savez(output, **results)\nprint("all of it")\n'
 
 
 def run_elsewhere(folder: Path, script: str, *arguments, fresh: bool = False) -> None:
-    """
-    Run a script in a new process: own working folder, own cache, nothing of ours on the path, nobody to answer.
-
-    Args:
-        fresh: Whether in a new interpreter, which has not imported transformers either.
-    """
+    """Run a script with its own working folder and cache, and nothing of ours on the path; `fresh`: not forked."""
     folder.mkdir()
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
     environment |= {"HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
@@ -193,12 +167,12 @@ def run_elsewhere(folder: Path, script: str, *arguments, fresh: bool = False) ->
     assert done.stdout.endswith("all of it\n")
 
 
-def assert_equal(results, expected, names) -> None:
-    for name in names:
-        if expected[name].dtype.kind == "U":
-            assert results[name].tolist() == expected[name].tolist(), name
+def assert_equal(results, expected) -> None:
+    for name, values in expected.items():
+        if values.dtype.kind == "U":
+            assert results[name].tolist() == values.tolist(), name
         else:
-            np.testing.assert_allclose(results[name], expected[name], rtol=0, atol=1e-5, err_msg=name)
+            np.testing.assert_allclose(results[name], values, rtol=0, atol=1e-5, err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -206,17 +180,12 @@ def elsewhere(checkpoint, tmp_path_factory):
     """The first generation, used in a process of its own, which also writes the second."""
     folder = tmp_path_factory.mktemp("elsewhere")
     paths = folder / "results.npz", folder / "model_saved_again", folder / "pipeline_saved_again"
-    script = USE + PIPELINES + SAVE
-    run_elsewhere(folder / "work", script, checkpoint, json.dumps(SEQUENCES), *paths, fresh=True)
+    run_elsewhere(folder / "work", USE, checkpoint, json.dumps(SEQUENCES), *paths, fresh=True)
     return np.load(paths[0]), paths[1], paths[2]
 
 
 def test_a_checkpoint_serves_a_process_without_our_package(elsewhere, expected):
-    results, _, _ = elsewhere
-    assert_equal(results, expected, expected.keys())
-    for head in ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification"):
-        np.testing.assert_allclose(results[f"states{head}"], expected["states"], rtol=0, atol=1e-5, err_msg=head)
-    assert results["plain labels"].tolist() == expected["labels"].tolist()
+    assert_equal(elsewhere[0], expected)
     assert len(set(expected["labels"])) > 1
 
 
@@ -225,8 +194,8 @@ def test_what_is_loaded_by_remote_code_and_saved_again_serves_both_pipelines(els
     again = elsewhere[1 if saved == "by the model" else 2]
     config = json.loads((again / "config.json").read_text())
     assert config["auto_map"] == AUTO_MAP and config["custom_pipelines"] == CUSTOM_PIPELINES
-    run_elsewhere(tmp_path / "work", USE + PIPELINES + SAVE, again, json.dumps(SEQUENCES), tmp_path / "results.npz")
-    assert_equal(np.load(tmp_path / "results.npz"), expected, expected.keys())
+    run_elsewhere(tmp_path / "work", USE, again, json.dumps(SEQUENCES), tmp_path / "results.npz")
+    assert_equal(np.load(tmp_path / "results.npz"), expected)
 
 
 # Its arguments are (checkpoint of tokens, checkpoint of several labels, sequence, file for the results).
@@ -247,13 +216,11 @@ print("all of it")
 
 
 def test_labels_of_tokens_and_several_labels_come_out_of_the_usual_pipelines(tmp_path):
+    labels = {"id2label": dict(enumerate(LABELS))}
+    tokens, several = NucleotideTransformerForTokenClassification, NucleotideTransformerForSequenceClassification
     folders = [
-        write_checkpoint(tmp_path / "tokens", NucleotideTransformerForTokenClassification),
-        write_checkpoint(
-            tmp_path / "several",
-            NucleotideTransformerForSequenceClassification,
-            problem_type="multi_label_classification",
-        ),
+        write_checkpoint(tmp_path / "tokens", tokens, **labels),
+        write_checkpoint(tmp_path / "several", several, problem_type="multi_label_classification", **labels),
     ]
     sequence = "ATG gtagcu\nACATCATCTN"  # white space and lower case: offsets are those of the text as it was given
     run_elsewhere(tmp_path / "work", OTHER_HEADS, *folders, sequence, tmp_path / "results.json")

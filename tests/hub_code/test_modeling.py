@@ -331,25 +331,19 @@ def test_a_published_folder_loads_without_a_warning(tmp_path, complaints, kind, 
         np.testing.assert_array_equal(tensor.numpy(), weights[name], err_msg=name)
 
 
-def without(name: str) -> tuple[dict, dict]:
-    return V2, {key: tensor for key, tensor in random_weights(V2).items() if key != name}
-
-
+# For each error a change of the configuration.
 UNFIT = {
-    "embeddings.word_embeddings.weight": without("esm.embeddings.word_embeddings.weight"),
-    "encoder.emb_layer_norm_after.bias": without("esm.encoder.emb_layer_norm_after.bias"),
-    "encoder.layer.2.output.dense.weight is left over": (V2 | {"num_hidden_layers": 2}, random_weights(V2)),
-    "encoder.layer.1.intermediate.dense.weight is (48, 32), not (96, 32)": (  # as in native ESM
-        V2,
-        random_weights(V2) | {"esm.encoder.layer.1.intermediate.dense.weight": np.zeros((48, 32), np.float32)},
-    ),
+    "encoder.layer.3.output.dense.weight is missing": {"num_hidden_layers": 4},
+    "encoder.layer.2.output.dense.weight is left over": {"num_hidden_layers": 2},
+    "encoder.layer.1.intermediate.dense.weight is (96, 32), not (48, 32)": {"add_bias_fnn": True},
+    "embeddings.word_embeddings.weight is (4107, 32), not (4105, 32)": {"vocab_size": 4105},
 }
 
 
 @pytest.mark.parametrize("cls", [NucleotideTransformerModel, *HEADS])
 @pytest.mark.parametrize("fault", UNFIT)
 def test_an_encoder_tensor_that_does_not_fit_is_an_error_that_names_it(tmp_path, cls, fault):
-    folder = write_folder(tmp_path / "broken", *UNFIT[fault])
+    folder = write_folder(tmp_path / "broken", V2 | UNFIT[fault], random_weights(V2))
     with pytest.raises(ValueError, match=naming(fault, folder)):
         cls.from_pretrained(folder, ignore_mismatched_sizes=True)
 

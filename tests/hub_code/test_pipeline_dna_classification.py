@@ -6,8 +6,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
-from transformers import pipeline
 
 from dnahub.hub_code import (
     DNAClassificationPipeline,
@@ -95,23 +93,6 @@ def test_max_length_and_a_generator_are_accepted_and_a_layer_is_not(pipe):
     for given in ({}, {"layer": 1}, {"long": "mean"}, {"pooling": "average"}):
         with pytest.raises(ValueError, match=next(iter(given), "max_length")):
             pipe("ATGGTAGCTACATCATCT" * 2000, **given)
-
-
-def test_an_adapter_by_peft_is_unwrapped(pipe):
-    config = LoraConfig(task_type="SEQ_CLS", target_modules=["query"], init_lora_weights=False)
-    model = get_peft_model(pipe.model, config).eval()
-    by_task = pipeline("dna-classification", model=model, tokenizer=pipe.tokenizer, device="cpu")
-    with torch.no_grad():
-        expected = model(**pipe.tokenizer("ATGGTA", return_tensors="pt")).logits[0]
-    np.testing.assert_allclose(by_task("ATGGTA", **WHOLE)["logits"], expected, rtol=0, atol=1e-5)
-
-
-def test_text_classification_gives_the_same_label_and_score(pipe):
-    plain = pipeline("text-classification", model=pipe.model, tokenizer=pipe.tokenizer, device="cpu")
-    for sequence in SEQUENCES:
-        expected, result = plain([sequence]), pipe(sequence)
-        assert result["label"] == expected[0]["label"]
-        assert result["score"] == pytest.approx(expected[0]["score"], abs=1e-6)
 
 
 @pytest.mark.parametrize("names", [LABELS, {0: "promoter"}], ids=["three labels", "one label"])
