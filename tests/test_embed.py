@@ -307,13 +307,8 @@ def test_bad_input_is_an_error_with_its_place_and_the_old_output_stays(tmp_path,
     ("arguments", "words"),
     [
         (["--input", "absent.fa"], "absent.fa"),
-        (["--output", "{tmp}/o.xlsx"], "{tmp}/o.xlsx"),
-        (["--max_length", "9999"], "max_length 9999"),
-        (["--layer", "9"], "layer 9"),
         (["--batch_tokens", "0"], "--batch_tokens 0"),
         (["--per_token", "--pooling", "cls"], "--per_token --pooling cls"),
-        (["--long", "truncate", "--stride_nt", "600"], "stride_nt truncate"),
-        (["--shard", "0/4"], "--shard 0/4"),
         (["--model_revision", "main"], "revision main"),
     ],
 )

@@ -32,7 +32,6 @@ ALPHABETS = {
     "RNA": ("ACGUacgu", "Nn", 0.02),
     "IUPAC": ("ACGT", "RYSWKMBDHVryswkmbdhv", 0.1),
     "non-ASCII": ("ACGTacgtu", "éßЖ漢😀\u0301\u212a\uff21", 0.1),
-    "protein": ("LAGVSERTIDPKQNFYMHWCX*-", "", 0.0),
 }
 
 
