@@ -18,26 +18,15 @@ SEQUENCE = "sequence"
 MAX_SEQUENCES = 8192
 MAX_NT = 2_000_000
 MAX_VECTORS = 32_768  # of a block whose sequences have several: 134 MB for NT-v2-500m
-DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True)
 class Block:
-    """
-    Consecutive records of the input.
+    """Consecutive records of the input."""
 
-    Args:
-        number: Its number, from 0.
-        slices: Its records: a batch, and the first and last + 1 of its rows.
-        num_nt: Letters of all sequences.
-    """
-
-    number: int
-    slices: tuple[tuple[SequenceBatch, int, int], ...]
-    num_nt: int
-
-    def __len__(self) -> int:
-        return sum(stop - start for _, start, stop in self.slices)
+    number: int  # from 0
+    slices: tuple[tuple[SequenceBatch, int, int], ...]  # a batch, and the first and last + 1 of its rows
+    num_nt: int  # letters of all sequences
 
     @property
     def table(self) -> pa.Table:
@@ -61,14 +50,7 @@ def max_nt_of_block(cutting: Cutting, per_token: bool) -> int:
 
 
 def cut_into_blocks(batches: Iterable[SequenceBatch], max_sequences: int, max_nt: int) -> Iterator[Block]:
-    """
-    Cut the input into blocks of as many records as the limits allow; a longer sequence is a block by itself.
-
-    Args:
-        batches: The input; the sizes of the batches make no difference.
-        max_sequences: Most sequences of a block, 1 or more.
-        max_nt: Most letters of a block.
-    """
+    """Blocks of as many records as the limits allow; a longer sequence is a block by itself."""
     number = taken = nt = 0
     slices: list[tuple[SequenceBatch, int, int]] = []
     for batch in batches:
@@ -94,20 +76,10 @@ def cut_into_blocks(batches: Iterable[SequenceBatch], max_sequences: int, max_nt
 
 def digest(table: pa.Table) -> str:
     """A digest of the names, types and values of all columns, whatever the chunks they are stored in."""
-    made = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    made = hashlib.blake2b(digest_size=16)
     for name, column in zip(table.column_names, table.columns, strict=True):
         is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
         made.update(f"{name}\0{'text' if is_text else column.type}\0{len(column)}\0".encode())
-        for part in _bytes_of_text(column) if is_text else [repr(column.to_pylist()).encode("utf-8")]:
-            made.update(part)
+        for value in column.to_pylist():
+            made.update(f"{value!r}\0".encode())
     return made.hexdigest()
-
-
-def _bytes_of_text(column: pa.ChunkedArray) -> Iterator[bytes | memoryview]:
-    """The lengths of all values, -1 for a missing one; then their letters, without a copy, for there may be many."""
-    yield pc.fill_null(pc.binary_length(column).cast(pa.int64()), -1).to_numpy().tobytes()
-    for chunk in column.cast(pa.large_string()).chunks:
-        _, offsets, letters = chunk.buffers()
-        ends = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
-        if letters is not None and len(ends):
-            yield memoryview(letters)[ends[0] : ends[-1]]

@@ -15,45 +15,28 @@ ENCODED_NT = 4_000_000
 
 @dataclass(frozen=True)
 class Strand:
-    """
-    The pieces of one strand of some sequences; of each sequence at least one, in order.
+    """The pieces of one strand of some sequences, int64 (pieces,); of each sequence at least one, in order."""
 
-    Args:
-        sequence: int64 (pieces,), which sequence a piece is of.
-        num_tokens: int64 (pieces,), `<cls>` included.
-        distinct: int64 (pieces,), which of `Pieces.first` and `Pieces.last` are its tokens.
-    """
-
-    sequence: np.ndarray
-    num_tokens: np.ndarray
-    distinct: np.ndarray
+    sequence: np.ndarray  # which sequence a piece is of
+    num_tokens: np.ndarray  # `<cls>` included
+    distinct: np.ndarray  # which of `Pieces.first` and `Pieces.last` are its tokens
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """
-    What the model is to see of some sequences.
+    """What the model is to see of some sequences."""
 
-    Args:
-        strands: The sequences' own; and, where both are wanted, the other one.
-        start, end: int64 (pieces of the first strand,), where they lie in their sequences, in nt without white space,
-            0-based half-open.
-        ids: uint16, the tokens of all pieces, without `<cls>`.
-        first, last: int64 (distinct pieces,), where the tokens of each begin and end in `ids`.
-        num_nt: Letters of the sequences.
-        num_replaced: Letters other than nucleotide codes, read as N.
-        num_truncated: Sequences whose end was cut off.
-    """
-
-    strands: tuple[Strand, ...]
+    strands: tuple[Strand, ...]  # the sequences' own; and, where both are wanted, the other one
+    # int64 (pieces of the first strand,): places in the sequences, in nt without white space, 0-based half-open.
     start: np.ndarray
     end: np.ndarray
-    ids: np.ndarray
+    ids: np.ndarray  # uint16, the tokens of all pieces, without `<cls>`
+    # int64 (distinct pieces,): where the tokens of each begin and end in `ids`.
     first: np.ndarray
     last: np.ndarray
     num_nt: int
-    num_replaced: int
-    num_truncated: int
+    num_replaced: int  # letters other than nucleotide codes, read as N
+    num_truncated: int  # sequences whose end was cut off
 
     @property
     def lengths(self) -> np.ndarray:
@@ -67,9 +50,6 @@ def cut(sequences: Sequence[str], cutting: Cutting, first_kmer_id: int, both_str
 
     For a mean the other strand is cut as if it had been given, from its own beginning, so that it makes no difference
     which of the two was. Otherwise its pieces are those of the first strand, in the same order.
-
-    Raises:
-        SequenceError: For an empty sequence, or a long one where that is an error.
     """
     letters = ["".join(sequence.split()) for sequence in sequences]
     if "" in letters:
@@ -192,24 +172,15 @@ def padded(pieces: Pieces, batch: np.ndarray, cls_token_id: int, pad_token_id: i
 
 
 def combine(pieces: Pieces, vectors: np.ndarray, per_piece: bool) -> np.ndarray:
-    """
-    Vectors of distinct pieces -> of sequences, (sequences, hidden), or, `per_piece`, of pieces.
-
-    Both strands count alike; the pieces of a strand by their tokens.
-    """
+    """Vectors of distinct pieces -> of pieces, or means for each sequence, weighted by the tokens of its pieces."""
     both = [vectors[strand.distinct] for strand in pieces.strands]
-    if not per_piece:
-        both = [_means(own, strand) for own, strand in zip(both, pieces.strands, strict=True)]
+    for i, strand in enumerate(pieces.strands):
+        begins = begins_of(strand.sequence)
+        if not per_piece and len(begins) < len(both[i]):
+            weights = strand.num_tokens.astype(np.float32)
+            sums = np.add.reduceat(both[i] * weights[:, None], begins, axis=0)
+            both[i] = sums / np.add.reduceat(weights, begins)[:, None]
     return both[0] if len(both) == 1 else (both[0] + both[1]) / 2
-
-
-def _means(vectors: np.ndarray, strand: Strand) -> np.ndarray:
-    begins = begins_of(strand.sequence)
-    if len(begins) == len(vectors):
-        return vectors
-    weights = strand.num_tokens.astype(np.float32)
-    sums = np.add.reduceat(vectors * weights[:, None], begins, axis=0)
-    return sums / np.add.reduceat(weights, begins)[:, None]
 
 
 def begins_of(sequence: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ def encode(sequences: Iterable[str], first_kmer_id: int) -> tuple[np.ndarray, np
 
     Args:
         sequences: One or more, without white space.
-        first_kmer_id: Id of AAAAAA: 6 in the vocabulary of v2, 4 in that of v1.
+        first_kmer_id: Id of AAAAAA.
 
     Returns:
         uint16 (all tokens,), one sequence after the other; and int64 (sequences,), where each sequence ends there.

@@ -31,23 +31,17 @@ class Plan:
 @dataclass(frozen=True)
 class Embeddings:
     """
-    The result of a plan.
+    The result of a plan: a row per sequence, or, with `long="windows"`, per window.
 
-    Args:
-        vectors: float32 (rows, hidden), one row per sequence, or, with `long="windows"`, per window; with
-            `pooling="none"` (tokens of all rows, hidden).
-        sequence: int64 (rows,), which sequence a row belongs to, ascending.
-        start, end: int64 (rows,), its place there, in nt without white space, 0-based half-open.
-        num_tokens: int64 (rows,), `<cls>` included; for a sequence cut into windows, the sum over these.
-        counts: `sequences`, `rows`, `nt` and `tokens` of these; letters `replaced` by N, `truncated` sequences,
-            `repeats` (pieces that equal another and were not computed), `computed` and `padding` tokens, `vectors`.
+    The counts are `sequences`, `rows`, `nt`, `tokens` and `vectors`; letters `replaced` by N; `truncated` sequences;
+    `repeats` (pieces that equal another and were not computed); `computed` and `padding` tokens.
     """
 
-    vectors: np.ndarray
-    sequence: np.ndarray
-    start: np.ndarray
+    vectors: np.ndarray  # float32 (rows, hidden), with `pooling="none"` (tokens of all rows, hidden)
+    sequence: np.ndarray  # int64 (rows,), which sequence a row belongs to, ascending
+    start: np.ndarray  # int64 (rows,), its place there, in nt without white space, 0-based half-open
     end: np.ndarray
-    num_tokens: np.ndarray
+    num_tokens: np.ndarray  # int64 (rows,), `<cls>` included; of a sequence cut into windows, the sum over these
     counts: Counter[str]
 
 
@@ -61,9 +55,6 @@ class Engine:
         backend: `"torch"`, the model's own forward; `"fused"`, the same in fewer passes over the memory, for NT-v2 in
             float32 on a CPU; `"auto"`, `"fused"` where it can be.
         batch_tokens: The most tokens of a forward pass, padding included; default by the device.
-
-    Raises:
-        ValueError: If the backend cannot run this model, or the tokenizer is not that of a Nucleotide Transformer.
     """
 
     def __init__(
@@ -82,17 +73,7 @@ class Engine:
         self._fused = FusedEncoder(model) if self.backend == "fused" else None
 
     def plan(self, sequences: Sequence[str], **settings: Any) -> Plan:
-        """
-        All that comes before the model runs; other threads may do it meanwhile.
-
-        Args:
-            sequences: One or more; all are sorted together, and stay in memory together.
-            settings: The arguments of `DNAEmbeddingPipeline`.
-
-        Raises:
-            SequenceError: For an empty sequence, and a long one where that is an error; `index` says which sequence.
-            ValueError: For a setting out of range.
-        """
+        """All that comes before the model runs, in any thread; the settings are those of `DNAEmbeddingPipeline`."""
         settings = complete_settings(self.model, settings)
         cutting = Cutting(*(settings[name] for name in ("max_length", "long", "window_nt", "stride_nt")))
         pieces = cut(sequences, cutting, self._first_kmer_id, settings["reverse_complement"])
@@ -100,16 +81,7 @@ class Engine:
         return Plan(pieces, [np.array(batch) for batch in batches], settings)
 
     def compute(self, plan: Plan, progress: Callable[[int], object] = lambda share: None) -> Embeddings:
-        """
-        Run the model.
-
-        Args:
-            plan: From `plan`.
-            progress: Called after every batch with its share of all tokens.
-
-        Raises:
-            ValueError: If a vector is not finite, for example because weights are NaN.
-        """
+        """Run the model; `progress` is called after every batch with its share of all tokens."""
         pieces, settings = plan.pieces, plan.settings
         lengths, per_token = pieces.lengths, settings["pooling"] == "none"
         ends = np.cumsum(lengths)  # of each distinct piece's tokens

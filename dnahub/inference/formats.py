@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -115,7 +116,6 @@ def write_h5ad(rows: Rows, path: Path) -> None:
     var = pd.DataFrame(index=[str(i) for i in range(rows.layout.hidden_size)])
     made_by = {name: value for name, value in rows.made_by.items() if value is not None}
     anndata.AnnData(vectors, obs, var, uns={"embedding": made_by}).write_h5ad(path)
-    scratch.unlink()
 
 
 def output_files(output: Path) -> list[Path]:
@@ -145,13 +145,10 @@ def _plain(table: pa.Table) -> pa.Table:
         if types.is_large_string(field.type):
             table = table.set_column(i, field.name, table[i].cast(pa.string()))
         elif not (types.is_primitive(field.type) or types.is_string(field.type)) or types.is_temporal(field.type):
-            values = [None if value is None else _as_text(value) for value in table[i].to_pylist()]
+            as_text = partial(json.dumps, ensure_ascii=False, default=str) if types.is_nested(field.type) else str
+            values = [None if value is None else as_text(value) for value in table[i].to_pylist()]
             table = table.set_column(i, field.name, pa.array(values, pa.string()))
     return table
-
-
-def _as_text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, (list, dict)) else str(value)
 
 
 def _without_missing(table: pa.Table) -> pa.Table:

@@ -2,11 +2,10 @@
 
 import math
 import threading
-from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.nn.functional import layer_norm, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from dnahub.hub_code.modeling_nucleotide_transformer import GatedIntermediate, NucleotideTransformerModel
 
@@ -39,10 +38,7 @@ class FusedEncoder:
 
     Query, key and value are one product; residuals are added by the products themselves. What a layer writes goes into
     memory that each thread keeps, for the system clears fresh memory first, which takes a fifth of the time. The
-    weights are those of the model, but for copies of query, key and value.
-
-    Args:
-        model: One that `can_fuse`; later changes of its weights are not seen.
+    weights are those of the model, but for copies of query, key and value: later changes of these are not seen.
     """
 
     @torch.no_grad()
@@ -54,18 +50,14 @@ class FusedEncoder:
         self.inv_freq = model.rotary_embeddings.frequencies()  # (head_size / 2,)
         self.layers = [_FusedLayer(layer, config.num_attention_heads) for layer in model.encoder.layer]
         self.scratch = _Scratch()
-        self.final_norm = _norm(model.encoder.emb_layer_norm_after)
+        self.final_norm = model.encoder.emb_layer_norm_after
 
     @torch.inference_mode()
-    @torch.autocast("cpu", enabled=False)  # which what is written into memory that is there cannot follow
     def __call__(self, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor | None, num_layers: int):
         """
         Hidden states (batch, tokens, hidden) after so many layers, after the last of them normalised.
 
-        Args:
-            input_ids_BT: (batch, tokens), padded on the right.
-            attention_mask_BT: 1 for tokens, 0 for padding; None where there is no padding.
-            num_layers: 0 for the embeddings.
+        The ids are padded on the right; the mask is None where there is no padding.
         """
         batch, tokens = input_ids_BT.shape
         hidden_NH = self.word_embeddings[input_ids_BT].view(batch * tokens, self.hidden)
@@ -97,10 +89,10 @@ class _FusedLayer:
         weights = self._paired(queries[0]), self._paired(attention.key.weight), attention.value.weight
         biases = self._paired(queries[1]), self._paired(attention.key.bias), attention.value.bias
         self.qkv_weight_HO, self.qkv_bias_O = torch.cat(weights).detach().t(), torch.cat(biases).detach()
-        self.attention_norm = _norm(layer.attention.LayerNorm)
+        self.attention_norm = layer.attention.LayerNorm
         self.out_weight_HH = layer.attention.output.dense.weight.detach().t()
         self.out_bias_H = layer.attention.output.dense.bias.detach()
-        self.feed_forward_norm = _norm(layer.LayerNorm)
+        self.feed_forward_norm = layer.LayerNorm
         gate, value = layer.intermediate.dense.weight.detach().chunk(2)
         self.gate_weight_HI, self.value_weight_HI = gate.t(), value.t()
         self.down_weight_IH = layer.output.dense.weight.detach().t()
@@ -162,8 +154,3 @@ def _attend_short(query_BATD, key_BATD, value_BATD, mask_B11T) -> torch.Tensor:
     mixed = scores_BATT.flatten(0, 1) @ value_BATD.reshape(batch * heads, tokens, head_size)
     mixed /= scores_BATT.flatten(0, 1).sum(dim=-1, keepdim=True)
     return mixed.view(batch, heads, tokens, head_size)
-
-
-def _norm(module: nn.LayerNorm) -> Callable[[torch.Tensor], torch.Tensor]:
-    weight, bias = module.weight.detach(), module.bias.detach()
-    return lambda hidden_NH: layer_norm(hidden_NH, module.normalized_shape, weight, bias, module.eps)

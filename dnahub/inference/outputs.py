@@ -29,26 +29,10 @@ PER_TOKEN = (".parquet", ".npy")  # the others have one vector a row
 def check_output(
     output: Path, inputs: Sequence[str], columns: Sequence[str], with_windows: bool, per_token: bool, overwrite: bool
 ) -> None:
-    """
-    Find before the work what would stop the writing after it.
-
-    Args:
-        output: The file to write.
-        inputs: Files that are read.
-        columns: Names of the source's columns, `id` among them.
-        with_windows: Whether a row is a window.
-        per_token: Whether a row has a vector for each token.
-        overwrite: Whether a file that exists may be replaced.
-
-    Raises:
-        ValueError: If the output exists or is an input, its suffix is unknown, or the format cannot hold the rows.
-        OSError: If its folder is missing or not writable.
-    """
+    """Find before the work what would stop the writing after it."""
     suffix = output.suffix.lower()
     if suffix not in FORMATS:
         raise ValueError(f"--output {output}: the suffix is one of {', '.join(FORMATS)}.")
-    if output.is_dir():
-        raise ValueError(f"--output {output} is a folder; name a file.")
     folder = parts_folder(output)
     for path in output_files(output):
         # Files beside an output that does not exist are those of an interrupted run.
@@ -59,16 +43,6 @@ def check_output(
         raise ValueError(f"--output {output} is the input; name another file.")
     if per_token and suffix not in PER_TOKEN:
         raise ValueError(f"--output {output}: --per_token goes into {' or '.join(PER_TOKEN)}; name such a file.")
-    _check_columns(output, columns, with_windows, per_token)
-    if suffix == ".h5ad" and find_spec("anndata") is None:
-        raise ValueError(
-            f"--output {output}: .h5ad needs anndata: pip install -r requirements-extra.txt; or name a .parquet file."
-        )
-    tempfile.TemporaryFile(dir=output.parent).close()  # an OSError names a folder that is missing or not writable
-
-
-def _check_columns(output: Path, columns: Sequence[str], with_windows: bool, per_token: bool) -> None:
-    suffix = output.suffix.lower()
     added = (EMBEDDING, *(WINDOW_COLUMNS if with_windows else ()), *(("num_tokens", "offset") if per_token else ()))
     for name in columns:
         if list(columns).count(name) > 1:
@@ -77,23 +51,19 @@ def _check_columns(output: Path, columns: Sequence[str], with_windows: bool, per
             raise ValueError(f"The input has a column {name!r}, a name that the output uses itself; rename it.")
         if suffix == ".h5ad" and ("/" in name or name == "_index"):
             raise ValueError(f"{output}: .h5ad cannot hold a column {name!r}; rename it, or name a .parquet file.")
+    if suffix == ".h5ad" and find_spec("anndata") is None:
+        raise ValueError(
+            f"--output {output}: .h5ad needs anndata: pip install -r requirements-extra.txt; or name a .parquet file."
+        )
+    tempfile.TemporaryFile(dir=output.parent).close()  # an OSError names a folder that is missing or not writable
 
 
 def join(parts: Parts, digests: Sequence[str], output: Path, made_by: dict[str, Any]) -> list[dict[str, Any]] | None:
     """
-    Write the output, if the parts of all blocks are there, and remove these.
+    Write the output, or replace it, if the parts of all blocks are there, and remove these.
 
-    Args:
-        parts: Of the output.
-        digests: Of all blocks, in order.
-        output: The file; what is there is replaced.
-        made_by: What the output says of itself; the backends and a digest of the input are added.
-
-    Returns:
-        What all parts say of themselves; None if one is missing, or another process writes the output.
-
-    Raises:
-        ValueError: If a part is damaged. The output is then what it was.
+    `made_by` is what the output says of itself; the backends and a digest of the input are added. Returns what all
+    parts say of themselves; None if one is missing, or another process writes the output.
     """
     if parts.find_all(digests) is None:
         return None

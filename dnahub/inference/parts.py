@@ -26,15 +26,10 @@ def parts_folder(output: Path) -> Path:
 
 class Parts:
     """
-    The parts of an output: complete files only, under their names.
+    The parts of an output: complete files only, under their names. `settings` are all that decides the vectors.
 
     Several processes may work here at once, even with the same blocks: a part is written under a temporary name and
     moved, and one of other settings or another input counts as missing.
-
-    Args:
-        output: The file that is to be made.
-        settings: All that decides the vectors of a sequence, as JSON has it.
-        layout: The columns.
     """
 
     def __init__(self, output: Path, settings: dict[str, Any], layout: Layout):
@@ -46,11 +41,7 @@ class Parts:
         return self.folder / f"part-{block:06d}.parquet"
 
     def find(self, block: int, digest: str) -> dict[str, Any] | None:
-        """
-        What a part says of itself: `settings`, `digest`, `backend` and `counts`.
-
-        None if it is missing, damaged, or of other settings or records.
-        """
+        """Its `settings`, `digest`, `backend` and `counts`; None if it is missing, damaged, or of something else."""
         try:
             with open(self.path(block), "rb") as file:
                 facts = json.loads(pq.read_schema(file).metadata[FACTS])
@@ -64,10 +55,6 @@ class Parts:
         return None if None in facts else facts
 
     def write(self, block: int, digest: str, records: pa.Table, embeddings: Embeddings, backend: str) -> None:
-        """
-        Raises:
-            ValueError: If a number is too large for float16.
-        """
         table = self.layout.table(records, embeddings)
         facts = {"settings": self.settings, "digest": digest, "backend": backend, "counts": embeddings.counts}
         self.folder.mkdir(exist_ok=True)

@@ -12,18 +12,11 @@ from dnahub.machine.processes import num_launched, share_cores
 
 @dataclass(frozen=True)
 class Shard:
-    """
-    The share of the blocks that this process computes.
+    """The share of the blocks that this process computes."""
 
-    Args:
-        index: Its number, from 0.
-        count: How many share the blocks.
-        joins: Whether this process writes the output once all blocks are there.
-    """
-
-    index: int = 0
-    count: int = 1
-    joins: bool = True
+    index: int  # from 0
+    count: int
+    joins: bool = True  # writes the output once all blocks are there
 
     def has(self, block: int) -> bool:
         return block % self.count == self.index

@@ -9,13 +9,7 @@ from tqdm.auto import tqdm
 
 
 class Progress:
-    """
-    One bar by the bytes of the input, with the speed in sequences and nt.
-
-    Args:
-        num_bytes: Of the input, None if unknown.
-        is_shown: Whether there is a bar; of several processes one shows it.
-    """
+    """One bar by the bytes of the input (None if unknown), with the speed in sequences and nt."""
 
     def __init__(self, num_bytes: int | None, is_shown: bool):
         options = {"unit": "B", "unit_scale": True, "smoothing": 0, "disable": not is_shown}

@@ -18,20 +18,11 @@ from dnahub.sequences.reader import SequenceReader
 
 @dataclass(frozen=True)
 class Work:
-    """
-    A block of the input.
-
-    Args:
-        digest: Of its records.
-        size: Bytes of the input, sequences, nt.
-        is_found: Whether its part is complete.
-        records: Its columns without the sequences, if this process is to compute it; else None.
-        plan: For `Engine.compute`; else None.
-    """
+    """A block of the input; the columns without the sequences and the plan, if this process is to compute it."""
 
     digest: str
-    size: tuple[int, int, int]
-    is_found: bool = False
+    size: tuple[int, int, int]  # bytes of the input, sequences, nt
+    is_found: bool = False  # whether its part is complete
     records: pa.Table | None = None
     plan: Plan | None = None
 
@@ -44,14 +35,7 @@ def read_blocks(
     shard: Shard,
     allow_duplicate_ids: bool,
 ) -> Iterator[Work]:
-    """
-    All blocks in the order of the input; those of the shard whose parts are missing with a plan.
-
-    The first shard also looks for duplicate ids.
-
-    Raises:
-        ValueError: If the input cannot be read or embedded, has an id twice, or changes while it is read.
-    """
+    """All blocks in order, those to be computed here with a plan; the first shard also looks for duplicate ids."""
     settings = args.plan_settings
     max_tokens = settings["max_length"] or engine.model.config.max_tokens
     cutting = Cutting(max_tokens, settings["long"], settings["window_nt"], settings["stride_nt"])

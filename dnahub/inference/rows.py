@@ -18,22 +18,13 @@ ROW_GROUP_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Layout:
-    """
-    The columns of the rows.
+    """The columns of the rows."""
 
-    Args:
-        source: `id`, then the other columns of the source.
-        hidden_size: Numbers of a vector.
-        dtype: `"float32"` or `"float16"`.
-        with_windows: Whether a row is a window, with the columns `window_start` and `window_end`.
-        per_token: Whether a row has a vector for each token.
-    """
-
-    source: pa.Schema
+    source: pa.Schema  # `id`, then the other columns of the source
     hidden_size: int
-    dtype: str
-    with_windows: bool
-    per_token: bool
+    dtype: str  # "float32" or "float16"
+    with_windows: bool  # a row is a window, with the columns `window_start` and `window_end`
+    per_token: bool  # a row has a vector for each token
 
     @property
     def schema(self) -> pa.Schema:
@@ -51,16 +42,7 @@ class Layout:
         return pa.list_(pa.from_numpy_dtype(self.dtype), self.hidden_size)
 
     def table(self, records: pa.Table, embeddings: Embeddings) -> pa.Table:
-        """
-        The rows of a block.
-
-        Args:
-            records: All columns of its records.
-            embeddings: Of these records.
-
-        Raises:
-            ValueError: If a number is too large for float16.
-        """
+        """The rows of a block; a number too large for float16 is an error."""
         with np.errstate(over="ignore"):  # checked below
             vectors = embeddings.vectors.astype(self.dtype, copy=False)
         if not np.isfinite(vectors).all():

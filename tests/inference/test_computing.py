@@ -10,8 +10,7 @@ from dnahub.inference.computing import made_ahead
 
 
 def test_items_come_in_order_and_only_a_few_are_made_ahead():
-    made = []
-    taken = []
+    made, taken = [], []
     with closing(made_ahead((made.append(i) or i for i in range(100)), 2)) as ahead:
         for item in ahead:
             time.sleep(0.001)

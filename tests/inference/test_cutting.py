@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code.pipeline_dna_embedding import Cutting, SequenceError, reverse_complement
-from dnahub.inference.cutting import Pieces, cut, padded
+from dnahub.inference import cutting
+from dnahub.inference.cutting import Pieces, cut
 
 TOKENIZER = build_tokenizer(nt_vocabulary(), max_tokens=2048)
 # Of any letters, short ones with white space and others that are read as N.
@@ -18,7 +19,7 @@ SEQUENCES = st.lists(
     | st.text("ACGTuRn \n", min_size=1, max_size=60).filter(lambda text: text.split()),
     min_size=1,
 )
-AAAAAA, CLS, PAD = 6, 3, 1
+AAAAAA = 6
 
 
 def rust_ids(sequence: str) -> list[int]:
@@ -38,15 +39,6 @@ def ids_of(pieces: Pieces, strand: int = 0) -> list[list[int]]:
 def spans_of(pieces: Pieces, sequence: int) -> list[tuple[int, int]]:
     own = pieces.strands[0].sequence == sequence
     return list(zip(pieces.start[own].tolist(), pieces.end[own].tolist(), strict=True))
-
-
-def test_a_batch_is_padded_on_the_right_and_masked():
-    pieces = cut_for(["ACGTACA", "A", "ACGTACACGTACNN"])
-    ids, mask = padded(pieces, np.array([2, 0, 1]), CLS, PAD)
-    assert ids.dtype == mask.dtype == np.int64
-    expected = [[CLS, *rust_ids(text)] for text in ("ACGTACACGTACNN", "ACGTACA", "A")]
-    assert ids.tolist() == [row + [PAD] * (5 - len(row)) for row in expected]
-    assert mask.tolist() == [[1] * len(row) + [0] * (5 - len(row)) for row in expected]
 
 
 @settings(max_examples=150, deadline=None)
@@ -85,22 +77,23 @@ def test_windows_lie_where_they_are_said_to():
     # By default they overlap by a quarter, in the frame of the 6-mers.
     assert spans_of(cut_for([sequence], window_nt=60), 0) == [(0, 60), (42, 100)]
     assert spans_of(cut_for([sequence], max_tokens=9), 0) == [(0, 48), (36, 84), (72, 100)]
-    # One after the other, the last one as short as it comes.
-    assert spans_of(cut_for([sequence], window_nt=33, stride_nt=33), 0) == [(0, 33), (33, 66), (66, 99), (99, 100)]
     # What a window holds is not cut, what is one nt longer is.
     assert spans_of(cut_for([sequence], window_nt=100, stride_nt=6), 0) == [(0, 100)]
     assert spans_of(cut_for([sequence], window_nt=99, stride_nt=6), 0) == [(0, 99), (6, 100)]
 
 
-def test_identical_pieces_are_seen_once_and_every_sequence_has_its_own():
-    pieces = cut_for(["ACGTACA", "TTT", "acg uaca", "TTT", "NNN", "RYK", "ACGTACA"])
-    assert len(pieces.first) == 3
-    assert pieces.strands[0].distinct.tolist() == [0, 1, 0, 1, 2, 2, 0]
-    assert ids_of(pieces) == [rust_ids(text) for text in ("ACGTACA", "TTT", "ACGTACA", "TTT", "NNN", "NNN", "ACGTACA")]
+def test_encoding_some_at_a_time_changes_nothing(monkeypatch):
+    sequences = ["ACGTACA" * 9, "ACRT", "A C\n", "GGG" * 30]
+    expected = cut_for(sequences, max_tokens=9, both=True)
+    monkeypatch.setattr(cutting, "ENCODED_NT", 50)
+    assert ids_of(cut_for(sequences, max_tokens=9, both=True)) == ids_of(expected)
 
 
-def test_a_long_sequence_is_an_error_where_it_is_said_so():
+def test_a_long_or_an_empty_sequence_is_an_error_that_knows_which():
     for other, tokens in (("ACGTAC" * 2 + "A", ", 4 tokens"), ("NNN", ", 4 tokens"), ("ACGTAC" * 5, "")):
         with pytest.raises(SequenceError, match=rf"{len(other)} .*{tokens}.* 3 tokens.*12 nt.*max_length") as error:
             cut_for(["ACGTAC" * 2, other], max_tokens=3, long="error")
         assert error.value.index == 1
+    with pytest.raises(SequenceError, match="empty") as error:
+        cut_for(["ACGT" * 9, "\n\u2003\t"])
+    assert error.value.index == 1

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dnahub.checkpoints.tokenizer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
-from dnahub.inference.encoding import encode, owners_and_ranks
+from dnahub.inference.encoding import encode
 
 TOKENIZERS = {
     "v2": build_tokenizer(nt_vocabulary(), max_tokens=2048),
@@ -16,40 +16,22 @@ TOKENIZERS = {
 }
 
 
-def split(ids: np.ndarray, ends: np.ndarray) -> list[list[int]]:
-    """The ids of each sequence."""
-    assert ids.dtype == np.uint16 and ends[-1] == len(ids)
-    return [each.tolist() for each in np.split(ids, ends[:-1])]
-
-
 def assert_as_the_rust_tokenizer(version: str, sequences: list[str]) -> None:
     tokenizer = TOKENIZERS[version]
     sequences = ["".join(sequence.split()) for sequence in sequences]
     # The names of special tokens are letters like any other here: the pipeline is given DNA.
     expected = [tokenizer(text, split_special_tokens=True).input_ids[1:] for text in sequences]
-    assert split(*encode(sequences, tokenizer.convert_tokens_to_ids("AAAAAA"))) == expected
-
-
-def test_worked_examples():
-    # Their ids are written out in test_tokenization.py, too.
-    assert split(*encode(["ATGGTAGCTACATCATCT", "AATN", "ANAAAAAA"], 6)) == [
-        [506, 3662, 1567],
-        [4102, 4102, 4103, 4106],
-        [4102, 4106, 6],
-    ]
-    assert split(*encode(["ATGGTAGCTACATCATCT"], 4)) == [[504, 3660, 1565]]
+    ids, ends = encode(sequences, tokenizer.convert_tokens_to_ids("AAAAAA"))
+    assert ids.dtype == np.uint16 and ends[-1] == len(ids)
+    assert [each.tolist() for each in np.split(ids, ends[:-1])] == expected
 
 
 ALPHABETS = {
     "DNA": ("ACGT", "", 0.0),
-    "few N": ("ACGT", "N", 0.01),
     "many N": ("ACGT", "N", 0.3),
-    "soft-masked": ("ACGTacgt", "Nn", 0.02),
     "RNA": ("ACGUacgu", "Nn", 0.02),
     "IUPAC": ("ACGT", "RYSWKMBDHVryswkmbdhv", 0.1),
-    "zero bytes": ("ACGT", "\0N", 0.1),
     "non-ASCII": ("ACGTacgtu", "éßЖ漢😀\u0301\u212a\uff21", 0.1),
-    "protein": ("LAGVSERTIDPKQNFYMHWCX*-", "", 0.0),
 }
 
 
@@ -63,8 +45,6 @@ def test_random_sequences_of_every_kind_give_the_rust_tokenizers_ids(version, al
         for _ in range(200)
     ]
     assert_as_the_rust_tokenizer(version, texts)
-    for text in texts[:20]:
-        assert_as_the_rust_tokenizer(version, [text])
 
 
 @pytest.mark.parametrize("version", TOKENIZERS)
@@ -83,14 +63,5 @@ def test_any_text_gives_the_rust_tokenizers_ids(sequences, version):
     assert_as_the_rust_tokenizer(version, sequences)
 
 
-def test_ids_fit_their_type_up_to_the_last_letter():
-    assert split(*encode(["GGGGGGN"], 6)) == [[4101, 4106]]
-    assert encode(["N" * 70_000], 6)[1].tolist() == [70_000]  # more than the ids' type counts
-
-
-@given(st.lists(st.integers(0, 5), min_size=1))
-def test_each_counts_as_two_loops_do(counts):
-    owners, which = owners_and_ranks(np.array(counts))
-    assert list(zip(owners.tolist(), which.tolist(), strict=True)) == [
-        (i, j) for i, count in enumerate(counts) for j in range(count)
-    ]
+def test_more_ids_than_their_type_counts():
+    assert encode(["N" * 70_000], 6)[1].tolist() == [70_000]

@@ -51,9 +51,6 @@ BATCHES = {
 TOLERANCES = {700: 1e-4}
 
 
-# --- the same vectors
-
-
 @pytest.mark.parametrize("layer", range(LAYERS + 1))
 @pytest.mark.parametrize("lengths", BATCHES.values(), ids=BATCHES)
 def test_every_layer_is_that_of_the_model(model, lengths, layer):
@@ -68,37 +65,25 @@ def test_every_layer_is_that_of_the_model(model, lengths, layer):
 @pytest.mark.parametrize(
     "shape",
     [
-        {"num_hidden_layers": 1},
-        {"num_attention_heads": 1},
         {"num_attention_heads": 16},  # of two numbers each
         {"hidden_size": 48, "num_attention_heads": 6, "intermediate_size": 20},
-        {"layer_norm_eps": 0.1},
         {"pad_token_id": 0},
-        {"rescaling_factor": 2.5},
     ],
     ids=str,
 )
-@pytest.mark.parametrize("lengths", [(12, 5), (40, 30)])
-def test_every_shape_of_a_model_is_computed_as_by_itself(shape, lengths):
+def test_every_shape_of_a_model_is_computed_as_by_itself(shape):
     model = random_model(**shape)
-    ids, mask = random_batch(*lengths)
+    ids, mask = random_batch(40, 5)
     ids[ids == PAD] = model.config.pad_token_id
     assert_same(FusedEncoder(model)(ids, mask, len(model.encoder.layer)), states_of(model, ids, mask), mask)
-
-
-def test_a_result_stays_what_it_is_whatever_is_computed_next(model):
-    # Memory is used again, also for batches of another size.
-    encoder = FusedEncoder(model)
-    batches = [random_batch(*lengths, seed=i) for i, lengths in enumerate([(12, 7), (50, 3), (5,), (50, 50), (12, 7)])]
-    got = [encoder(ids, mask, LAYERS) for ids, mask in batches]
-    for states, (ids, mask) in zip(got, batches, strict=True):
-        assert_same(states, states_of(model, ids, mask), mask)
 
 
 def test_threads_do_not_write_into_each_others_memory(model):
     encoder = FusedEncoder(model)
     batches = [random_batch(*(5 + i % 37,) * (1 + i % 5), seed=i) for i in range(120)]
-    expected = [encoder(ids, mask, LAYERS) for ids, mask in batches]
+    one_by_one = [
+        encoder(ids, mask, LAYERS) for ids, mask in batches
+    ]  # memory is used again, but not that of a result
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -106,55 +91,36 @@ def test_threads_do_not_write_into_each_others_memory(model):
             got = list(threads.map(lambda batch: encoder(*batch, LAYERS), batches))
     finally:
         sys.setswitchinterval(interval)
-    for states, others in zip(got, expected, strict=True):
+    for states, others, (ids, mask) in zip(got, one_by_one, batches, strict=True):
         assert torch.equal(states, others)
-
-
-def test_autocast_of_the_caller_changes_nothing(model):
-    encoder = FusedEncoder(model)
-    ids, mask = random_batch(12, 30)
-    expected = encoder(ids, mask, LAYERS)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(encoder(ids, mask, LAYERS), expected)
-
-
-# --- what it is not for
+        assert_same(states, states_of(model, ids, mask), mask)
 
 
 def adapt(config):
     return lambda model: get_peft_model(model, config).eval()
 
 
-def put_in_another_linear(model):
-    class Quantized(nn.Linear):
-        pass
-
-    model.encoder.layer[0].output.dense = Quantized(48, 32, bias=False)
+class Quantized(nn.Linear):
+    pass
 
 
-UNLIKE = {
+CHANGES = {
     "LoRA": adapt(LoraConfig(target_modules=["query", "value"])),
-    "LoRA of the feed-forward": adapt(LoraConfig(target_modules=["intermediate.dense"])),
-    "LoRA of the embeddings": adapt(LoraConfig(target_modules=["word_embeddings"])),
     "tuned layer norms": adapt(LNTuningConfig(target_modules=["LayerNorm"])),
     "training": lambda model: model.train(),
-    "a Linear of another kind": put_in_another_linear,
+    "a Linear of another kind": lambda model: setattr(model.encoder.layer[0].output, "dense", Quantized(48, 32)),
     "offloaded": lambda model: model.encoder.layer[1].to("meta"),
-    "one weight in half": lambda model: model.encoder.layer[2].output.half(),
 }
 
 
-@pytest.mark.parametrize("change", UNLIKE.values(), ids=UNLIKE)
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_model_that_is_another_is_not_fused(model, change):
     assert can_fuse(model)
     change(model)
     assert not can_fuse(model)
 
 
-@pytest.mark.parametrize(
-    "kwargs",
-    [V1, *({name: True} for name in ("token_dropout", "emb_layer_norm_before", "add_bias_fnn", "is_decoder"))],
-    ids=str,
-)
-def test_another_architecture_is_not_fused(kwargs):
-    assert not can_fuse(random_model(**kwargs))
+def test_another_architecture_is_not_fused():
+    for name in ("token_dropout", "emb_layer_norm_before", "add_bias_fnn", "is_decoder"):
+        assert not can_fuse(random_model(**{name: True}))
+    assert not can_fuse(random_model(**V1))
