@@ -26,8 +26,6 @@ from dnahub.machine.script import run
 if TYPE_CHECKING:
     from dnahub.reports.embeddings import LabelledEmbeddings
 
-METHOD = "The lowest loss on validation chooses the penalty; fitted on train alone; test is evaluated once."
-
 
 @dataclass
 class EmbeddingArguments:
@@ -50,25 +48,16 @@ class CheckpointArguments:
         default=None,
         metadata={"help": "Checkpoint: a folder, or a repository on the Hub; code that it brings along is not run."},
     )
-    model_revision: str | None = field(
-        default=None, metadata={"help": "Branch, tag or commit of the checkpoint on the Hub. Default: the newest."}
-    )
+    model_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of the checkpoint."})
     allow_pickle: bool = field(
         default=False,
-        metadata={
-            "help": "Load weights in pickle format if the checkpoint has no others. A pickle can run code: use this "
-            "only if you trust its author."
-        },
+        metadata={"help": "Load weights in pickle format, which can run code: only if you trust their author."},
     )
     dataset_name: str | None = field(
         default=None, metadata={"help": "Folder written by dataset_builder, or Hub id of a data set with its columns."}
     )
-    dataset_config_name: str | None = field(
-        default=None, metadata={"help": "Configuration of the data set, where it has several."}
-    )
-    dataset_revision: str | None = field(
-        default=None, metadata={"help": "Branch, tag or commit of the data set on the Hub."}
-    )
+    dataset_config_name: str | None = field(default=None, metadata={"help": "Configuration, where it has several."})
+    dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of the data set."})
 
 
 @dataclass
@@ -133,14 +122,11 @@ def read_fine_tuned(model: str, report: dict[str, Any]) -> dict[str, Any] | None
     """What train.py measured of the checkpoint's classifier; None without one, or if its test rows were others."""
     path = Path(model) / "metrics.json"
     metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    test = metrics.get("test")
+    test, probe = metrics.get("test"), report["linear_probe"]
     if metrics.get("task") != "classification" or test is None:
         return None
-
-    def rows_of_each_label(scores: dict[str, Any]) -> list[tuple[str, int]]:
-        return list(zip(scores["recall_per_label"], map(sum, scores["confusion_matrix"]), strict=True))
-
-    if rows_of_each_label(test) != rows_of_each_label(report["linear_probe"]):
+    theirs, ours = ([*each["recall_per_label"], *map(sum, each["confusion_matrix"])] for each in (test, probe))
+    if theirs != ours:
         print(f"probe.py: ignored {path}: its classifier was tested on other rows.", file=sys.stderr)
         return None
     return test
@@ -171,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "num_rows": {split: len(labels) for split, labels in data.labels.items()},
         "label_names": data.meaning.names,
         "seed": args.seed,
-        "method": METHOD,
+        "method": "The lowest loss on validation chooses the penalty; fitted on train alone; test is evaluated once.",
         "chance": measure_majority(data.labels, task, data.meaning),
         "baselines": measure_baselines(task, data.rows, data.meaning) if has_sequences else {},
         "linear_probe": measure_probe(data.vectors, data.labels, task, data.meaning),

@@ -1,11 +1,11 @@
 """Random sequences -> speed of embed.py, the engine and the pipeline beside the matmul roofline, in one run.
 
-    python benchmarks/embed_throughput.py [--repetitions 2] [--inputs windows cds long] [--batch_tokens 768] [--trial]
+    python benchmarks/embed_throughput.py [--trial]
 
 Weights are random, in the shape of NT-v2-50m; float32, all cores. The roofline is the time of the matrix products
 alone: each linear layer's, as fast as the machine computes them, and attention's, at the same rate. It is measured
-before and after each run, for other processes slow all of them alike. Padding counts in the time only. embed.py runs
-in a fresh process and tells its seconds itself, without the start-up (imports, loading).
+before each run, for other processes slow all of them alike. Padding counts in the time only. embed.py runs in a fresh
+process and prints its seconds itself, without the start-up (imports, loading).
 """
 
 import argparse
@@ -15,10 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import timeit
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,10 +33,9 @@ from dnahub.hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, N
 from dnahub.inference.engine import Engine  # noqa: E402
 
 ROOFLINE_TOKENS = 2816  # of the matrices: more make a product no faster per token
-CDS_NT = (100, 12_000)
-# Sequences of each input, for ten minutes with two repetitions on two cores; one by one takes a quarter of them.
-NUMBERS = {"windows": 1024, "cds": 96, "long": 24}
-DIFFERENCE = 1e-4  # the most between two ways to the same vector
+# Lengths of the sequences of each input, for ten minutes on two cores; one by one takes a quarter of them.
+LENGTHS_NT = {"windows": [60] * 1024, "cds": np.geomspace(100, 12_000, 96).astype(int), "long": [KMER * 299] * 24}
+REPETITIONS = 2
 LINE_NT = 60  # of a line in the files of Ensembl
 LETTERS = np.frombuffer(b"ACGT", np.uint8)
 # Its child inherits the peak memory of this small process, not that of the benchmark.
@@ -68,27 +67,18 @@ def write_checkpoint(folder: Path, **config_fields: Any) -> None:
     build_tokenizer(nt_vocabulary(), config.max_tokens).save_pretrained(folder)
 
 
-class EmbedRun(NamedTuple):
-    """Seconds of embed.py without its start-up, those of the start-up, and the peak of its resident memory."""
-
-    seconds: float
-    start_up: float
-    peak_bytes: int
-
-
-def run_embed(*flags: object) -> EmbedRun:
-    """embed.py with these flags, in a fresh process."""
-    command = [sys.executable, "-c", RUN_AND_MEASURE, sys.executable, ROOT / "embed.py", *flags]
-    started = time.perf_counter()
+def run_embed(checkpoint: Path, fasta: Path, output: Path) -> tuple[float, int]:
+    """Seconds of embed.py in a fresh process, without its start-up, and the peak of its resident memory in bytes."""
+    command = [sys.executable, "-c", RUN_AND_MEASURE, sys.executable, ROOT / "embed.py", "--model_name_or_path"]
+    command += [checkpoint, "--input", fasta, "--output", output, "--device", "cpu", "--overwrite"]
     result = subprocess.run([*map(str, command)], capture_output=True, text=True)
-    whole = time.perf_counter() - started
     if result.returncode:
         raise SystemExit(result.stderr)
     tokens, speed, peak = (
         int(re.search(pattern, result.stdout, re.MULTILINE)[1].replace(",", ""))
         for pattern in (r"([\d,]+) tokens$", r"([\d,]+) tokens/s", r"^peak (\d+)")
     )
-    return EmbedRun(tokens / speed, whole - tokens / speed, peak * RSS_UNIT)
+    return tokens / speed, peak * RSS_UNIT
 
 
 def num_tokens(sequence: str) -> int:
@@ -96,8 +86,10 @@ def num_tokens(sequence: str) -> int:
     return 1 + sum(divmod(len(sequence), KMER))
 
 
-def seconds(work: Callable[[], object]) -> float:
-    return timeit.timeit(work, number=1)
+def seconds(work: Callable[..., object], *arguments: object) -> float:
+    started = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - started
 
 
 def spread(values: Sequence[float], form: str) -> str:
@@ -128,80 +120,49 @@ class Roofline:
 
 
 @torch.inference_mode()
-def one_by_one(model: NucleotideTransformerModel, tokenizer: Any, sequences: Sequence[str]) -> np.ndarray:
+def one_by_one(model: NucleotideTransformerModel, tokenizer: Any, sequences: Sequence[str]) -> list[torch.Tensor]:
     """As in the usual examples: tokenizer, model, mean over the tokens."""
-    each = [model(**tokenizer(sequence, return_tensors="pt")).last_hidden_state[0].mean(0) for sequence in sequences]
-    return torch.stack(each).numpy()
-
-
-def draw(name: str, number: int, rng: np.random.Generator) -> list[str]:
-    """60-nt windows; CDS, whose lengths are uniform in their logarithm; or sequences of 300 tokens."""
-    if name == "cds":
-        shortest, longest = CDS_NT
-        lengths = shortest * (longest / shortest) ** ((rng.permutation(number) + 0.5) / number)
-        return [random_dna(int(num_nt), rng) for num_nt in lengths]
-    return [random_dna({"windows": 60, "long": KMER * 299}[name], rng) for _ in range(number)]
+    return [model(**tokenizer(sequence, return_tensors="pt")).last_hidden_state[0].mean(0) for sequence in sequences]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repetitions", type=int, default=2)
-    parser.add_argument("--inputs", nargs="+", choices=NUMBERS, default=list(NUMBERS))
-    parser.add_argument("--batch_tokens", type=int, help="most tokens of a batch of the engine")
     parser.add_argument("--trial", action="store_true", help="a tiny model and few sequences: does all of it run?")
     args = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    preset = "tiny" if args.trial else "v2-50m"
+    preset, step = ("tiny", 16) if args.trial else ("v2-50m", 1)
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {preset} with random weights")
-    with tempfile.TemporaryDirectory() as name:
-        compare(Path(name), preset, args)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint, fasta, output = (Path(folder) / each for each in ("checkpoint", "input.fa", "output.parquet"))
+        write_checkpoint(checkpoint, **PRESETS[preset])
+        model = NucleotideTransformerModel.from_pretrained(checkpoint).eval()
+        tokenizer = build_tokenizer(nt_vocabulary(), model.config.max_tokens)
 
+        def seconds_of_script(sequences: Sequence[str]) -> float:
+            write_fasta(fasta, sequences)
+            return run_embed(checkpoint, fasta, output)[0]
 
-def compare(folder: Path, preset: str, args: argparse.Namespace) -> None:
-    checkpoint, fasta, output = (folder / name for name in ("checkpoint", "input.fa", "output.parquet"))
-    write_checkpoint(checkpoint, **PRESETS[preset])
-    model = NucleotideTransformerModel.from_pretrained(checkpoint).eval()
-    tokenizer = build_tokenizer(nt_vocabulary(), model.config.max_tokens)
-    pipeline = DNAEmbeddingPipeline(model, tokenizer, device="cpu")
-    start_ups: list[float] = []
-
-    def run_script(sequences: Sequence[str]) -> float:
-        write_fasta(fasta, sequences)
-        flags = ("--input", fasta, "--output", output, "--device", "cpu", "--overwrite")
-        run = run_embed("--model_name_or_path", checkpoint, *flags)
-        start_ups.append(run.start_up)
-        return run.seconds
-
-    def by_engine(backend: str) -> Callable[[Sequence[str]], np.ndarray]:
-        engine = Engine(model, tokenizer, backend, args.batch_tokens)
-        return lambda sequences: engine.compute(engine.plan(sequences, long="mean")).vectors
-
-    ways = {f"engine, {backend}": by_engine(backend) for backend in ("fused", "torch")}
-    ways |= {"pipeline": pipeline.encode, "one by one": lambda sequences: one_by_one(model, tokenizer, sequences)}
-    roofline, rng = Roofline(model), np.random.default_rng(0)
-    for name in args.inputs:
-        sequences = draw(name, NUMBERS[name] // (16 if args.trial else 1) + 4, rng)
-        few = sorted(sequences, key=len)[: 1 + len(sequences) // 4] if name == "cds" else sequences[::4]
-        vectors = [embed(few) for embed in ways.values()]  # and warm
-        if not max(np.abs(each - vectors[0]).max() for each in vectors) <= DIFFERENCE:
-            raise SystemExit("Two ways give different vectors: nothing to compare.")
-        taken = {"embed.py": run_script} | {
-            way: lambda sequences, embed=embed: seconds(lambda: embed(sequences)) for way, embed in ways.items()
+        fused, plain = (Engine(model, tokenizer, backend) for backend in ("fused", "torch"))
+        ways = {
+            "engine, fused": lambda sequences: fused.compute(fused.plan(sequences, long="mean")),
+            "engine, torch": lambda sequences: plain.compute(plain.plan(sequences, long="mean")),
+            "pipeline": DNAEmbeddingPipeline(model, tokenizer, device="cpu").encode,
+            "one by one": partial(one_by_one, model, tokenizer),
         }
-        speeds, shares = {way: [] for way in taken}, {way: [] for way in taken}
-        for _ in range(args.repetitions):
-            for way, take in taken.items():
+        taken = {"embed.py": seconds_of_script} | {way: partial(seconds, embed) for way, embed in ways.items()}
+        roofline, rng = Roofline(model), np.random.default_rng(0)
+        for name, lengths_nt in LENGTHS_NT.items():
+            sequences = [random_dna(num_nt, rng) for num_nt in rng.permutation(lengths_nt[::step])]
+            for embed in ways.values():
+                embed(sequences[:2])  # to warm it up
+            print(f"\n{name}: {len(sequences)} sequences")
+            for way, seconds_of in taken.items():
                 given = sequences[::4] if way == "one by one" else sequences
-                before, took, after = roofline.seconds_for(given), take(given), roofline.seconds_for(given)
-                speeds[way].append(sum(map(num_tokens, given)) / took)
-                shares[way].append((before + after) / 2 / took)
-        print(f"\n{name}: {len(sequences)} sequences of {min(map(len, sequences))} to {max(map(len, sequences))} nt")
-        for way in taken:
-            print(
-                f"  {way:14} {spread(speeds[way], '.0f'):>24} tokens/s   {spread(shares[way], '.2f')} of the roofline"
-            )
-    print(f"\nstart-up of embed.py: {spread(start_ups, '.1f')} s")
+                pairs = [(roofline.seconds_for(given), seconds_of(given)) for _ in range(REPETITIONS)]
+                speeds = spread([sum(map(num_tokens, given)) / took for _, took in pairs], ".0f")
+                shares = spread([limit / took for limit, took in pairs], ".2f")
+                print(f"  {way:14} {speeds:>24} tokens/s   {shares} of the roofline")
 
 
 if __name__ == "__main__":

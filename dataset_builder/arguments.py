@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from dataset_builder.layout import DEFAULT, SPLITS, data_folder
 
 ENSEMBL, SYNTHETIC = "ensembl", "synthetic"
-WINDOWS_PER_SPECIES = (900, 100, 1000)  # of train, validation and test
 STRETCH_NT = 30  # no two splits share a stretch of this length; 60 bits, so that a stretch fits one uint64
 
 
@@ -29,18 +28,12 @@ class Build:
     window_nt: int = field(
         default=60, metadata={"help": f"window length in nt, a multiple of 3, at least {STRETCH_NT}"}
     )
-    train_per_species: int | None = field(
-        default=None, metadata={"help": "windows per species in the train split (default: 900)"}
-    )
-    validation_per_species: int | None = field(
-        default=None, metadata={"help": "windows per species in the validation split (default: 100)"}
-    )
-    test_per_species: int | None = field(
-        default=None, metadata={"help": "windows per species in the test split (default: 1000)"}
-    )
+    train_per_species: int = field(default=900, metadata={"help": "windows per species in the train split"})
+    validation_per_species: int = field(default=100, metadata={"help": "the same in the validation split"})
+    test_per_species: int = field(default=1000, metadata={"help": "the same in the test split"})
     all_windows: bool = field(
         default=False,
-        metadata={"help": "take every window instead; 0.8, 0.1 and 0.1 of the genes go to the splits"},
+        metadata={"help": "take every window instead of these numbers; 80 %, 10 % and 10 % of the genes"},
     )
     seed: int = field(default=42, metadata={"help": "seed of everything random"})
     license: str | None = field(
@@ -60,8 +53,6 @@ class Build:
                 f"--window_nt {self.window_nt}: give a multiple of 3 (whole codons) of at least {STRETCH_NT}, the "
                 "length that no two splits may share; for example 60."
             )
-        if self.all_windows and any(number is not None for number in self._numbers):
-            raise ValueError("--all_windows takes every window; leave out the numbers per species.")
         if self.license is not None and self.source_kind != "folder":
             raise ValueError(f"--license: the licence of {self.source} is known; leave it out.")
         if self.seed < 0:
@@ -80,12 +71,8 @@ class Build:
         """Windows per species for each split, or None for all windows."""
         if self.all_windows:
             return None
-        wanted = zip(SPLITS, self._numbers, WINDOWS_PER_SPECIES, strict=True)
-        return {split: default if number is None else number for split, number, default in wanted}
-
-    @property
-    def _numbers(self) -> tuple[int | None, ...]:
-        return self.train_per_species, self.validation_per_species, self.test_per_species
+        numbers = self.train_per_species, self.validation_per_species, self.test_per_species
+        return dict(zip(SPLITS, numbers, strict=True))
 
 
 @dataclass

@@ -18,13 +18,7 @@ TEMPLATE = Path(__file__).with_name("dataset_card.md")
 
 
 def render_card(builds: Sequence[dict[str, Any]], repo_id: str | None = None) -> str:
-    """
-    README.md of a data set: metadata for the Hub and the text of dataset_card.md, filled from the records.
-
-    Args:
-        builds: A record for each configuration, the default one first.
-        repo_id: Where the data set is on the Hub; None for a folder.
-    """
+    """README.md: metadata and dataset_card.md, from a record for each configuration, the default one first."""
     card = DatasetCard.from_template(
         _metadata(builds),
         template_path=str(TEMPLATE),

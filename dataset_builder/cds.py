@@ -39,11 +39,7 @@ def read_genes(
     the result does not depend on the order of the file.
 
     Returns:
-        One CDS per gene, sorted by gene id; and counts: `records` in the file, and `skipped` ones, which are not a
-        valid CDS, by the first reason that applies.
-
-    Raises:
-        SequenceFileError: The file cannot be read, or has no valid CDS.
+        One CDS per gene, sorted by gene id; and counts: `records`, and `skipped` ones by the first reason.
     """
     best: dict[str, CDS] = {}
     skipped = Counter()
@@ -82,9 +78,7 @@ def skip_reason(sequence: str, starts: frozenset[str], min_length_nt: int) -> st
     codons = np.frombuffer(sequence.encode("ascii"), dtype="S3")[:-1]
     if any(np.count_nonzero(codons == stop.encode()) for stop in STOPS):
         return IN_FRAME_STOP
-    if len(sequence) < min_length_nt:
-        return TOO_SHORT
-    return None
+    return TOO_SHORT if len(sequence) < min_length_nt else None
 
 
 def gene_and_transcript(record_id: str, description: str) -> tuple[str, str]:

@@ -4,8 +4,7 @@ import re
 from pathlib import Path
 
 import aiohttp
-import datasets
-from datasets import DownloadConfig, DownloadManager
+from datasets import DownloadManager
 
 from dataset_builder.species import Species
 
@@ -24,20 +23,11 @@ def bsd_sum(data: bytes) -> str:
     return f"{value & 0xFFFF:05d} {-(-len(data) // BLOCK_BYTES)}"
 
 
-def download_manager() -> DownloadManager:
-    """Downloads go to the cache of `datasets`."""
-    settings = DownloadConfig(cache_dir=datasets.config.DOWNLOADED_DATASETS_PATH, use_etag=False)
-    return DownloadManager(dataset_name="nt_species", download_config=settings)
-
-
 def fetch(species: Species, downloads: DownloadManager) -> tuple[Path, str]:
     """
-    Download the CDS file of a species, or take it from the cache, and compare it with the server's CHECKSUMS.
+    Download the CDS file of a species, or take it from the cache: its path, checksum and number of blocks.
 
-    What fails, or differs, is downloaded once more.
-
-    Returns:
-        The local file, and its checksum and number of blocks.
+    It is compared with the server's CHECKSUMS; what fails, or differs, is downloaded once more.
 
     Raises:
         OSError: No connection, no such file, or a wrong checksum twice.

@@ -27,7 +27,6 @@ def write_folder(settings: Build) -> dict[str, Any]:
 
     Raises:
         ValueError: The folder contains something other than an earlier build, or the source has too few windows.
-        OSError: A file cannot be read, downloaded or written.
     """
     output_dir = Path(settings.output_dir).resolve()
     if output_dir.exists() and any(output_dir.iterdir()) and not holds_nothing_else(output_dir):

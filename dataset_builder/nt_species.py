@@ -12,7 +12,7 @@ from dataset_builder.arguments import ENSEMBL, STRETCH_NT, SYNTHETIC, Build
 from dataset_builder.cds import CDS
 from dataset_builder.composition import codon_counts, gc_content
 from dataset_builder.layout import BUILDER, SPLITS
-from dataset_builder.sources import SpeciesGenes, genes_of_codon_usage, genes_of_ensembl, genes_of_folder
+from dataset_builder.sources import genes_of_codon_usage, genes_of_ensembl, genes_of_files, species_files
 from dataset_builder.species import SPECIES, SPECIES_NAMES
 from dataset_builder.synthetic import bayes_optimal_predictions, codon_usage, num_genes_for
 from dataset_builder.windows import SplitCounts, assign_genes, drop_ambiguous, select, tile
@@ -34,14 +34,14 @@ DRAW_GENES, ASSIGN_GENES, ORDER_WINDOWS, ORDER_ROWS = range(4)
 
 
 def build_splits(settings: Build) -> tuple[DatasetDict, dict[str, Any]]:
-    """
-    The rows of each split, and what the card and build.json say about them.
-
-    Raises:
-        ValueError: The source has too few genes or windows.
-        OSError: A file cannot be read or downloaded.
-    """
-    genes, origins = _genes(settings)
+    """The rows of each split, and what build.json says about them; ValueError if there are too few windows."""
+    if settings.source == SYNTHETIC:
+        generators = [_rng(settings, DRAW_GENES, index) for index in range(len(SPECIES))]
+        genes, origins = genes_of_codon_usage(num_genes_for(settings.budgets), settings.window_nt, generators)
+    elif settings.source == ENSEMBL:
+        genes, origins = genes_of_ensembl(settings.window_nt)
+    else:
+        genes, origins = genes_of_files(species_files(Path(settings.source)), settings.window_nt)
     tiled = [tile(species_genes, settings.window_nt) for species_genes in genes]
     windows, ambiguous = drop_ambiguous([species_windows for species_windows, _ in tiled])
     chosen, counts = _select(settings, genes, windows)
@@ -84,15 +84,6 @@ def build_splits(settings: Build) -> tuple[DatasetDict, dict[str, Any]]:
 
 def _rng(settings: Build, purpose: int, index: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(purpose, index)))
-
-
-def _genes(settings: Build) -> SpeciesGenes:
-    if settings.source == SYNTHETIC:
-        generators = [_rng(settings, DRAW_GENES, index) for index in range(len(SPECIES))]
-        return genes_of_codon_usage(num_genes_for(settings.budgets), settings.window_nt, generators)
-    if settings.source == ENSEMBL:
-        return genes_of_ensembl(settings.window_nt)
-    return genes_of_folder(Path(settings.source), settings.window_nt)
 
 
 def _select(

@@ -14,12 +14,7 @@ RECORDS = ("build.json", "*/build.json")
 
 
 def read_folder(folder: Path) -> dict[str, Any]:
-    """
-    The record of a folder that `folder.write_folder` wrote.
-
-    Raises:
-        ValueError: If it is not one, or a Parquet file is missing.
-    """
+    """The record of a folder that `folder.write_folder` wrote; ValueError if it is incomplete or something else."""
     records = read_records(folder)
     if len(records) != 1:
         raise ValueError(f"{folder} contains {len(records)} data sets built by this program; give a folder with one.")
@@ -31,17 +26,10 @@ def read_folder(folder: Path) -> dict[str, Any]:
 
 def check_data_set(target: Target, config_name: str, source: str, api: HfApi) -> Target:
     """
-    Check, before anything is built, that the user may publish there and that the configurations fit together.
+    Check, before anything is built, that the user may publish there, or raise HubError.
 
-    Args:
-        target: Its name may lack the user.
-        config_name: Configuration to publish.
-        source: As in a record: "ensembl", "synthetic" or "folder".
-        api: The user who publishes.
-
-    Raises:
-        HubError: The user may not publish there.
-        ValueError: The repository has configurations from another kind of source.
+    ValueError if the repository has other configurations from another kind of source ("ensembl", "synthetic" or
+    "folder") than this one.
     """
     target = check_target(target, RECORDS, lambda folder: bool(read_records(folder)), api)
     if target.commit is not None:
@@ -54,7 +42,6 @@ def push_folder(folder: Path, target: Target, api: HfApi) -> Publication:
     Publish a folder as one commit; other configurations in the repository stay, and the card describes them all.
 
     Raises:
-        ValueError: The folder is not a data set, or is from another kind of source than those on the Hub.
         HubError: The Hub refuses or does not answer; the branch is unchanged.
     """
     build = read_folder(folder)

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
+from datasets import DownloadConfig, DownloadManager
 
 from dataset_builder.arguments import ENSEMBL, SYNTHETIC
 from dataset_builder.cds import CDS, read_genes
-from dataset_builder.ensembl import download_manager, fetch
+from dataset_builder.ensembl import fetch
 from dataset_builder.species import SPECIES
 from dataset_builder.synthetic import CODON_USAGE_FILE, codon_usage, synthetic_genes
 
@@ -21,26 +23,21 @@ SpeciesGenes = tuple[list[list[CDS]], list[dict[str, Any]]]
 
 def genes_of_ensembl(min_length_nt: int) -> SpeciesGenes:
     """One CDS per gene, per species, from its Ensembl release: downloaded and verified, or from the cache."""
-    downloads = download_manager()
+    settings = DownloadConfig(cache_dir=datasets.config.DOWNLOADED_DATASETS_PATH, use_etag=False)
+    downloads = DownloadManager(dataset_name="nt_species", download_config=settings)
     fetched = [fetch(species, downloads) for species in SPECIES]
-    genes, origins = _read([path for path, _ in fetched], min_length_nt)
+    genes, origins = genes_of_files([path for path, _ in fetched], min_length_nt)
     for species, origin, (_, checksum) in zip(SPECIES, origins, fetched, strict=True):
-        licence, licence_address = species.licence
         origin |= {
             "name": species.file_name,
             "address": f"{species.folder}/cds/{species.file_name}",
             "release": species.release,
             "assembly": species.assembly,
             "checksum": checksum,
-            "licence": licence,
-            "licence_address": licence_address,
+            "licence": species.licence[0],
+            "licence_address": species.licence[1],
         }
     return genes, origins
-
-
-def genes_of_folder(folder: Path, min_length_nt: int) -> SpeciesGenes:
-    """One CDS per gene, per species, from a folder with a FASTA file for each."""
-    return _read(species_files(folder), min_length_nt)
 
 
 def genes_of_codon_usage(num_genes: int, window_nt: int, generators: Sequence[np.random.Generator]) -> SpeciesGenes:
@@ -53,12 +50,7 @@ def genes_of_codon_usage(num_genes: int, window_nt: int, generators: Sequence[np
 
 
 def species_files(folder: Path) -> list[Path]:
-    """
-    The FASTA file of each species in a folder, in the order of SPECIES, found by the beginning of its name.
-
-    Raises:
-        ValueError: No such folder, or not one file per species.
-    """
+    """The FASTA file of each species in a folder, in the order of SPECIES, found by the beginning of its name."""
     if not folder.is_dir():
         raise ValueError(
             f"--source {folder}: no such folder; give '{ENSEMBL}', '{SYNTHETIC}' or a folder of FASTA files."
@@ -76,7 +68,8 @@ def species_files(folder: Path) -> list[Path]:
     return files
 
 
-def _read(paths: Sequence[Path], min_length_nt: int) -> SpeciesGenes:
+def genes_of_files(paths: Sequence[Path], min_length_nt: int) -> SpeciesGenes:
+    """One CDS per gene, per species, from a FASTA file for each."""
     genes, origins = [], []
     for species, path in zip(SPECIES, paths, strict=True):
         found, skipped = read_genes(path, species.starts, min_length_nt)

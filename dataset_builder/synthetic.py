@@ -41,11 +41,7 @@ def num_genes_for(budgets: dict[str, int] | None) -> int:
 
 
 def synthetic_genes(usage: dict[str, int], num_genes: int, window_nt: int, rng: np.random.Generator) -> list[CDS]:
-    """
-    Draw genes codon by codon: ATG, independent sense codons, a stop codon, in proportion to their counts.
-
-    The window of the data set scales the length of the genes.
-    """
+    """Draw genes codon by codon: ATG, independent sense codons, a stop codon, in proportion to their counts."""
     counts = np.array(list(usage.values()), dtype=float)
     codons = np.array(list(usage), dtype="S3")  # bytes, because joining an array of str is slow
     is_stop = np.array([codon in STOPS for codon in usage])
@@ -68,10 +64,6 @@ def bayes_optimal_predictions(sequences: Sequence[str], usages: Sequence[dict[st
     No classifier has a higher expected accuracy. Species have equal priors. A window is the first of its gene (ATG,
     then sense codons), an inner one (sense codons), or the last (sense codons, then a stop codon). The probabilities
     of the three follow from the gene lengths, are the same for every species, and weight the sum.
-
-    Args:
-        sequences: In-frame windows of one length, from `synthetic_genes`.
-        usages: Count of each of the 64 codons, per species.
     """
     return bayes_log_likelihoods(sequences, usages).argmax(axis=1)
 

@@ -80,12 +80,7 @@ def canonical_sequences(sequences: np.ndarray) -> np.ndarray:
 
 
 def drop_ambiguous(species_windows: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
-    """
-    Remove every window that occurs, on either strand, in more than one species: its label is ambiguous.
-
-    Returns:
-        The remaining windows, and the number removed, per species.
-    """
+    """Windows that occur, on either strand, in one species only; and how many others there were, per species."""
     canonical = [canonical_sequences(windows["sequence"]) for windows in species_windows]
     distinct, in_species = np.unique(np.concatenate([np.unique(each) for each in canonical]), return_counts=True)
     ambiguous = distinct[in_species > 1]
@@ -95,11 +90,7 @@ def drop_ambiguous(species_windows: Sequence[np.ndarray]) -> tuple[list[np.ndarr
 
 
 def assign_genes(num_genes: int, weights: Sequence[float], rng: np.random.Generator) -> np.ndarray:
-    """
-    Assign genes to splits at random: int8 (num_genes,), index into SPLITS.
-
-    Splits are as large as their weights say; each has at least one gene, and the largest takes what rounding leaves.
-    """
+    """Genes at random, in proportion to the weights, at least one to a split: int8 (num_genes,), index into SPLITS."""
     sizes = np.maximum(1, np.asarray(weights) * num_genes // sum(weights)).astype(int)
     sizes[np.argmax(sizes)] += num_genes - sizes.sum()
     assigned = np.empty(num_genes, dtype=np.int8)
@@ -117,14 +108,8 @@ def select(
     Draw the windows of each split so that no two splits share a stretch of 30 nt, on either strand.
 
     Test comes first, then validation, then train. Within a split the windows of its genes are taken in the given
-    order until the budget is filled. A window is skipped if, on either strand, it equals an earlier one of the same
-    species and split, or shares a stretch with a window of an earlier split, of any species.
-
-    Args:
-        species_windows: Windows of each species.
-        split_of_gene: Index into SPLITS of each gene of each species.
-        orders: A permutation of the windows of each species.
-        budgets: Windows per species for each split, or None for all.
+    order until the budget (windows per species; None for all) is filled. A window is skipped if, on either strand, it
+    equals an earlier one of the same species and split, or shares a stretch with an earlier split, of any species.
 
     Returns:
         Per split and species, the indices of the windows kept, in the order drawn, and the counts.

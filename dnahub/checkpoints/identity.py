@@ -9,11 +9,9 @@ DIGEST_BYTES = 8
 
 def checkpoint_digest(files: CheckpointFiles) -> str:
     """
-    An identity of a checkpoint's content, which does not depend on the name and place of its folder.
+    The commit of a repository on the Hub; of a folder a digest, 16 hexadecimal digits, of the files that are loaded.
 
-    Of a repository on the Hub it is the commit; of a folder a digest, 16 hexadecimal digits, of the names and contents
-    of its configuration, tokenizer files and weights. The card does not count, nor do pickles next to weights in
-    safetensors format, which are not loaded.
+    The folder's name and place do not count, nor do the card and pickles next to weights in safetensors format.
     """
     if files.commit:
         return files.commit

@@ -80,10 +80,8 @@ def find_checkpoint(
     The files of a checkpoint: those of a folder, or those that loading takes from a repository on the Hub.
 
     Args:
-        name_or_path: A folder, or a repository on the Hub.
         revision: Branch, tag or commit on the Hub; default its main branch.
         allow_pickle: Whether to accept weights in pickle format if there are no others.
-        api: The user; default that of the environment.
 
     Raises:
         ValueError: If there are no weights in safetensors format and pickles are not allowed, or a revision is given
@@ -124,9 +122,7 @@ def load_for_task(
         white space, as the saved one will.
 
     Raises:
-        ValueError: If the folder holds no encoder, one that needs code of its own, or files that do not belong
-            together.
-        OSError: If a file is missing.
+        ValueError: If there is no encoder, one that needs code of its own, or files that do not belong together.
     """
     nt_class, native_classes = HEADS[head]
     config_dict, _ = PreTrainedConfig.get_config_dict(files.folder)
@@ -146,10 +142,7 @@ def load_for_task(
             f"is a {model_type!r} of transformers, remove auto_map."
         )
     if config_class not in native_classes:
-        raise ValueError(
-            f"{files.name}: transformers has no {head.replace('_', ' ')} head for the model type {model_type!r}; give "
-            "another model or task."
-        )
+        raise ValueError(f"{files.name}: transformers has no {head} head for {model_type!r}; give another model.")
     config = config_class.from_pretrained(files.folder, **head_fields)
     tokenizer = _load_native_tokenizer(files, config)
     model, faults = _load(native_classes[config_class], files.folder, files.name, config=config)
@@ -166,12 +159,7 @@ def load_for_task(
 
 
 def load_saved(folder: Path, head: str) -> PreTrainedModel:
-    """
-    The model that `dnahub.checkpoints.saving.save_checkpoint` wrote, with its head (a key of `HEADS`), in float32.
-
-    Raises:
-        ValueError: If a tensor is missing, of another shape, or not of this model.
-    """
+    """The model that `save_checkpoint` wrote, with its head, in float32; ValueError if its tensors do not fit."""
     nt_class, native_classes = HEADS[head]
     model_type = PreTrainedConfig.get_config_dict(folder)[0].get("model_type")
     model_class = nt_class if model_type in NT_MODEL_TYPES else native_classes[CONFIG_MAPPING[model_type]]
@@ -200,20 +188,12 @@ def build_from_scratch(
 
 
 def max_tokens(model: PreTrainedModel) -> int:
-    """
-    The longest input that a model of `load_for_task` takes, special tokens included; also with an adapter around it.
-
-    Raises:
-        ValueError: If its configuration does not say.
-    """
+    """The longest input that a model of `load_for_task` takes, special tokens included, with or without an adapter."""
     if isinstance(model.config, NucleotideTransformerConfig):
         return model.config.max_tokens
     num_positions = model.config.to_dict().get("max_position_embeddings")
     if num_positions is None:
-        raise ValueError(
-            f"The configuration of the model type {model.config.model_type!r} has no max_position_embeddings; give "
-            "an encoder that says how many tokens it takes."
-        )
+        raise ValueError(f"A {model.config.model_type!r} has no max_position_embeddings; give another encoder.")
     # RoBERTa and related models count positions from after the padding index on.
     padding = [
         module.padding_idx
@@ -227,23 +207,17 @@ def load_checkpoint(
     model_class: type[NucleotideTransformerPreTrainedModel], files: CheckpointFiles, **config_fields
 ) -> tuple[NucleotideTransformerPreTrainedModel, PreTrainedTokenizerFast]:
     """
-    A model with its tokenizer, by our own classes: no code of the checkpoint is run.
+    An NT in float32 and evaluation mode, and its tokenizer, by our own classes: no code of the checkpoint is run.
 
-    Args:
-        model_class: The model with the head that is wanted; a head that the checkpoint lacks is created.
-        files: What `find_checkpoint` found.
-        config_fields: Fields of the configuration to set, as `num_labels`.
-
-    Returns:
-        The model in float32 and evaluation mode, and the tokenizer.
+    `config_fields` are fields of the configuration to set, as `num_labels`; a head that the checkpoint lacks is
+    created.
 
     Raises:
-        ValueError: If the folder has another kind of model, lacks encoder weights, or has another vocabulary than
-            its configuration says.
+        ValueError: If the folder has another kind of model or another vocabulary than its configuration says.
         OSError: If a file is missing.
     """
     config = NucleotideTransformerConfig.from_pretrained(files.folder, **config_fields)
-    tokenizer = load_tokenizer(files.folder, config)
+    tokenizer = _load_nt_tokenizer(files.folder, config)
     # A head of other labels than are asked for is created, like one that is not there.
     model, _ = _load(model_class, files.folder, files.name, bool(config_fields), config=config)
     model.name_or_path = files.published_name  # what peft writes down as the base of an adapter
@@ -266,14 +240,8 @@ def _load(
     return model, sorted({*info["missing_keys"], *info["unexpected_keys"], *mismatched})
 
 
-def load_tokenizer(folder: Path, config: NucleotideTransformerConfig) -> PreTrainedTokenizerFast:
-    """
-    The tokenizer of a checkpoint: its tokenizer.json, or, in the published layout, built from its vocab.txt.
-
-    Raises:
-        ValueError: If the vocabulary is not that of a 6-mer NT, or of another size than the configuration says.
-        OSError: If the checkpoint has neither file.
-    """
+def _load_nt_tokenizer(folder: Path, config: NucleotideTransformerConfig) -> PreTrainedTokenizerFast:
+    """From its tokenizer.json, or, in the published layout, built from its vocab.txt."""
     try:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     except (OSError, ValueError):  # depending on the other files there
@@ -291,21 +259,18 @@ def load_tokenizer(folder: Path, config: NucleotideTransformerConfig) -> PreTrai
 def _load_native_tokenizer(files: CheckpointFiles, config: PreTrainedConfig) -> PreTrainedTokenizerFast:
     try:
         tokenizer = AutoTokenizer.from_pretrained(files.folder, config=config, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError):
+        tokenizer = None
+    if tokenizer is None or not tokenizer.is_fast:
         raise ValueError(
-            f"{files.name}: it has no tokenizer that transformers loads without the checkpoint's own code; give a "
-            "folder with a tokenizer.json."
-        ) from error
-    if not tokenizer.is_fast:
-        raise ValueError(f"{files.name}: {type(tokenizer).__name__} is not a fast tokenizer; give a tokenizer.json.")
+            f"{files.name}: it has no fast tokenizer that transformers loads without the checkpoint's own code; give "
+            "a folder with a tokenizer.json."
+        )
     if len(tokenizer) > config.vocab_size:
         raise ValueError(f"{files.name}: {OTHER_SIZE.format(len(tokenizer), config.vocab_size)}")
     # transformers makes a tokenizer without vocabulary if its files are missing; others need spaces between k-mers.
     if set(tokenizer("ACGT" * 15, add_special_tokens=False).input_ids) <= {tokenizer.unk_token_id}:
-        raise ValueError(
-            f"{files.name}: the tokenizer has no token for DNA such as ACGTACGT; give a model of DNA with its "
-            "tokenizer.json."
-        )
+        raise ValueError(f"{files.name}: the tokenizer has no token for DNA such as ACGTACGT; give a model of DNA.")
     if tokenizer.pad_token is None:
         raise ValueError(f"{files.name}: the tokenizer has no pad_token; name one in its tokenizer_config.json.")
     return _reading_any_case(tokenizer)

@@ -24,12 +24,7 @@ VARYING = (
 
 
 def check_model(target: Target, api: HfApi) -> Target:
-    """
-    Check, before the training, that the user may publish there: `dnahub.hub.publishing.check_target`.
-
-    Raises:
-        HubError: If not, or if the repository contains a model that `train.py` did not make.
-    """
+    """Check, before the training, that the user may publish there and that train.py made the model there, if any."""
     return check_target(target, (METRICS,), _is_ours, api)
 
 
@@ -43,12 +38,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def checkpoint_files(folder: Path) -> dict[str, Path]:
-    """
-    The files of a finished checkpoint, by their paths in it; anything else in the folder is left out.
-
-    Raises:
-        ValueError: If a file is missing or the checkpoint was not evaluated.
-    """
+    """The files of a finished checkpoint, by their paths in it; ValueError if it is unfinished."""
     found = [path for pattern in (*NEEDED, *VARYING) for path in folder.glob(pattern)]
     files = {path.relative_to(folder).as_posix(): path for path in found}
     missing = [name for name in NEEDED if name not in files]
@@ -66,12 +56,7 @@ def checkpoint_files(folder: Path) -> dict[str, Path]:
 
 def push_checkpoint(folder: Path, target: Target, api: HfApi) -> Publication:
     """
-    Publish a finished checkpoint as one commit; its weights, adapter and code replace those of an earlier one.
-
-    Args:
-        folder: What `dnahub.checkpoints.saving.save_checkpoint` wrote.
-        target: What `check_model` returned.
-        api: The user who publishes.
+    Publish what `save_checkpoint` wrote as one commit; weights, adapter and code replace those of an earlier one.
 
     Raises:
         ValueError: If the folder is not a finished checkpoint, or the Hub rejects its card.

@@ -30,15 +30,7 @@ def save_checkpoint(
     LoRA weights are merged into the model (in place) and saved at the root, because `pipeline()` would load the bare
     base model if it found an adapter there; the adapter itself is saved in `adapter/`.
 
-    Args:
-        folder: An earlier checkpoint there is replaced only when the new one is complete.
-        model: A model of `hub_code`, whose code is saved with it, or of transformers; or LoRA around one.
-        tokenizer: Its tokenizer.
-        metrics: The content of metrics.json.
-        card: The text of README.md.
-
-    Returns:
-        The model that was saved, with an adapter's updates merged.
+    An earlier checkpoint in `folder` is replaced only when the new one is complete. Returns the model that was saved.
     """
     with replacing_folder(folder) as whole:
         if isinstance(model, PeftModel):

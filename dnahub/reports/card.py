@@ -15,9 +15,7 @@ from dnahub.metrics.names import interval, name_of, number
 from dnahub.tasks import TASKS
 from dnahub.tasks.task import Labels, Task
 
-TAGS_OF_NT = ["nucleotide-transformer", "dna-embedding"]
 TEMPLATE = Path(__file__).parents[2] / "model_card.md"
-CITATION_DOI = "10.1038/s41592-024-02523-z"
 
 
 def inherited_licence(base: CheckpointFiles | None) -> dict[str, str]:
@@ -34,34 +32,28 @@ def inherited_licence(base: CheckpointFiles | None) -> dict[str, str]:
         return {"license": "apache-2.0"}
     if base.name.startswith("InstaDeepAI/"):
         return {"license": "cc-by-nc-sa-4.0"}
-    card = base.folder / "README.md"
-    if not card.is_file():
-        return {"license": "unknown"}
-    data = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict()
-    found = {name: data[name] for name in ("license", "license_name", "license_link") if data.get(name)}
-    return found if "license" in found else {"license": "unknown"}
+    card, found = base.folder / "README.md", {"license": "unknown"}
+    if card.is_file():
+        data = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict()
+        found |= {name: data[name] for name in ("license", "license_name", "license_link") if data.get(name)}
+    return found
 
 
 def render_card(results: dict[str, Any]) -> str:
     """
-    The card of a checkpoint.
+    The card of a checkpoint, which is called `THIS_CHECKPOINT` in it.
 
     Args:
         results: `dnahub.training.results.describe` with `measure_all`.
-
-    Returns:
-        Markdown with the Hub's metadata in front; the checkpoint is called `THIS_CHECKPOINT` in it.
     """
     task, model = TASKS[results["task"]], results["model"]
     labels = Labels(model["label_names"], model["outputs"])
-    code = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in travelling_files()}
     return str(
         ModelCard.from_template(
             _metadata(results, task),
             template_path=str(TEMPLATE),
             repo_id=THIS_CHECKPOINT,
-            code=code,
-            doi=CITATION_DOI,
+            code={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in travelling_files()},
             of_task=task,
             title=task.title(labels),
             summary=task.summary(labels),
@@ -123,6 +115,7 @@ def compare(results: dict[str, Any], task: Task) -> dict[str, Any] | None:
 
 def _metadata(results: dict[str, Any], task: Task) -> ModelCardData:
     dataset, model, test = results["dataset"], results["model"], results["test"] or {}
+    of_nt = ["nucleotide-transformer", "dna-embedding"] if model["type"] == "nucleotide_transformer" else []
     eval_results = [
         EvalResult(
             task_type=task.hub_tag or results["task"],
@@ -144,7 +137,7 @@ def _metadata(results: dict[str, Any], task: Task) -> ModelCardData:
         base_model=model["base"] if model["revision"] else None,
         datasets=[dataset["name"]] if dataset["revision"] else None,
         pipeline_tag=task.hub_tag,
-        tags=["biology", "genomics", "dna", *TAGS_OF_NT * (model["type"] == "nucleotide_transformer")],
+        tags=["biology", "genomics", "dna", *of_nt],
         model_name=f"{Path(dataset['name']).name}-{results['task'].replace('_', '-')}" if eval_results else None,
         eval_results=eval_results or None,
     )

@@ -17,9 +17,6 @@ def render_report(results: dict[str, Any], folder: Path) -> str:
     Args:
         results: `dnahub.training.results.describe` with `measure_all`.
         folder: The checkpoint's folder.
-
-    Returns:
-        About fifteen lines, the last one without a line break.
     """
     task, dataset = TASKS[results["task"]], results["dataset"]
     split = "test" if results["test"] else "validation"

@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,9 @@ def load_sequences(
             check_groups(splits, args.group_column)
     except RowError as error:
         raise ValueError(f"{place(error.split, error.row)}: {error.fault}") from error
+    for _, names in groupby(sorted(labels.names, key=_spelling), key=_spelling):
+        if len(alike := list(names)) > 1:
+            warnings.warn(f"the labels {alike} differ only by case or white space; they stay different", stacklevel=2)
     if not args.allow_overlap:
         check_overlap(splits, place)
     chosen = splits.select_columns(["sequence", "label"] if task.takes_labels else ["sequence"])
@@ -223,6 +228,10 @@ def _values(values: pa.ChunkedArray, feature: Any, is_typed: bool) -> pa.Chunked
         values = pc.utf8_trim_whitespace(values)
         return pc.if_else(pc.equal(values, ""), None, values)
     return values
+
+
+def _spelling(label: str) -> str:
+    return label.strip().casefold()
 
 
 def _check_nucleotides(batch: SequenceBatch) -> None:

@@ -58,6 +58,11 @@ def complete(
     rows = splits["train"]
     values = _digests(rows) if group_column is None else _group_values("train", rows, group_column)
     groups = values.dictionary_encode().indices.to_numpy()
+    if group_column is not None and groups.max(initial=0) + 1 == len(rows) > 1:
+        raise ValueError(
+            f"--group_column {group_column}: its {len(rows)} values are all different, so that no two rows are of one "
+            "group; name another column, or leave it out."
+        )
     row, label = task.row_labels(rows) or (np.zeros(0, int), np.zeros(0, int))
     order, kept = _order(groups, groups[row], label, np.random.default_rng(seed))
     if (~kept).sum() < len(fractions):

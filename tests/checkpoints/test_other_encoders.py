@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
@@ -26,8 +25,6 @@ from transformers import (
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaForMaskedLM,
-    Trainer,
-    TrainingArguments,
 )
 
 from dnahub.checkpoints.loading import find_checkpoint, load_for_task, load_saved, max_tokens
@@ -56,8 +53,9 @@ TAUGHT = {
     "token_classification": (LABELS, 3, [[0, 2, 1], [1, 1]], AutoModelForTokenClassification),
     "mlm": ([], 0, [None, None], AutoModelForMaskedLM),
 }
+FILES = ["README.md", "config.json", "metrics.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 SEQUENCES = ["ACGTACNNN", "TTTAAA"]
-MASKING_SEED = 14
+MASKING_SEED = 14  # masks one of the 3-mers of each of SEQUENCES
 
 
 def tokenizer_of_3_mers(**special) -> PreTrainedTokenizerFast:
@@ -87,27 +85,13 @@ def load(folder, task="classification"):
     return load_for_task(TASKS[task].head, find_checkpoint(str(folder)), head_fields)
 
 
-def rows_of(tokenizer, task) -> Dataset:
-    return Dataset.from_list(
-        [
-            {"input_ids": tokenizer(sequence).input_ids} | ({} if label is None else {"label": label})
-            for sequence, label in zip(SEQUENCES, TAUGHT[task][2], strict=True)
-        ]
-    )
-
-
-def collator_of(tokenizer, task):
-    # Of the 3-mers of each of SEQUENCES, this seed masks one.
-    return TASKS[task].collator(tokenizer, seed=MASKING_SEED)
-
-
 def trained(model) -> set[str]:
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 @pytest.mark.parametrize("task", TAUGHT)
 def test_it_loads_for_every_problem_trains_a_step_and_is_saved_for_the_auto_classes(tmp_path, folder, task):
-    names, num_outputs, _, auto_class = TAUGHT[task]
+    names, num_outputs, labels, auto_class = TAUGHT[task]
     published = load_file(folder / "model.safetensors")
 
     model, tokenizer = load(folder, task)
@@ -122,25 +106,18 @@ def test_it_loads_for_every_problem_trains_a_step_and_is_saved_for_the_auto_clas
         assert model.config.problem_type == TASKS[task].problem_type
 
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    args = TrainingArguments(
-        str(tmp_path), max_steps=1, use_cpu=True, report_to="none", remove_unused_columns=False, disable_tqdm=True
-    )
-    rows, collator = rows_of(tokenizer, task), collator_of(tokenizer, task)
-    trainer = Trainer(model, args, train_dataset=rows, data_collator=collator, processing_class=tokenizer)
-    assert trainer.train().training_loss > 0
-    assert any(not torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    rows = [
+        {"input_ids": tokenizer(sequence).input_ids} | ({} if label is None else {"label": label})
+        for sequence, label in zip(SEQUENCES, labels, strict=True)
+    ]
+    loss = model(**TASKS[task].collator(tokenizer, seed=MASKING_SEED)(rows)).loss
+    loss.backward()
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    assert loss > 0 and any(not torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
     save_checkpoint(tmp_path / "checkpoint", model, tokenizer, {"a": 1}, "the card")
 
-    files = {
-        "README.md",
-        "config.json",
-        "metrics.json",
-        "model.safetensors",
-        "tokenizer.json",
-        "tokenizer_config.json",
-    }
-    assert {path.name for path in (tmp_path / "checkpoint").rglob("*")} == files
+    assert {path.name for path in (tmp_path / "checkpoint").rglob("*")} == set(FILES)
     config = json.loads((tmp_path / "checkpoint" / "config.json").read_text())
     assert not config.keys() & {"auto_map", "custom_pipelines"}
     again = auto_class.from_pretrained(tmp_path / "checkpoint")
@@ -152,11 +129,10 @@ def test_it_loads_for_every_problem_trains_a_step_and_is_saved_for_the_auto_clas
 @pytest.mark.parametrize("task", ["classification", "token_classification", "mlm"])
 def test_lora_trains_its_targets_and_a_new_head_and_is_saved_merged(tmp_path, folder, task):
     model, tokenizer = load(folder, task)
-    is_bert = type(model).__name__.startswith("Bert")
     hidden, inner, rank, layers = SIZES["hidden_size"], SIZES["intermediate_size"], 4, SIZES["num_hidden_layers"]
     # BERT: queries and values; ModernBERT, which has none of that name: Wqkv, Wo, Wi (two halves) and Wo.
     shapes = [(hidden, hidden)] * 2
-    if not is_bert:
+    if not type(model).__name__.startswith("Bert"):
         shapes = [(hidden, 3 * hidden), (hidden, hidden), (hidden, 2 * inner), (inner, hidden)]
     head = {
         name for name in trained(model) if not name.startswith(f"{model.base_model_prefix}.") or ".pooler." in name
@@ -173,21 +149,11 @@ def test_lora_trains_its_targets_and_a_new_head_and_is_saved_merged(tmp_path, fo
                 parameter.add_(torch.randn_like(parameter) * 0.1)
         expected = tuned(**batch).logits
     save_checkpoint(tmp_path / "checkpoint", tuned, tokenizer, {}, "")
-    assert (
-        not list((tmp_path / "checkpoint").rglob("*.py"))
-        and not (tmp_path / "checkpoint/adapter_config.json").exists()
-    )
-    assert (tmp_path / "checkpoint/adapter/adapter_model.safetensors").is_file()
+    adapter = {"adapter", "adapter_config.json", "adapter_model.safetensors"}
+    assert {path.name for path in (tmp_path / "checkpoint").rglob("*")} == {*FILES, *adapter}
     merged = TAUGHT[task][3].from_pretrained(tmp_path / "checkpoint")
     with torch.no_grad():
         torch.testing.assert_close(merged(**batch).logits, expected, atol=1e-5, rtol=1e-5)
-
-
-def test_a_lora_target_that_is_not_there_is_refused_with_those_that_are(tmp_path):
-    model, _ = load(write(tmp_path, MODELS["modernbert"]()))
-    with pytest.raises(ValueError, match=naming("--lora_targets query", "attn.Wo", "attn.Wqkv", "mlp.Wi", "mlp.Wo")):
-        add_lora(model, targets=["query"])
-    assert count_parameters(add_lora(model, r=1, targets=["mlp.Wo"]))[0] > 0
 
 
 @pytest.mark.parametrize(
@@ -195,18 +161,16 @@ def test_a_lora_target_that_is_not_there_is_refused_with_those_that_are(tmp_path
     [
         (MODELS["modernbert"], 64),
         (MODELS["bert"], 64),
-        (lambda: RobertaForMaskedLM(RobertaConfig(**SIZES, **IDS)), 63),  # pad 0: positions begin at 1
         (lambda: RobertaForMaskedLM(RobertaConfig(**SIZES, **(IDS | {"pad_token_id": 4}))), 59),
         (lambda: DistilBertForMaskedLM(DistilBertConfig(dim=32, n_layers=1, n_heads=2, hidden_dim=48, **IDS)), 64),
     ],
-    ids=["modernbert", "bert", "roberta", "roberta, pad 4", "distilbert"],
+    ids=["modernbert", "bert", "roberta", "distilbert"],
 )
 def test_max_tokens_is_the_longest_input_that_the_model_takes(make, expected):
     model = make().eval()
     assert max_tokens(model) == expected
-    longest = torch.full((1, expected), 7)
     with torch.no_grad():
-        model(longest)
+        model(torch.full((1, expected), 7))
         if "Modern" not in type(model).__name__:  # which goes on
             with pytest.raises((IndexError, RuntimeError)):
                 model(torch.full((1, expected + 1), 7))
@@ -230,17 +194,6 @@ def test_code_that_a_tokenizer_brings_along_is_not_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_head_of_another_number_of_labels_is_created(tmp_path, folder):
-    model, tokenizer = load(folder)
-    files = find_checkpoint(str(write(tmp_path / "three", model, tokenizer)))
-
-    again, _ = load(tmp_path / "three")
-    two, _ = load_for_task("sequence", files, {"num_labels": 2})
-
-    assert torch.equal(again.classifier.weight, model.classifier.weight)
-    assert two.classifier.weight.shape[0] == 2
-
-
 def test_frozen_trains_the_last_layer_what_comes_after_it_and_the_head(folder):
     model, _ = load(folder)
     is_bert = type(model).__name__.startswith("Bert")
@@ -250,8 +203,6 @@ def test_frozen_trains_the_last_layer_what_comes_after_it_and_the_head(folder):
         freeze(model, layers)
         assert trained(model) == {name for name, _ in model.named_parameters() if name.startswith(tuple(wanted))}
         assert all(any(name.startswith(each) for name in trained(model)) for each in wanted)
-    with pytest.raises(ValueError, match=naming("--trainable_layers 2", "2 layers")):
-        freeze(model, 2)
     with pytest.raises(ValueError, match="--tuning ia3"):
         add_ia3(load(folder)[0])
 
@@ -260,12 +211,10 @@ def test_frozen_trains_the_last_layer_what_comes_after_it_and_the_head(folder):
     ("config", "task", "facts"),
     [
         ({"model_type": "hyena_dna"}, "mlm", ["hyena_dna"]),
-        ({"architectures": ["X"]}, "mlm", ["None"]),
         ({"model_type": "bert", "auto_map": {"AutoModel": "m.M"}}, "classification", ["auto_map", "bert"]),
         ({"model_type": "bart"}, "classification", ["bart", "encoder"]),
-        ({"model_type": "llama"}, "classification", ["llama", "encoder"]),
         ({"model_type": "perceiver"}, "token_classification", ["perceiver", "token head"]),
-        ({"model_type": "perceiver"}, "mlm", ["PerceiverTokenizer", "tokenizer.json"]),
+        ({"model_type": "perceiver"}, "mlm", ["tokenizer.json"]),
     ],
 )
 def test_what_is_not_an_encoder_of_transformers_with_that_head_and_a_fast_tokenizer_is_refused(
@@ -274,9 +223,8 @@ def test_what_is_not_an_encoder_of_transformers_with_that_head_and_a_fast_tokeni
     (tmp_path / "config.json").write_text(json.dumps(config))
     save_file({}, tmp_path / "model.safetensors")
 
-    with pytest.raises(ValueError, match=naming(tmp_path, *facts)) as error:
+    with pytest.raises(ValueError, match=naming(tmp_path, *facts)):
         load(tmp_path, task)
-    assert "\n" not in str(error.value)
 
 
 def test_weights_that_are_missing_or_of_another_shape_are_named(tmp_path, folder):

@@ -26,18 +26,16 @@ from transformers import (
 
 import train
 from dnahub.hub.faults import HubError
-from tests.checkpoints.test_other_encoders import KMERS, MODELS, VOCABULARY, tokenizer_of_3_mers, write
+from tests.checkpoints.test_other_encoders import FILES, KMERS, MODELS, VOCABULARY, tokenizer_of_3_mers, write
 from tests.conftest import TOY_LABELS
+from tests.hub_fixtures import HubBench
 
 SPECIAL = VOCABULARY[:5]
 NAMES = dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], SPECIAL, strict=True))
 QUICK = ["--use_cpu", "--report_to", "none", "--disable_tqdm", "true", "--max_steps", "2", "--learning_rate", "1e-2"]
-FILES = ["README.md", "config.json", "metrics.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 ADAPTER = ["adapter/adapter_config.json", "adapter/adapter_model.safetensors"]
 # Of each repository: base model, Auto class, flags.
 CASES = {
-    "bert": ("bert", AutoModelForSequenceClassification, []),
-    "modernbert": ("modernbert", AutoModelForSequenceClassification, []),
     "bert-lora": ("bert", AutoModelForSequenceClassification, ["--tuning", "lora"]),
     "modernbert-mlm": ("modernbert", AutoModelForMaskedLM, ["--task", "mlm"]),
     "bert-tokens": (
@@ -75,17 +73,14 @@ def byte_level_bpe(sequences: list[str]) -> PreTrainedTokenizerFast:
 
 @dataclass
 class Published:
-    hub: object
+    hub: HubBench
     bases: Path
     runs: Path
 
-    def push(self, run: Path, repo_id: str) -> None:
+    def push(self, run: str, repo_id: str) -> None:
         """train.py --push_only."""
-        flags = ["--push_only", "--output_dir", str(run), "--hub_model_id", repo_id]
+        flags = ["--push_only", "--output_dir", str(self.runs / run), "--hub_model_id", repo_id]
         train.main(flags, api=self.hub.api(self.hub.user))
-
-    def files(self, name: str) -> list[str]:
-        return sorted(set(self.hub.server.repository("models", f"user/{name}").files()) - {".gitattributes"})
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +118,12 @@ def published(module_hub, tmp_path_factory, write_dataset, toy_rows) -> Publishe
 def test_the_repository_holds_the_whole_checkpoint_and_no_second_push_changes_it(published, name, capfd):
     folder = published.runs / name / "checkpoint"
     here = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    assert published.files(name) == here == sorted(FILES + ADAPTER * (name == "bert-lora"))
-    history = published.hub.server.repository("models", f"user/{name}").history()
-    assert len(history) == 2
+    repository = published.hub.server.repository("models", f"user/{name}")
+    history = repository.history()
+    assert here == sorted(FILES + ADAPTER * (name == "bert-lora")) and len(history) == 2
+    assert sorted(repository.files()) == [".gitattributes", *here]
 
-    published.push(published.runs / name, f"user/{name}")
+    published.push(name, f"user/{name}")
     assert f"commit: {history[0]['id']}" in capfd.readouterr().out
     assert published.hub.server.repository("models", f"user/{name}").history() == history
 
@@ -140,12 +136,6 @@ ELSEWHERE = """
         AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer,
         pipeline)
 
-    try:
-        import dnahub.checkpoints
-    except ImportError:
-        pass
-    else:
-        sys.exit("the package is importable here")
     sequences, bases = json.loads(sys.argv[1]), sys.argv[2]
     classes = {
         "modernbert-mlm": ("fill-mask", AutoModelForMaskedLM),
@@ -156,12 +146,9 @@ ELSEWHERE = """
         tokenizer = AutoTokenizer.from_pretrained(f"user/{name}")
         model = auto_class.from_pretrained(f"user/{name}").eval()
         use = pipeline(task, model=f"user/{name}")
-        if task == "fill-mask":
-            sequences_of = [sequence + tokenizer.mask_token for sequence in sequences]
-        else:
-            sequences_of = sequences
+        masked = tokenizer.mask_token if task == "fill-mask" else ""
         batch = tokenizer(sequences, padding=True, return_tensors="pt")
-        found[name] = {"ids": tokenizer(sequences).input_ids, "used": use(sequences_of)}
+        found[name] = {"ids": tokenizer(sequences).input_ids, "used": use([each + masked for each in sequences])}
         with torch.no_grad():
             found[name]["logits"] = model(**batch).logits.tolist()
             if name == "bert-lora":
@@ -195,14 +182,11 @@ def test_elsewhere_it_gives_soft_masked_dna_the_ids_and_logits_of_training(publi
         np.testing.assert_allclose(found["adapted"], logits, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["bert", "modernbert", "bert-lora"])
-def test_text_classification_elsewhere_gives_the_softmax_of_the_logits(elsewhere, name):
-    for used, logits in zip(elsewhere[name]["used"], torch.tensor(elsewhere[name]["logits"]), strict=True):
+def test_pipelines_of_transformers_work_elsewhere(elsewhere):
+    found = elsewhere["bert-lora"]
+    for used, logits in zip(found["used"], torch.tensor(found["logits"]), strict=True):
         score, label = logits.softmax(0).max(0)
         assert used["label"] == TOY_LABELS[label] and used["score"] == pytest.approx(score.item(), abs=1e-5)
-
-
-def test_fill_mask_and_token_classification_work_elsewhere(elsewhere):
     assert all(len(each) == 5 and each[0]["score"] > 0 for each in elsewhere["modernbert-mlm"]["used"])
     labelled = elsewhere["bert-tokens"]["used"][3]
     assert len(labelled) == 19 and {each["entity"] for each in labelled} <= set(TOY_LABELS)
@@ -210,31 +194,21 @@ def test_fill_mask_and_token_classification_work_elsewhere(elsewhere):
 
 
 def test_the_code_of_the_card_runs_elsewhere(published):
-    card = ModelCard(published.hub.server.read("models", "user/bert", "README.md").decode())
+    card = ModelCard(published.hub.server.read("models", "user/bert-lora", "README.md").decode())
     (block,) = re.findall(r"```python\n(.*?)```", card.text, re.DOTALL)
     published.hub.python(block + "\nassert logits.shape == (1, 3)")
 
 
-STRANGERS = {
-    "no metrics": {},
-    "their own metrics": {"metrics.json": b'{"accuracy": 0.9, "problem": "none of ours"}'},
-    "a list": {"metrics.json": b"[1, 2]"},
-    "no JSON": {"metrics.json": b"{"},
-    "our code": {"pipeline_dna_embedding.py": b""},
-}
-
-
-@pytest.mark.parametrize("case", STRANGERS)
-def test_a_repository_of_another_model_is_refused_and_stays(published, case):
-    name = f"user/stranger-{case.replace(' ', '-')}"
+@pytest.mark.parametrize("metrics", [None, b'{"accuracy": 0.9}', b"[1, 2]", b"{"])
+def test_a_repository_of_another_model_is_refused_and_stays(published, metrics):
     api = published.hub.api(published.hub.user)
-    api.create_repo(name)
-    files = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": b"x"} | STRANGERS[case]
-    for path, content in files.items():
-        api.upload_file(repo_id=name, path_or_fileobj=content, path_in_repo=path)
-    before = published.hub.server.repository("models", name).history()
+    api.create_repo("user/stranger", exist_ok=True)
+    for path, content in {"config.json": b"{}", "metrics.json": metrics}.items():
+        if content is not None:
+            api.upload_file(repo_id="user/stranger", path_or_fileobj=content, path_in_repo=path)
+    before = published.hub.server.repository("models", "user/stranger").history()
 
-    with pytest.raises(HubError, match=name):
-        published.push(published.runs / "bert", name)
+    with pytest.raises(HubError, match="user/stranger"):
+        published.push("bert-lora", "user/stranger")
 
-    assert published.hub.server.repository("models", name).history() == before
+    assert published.hub.server.repository("models", "user/stranger").history() == before

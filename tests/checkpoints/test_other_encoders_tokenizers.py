@@ -7,7 +7,7 @@ import pytest
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import BPE
-from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast, RobertaTokenizerFast
+from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast
 
 from dnahub.checkpoints.loading import find_checkpoint, load_for_task
 from dnahub.checkpoints.saving import save_checkpoint
@@ -36,13 +36,6 @@ def bert(do_lower_case: bool) -> BertTokenizerFast:
     return BertTokenizerFast(vocab=vocabulary, do_lower_case=do_lower_case, model_max_length=50)
 
 
-def roberta() -> RobertaTokenizerFast:
-    tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *LETTERS, *LETTERS.lower(), "Ġ", "AC", "ac"]
-    return RobertaTokenizerFast(
-        vocab={token: i for i, token in enumerate(tokens)}, merges=[("A", "C"), ("a", "c")], truncation_side="left"
-    )
-
-
 TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
     "neither normaliser nor pre-tokenizer": characters,
     "sequences of both": lambda: characters(
@@ -54,7 +47,6 @@ TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
     "3-mers": tokenizer_of_3_mers,
     "cased BERT": lambda: bert(do_lower_case=False),
     "uncased BERT": lambda: bert(do_lower_case=True),
-    "RoBERTa": roberta,
 }
 
 
@@ -74,6 +66,8 @@ def test_any_case_and_white_space_give_the_ids_of_upper_case_before_and_after_sa
     tokenizer = load(write(tmp_path / "base", model, base))
     save_checkpoint(tmp_path / "checkpoint", model, tokenizer, {}, "")
     saved = AutoTokenizer.from_pretrained(tmp_path / "checkpoint")
+    again = load(tmp_path / "checkpoint")  # as when it is trained further
+    assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
 
     rng = random.Random(0)
     upper = ["".join(rng.choices(LETTERS, k=rng.randint(1, 40))) for _ in range(50)]
@@ -87,13 +81,6 @@ def test_any_case_and_white_space_give_the_ids_of_upper_case_before_and_after_sa
     assert saved.special_tokens_map == base.special_tokens_map
 
 
-@pytest.mark.parametrize("name", TOKENIZERS)
-def test_a_checkpoint_that_is_trained_further_keeps_its_tokenizer(tmp_path, model, name):
-    first = load(write(tmp_path / "first", model, TOKENIZERS[name]()))
-    second = load(write(tmp_path / "second", model, first))
-    assert second.backend_tokenizer.to_str() == first.backend_tokenizer.to_str()
-
-
 def test_tokens_added_by_the_makers_are_kept(tmp_path, model):
     base = tokenizer_of_3_mers(extra_special_tokens=["[X]"])
     model = type(model)(type(model.config)(**(model.config.to_dict() | {"vocab_size": 70})))
@@ -104,9 +91,7 @@ def test_tokens_added_by_the_makers_are_kept(tmp_path, model):
 
 @pytest.mark.parametrize("normalized", [False, True])
 def test_special_tokens_keep_their_names(tmp_path, model, normalized):
-    mask = AddedToken("<mask>", normalized=normalized, special=True)
-    base = characters(mask_token=mask)
-    assert base.convert_ids_to_tokens(base.mask_token_id) == "<mask>"
+    base = characters(mask_token=AddedToken("<mask>", normalized=normalized, special=True))
     model = type(model)(type(model.config)(**(model.config.to_dict() | {"vocab_size": len(base)})))
     write(tmp_path / "base", model, base)
     write(tmp_path / "saved", model, load(tmp_path / "base"))

@@ -35,16 +35,7 @@ def write(tmp_path):
     return write_files
 
 
-@pytest.mark.parametrize(
-    "vectors",
-    [
-        fixed(),
-        fixed(kind=np.float16),
-        fixed(kind=np.float64),
-        VECTORS.tolist(),
-        pa.array(VECTORS.tolist(), pa.large_list(pa.float32())),
-    ],
-)
+@pytest.mark.parametrize("vectors", [fixed(), fixed(kind=np.float16), VECTORS.tolist(), VECTORS.astype(int).tolist()])
 def test_vectors_of_every_type_are_float32(write, vectors):
     data = read_embeddings(write("all", embedding=vectors), "label")
     for split in SPLITS:
@@ -63,12 +54,10 @@ def test_labels_of_any_column_are_encoded_as_for_training(write, labels, names, 
     assert data.labels["test"].tolist() == ids
 
 
-def test_a_class_label_of_datasets_keeps_its_names(tmp_path):
-    rows = Dataset.from_dict({"embedding": VECTORS.tolist(), "label": [0, 1, 0, 1]})
-    rows = rows.cast_column("label", ClassLabel(names=["yeast", "fly"]))
-    files = {f"{split}_embeddings": str(tmp_path / f"{split}.parquet") for split in SPLITS}
+def test_a_class_label_of_datasets_keeps_its_names(write):
+    files, rows = write(), Dataset.from_dict({"embedding": VECTORS.tolist(), "label": [0, 1, 0, 1]})
     for file in files.values():
-        rows.to_parquet(file)
+        rows.cast_column("label", ClassLabel(names=["yeast", "fly"])).to_parquet(file)
     data = read_embeddings(files, "label")
     assert (data.meaning.names, data.labels["test"].tolist()) == (["yeast", "fly"], [0, 1, 0, 1])
 
@@ -113,11 +102,6 @@ def test_what_cannot_be_used_is_an_error_with_split_and_row(write, columns, mess
         read_embeddings(write(**columns), "label")
 
 
-def test_one_label_alone_in_train_is_an_error(write):
-    with pytest.raises(ValueError, match="train.*1 label"):
-        read_embeddings(write("all", label=["a"] * 4), "label")
-
-
 def test_outputs_of_embed_py_are_read_and_must_share_their_settings(tmp_path):
     checkpoint = str(write_checkpoint(tmp_path / "checkpoint"))
     (tmp_path / "in.csv").write_text("sequence,label\nACGTAC,a\nGGGTTT,b\n")
@@ -134,5 +118,5 @@ def test_outputs_of_embed_py_are_read_and_must_share_their_settings(tmp_path):
 
 def test_a_file_that_is_not_parquet_is_an_error(tmp_path):
     (tmp_path / "all.parquet").write_text("id,embedding")
-    with pytest.raises(ValueError, match="all.parquet is not a Parquet file"):
+    with pytest.raises(ValueError, match="all.parquet.*not a parquet file"):
         read_embeddings({"embeddings": str(tmp_path / "all.parquet")}, "label")

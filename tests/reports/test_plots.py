@@ -14,20 +14,6 @@ SPECIES = ["Homo_sapiens", "Escherichia coli", "promoter"]
 CONFUSION = np.array([[9, 1, 0], [0, 1200, 0], [0, 0, 0]])
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """Figures that were saved."""
-    figures = []
-    save = Figure.savefig
-
-    def savefig(figure, *args, **kwargs):
-        figures.append(figure)
-        save(figure, *args, **kwargs)
-
-    monkeypatch.setattr(Figure, "savefig", savefig)
-    return figures
-
-
 def colours(path) -> set:
     return {tuple(rgb) for rgb in (matplotlib.image.imread(path)[..., :3] * 255).round().astype(int).reshape(-1, 3)}
 
@@ -65,7 +51,7 @@ def test_points_wear_the_colour_of_their_label_in_the_legend(tmp_path, drawn):
     assert len(colours(path)) > 10
 
 
-@pytest.mark.parametrize(("num_labels", "num_coloured"), [(8, 8), (20, 20), (40, 20)])
+@pytest.mark.parametrize(("num_labels", "num_coloured"), [(8, 8), (40, 20)])
 def test_every_label_has_its_colour_and_the_rarest_of_many_are_grey(tmp_path, drawn, num_labels, num_coloured):
     names = [f"label {i}" for i in range(num_labels)]
     labels = np.concatenate([np.arange(num_labels), np.arange(num_labels - 8, num_labels)])  # the last ones twice
@@ -77,9 +63,7 @@ def test_every_label_has_its_colour_and_the_rarest_of_many_are_grey(tmp_path, dr
     assert len(colours) == num_coloured + (num_labels == 40)
 
 
-@pytest.mark.parametrize(
-    ("num_labels", "has_numbers", "num_names"), [(20, True, 20), (100, False, 100), (160, False, 0)]
-)
+@pytest.mark.parametrize(("num_labels", "has_numbers", "num_names"), [(20, True, 20), (160, False, 0)])
 def test_a_confusion_matrix_of_many_labels_has_no_numbers_and_of_very_many_no_names(
     tmp_path, drawn, num_labels, has_numbers, num_names
 ):

@@ -338,3 +338,10 @@ def test_streams_with_labels_without_validation_or_with_overlap_of_the_rest_are_
     write_dataset(tmp_path / "same", {"train": GOOD, "validation": GOOD, "test": GOOD[:1]}, FEATURES)
     with pytest.raises(ValueError, match=naming(1, "test", "validation")):
         load_sequences(DataArguments(str(tmp_path / "same"), streaming=True), "mlm")
+
+
+def test_labels_that_differ_by_case_only_are_named(write):
+    rows = "".join(f"{'ACGT' * (i + 1)},{('TRUE', 'True', 'False')[i % 3]}\n" for i in range(30))
+    with pytest.warns(UserWarning, match="'TRUE', 'True'"):
+        data = load_sequences(DataArguments(train_file=[write("a.csv", f"sequence,label\n{rows}")]), "classification")
+    assert data.labels.names == ["False", "TRUE", "True"]

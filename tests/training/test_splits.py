@@ -231,3 +231,8 @@ def test_repeats_are_those_that_sets_of_strings_find(train, validation, test):
     assert re.findall(r"\d+ of the \d+ sequences of \w+", str(raised.value)) == told
     for second, row, first, earlier in re.findall(r"<(\w+) (\d+)>: that of <(\w+) (\d+)>", str(raised.value)):
         assert read(splits[second]["sequence"][int(row)]) == read(splits[first]["sequence"][int(earlier)])
+
+
+def test_groups_that_are_as_many_as_the_rows_are_refused():
+    with pytest.raises(ValueError, match="--group_column locus.* 10 values"):
+        cut(DatasetDict(train=rows_of(SEQUENCES[:10], locus=list("abcdefghij"))), group_column="locus")
