@@ -89,8 +89,8 @@ class CsvFile(Rows):
 
     def _fault(self, error: pa.ArrowInvalid) -> SequenceFileError:
         return SequenceFileError(
-            f"{self._file.name}: {one_line(error)} (row 1 is the header); correct the row and its quotes, or give "
-            f"sequences longer than {BLOCK_BYTES} bytes as FASTA."
+            f"{self._file.name}, after {self._count} rows: {one_line(error)} (row 1 is the header); correct that row, "
+            f"close its quotes, or give sequences longer than {BLOCK_BYTES} bytes as FASTA."
         )
 
 
