@@ -16,7 +16,7 @@ def label_batch(tokenizer: PreTrainedTokenizerFast, rows: Sequence[dict[str, Any
     """
     Rows with `input_ids` and `label` -> `input_ids`, `attention_mask` (batch, tokens of the longest) and `labels`.
 
-    `labels` are (batch,) or, where each row has a vector of numbers, (batch, outputs); whole numbers are ids.
+    `labels` are ids or numbers (batch,), or vectors of numbers (batch, outputs).
     """
     labels = torch.tensor([row["label"] for row in rows])
     if labels.is_floating_point():  # the Trainer counts the labels of a step, but not those that are -100

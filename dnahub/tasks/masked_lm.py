@@ -27,12 +27,10 @@ class MaskingCollator(TrainerCallback):
     """
     Rows with `input_ids` -> masked `input_ids`, `attention_mask` and `labels` (batch, tokens), -100 where unmasked.
 
-    15 % of the tokens are drawn, never special ones; of these 80 % become `<mask>`, 10 % a token drawn from all that
-    are not special, and 10 % stay as they are. What is drawn depends on the seed, the epoch and the row alone: it is
-    the same in every process and batch, and in a resumed run. (transformers' own collator draws from the process's
-    generator, and special tokens, too, of which `<pad>` would shift the positions of NT-v1.)
-
-    The Trainer tells it, as a callback, which epoch it is.
+    15 % of the tokens are drawn, never special ones; of these 80 % become `<mask>`, 10 % a token that is not special,
+    and 10 % stay. What is drawn depends on the seed, the epoch (which the Trainer tells it, as a callback) and the row
+    alone: it is the same in every process and batch, and in a resumed run. transformers' own collator draws from the
+    process's generator, and special tokens, too, of which `<pad>` would shift the positions of NT-v1.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int):
@@ -70,8 +68,8 @@ class MaskingCollator(TrainerCallback):
 
     def mask_once(self, rows: Dataset) -> list[dict[str, np.ndarray]]:
         """
-        Rows with `input_ids` -> rows that are masked for good, so that every evaluation asks for the same tokens, one
-        at least; this collator only pads them.
+        Rows that are masked for good, one token at least, so that every evaluation asks for the same; calls only pad
+        them.
         """
         masked = [self.mask(ids) for ids in rows["input_ids"]]
         if all((row["labels"] == IGNORED).all() for row in masked):  # a few short rows
@@ -111,8 +109,8 @@ class MaskedLM(Task):
     @staticmethod
     def outputs_kept(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """
-        Whether the likeliest token is the true one, and the loss of the true one, (batch, tokens, 2): an evaluation
-        need not hold the logits of 4,107 tokens.
+        Whether the likeliest token is the true one, and the loss of the true one, (batch, tokens, 2), instead of all
+        logits.
         """
         losses = cross_entropy(logits.float().transpose(1, 2), labels, reduction="none", ignore_index=IGNORED)
         return torch.stack([(logits.argmax(dim=-1) == labels).float(), losses], dim=-1)
@@ -133,8 +131,8 @@ class MaskedLM(Task):
 
     def references(self, labels: np.ndarray, train: Dataset, vocabulary_size: int) -> dict[str, float]:
         """
-        The loss on the same tokens of a model that knows how frequent each token is in train, counting each once more
-        than it occurs, and of one that gives all tokens the same probability.
+        The loss of the frequencies of tokens in train, each counted once more than it occurs, and of a uniform
+        distribution.
         """
         counts = np.ones(vocabulary_size)
         for row in train.take(UNIGRAM_ROWS):

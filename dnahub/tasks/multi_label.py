@@ -52,8 +52,9 @@ class MultiLabel(Task):
 
     def measure(self, outputs: np.ndarray, labels: np.ndarray, label_names: list[str]) -> dict[str, Any]:
         """
-        A label is predicted from a probability of 0.5. The F1 of a label that is neither present nor predicted is
-        undefined and left out of the mean; AUROC and AUPRC are of the logits.
+        A label is predicted from a probability of 0.5; AUROC and AUPRC are of the logits.
+
+        The F1 of a label that is neither present nor predicted is undefined and left out of the mean.
         """
         true, predicted = labels > 0.5, outputs > 0  # (rows, labels)
         num_right, num_true, num_predicted = (each.sum(axis=0) for each in (true & predicted, true, predicted))

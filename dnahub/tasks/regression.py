@@ -64,8 +64,8 @@ class Regression(Task):
 
     def measure(self, outputs: np.ndarray, labels: np.ndarray, label_names: list[str]) -> dict[str, Any]:
         """
-        Means over the outputs. Correlations are 0 where all predictions are the same; they and R² are undefined for an
-        output whose labels are all equal.
+        Means over the outputs. Correlations are 0 where all predictions are the same; with labels all equal,
+        undefined.
         """
         constant = self.is_constant(outputs, labels)
         true, predicted = columns(labels), columns(outputs)

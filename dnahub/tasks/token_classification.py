@@ -21,7 +21,7 @@ def token_label_batch(tokenizer: PreTrainedTokenizerFast, rows: Sequence[dict[st
     """
     Rows with `input_ids` and `label` -> `input_ids`, `attention_mask` and `labels`, all (batch, tokens).
 
-    `labels` are -100 at padding and at what the tokenizer adds: `<cls>`, for another encoder also a token at the end.
+    `labels` are -100 at padding and at what the tokenizer adds.
     """
     batch = pad(tokenizer, [row["input_ids"] for row in rows])
     added_ids = torch.tensor(tokenizer("").input_ids)  # not <unk>, which may stand for DNA

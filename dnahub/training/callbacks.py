@@ -19,8 +19,6 @@ class DivergenceError(ValueError):
 
 
 class StopOnDivergence(TrainerCallback):
-    """Stops a training whose loss is NaN or infinite."""
-
     def on_log(self, args, state, control, logs: dict[str, Any], **kwargs):
         for name in ("loss", "eval_loss"):
             if not math.isfinite(logs.get(name, 0)):
@@ -62,8 +60,8 @@ class SaveOnSignal(TrainerCallback):
     """
     On SIGTERM, as job schedulers send it before they kill, saves at the end of the step and stops.
 
-    The resumed run ends as an undisturbed one. The Trainer takes a stop for the end of an epoch, and would evaluate
-    there: an evaluation that no undisturbed run makes, which could choose the checkpoint or end the run early.
+    The Trainer takes a stop for the end of an epoch, and would evaluate there: an evaluation that no undisturbed run
+    makes, which could choose the checkpoint or end the run early.
     """
 
     def __init__(self):
@@ -72,7 +70,7 @@ class SaveOnSignal(TrainerCallback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within it, SIGTERM is noted; after it, the signal has the handler of before."""
+        """Within it, SIGTERM is noted."""
         before = signal.signal(signal.SIGTERM, self._receive)
         try:
             yield

@@ -54,14 +54,9 @@ def describe(
     resumed_at: int | None,
 ) -> dict[str, Any]:
     """
-    What is known of a trained model before anything is measured; to be called by all processes.
+    What is known of a trained model before anything is measured, for `json.dumps`; to be called by all processes.
 
-    Args:
-        seconds, resumed_at: See `dnahub.training.run.train`.
-
-    Returns:
-        A dictionary that `json.dumps` takes. Names in it are Hub ids, with the commit as revision, or those of
-        folders, without their places.
+    Names in it are Hub ids, with the commit as revision, or those of folders, without their places.
     """
     settings, state = trainer.args.to_dict(), trainer.state
     trained, total = count_parameters(trainer.model)
@@ -122,9 +117,8 @@ def measure_all(
     """
     Measure the trainer's model on validation and, once, on test data; to be called by all processes.
 
-    Returns:
-        The sections `validation`, `test` (None without such a split) and `baselines` (by the first process, where the
-        task has some and there is a test split), with `measured` True.
+    Returns the sections `validation`, `test` (None without such a split) and `baselines` (by the first process, where
+    the task has some and there is a test split), with `measured` True.
     """
     wanted = baselines and task.fits_classes is not None and "test" in data.splits and trainer.is_world_process_zero()
     return {

@@ -45,20 +45,10 @@ def train_once(
     extra: dict[str, Any],
 ) -> dict[str, Any]:
     """
-    Train, save and measure one model, or resume it; a finished one is left as it is.
+    Train, save and measure one model, or resume it; a finished one is left as it is. Returns the results.
 
     The checkpoint is complete on disk before anything is measured: whatever happens then, the same command measures
-    what was saved.
-
-    Args:
-        args: `args.training.output_dir` is the run's folder.
-        data: What it is trained on.
-        base: The base model; None for random weights.
-        record: What the run is begun with, for `begin`.
-        extra: Sections of the results that are known before, as of a search.
-
-    Returns:
-        `dnahub.training.results.describe` and `measure_all`.
+    what was saved. `record` is what the run is begun with, `extra` are sections of the results that are known before.
 
     Raises:
         ValueError: If data, model and arguments do not fit together, or the training diverges.
@@ -97,9 +87,7 @@ def train(trainer: SequenceTrainer, args: Arguments) -> tuple[float, int | None]
     """
     Train to the end, or from where the run was interrupted; the best weights by validation are loaded then.
 
-    Returns:
-        The seconds of this process, evaluations included, and the step at which it resumed an interrupted run, None
-        for a whole run.
+    Returns the seconds of this process, evaluations included, and the step at which it resumed, None for a whole run.
     """
     folder, keeps_best = Path(args.training.output_dir), args.training.load_best_model_at_end
     # The first process removes what was cut off, before the others look.
@@ -141,7 +129,7 @@ def save(
     """
     Draw the learning curve and write the checkpoint; afterwards the trainer has the model that was saved.
 
-    The model is in one piece, None but on the first process; `results` is what is known before anything is measured.
+    The model is in one piece, None but on the first process.
     """
 
     def write() -> None:

@@ -29,9 +29,7 @@ def train_seeds(
     """
     Train once for each of `--seeds`, in OUTPUT_DIR/seed-SEED/; the best by validation becomes OUTPUT_DIR/checkpoint/.
 
-    Returns:
-        The results of the best, with the section `seeds`: their numbers, and of each metric of validation and test
-        mean, sample standard deviation and single values.
+    Returns the results of the best, with mean, sample standard deviation and values of each metric as section `seeds`.
     """
     folder = Path(args.training.output_dir)
     seeds = [args.training.seed + i for i in range(args.run.seeds)]

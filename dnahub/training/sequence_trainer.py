@@ -43,11 +43,9 @@ class SequenceTrainer(Trainer):
 
 def check_point(trainer: Trainer, point: Path) -> None:
     """
-    Check that a run can resume exactly from a checkpoint: where the state of the optimizer or of the random generators
-    is missing, transformers logs a warning and begins with new ones.
+    Raises ValueError unless a run can resume exactly from a checkpoint.
 
-    Raises:
-        ValueError: If a file is missing or damaged.
+    Without the state of the optimizer or of the random generators, transformers warns and begins with new ones.
     """
     alone = trainer.args.world_size == 1
     needed = ["rng_state.pth" if alone else f"rng_state_{trainer.args.process_index}.pth"]
@@ -100,7 +98,7 @@ class LengthGroups(Sampler):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate when an epoch begins."""
+        """Called by accelerate."""
         self.epoch = epoch
 
     def __len__(self) -> int:

@@ -137,9 +137,8 @@ def are_unequal(lengths: np.ndarray) -> bool:
 
 def _compute_metrics(task: Task, label_names: list[str]) -> Callable[[EvalPrediction], dict[str, float]]:
     """
-    What the Trainer calls after an evaluation: the loss and the metrics that are one number, and `constant`. An
-    undefined one is NaN, not missing: the Trainer ends with a KeyError where it lacks the metric that chooses the best
-    checkpoint, and NaN is never chosen.
+    What the Trainer calls after an evaluation. An undefined metric is NaN, not missing: the Trainer ends with a
+    KeyError where it lacks the metric that chooses the best checkpoint, and NaN is never chosen.
     """
 
     def compute(evaluation: EvalPrediction) -> dict[str, float]:

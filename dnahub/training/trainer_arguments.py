@@ -15,11 +15,7 @@ BY_TASK = "by_task"
 
 def training_arguments(args: Arguments) -> TrainingArguments:
     """
-    Only the flags of `TrainerArguments` vary; every other switch of the library keeps its default or is set here, so
-    that none changes a result unnoticed.
-
-    Raises:
-        ValueError: If several processes were launched which cannot work together.
+    Only the flags of `TrainerArguments` vary; every other switch of the library keeps its default or is set here.
     """
     flags = vars(args.trainer) | {"max_steps": args.trainer.max_steps or -1}
     flags |= {name: _steps(flags[name]) for name in ("warmup_steps", "logging_steps")}
