@@ -9,9 +9,7 @@ if TYPE_CHECKING:
 
 
 class Tasks(UserDict):
-    """
-    Name of a task -> `dnahub.tasks.task.Task`; its module is imported when it is asked for, so that `--help` is quick.
-    """
+    """Name -> `Task`, whose module is imported when it is asked for, so that `--help` is quick."""
 
     def __getitem__(self, name: str) -> "Task":
         return import_module(super().__getitem__(name)).TASK

@@ -48,11 +48,7 @@ class LabelColumn:
 
 
 def read_columns(splits: DatasetDict, column: str, in_lists: bool | None, expected: str) -> dict[str, LabelColumn]:
-    """
-    The column of labels of each split; `expected` says what the task takes, for an error.
-
-    `in_lists` says whether a row must have a list of labels, None that it may, in all splits alike.
-    """
+    """The column of labels of each split, in lists or not, as `in_lists` says; None: the same in all splits."""
     read = {}
     for split, rows in splits.items():
         feature = _feature(split, rows, column)
@@ -83,9 +79,7 @@ def refuse_separator(separator: str | None) -> None:
 
 
 def split_texts(splits: DatasetDict, column: str, separator: str) -> dict[str, LabelColumn]:
-    """
-    The labels of a column of strings such as "promoter;enhancer", without white space; empty or missing: no label.
-    """
+    """The labels of strings such as "promoter; enhancer"; an empty or missing string has none."""
     if not separator:
         raise ValueError("--label_separator '': give one or more letters.")
     read = {}
@@ -111,8 +105,7 @@ def as_ids(
     """
     Classes -> their ids, and the names of the labels in the order of their ids, by the labels of train.
 
-    The ids of a ClassLabel stay; strings, booleans and whole numbers are sorted. Train must have `fewest` labels.
-    `may_lack` says whether null, and -100 among ids, is a label that is not there, as of a token; its id is null.
+    The ids of a ClassLabel stay; others are sorted. With `may_lack`, null and, among ids, -100 is a missing label.
     """
     named = {split: _as_names(labels, column, may_lack) for split, labels in columns.items()}
     train = columns["train"]

@@ -67,10 +67,7 @@ class MaskingCollator(TrainerCallback):
         return {"input_ids": np.where(drawn, changed, ids), "labels": labels}
 
     def mask_once(self, rows: Dataset) -> list[dict[str, np.ndarray]]:
-        """
-        Rows that are masked for good, one token at least, so that every evaluation asks for the same; calls only pad
-        them.
-        """
+        """Rows masked for good, one token at least: every evaluation asks for the same."""
         masked = [self.mask(ids) for ids in rows["input_ids"]]
         if all((row["labels"] == IGNORED).all() for row in masked):  # a few short rows
             last = masked[0]["input_ids"].copy()
@@ -108,10 +105,7 @@ class MaskedLM(Task):
 
     @staticmethod
     def outputs_kept(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """
-        Whether the likeliest token is the true one, and the loss of the true one, (batch, tokens, 2), instead of all
-        logits.
-        """
+        """Of each token whether the likeliest is the true one, and its loss: (batch, tokens, 2)."""
         losses = cross_entropy(logits.float().transpose(1, 2), labels, reduction="none", ignore_index=IGNORED)
         return torch.stack([(logits.argmax(dim=-1) == labels).float(), losses], dim=-1)
 
@@ -130,10 +124,7 @@ class MaskedLM(Task):
         }
 
     def references(self, labels: np.ndarray, train: Dataset, vocabulary_size: int) -> dict[str, float]:
-        """
-        The loss of the frequencies of tokens in train, each counted once more than it occurs, and of a uniform
-        distribution.
-        """
+        """The losses of the frequencies of tokens in train, plus one each, and of uniform ones."""
         counts = np.ones(vocabulary_size)
         for row in train.take(UNIGRAM_ROWS):
             counts += np.bincount(row["input_ids"], minlength=vocabulary_size)

@@ -51,11 +51,7 @@ class MultiLabel(Task):
         return torch.tensor(np.where(counts > 0, weights, 1.0), dtype=torch.float32)
 
     def measure(self, outputs: np.ndarray, labels: np.ndarray, label_names: list[str]) -> dict[str, Any]:
-        """
-        A label is predicted from a probability of 0.5; AUROC and AUPRC are of the logits.
-
-        The F1 of a label that is neither present nor predicted is undefined and left out of the mean.
-        """
+        """Predicted from a probability of 0.5; an F1 without true or predicted labels is left out of the mean."""
         true, predicted = labels > 0.5, outputs > 0  # (rows, labels)
         num_right, num_true, num_predicted = (each.sum(axis=0) for each in (true & predicted, true, predicted))
         f1_scores = list(map(_share, 2 * num_right, num_true + num_predicted))

@@ -50,18 +50,13 @@ class Task(ABC):
     @abstractmethod
     def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:
         """
-        Replace the column of labels, and any other `label`, by a column `label` of what the task takes, by those of
-        train.
+        Replace the column of labels by `label`, as the task takes it, by the labels of train.
 
-        `separator` is what separates several labels of a row in one string, such as ";". Raises ValueError if labels
-        are not what the task takes; the first such row is named.
+        `separator` separates several labels in one string. Raises ValueError that names the first row at fault.
         """
 
     def row_labels(self, rows: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
-        """
-        All pairs of a row number and the id of a class that it has, (pairs,) each, to stratify by; None without
-        classes.
-        """
+        """Pairs of a row number and the id of a class of that row, (pairs,) each; None without classes."""
         return None
 
     def check_splits(self, splits: DatasetDict, labels: Labels) -> None:
@@ -69,7 +64,7 @@ class Task(ABC):
         return None
 
     def note_on_labels(self, rows: Dataset) -> str | None:
-        """What to tell the user about the labels of train before the training; None for nothing."""
+        """What to tell the user about the labels of train before the training."""
         return None
 
     def head_fields(self, labels: Labels) -> dict[str, Any]:
@@ -129,10 +124,7 @@ class Task(ABC):
         """
 
     def mean_loss(self, outputs: np.ndarray, labels: np.ndarray) -> float:
-        """
-        The loss over all labels, each weighing the same; in the Trainer's, a mean over batches, those of short ones
-        weigh more.
-        """
+        """The loss over all labels, each weighing the same, unlike in the Trainer's mean over batches."""
         true = torch.tensor(labels)
         return float(self.loss(torch.tensor(outputs).double(), true)) / self.count_labels(labels)
 
@@ -164,10 +156,7 @@ class Task(ABC):
         return (metric,)
 
     def baseline_outputs(self, predicted: np.ndarray, classes: np.ndarray | None, labels: Labels) -> np.ndarray:
-        """
-        What `measure` takes of a baseline: of the logits (rows, classes) of a logistic regression, whose columns are
-        the ids `classes`, or the numbers of a ridge regression, (rows,) or (rows, outputs).
-        """
+        """What `measure` takes of a baseline; `classes` are the ids of the columns of `predicted`."""
         return predicted
 
     def references(self, labels: np.ndarray, train: Dataset, vocabulary_size: int) -> dict[str, float]:

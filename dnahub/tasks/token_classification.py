@@ -18,11 +18,7 @@ from dnahub.tasks.task import Labels
 
 
 def token_label_batch(tokenizer: PreTrainedTokenizerFast, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """
-    Rows with `input_ids` and `label` -> `input_ids`, `attention_mask` and `labels`, all (batch, tokens).
-
-    `labels` are -100 at padding and at what the tokenizer adds.
-    """
+    """Rows with `input_ids` and `label` -> batch; `labels` are -100 at padding and added tokens."""
     batch = pad(tokenizer, [row["input_ids"] for row in rows])
     added_ids = torch.tensor(tokenizer("").input_ids)  # not <unk>, which may stand for DNA
     labelled = batch["attention_mask"].bool() & ~torch.isin(batch["input_ids"], added_ids)

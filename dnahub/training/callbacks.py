@@ -29,10 +29,7 @@ class StopOnDivergence(TrainerCallback):
 
 
 class StopEarly(TrainerCallback):
-    """
-    Stops after so many evaluations that are no better than the best before them, counted from the log: transformers'
-    EarlyStoppingCallback begins at 0 again in a resumed run, which then would not end as an undisturbed one.
-    """
+    """As transformers' EarlyStoppingCallback, but counted from the log: that one begins at 0 in a resumed run."""
 
     def __init__(self, patience: int, metric: str, greater_is_better: bool):
         self.patience = patience

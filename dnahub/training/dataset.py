@@ -60,11 +60,9 @@ def load_sequences(
     args: DataArguments, task: str, revision: str | None = None, api: HfApi | None = None
 ) -> SequenceData:
     """
-    Load what is trained on by a task of `TASKS`, and check that it can be; revision and api as of `find_dataset`.
+    Load what is trained on by a task of `TASKS`; revision and api as of `find_dataset`, whose errors it raises.
 
-    Raises:
-        ValueError: If a split, column, sequence or label is missing or cannot be used, or is in two splits.
-        HubError: If the Hub has no such data set or revision, or does not answer.
+    Raises ValueError if a split, column, sequence or label is missing or cannot be used, or is in two splits.
     """
     task = TASKS[task]
     if args.streaming and (task.takes_labels or args.dataset_filter):

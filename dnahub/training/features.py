@@ -24,11 +24,7 @@ def has_fixed_features(model: PreTrainedModel) -> bool:
 
 @contextmanager
 def features_computed_once(trainer: Trainer) -> Iterator[None]:
-    """
-    Within it, the trainer, of one process, trains and evaluates on features of the sequences.
-
-    The model stays whole, and so do the checkpoints: only the call of its encoder returns what was computed before.
-    """
+    """Within it, the trainer, of one process, uses features of the sequences; model and checkpoints stay whole."""
     encoder = trainer.model.base_model
     before = trainer.train_dataset, trainer.eval_dataset, trainer.data_collator
     trainer.train_dataset, trainer.eval_dataset = (_compute(trainer, rows) for rows in before[:2])

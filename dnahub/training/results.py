@@ -53,11 +53,7 @@ def describe(
     seconds: float,
     resumed_at: int | None,
 ) -> dict[str, Any]:
-    """
-    What is known of a trained model before anything is measured, for `json.dumps`; to be called by all processes.
-
-    Names in it are Hub ids, with the commit as revision, or those of folders, without their places.
-    """
+    """What is known of a trained model before it is measured, for JSON; to be called by all processes."""
     settings, state = trainer.args.to_dict(), trainer.state
     trained, total = count_parameters(trainer.model)
     of_model = vars(args.model) | {"lora_targets": ", ".join(args.model.lora_targets or ()) or None}

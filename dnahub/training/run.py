@@ -85,9 +85,9 @@ def train_once(
 
 def train(trainer: SequenceTrainer, args: Arguments) -> tuple[float, int | None]:
     """
-    Train to the end, or from where the run was interrupted; the best weights by validation are loaded then.
+    Train to the end, from where the run was interrupted; the best weights are loaded then.
 
-    Returns the seconds of this process, evaluations included, and the step at which it resumed, None for a whole run.
+    Returns the seconds of this process, evaluations included, and the step at which it resumed.
     """
     folder, keeps_best = Path(args.training.output_dir), args.training.load_best_model_at_end
     # The first process removes what was cut off, before the others look.
@@ -127,9 +127,7 @@ def save(
     trainer: SequenceTrainer, model: PreTrainedModel | PeftModel | None, results: dict[str, Any], folder: Path
 ) -> None:
     """
-    Draw the learning curve and write the checkpoint; afterwards the trainer has the model that was saved.
-
-    The model is in one piece, None but on the first process.
+    Draw the learning curve, write the checkpoint and give it to the trainer; `model` is whole, on the first process.
     """
 
     def write() -> None:

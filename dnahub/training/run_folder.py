@@ -117,11 +117,7 @@ def begin(folder: Path, record: dict[str, Any]) -> None:
 
 
 def commits(args: Arguments, begun: dict[str, Any] | None, api: HfApi) -> dict[str, str | None]:
-    """
-    The commits on the Hub of "dataset" and "model", the same for all processes; those of a resumed run stay.
-
-    For a folder the revision that was given, which is refused later.
-    """
+    """The commits on the Hub of "dataset" and "model", which a resumed run keeps; of a folder the given revision."""
     sources = {
         "dataset": (args.data.dataset_name, args.data.dataset_revision),
         "model": (args.model.model_name_or_path, args.model.model_revision),
@@ -138,9 +134,7 @@ def commits(args: Arguments, begun: dict[str, Any] | None, api: HfApi) -> dict[s
 
 
 def contents(names: Iterable[str]) -> dict[str, str]:
-    """
-    Digests of files and folders: of texts only the metadata that define splits and columns, of hidden files none.
-    """
+    """Digests of files and folders: of texts only the metadata on splits and columns, of hidden files none."""
     found = {}
     for path in map(Path, names):
         for file in sorted(path.rglob("[!.]*")) if path.is_dir() else [path]:

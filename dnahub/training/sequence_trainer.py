@@ -42,11 +42,7 @@ class SequenceTrainer(Trainer):
 
 
 def check_point(trainer: Trainer, point: Path) -> None:
-    """
-    Raises ValueError unless a run can resume exactly from a checkpoint.
-
-    Without the state of the optimizer or of the random generators, transformers warns and begins with new ones.
-    """
+    """Raises ValueError unless a run can resume exactly; transformers would begin with new states."""
     alone = trainer.args.world_size == 1
     needed = ["rng_state.pth" if alone else f"rng_state_{trainer.args.process_index}.pth"]
     advice = f"remove {point} to resume from the checkpoint before it"

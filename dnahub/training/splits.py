@@ -133,11 +133,7 @@ def check_groups(splits: DatasetDict, group_column: str) -> None:
 
 
 def check_overlap(splits: DatasetDict, place: Callable[[str, int], str]) -> None:
-    """
-    Raises ValueError if a sequence is in two splits, as the tokenizer reads it: in upper case, U as T.
-
-    Similar sequences, such as homologous genes or the reverse complement, are not found: use `--group_column`.
-    """
+    """Raises ValueError if a sequence, as the tokenizer reads it, is in two splits; similar ones may be."""
     digests = {role: _digests(splits[role]) for role in ROLES if role in splits}
     faults = [
         f"{len(of_second)} of the {len(splits[second])} sequences of {second} are in {first}, too "

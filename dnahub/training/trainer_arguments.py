@@ -14,9 +14,7 @@ BY_TASK = "by_task"
 
 
 def training_arguments(args: Arguments) -> TrainingArguments:
-    """
-    Only the flags of `TrainerArguments` vary; every other switch of the library keeps its default or is set here.
-    """
+    """Switches of the library that are not flags keep their default or are set here."""
     flags = vars(args.trainer) | {"max_steps": args.trainer.max_steps or -1}
     flags |= {name: _steps(flags[name]) for name in ("warmup_steps", "logging_steps")}
     flags["save_steps"] = flags["save_steps"] or 500

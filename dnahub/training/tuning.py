@@ -18,11 +18,7 @@ IA3_TARGETS = rf".*\.attention\.self\.(key|value)|{IA3_FEEDFORWARD}"
 
 
 def prepare(model: PreTrainedModel, args: ModelArguments, revision: str | None = None) -> PreTrainedModel | PeftModel:
-    """
-    Settle which weights of a model with a task head are trained; ValueError if it lacks what is named.
-
-    `revision` is the commit of the base model on the Hub, for an adapter's configuration.
-    """
+    """Settle which weights are trained; `revision` is the base model's, for an adapter's configuration."""
     if args.tuning == "head" and _head(model) is None:
         raise ValueError("--tuning head trains the head alone, which teaches this task little; use full or lora.")
     if args.tuning in ("frozen", "head"):
@@ -111,9 +107,7 @@ def add_ia3(model: PreTrainedModel, revision: str | None = None) -> PeftModel:
 
 
 def encoder_layers(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
-    """
-    The repeated blocks of an encoder, and their name: the longest list of modules, the outermost of equally long ones.
-    """
+    """The repeated blocks of an encoder, and their name: its longest list of modules, the outermost one."""
     prefix = f"{model.base_model_prefix}."
     lists = [
         (name, module)
