@@ -178,7 +178,6 @@ def with_labels(rows: Dataset, column: str, values: pa.Array, feature: object) -
 
 
 def label_array(rows: Dataset) -> pa.Array:
-    """The column `label`."""
     return _values(rows, "label")
 
 

@@ -36,8 +36,7 @@ class MultiLabel(Task):
         return DatasetDict(encoded), Labels(names, len(names))
 
     def row_labels(self, rows: Dataset) -> tuple[np.ndarray, np.ndarray]:
-        row, label = np.nonzero(_matrix(rows))
-        return row, label
+        return np.nonzero(_matrix(rows))
 
     def loss(self, logits, labels, class_weights=None, label_smoothing=0.0):
         of_each = None if class_weights is None else torch.where(labels > 0.5, class_weights[1], class_weights[0])

@@ -133,11 +133,7 @@ class Task(ABC):
         return labels.size
 
     def is_constant(self, outputs: np.ndarray, labels: np.ndarray) -> bool:
-        """
-        Whether the model has collapsed: no output differs by `SAME_OUTPUT` units over all rows.
-
-        Predicting one class for all rows is not enough: on unbalanced data a good model does.
-        """
+        """Whether no output differs by `SAME_OUTPUT` units over all rows; one class for all is not enough."""
         outputs = columns(outputs)
         if len(outputs) < 2 or not np.isfinite(outputs).all():
             return False

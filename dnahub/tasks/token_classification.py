@@ -53,8 +53,7 @@ class TokenClassification(ClassTask):
     def row_labels(self, rows: Dataset) -> tuple[np.ndarray, np.ndarray]:
         labels = label_array(rows)
         pairs = np.stack([pc.list_parent_indices(labels).to_numpy(), labels.flatten().to_numpy()])
-        row, label = np.unique(pairs[:, pairs[1] != IGNORED], axis=1)
-        return row, label
+        return tuple(np.unique(pairs[:, pairs[1] != IGNORED], axis=1))
 
     def collator(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> partial:
         return partial(token_label_batch, tokenizer)

@@ -110,12 +110,7 @@ def describe(
 def measure_all(
     trainer: Trainer, task: Task, data: SequenceData, tokenised: DatasetDict, baselines: bool
 ) -> dict[str, Any]:
-    """
-    Measure the trainer's model on validation and, once, on test data; to be called by all processes.
-
-    Returns the sections `validation`, `test` (None without such a split) and `baselines` (by the first process, where
-    the task has some and there is a test split), with `measured` True.
-    """
+    """Measure the model on validation and, once, on test data, and baselines; to be called by all processes."""
     wanted = baselines and task.fits_classes is not None and "test" in data.splits and trainer.is_world_process_zero()
     return {
         "measured": True,

@@ -48,11 +48,8 @@ def train_once(
     Train, save and measure one model, or resume it; a finished one is left as it is. Returns the results.
 
     The checkpoint is complete on disk before anything is measured: whatever happens then, the same command measures
-    what was saved. `record` is what the run is begun with, `extra` are sections of the results that are known before.
-
-    Raises:
-        ValueError: If data, model and arguments do not fit together, or the training diverges.
-        Stopped: If SIGTERM came.
+    what was saved. `record` is what the run is begun with, `extra` are sections of the results. Raises ValueError if
+    the training diverges, and Stopped if SIGTERM came.
     """
     folder = Path(args.training.output_dir)
     results = from_first(lambda: read_results(folder))
@@ -84,11 +81,7 @@ def train_once(
 
 
 def train(trainer: SequenceTrainer, args: Arguments) -> tuple[float, int | None]:
-    """
-    Train to the end, from where the run was interrupted; the best weights are loaded then.
-
-    Returns the seconds of this process, evaluations included, and the step at which it resumed.
-    """
+    """Train to the end, or resume; returns the seconds of this process and the step at which it resumed, if so."""
     folder, keeps_best = Path(args.training.output_dir), args.training.load_best_model_at_end
     # The first process removes what was cut off, before the others look.
     point = from_first(lambda: resume_point(folder))

@@ -36,11 +36,9 @@ def opened(
     folder: Path, args: Arguments, command: Sequence[str]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any] | None]]:
     """
-    Within it, no other process works in the folder of a run that is not finished.
+    Within it, no other process works in the folder of a run that is not finished; ValueError if one does.
 
-    Yields the record of this run for `begin`; the record of the interrupted run that it resumes, if any; and what
-    `read_results` gives. Raises ValueError if the folder is a file, or holds another run, or another process works
-    there.
+    Yields the record of this run for `begin`; that of the interrupted run that it resumes, if any; and `read_results`.
     """
     with ExitStack() as stack:
 

@@ -30,14 +30,10 @@ def complete(
     """
     Cut a missing validation and test split off train, at random, and stratified by label where rows have classes.
 
-    Rows of one group stay on one side; without a group column, rows of one sequence do. Train keeps at least one group
-    of every label. Fractions are of the rows of train; 0 for no test.
+    Rows of one group, or of one sequence, stay on one side. Train keeps at least one group of every label.
 
-    Returns:
-        The splits, rows in their order, and how new ones were made: {"test": "0.1 of train, by gene"}.
-
-    Raises:
-        ValueError: If fractions are out of range, a row has no group, or there are too few groups for the splits.
+    Returns the splits, rows in their order, and how new ones were made: {"test": "0.1 of train, by gene"}. Raises
+    ValueError if fractions are out of range, a row has no group, or there are too few groups.
     """
     fractions = {"test": test_fraction, "validation": validation_fraction}
     fractions = {split: fraction for split, fraction in fractions.items() if split not in splits}

@@ -25,12 +25,8 @@ def tokenize(
     """
     Replace the column `sequence` by `input_ids` and `num_tokens`, how many tokens the whole sequence has.
 
-    A stream is tokenised as it is read.
-
-    Args:
-        max_tokens: How many tokens the model takes, `<cls>` included.
-        cut_at: Tokens to keep of a sequence, `<cls>` included; None: all, and a longer one is an error.
-        place: Split and row -> where that is, for errors.
+    The model takes `max_tokens`, and of a sequence `cut_at` are kept, `<cls>` included; None: all, and a longer one is
+    an error, which `place` (split and row -> where that is) names. A stream is tokenised as it is read.
     """
     tokenised = {}
     for split, rows in splits.items():
