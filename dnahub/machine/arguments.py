@@ -28,20 +28,12 @@ def parse(
     **defaults: Any,
 ) -> tuple[Any, ...]:
     """
-    Read the command line.
+    Read the command line into an instance of each dataclass.
 
-    A field of a dataclass is a flag of its name, its class a group of the help, titled by the first line of the
-    docstring. The type of a field says what the flag takes: str, int, float, bool (`--flag`, `--flag false`), Literal,
-    list of these (several values), each or None. `metadata={"help": ...}` explains it.
-
-    Args:
-        description: Docstring of the script, shown on top of the help.
-        argv: Arguments without the program's name; default those of the command line.
-        recipe: Whether the first argument may be a YAML file of `flag: value`, which the flags after it override.
-        defaults: Values of fields that were not given, instead of those of the classes.
-
-    Returns:
-        An instance of each class.
+    A field is a flag of its name, its class a group of the help, titled by the first line of the docstring. The type
+    of a field says what the flag takes: str, int, float, bool (`--flag`, `--flag false`), Literal, list of these
+    (several values), each or None. `metadata={"help": ...}` explains it. With `recipe`, the first argument may be a
+    YAML file of `flag: value`, which the flags after it override. `defaults` stand in place of those of the classes.
 
     Raises:
         SystemExit: With status 2 after one sentence, for an unknown flag or a value that it does not take.

@@ -28,11 +28,9 @@ def first_line(error: BaseException) -> str:
 @contextmanager
 def limits_explained(path: Path, less_memory: str) -> Iterator[None]:
     """
-    Within it, a full disk and a full memory raise a ValueError that says what to do.
+    Within it, a full disk (of `path`) and a full memory raise a ValueError that says what to do.
 
-    Args:
-        path: The file or folder that is written.
-        less_memory: What needs less memory, as "a smaller --batch_tokens".
+    `less_memory` is what needs less memory, as "a smaller --batch_tokens".
     """
     try:
         yield

@@ -11,8 +11,7 @@ from pathlib import Path
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """
-    `with replacing(path) as scratch:` write `scratch`; then `path` is what was written there, or, after an error,
-    what it was before.
+    `with replacing(path) as scratch:` write `scratch`, which then becomes `path`; after an error, that is as before.
     """
     # No process number: two machines that share the folder may give the same one, and must not write into one file.
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
@@ -32,9 +31,10 @@ def write_text(path: Path, text: str) -> None:
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """
-    `with replacing_folder(path) as scratch:` fill the folder `scratch`; then `path` is that folder, or, after an
-    error, what it was before. Parents of `path` are created, and its files get the usual permissions (safetensors
-    writes 0600).
+    `with replacing_folder(path) as scratch:` fill the folder, which then becomes `path`; after an error, that is as
+    before.
+
+    Parents of `path` are created, and its files get the usual permissions (safetensors writes 0600).
     """
     path = path.resolve()
     # A mount point cannot be renamed, and a folder in a read-only one neither: there the contents are exchanged.

@@ -11,11 +11,7 @@ LOCK = ".lock"
 
 
 def take_lock(path: Path) -> BinaryIO | None:
-    """
-    Lock a file, created if necessary, until it is closed; None if another process holds the lock.
-
-    On a file system without locks, nothing is locked.
-    """
+    """Lock a file, created if necessary, until it is closed; None if another process holds the lock."""
     file = open(path, "ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -33,10 +29,8 @@ def take_lock(path: Path) -> BinaryIO | None:
 @contextmanager
 def locked_folder(folder: Path, program: str) -> Iterator[None]:
     """
-    Within it, no other process works in that folder, which is made; and removed again, if nothing was put into it.
-
-    Raises:
-        ValueError: If another process does.
+    Within it, no other process works in that folder, which is made, and removed again if it stays empty; or
+    ValueError.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)

@@ -49,13 +49,9 @@ def run(program: str, main: Callable[[], object], goes_on: str = "") -> None:
 
 def outcome(main: Callable[[], object], goes_on: str = "") -> tuple[int, str]:
     """
-    Call a script's main function.
+    Call a script's main function; returns exit status and one sentence: see the constants. 0: done, no sentence.
 
-    Returns:
-        Exit status and one sentence. 0: done, no sentence. 2: bad input or surroundings. 130: Ctrl-C. 143: SIGTERM.
-
-    Raises:
-        Exception: Any other error is a fault of the program and keeps its traceback.
+    Any error that is not for the user is a fault of the program and keeps its traceback.
     """
     then = goes_on and f"; {goes_on}"
     try:

@@ -9,11 +9,7 @@ if TYPE_CHECKING:
 
 
 class Tasks(UserDict):
-    """
-    Name of a task -> `dnahub.tasks.task.Task`, the `TASK` of its module.
-
-    A module is imported when its task is first asked for: `list(TASKS)` imports nothing, so that `--help` is quick.
-    """
+    """Name -> `Task`, whose module is imported when it is asked for, so that `--help` is quick."""
 
     def __getitem__(self, name: str) -> "Task":
         return import_module(super().__getitem__(name)).TASK

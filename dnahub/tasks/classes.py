@@ -31,10 +31,7 @@ class ClassTask(Task):
         return int((labels != IGNORED).sum())
 
     def measure(self, outputs: np.ndarray, labels: np.ndarray, label_names: list[str]) -> dict[str, Any]:
-        """
-        `score_classes`, AUROC and AUPRC of each class against the rest, by softmax probabilities, and `constant`. A
-        random classifier reaches an AUPRC of the class's frequency.
-        """
+        """Scores of `score_classes`, AUROC and AUPRC of each class against the rest, and `constant`."""
         labelled = labels != IGNORED
         outputs, labels = outputs[labelled], labels[labelled]  # (items, labels) and (items,)
         with np.errstate(invalid="ignore"):  # infinity minus infinity: NaN, which is undefined
@@ -53,10 +50,7 @@ class ClassTask(Task):
 
 
 def balanced_weights(ids: np.ndarray, num_labels: int) -> torch.Tensor:
-    """
-    As scikit-learn's `class_weight="balanced"`: items / (classes x items of the class); 1 for a class without items.
-    Ids are (items,), -100 where there is none.
-    """
+    """As scikit-learn's `class_weight="balanced"`, of ids (items,); 1 for a class without items."""
     counts = np.bincount(ids[ids != IGNORED], minlength=num_labels)  # (labels,)
     weights = counts.sum() / ((counts > 0).sum() * np.maximum(counts, 1))
     return torch.tensor(np.where(counts > 0, weights, 1.0), dtype=torch.float32)

@@ -13,11 +13,7 @@ BESIDE_IGNORED = -99.99999  # the next float32
 
 
 def label_batch(tokenizer: PreTrainedTokenizerFast, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """
-    Rows with `input_ids` and `label` -> `input_ids`, `attention_mask` (batch, tokens of the longest) and `labels`.
-
-    `labels` are (batch,) or, where each row has a vector of numbers, (batch, outputs); whole numbers are ids.
-    """
+    """Rows with `input_ids` and `label` -> padded batch; `labels` are (batch,), or of vectors (batch, outputs)."""
     labels = torch.tensor([row["label"] for row in rows])
     if labels.is_floating_point():  # the Trainer counts the labels of a step, but not those that are -100
         labels[labels == IGNORED] = BESIDE_IGNORED

@@ -33,7 +33,6 @@ class LabelColumn:
 
     @property
     def inner(self) -> object:
-        """What one label is."""
         return self.feature.feature if isinstance(self.feature, List | LargeList) else self.feature
 
     def with_values(self, values: pa.Array) -> "LabelColumn":
@@ -49,10 +48,7 @@ class LabelColumn:
 
 
 def read_columns(splits: DatasetDict, column: str, in_lists: bool | None, expected: str) -> dict[str, LabelColumn]:
-    """
-    The column of labels of each split; `expected` says what the task takes, for an error. `in_lists` says whether a
-    row must have a list of labels, None that it may, in all splits alike.
-    """
+    """The column of labels of each split, in lists or not, as `in_lists` says; None: the same in all splits."""
     read = {}
     for split, rows in splits.items():
         feature = _feature(split, rows, column)
@@ -78,16 +74,12 @@ def _feature(split: str, rows: Dataset, column: str) -> object:
 
 
 def refuse_separator(separator: str | None) -> None:
-    """Raises ValueError for a separator where a row has one label."""
     if separator is not None:
         raise ValueError(f"--label_separator {separator!r} is for --task multi_label; leave it out.")
 
 
 def split_texts(splits: DatasetDict, column: str, separator: str) -> dict[str, LabelColumn]:
-    """
-    The labels of a column of strings such as "promoter;enhancer"; white space around a label is dropped, and a row
-    whose string is empty or missing has no label.
-    """
+    """The labels of strings such as "promoter; enhancer"; an empty or missing string has none."""
     if not separator:
         raise ValueError("--label_separator '': give one or more letters.")
     read = {}
@@ -113,13 +105,7 @@ def as_ids(
     """
     Classes -> their ids, and the names of the labels in the order of their ids, by the labels of train.
 
-    The ids of a ClassLabel stay; strings, booleans and whole numbers are sorted.
-
-    Args:
-        columns: Of each split.
-        column: Its name, for errors.
-        fewest: How many different labels train must have.
-        may_lack: Whether null, and -100 among ids, is a label that is not there, as of a token; its id is null.
+    The ids of a ClassLabel stay; others are sorted. With `may_lack`, null and, among ids, -100 is a missing label.
     """
     named = {split: _as_names(labels, column, may_lack) for split, labels in columns.items()}
     train = columns["train"]
@@ -192,7 +178,6 @@ def with_labels(rows: Dataset, column: str, values: pa.Array, feature: object) -
 
 
 def label_array(rows: Dataset) -> pa.Array:
-    """The column `label`."""
     return _values(rows, "label")
 
 

@@ -18,13 +18,8 @@ def step_loss(
 
     The losses that models compute are means over a batch. Summed over the batches of a step they grow with
     `gradient_accumulation_steps` and with the number of processes, which BERT and its kin do not divide out; and a
-    token of a short sequence counts more than one of a long sequence.
-
-    Args:
-        outputs: With `logits`.
-        labels: As the task's collator makes them.
-        num_items_in_batch: Labels of the whole step, of all its batches in all processes.
-        class_weights, label_smoothing: See `Task.loss`.
+    token of a short sequence counts more than one of a long sequence. `num_items_in_batch` are the labels of the whole
+    step, of all its batches in all processes.
     """
     logits = outputs["logits"].float()
     weights = None if class_weights is None else class_weights.to(logits.device)

@@ -27,12 +27,10 @@ class MaskingCollator(TrainerCallback):
     """
     Rows with `input_ids` -> masked `input_ids`, `attention_mask` and `labels` (batch, tokens), -100 where unmasked.
 
-    15 % of the tokens are drawn, never special ones; of these 80 % become `<mask>`, 10 % a token drawn from all that
-    are not special, and 10 % stay as they are. What is drawn depends on the seed, the epoch and the row alone: it is
-    the same in every process and batch, and in a resumed run. (transformers' own collator draws from the process's
-    generator, and special tokens, too, of which `<pad>` would shift the positions of NT-v1.)
-
-    The Trainer tells it, as a callback, which epoch it is.
+    15 % of the tokens are drawn, never special ones; of these 80 % become `<mask>`, 10 % a token that is not special,
+    and 10 % stay. What is drawn depends on the seed, the epoch (which the Trainer tells it, as a callback) and the row
+    alone: it is the same in every process and batch, and in a resumed run. transformers' own collator draws from the
+    process's generator, and special tokens, too, of which `<pad>` would shift the positions of NT-v1.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int):
@@ -69,10 +67,7 @@ class MaskingCollator(TrainerCallback):
         return {"input_ids": np.where(drawn, changed, ids), "labels": labels}
 
     def mask_once(self, rows: Dataset) -> list[dict[str, np.ndarray]]:
-        """
-        Rows with `input_ids` -> rows that are masked for good, so that every evaluation asks for the same tokens, one
-        at least; this collator only pads them.
-        """
+        """Rows masked for good, one token at least: every evaluation asks for the same."""
         masked = [self.mask(ids) for ids in rows["input_ids"]]
         if all((row["labels"] == IGNORED).all() for row in masked):  # a few short rows
             last = masked[0]["input_ids"].copy()
@@ -110,10 +105,7 @@ class MaskedLM(Task):
 
     @staticmethod
     def outputs_kept(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """
-        Whether the likeliest token is the true one, and the loss of the true one, (batch, tokens, 2): an evaluation
-        need not hold the logits of 4,107 tokens.
-        """
+        """Of each token whether the likeliest is the true one, and its loss: (batch, tokens, 2)."""
         losses = cross_entropy(logits.float().transpose(1, 2), labels, reduction="none", ignore_index=IGNORED)
         return torch.stack([(logits.argmax(dim=-1) == labels).float(), losses], dim=-1)
 
@@ -132,10 +124,7 @@ class MaskedLM(Task):
         }
 
     def references(self, labels: np.ndarray, train: Dataset, vocabulary_size: int) -> dict[str, float]:
-        """
-        The loss on the same tokens of a model that knows how frequent each token is in train, counting each once more
-        than it occurs, and of one that gives all tokens the same probability.
-        """
+        """The losses of the frequencies of tokens in train, plus one each, and of uniform ones."""
         counts = np.ones(vocabulary_size)
         for row in train.take(UNIGRAM_ROWS):
             counts += np.bincount(row["input_ids"], minlength=vocabulary_size)

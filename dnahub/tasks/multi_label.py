@@ -36,8 +36,7 @@ class MultiLabel(Task):
         return DatasetDict(encoded), Labels(names, len(names))
 
     def row_labels(self, rows: Dataset) -> tuple[np.ndarray, np.ndarray]:
-        row, label = np.nonzero(_matrix(rows))
-        return row, label
+        return np.nonzero(_matrix(rows))
 
     def loss(self, logits, labels, class_weights=None, label_smoothing=0.0):
         of_each = None if class_weights is None else torch.where(labels > 0.5, class_weights[1], class_weights[0])
@@ -51,10 +50,7 @@ class MultiLabel(Task):
         return torch.tensor(np.where(counts > 0, weights, 1.0), dtype=torch.float32)
 
     def measure(self, outputs: np.ndarray, labels: np.ndarray, label_names: list[str]) -> dict[str, Any]:
-        """
-        A label is predicted from a probability of 0.5. The F1 of a label that is neither present nor predicted is
-        undefined and left out of the mean; AUROC and AUPRC are of the logits.
-        """
+        """Predicted from a probability of 0.5; an F1 without true or predicted labels is left out of the mean."""
         true, predicted = labels > 0.5, outputs > 0  # (rows, labels)
         num_right, num_true, num_predicted = (each.sum(axis=0) for each in (true & predicted, true, predicted))
         f1_scores = list(map(_share, 2 * num_right, num_true + num_predicted))

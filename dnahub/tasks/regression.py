@@ -63,10 +63,7 @@ class Regression(Task):
         return mse_loss(logits.reshape(labels.shape), labels.to(logits.dtype), reduction="sum")
 
     def measure(self, outputs: np.ndarray, labels: np.ndarray, label_names: list[str]) -> dict[str, Any]:
-        """
-        Means over the outputs. Correlations are 0 where all predictions are the same; they and R² are undefined for an
-        output whose labels are all equal.
-        """
+        """Means over the outputs; correlations are 0 where all predictions are the same."""
         constant = self.is_constant(outputs, labels)
         true, predicted = columns(labels), columns(outputs)
         if not np.isfinite(predicted).all():

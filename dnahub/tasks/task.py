@@ -50,22 +50,13 @@ class Task(ABC):
     @abstractmethod
     def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:
         """
-        Replace the column of labels by a column `label` of what the task takes, by the labels of train.
+        Replace the column of labels by `label`, as the task takes it, by the labels of train.
 
-        Args:
-            splits: train and any others. A column `label` that is not `column` is replaced, too.
-            column: The column of labels.
-            separator: What separates several labels of a row in one string, such as ";".
-
-        Raises:
-            ValueError: If labels are not what the task takes; the first such row is named.
+        `separator` separates several labels in one string. Raises ValueError that names the first row at fault.
         """
 
     def row_labels(self, rows: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
-        """
-        All pairs of a row and a class that it has, by which splits are stratified: two arrays (pairs,) of row numbers
-        and of ids. None where labels are not classes.
-        """
+        """Pairs of a row number and the id of a class of that row, (pairs,) each; None without classes."""
         return None
 
     def check_splits(self, splits: DatasetDict, labels: Labels) -> None:
@@ -73,7 +64,7 @@ class Task(ABC):
         return None
 
     def note_on_labels(self, rows: Dataset) -> str | None:
-        """What to tell the user about the labels of train before the training; None for nothing."""
+        """What to tell the user about the labels of train before the training."""
         return None
 
     def head_fields(self, labels: Labels) -> dict[str, Any]:
@@ -112,8 +103,7 @@ class Task(ABC):
             logits: (batch, outputs), or of tokens (batch, tokens, outputs).
             labels: As the collator makes them; -100 counts in no loss where they are ids.
             class_weights: What `class_weights` gave; None: all weigh 1.
-            label_smoothing: Fraction of the probability that is spread over all classes (arXiv:1512.00567); 0 unless
-                `smooths_labels`.
+            label_smoothing: Fraction of the probability spread over all classes; 0 unless `smooths_labels`.
         """
 
     def class_weights(self, rows: Dataset, num_labels: int) -> torch.Tensor:
@@ -123,27 +113,18 @@ class Task(ABC):
     @abstractmethod
     def measure(self, outputs: np.ndarray, labels: np.ndarray, label_names: list[str]) -> dict[str, Any]:
         """
-        The metrics of a model or a baseline, except the loss.
+        The metrics of a model or a baseline, except the loss, and what the card shows beside them, for `json.dumps`.
 
-        A metric that is undefined is None: by the labels (the recall of a class without rows, the AUROC of a class
-        that no row or every row has, a correlation with labels that are all equal), or by outputs that are not finite.
+        A metric that is undefined, by the labels or by outputs that are not finite, is None.
 
         Args:
-            outputs: Logits or numbers, (rows, outputs) or (rows, tokens, outputs), or what `outputs_kept` made of
-                them.
+            outputs: Logits or numbers, (rows, outputs) or (rows, tokens, outputs), or what `outputs_kept` made.
             labels: As the collator makes them, (rows, …).
             label_names: The labels in the order of their ids.
-
-        Returns:
-            A dictionary that `json.dumps` takes: all of `metrics` but the loss, and what the task's card shows beside
-            them, such as `recall_per_label` and `confusion_matrix`.
         """
 
     def mean_loss(self, outputs: np.ndarray, labels: np.ndarray) -> float:
-        """
-        The loss over all labels, each weighing the same. The Trainer's own is a mean over batches, in which the rows
-        of a short last batch, and those that fill it up for several processes, weigh more.
-        """
+        """The loss over all labels, each weighing the same, unlike in the Trainer's mean over batches."""
         true = torch.tensor(labels)
         return float(self.loss(torch.tensor(outputs).double(), true)) / self.count_labels(labels)
 
@@ -152,10 +133,7 @@ class Task(ABC):
         return labels.size
 
     def is_constant(self, outputs: np.ndarray, labels: np.ndarray) -> bool:
-        """
-        Whether the model has collapsed: no output differs by `SAME_OUTPUT` units over all rows. Predicting one class
-        for all rows is not enough: on unbalanced data a good model does.
-        """
+        """Whether no output differs by `SAME_OUTPUT` units over all rows; one class for all is not enough."""
         outputs = columns(outputs)
         if len(outputs) < 2 or not np.isfinite(outputs).all():
             return False
@@ -174,26 +152,11 @@ class Task(ABC):
         return (metric,)
 
     def baseline_outputs(self, predicted: np.ndarray, classes: np.ndarray | None, labels: Labels) -> np.ndarray:
-        """
-        What `measure` takes of a baseline.
-
-        Args:
-            predicted: Logits (rows, classes) of a logistic regression, or numbers of a ridge regression, (rows,) or
-                (rows, outputs); see `fits_classes`.
-            classes: The id of each column of a logistic regression, for those that train has; else None.
-            labels: What `encode` gave.
-        """
+        """What `measure` takes of a baseline; `classes` are the ids of the columns of `predicted`."""
         return predicted
 
     def references(self, labels: np.ndarray, train: Dataset, vocabulary_size: int) -> dict[str, float]:
-        """
-        Scores without a model for comparison, which go into the section of the split that the labels are of.
-
-        Args:
-            labels: As the collator makes them.
-            train: Rows with `input_ids`; may be a stream.
-            vocabulary_size: Of the model.
-        """
+        """Scores without a model for comparison; `train` has `input_ids` and may be a stream."""
         return {}
 
     @abstractmethod

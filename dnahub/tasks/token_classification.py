@@ -18,11 +18,7 @@ from dnahub.tasks.task import Labels
 
 
 def token_label_batch(tokenizer: PreTrainedTokenizerFast, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """
-    Rows with `input_ids` and `label` -> `input_ids`, `attention_mask` and `labels`, all (batch, tokens).
-
-    `labels` are -100 at padding and at what the tokenizer adds: `<cls>`, for another encoder also a token at the end.
-    """
+    """Rows with `input_ids` and `label` -> batch; `labels` are -100 at padding and added tokens."""
     batch = pad(tokenizer, [row["input_ids"] for row in rows])
     added_ids = torch.tensor(tokenizer("").input_ids)  # not <unk>, which may stand for DNA
     labelled = batch["attention_mask"].bool() & ~torch.isin(batch["input_ids"], added_ids)
@@ -57,8 +53,7 @@ class TokenClassification(ClassTask):
     def row_labels(self, rows: Dataset) -> tuple[np.ndarray, np.ndarray]:
         labels = label_array(rows)
         pairs = np.stack([pc.list_parent_indices(labels).to_numpy(), labels.flatten().to_numpy()])
-        row, label = np.unique(pairs[:, pairs[1] != IGNORED], axis=1)
-        return row, label
+        return tuple(np.unique(pairs[:, pairs[1] != IGNORED], axis=1))
 
     def collator(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> partial:
         return partial(token_label_batch, tokenizer)

@@ -18,7 +18,7 @@ def flag(default: Any, help: str, decides: bool = True, least: int | None = None
     """
     A field of the dataclasses below; `least` is the smallest number that it takes.
 
-    `decides` says whether the result depends on it; if not, an interrupted run may resume with another value.
+    If `decides` is false, the result does not depend on it, and an interrupted run may resume with another value.
     """
     return field(default=default, metadata={"help": help, "decides": decides, "least": least})
 
@@ -231,13 +231,7 @@ class Arguments:
 
 
 def parse_arguments(description: str, argv: Sequence[str]) -> Arguments:
-    """
-    Our defaults, overridden by the recipe, overridden by the command line; raises as `parse` does.
-
-    Args:
-        description: Docstring of train.py.
-        argv: The command line without the program's name: first a recipe, if any, then flags.
-    """
+    """Our defaults, overridden by the recipe, overridden by the command line; raises as `parse` does."""
     classes = (ModelArguments, DataArguments, TrainerArguments, RunArguments, HubArguments)
     args = Arguments(*parse("train.py", description, classes, argv, recipe=True))
     if not args.hub.push_only:

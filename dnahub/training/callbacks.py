@@ -19,8 +19,6 @@ class DivergenceError(ValueError):
 
 
 class StopOnDivergence(TrainerCallback):
-    """Stops a training whose loss is NaN or infinite."""
-
     def on_log(self, args, state, control, logs: dict[str, Any], **kwargs):
         for name in ("loss", "eval_loss"):
             if not math.isfinite(logs.get(name, 0)):
@@ -31,10 +29,7 @@ class StopOnDivergence(TrainerCallback):
 
 
 class StopEarly(TrainerCallback):
-    """
-    Stops after so many evaluations that are no better than the best before them, counted from the log: transformers'
-    EarlyStoppingCallback begins at 0 again in a resumed run, which then would not end as an undisturbed one.
-    """
+    """As transformers' EarlyStoppingCallback, but counted from the log: that one begins at 0 in a resumed run."""
 
     def __init__(self, patience: int, metric: str, greater_is_better: bool):
         self.patience = patience
@@ -62,8 +57,8 @@ class SaveOnSignal(TrainerCallback):
     """
     On SIGTERM, as job schedulers send it before they kill, saves at the end of the step and stops.
 
-    The resumed run ends as an undisturbed one. The Trainer takes a stop for the end of an epoch, and would evaluate
-    there: an evaluation that no undisturbed run makes, which could choose the checkpoint or end the run early.
+    The Trainer takes a stop for the end of an epoch, and would evaluate there: an evaluation that no undisturbed run
+    makes, which could choose the checkpoint or end the run early.
     """
 
     def __init__(self):
@@ -72,7 +67,7 @@ class SaveOnSignal(TrainerCallback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within it, SIGTERM is noted; after it, the signal has the handler of before."""
+        """Within it, SIGTERM is noted."""
         before = signal.signal(signal.SIGTERM, self._receive)
         try:
             yield

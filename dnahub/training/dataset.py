@@ -60,12 +60,9 @@ def load_sequences(
     args: DataArguments, task: str, revision: str | None = None, api: HfApi | None = None
 ) -> SequenceData:
     """
-    Load what is trained on by a task of `TASKS`, and check that it can be; revision and api as of `find_dataset`.
+    Load what is trained on by a task of `TASKS`; revision and api as of `find_dataset`, whose errors it raises.
 
-    Raises:
-        ValueError: If a split, column, sequence or label is missing or cannot be used, or if a sequence or group is in
-            two splits.
-        HubError: If the Hub has no such data set or revision, or does not answer.
+    Raises ValueError if a split, column, sequence or label is missing or cannot be used, or is in two splits.
     """
     task = TASKS[task]
     if args.streaming and (task.takes_labels or args.dataset_filter):
@@ -171,11 +168,7 @@ def _sequences(source: DatasetFiles, args: InputArguments, paths: list[str]) -> 
 def _hold(
     reader: SequenceReader, split: str, needed: Sequence[str], row_filter: list[str], files: list[str]
 ) -> Dataset:
-    """
-    A split, read to its end; its rows are in an Arrow file in the cache of `datasets`, which all processes map.
-
-    The name of the file is a digest of its content: the same rows are kept once, and so are their tokens next to them.
-    """
+    """A split, in an Arrow file named by a digest of its content, which all processes map and the same rows share."""
     features = Features(
         {"sequence": Value("large_string"), **{name: _feature(reader, name) for name in needed}}
         | {FILE: Value("int32"), ROW: Value("int64")}
@@ -241,7 +234,7 @@ def _check_nucleotides(batch: SequenceBatch) -> None:
 
 
 def _with_numbers(splits: dict[str, Dataset], texts: Mapping[str, Sequence[str]]) -> dict[str, Dataset]:
-    """Columns of text that hold numbers alone, over all splits, become numbers; `texts` names those of each split."""
+    """Columns of text that hold numbers alone, over all splits, become numbers."""
     for name in dict.fromkeys(sum(texts.values(), [])):
         of_text = [split for split in splits if name in texts[split]]
         columns = [splits[split].data.column(name) for split in of_text]

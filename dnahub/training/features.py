@@ -14,10 +14,7 @@ from dnahub.hub_code import NucleotideTransformerForSequenceClassification
 
 
 def has_fixed_features(model: PreTrainedModel) -> bool:
-    """
-    Whether the head sees the same vector of a sequence in every epoch: one vector, that at `<cls>`, of an encoder of
-    which nothing is trained and nothing drops out at random.
-    """
+    """Whether the head sees one vector, the same in every epoch: nothing of the encoder is trained or drops out."""
     if not isinstance(model, NucleotideTransformerForSequenceClassification):
         return False
     if model.config.hidden_dropout_prob or model.config.attention_probs_dropout_prob:
@@ -27,13 +24,7 @@ def has_fixed_features(model: PreTrainedModel) -> bool:
 
 @contextmanager
 def features_computed_once(trainer: Trainer) -> Iterator[None]:
-    """
-    Within it, the trainer, of one process, trains and evaluates on features of the sequences; its model
-    `has_fixed_features`, and its collator is `label_batch`.
-
-    The model stays whole, and so do the checkpoints that the trainer writes: only the call of its encoder returns
-    what was computed before.
-    """
+    """Within it, the trainer, of one process, uses features of the sequences; model and checkpoints stay whole."""
     encoder = trainer.model.base_model
     before = trainer.train_dataset, trainer.eval_dataset, trainer.data_collator
     trainer.train_dataset, trainer.eval_dataset = (_compute(trainer, rows) for rows in before[:2])

@@ -53,16 +53,7 @@ def describe(
     seconds: float,
     resumed_at: int | None,
 ) -> dict[str, Any]:
-    """
-    What is known of a trained model before anything is measured; to be called by all processes.
-
-    Args:
-        seconds, resumed_at: See `dnahub.training.run.train`.
-
-    Returns:
-        A dictionary that `json.dumps` takes. Names in it are Hub ids, with the commit as revision, or those of
-        folders, without their places.
-    """
+    """What is known of a trained model before it is measured, for JSON; to be called by all processes."""
     settings, state = trainer.args.to_dict(), trainer.state
     trained, total = count_parameters(trainer.model)
     of_model = vars(args.model) | {"lora_targets": ", ".join(args.model.lora_targets or ()) or None}
@@ -119,13 +110,7 @@ def describe(
 def measure_all(
     trainer: Trainer, task: Task, data: SequenceData, tokenised: DatasetDict, baselines: bool
 ) -> dict[str, Any]:
-    """
-    Measure the trainer's model on validation and, once, on test data; to be called by all processes.
-
-    Returns:
-        The sections `validation`, `test` (None without such a split) and `baselines` (by the first process, where the
-        task has some and there is a test split), with `measured` True.
-    """
+    """Measure the model on validation and, once, on test data, and baselines; to be called by all processes."""
     wanted = baselines and task.fits_classes is not None and "test" in data.splits and trainer.is_world_process_zero()
     return {
         "measured": True,

@@ -45,24 +45,11 @@ def train_once(
     extra: dict[str, Any],
 ) -> dict[str, Any]:
     """
-    Train, save and measure one model, or resume it; a finished one is left as it is.
+    Train, save and measure one model, or resume it; a finished one is left as it is. Returns the results.
 
     The checkpoint is complete on disk before anything is measured: whatever happens then, the same command measures
-    what was saved.
-
-    Args:
-        args: `args.training.output_dir` is the run's folder.
-        data: What it is trained on.
-        base: The base model; None for random weights.
-        record: What the run is begun with, for `begin`.
-        extra: Sections of the results that are known before, as of a search.
-
-    Returns:
-        `dnahub.training.results.describe` and `measure_all`.
-
-    Raises:
-        ValueError: If data, model and arguments do not fit together, or the training diverges.
-        Stopped: If SIGTERM came.
+    what was saved. `record` is what the run is begun with, `extra` are sections of the results. Raises ValueError if
+    the training diverges, and Stopped if SIGTERM came.
     """
     folder = Path(args.training.output_dir)
     results = from_first(lambda: read_results(folder))
@@ -94,13 +81,7 @@ def train_once(
 
 
 def train(trainer: SequenceTrainer, args: Arguments) -> tuple[float, int | None]:
-    """
-    Train to the end, or from where the run was interrupted; the best weights by validation are loaded then.
-
-    Returns:
-        The seconds of this process, evaluations included, and the step at which it resumed an interrupted run, None
-        for a whole run.
-    """
+    """Train to the end, or resume; returns the seconds of this process and the step at which it resumed, if so."""
     folder, keeps_best = Path(args.training.output_dir), args.training.load_best_model_at_end
     # The first process removes what was cut off, before the others look.
     point = from_first(lambda: resume_point(folder))
@@ -139,9 +120,7 @@ def save(
     trainer: SequenceTrainer, model: PreTrainedModel | PeftModel | None, results: dict[str, Any], folder: Path
 ) -> None:
     """
-    Draw the learning curve and write the checkpoint; afterwards the trainer has the model that was saved.
-
-    The model is in one piece, None but on the first process; `results` is what is known before anything is measured.
+    Draw the learning curve, write the checkpoint and give it to the trainer; `model` is whole, on the first process.
     """
 
     def write() -> None:

@@ -36,14 +36,9 @@ def opened(
     folder: Path, args: Arguments, command: Sequence[str]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any] | None]]:
     """
-    Within it, no other process works in the folder of a run that is not finished.
+    Within it, no other process works in the folder of a run that is not finished; ValueError if one does.
 
-    Yields:
-        The record of this run for `begin`; the record of the interrupted run that it resumes, if any; and what
-        `read_results` gives.
-
-    Raises:
-        ValueError: If the folder is a file, or holds another run, or another process works there.
+    Yields the record of this run for `begin`; that of the interrupted run that it resumes, if any; and `read_results`.
     """
     with ExitStack() as stack:
 
@@ -82,12 +77,7 @@ def identity(args: Arguments) -> dict[str, Any]:
 
 
 def find_run(folder: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
-    """
-    The record of the run in a folder, if it was begun with these `identity`; None if nothing is saved there yet.
-
-    Raises:
-        ValueError: If the folder is a file, or holds what another run has saved.
-    """
+    """The record of the run in a folder, None if nothing is saved there yet; ValueError if it is another run."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--output_dir {folder} is a file; name a folder.")
     saved = sorted(path.name for path in folder.glob("*") if re.fullmatch(SAVED, path.name))
@@ -112,15 +102,11 @@ def find_run(folder: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _shown(value: Any) -> str:
-    """A value as a user gives it."""
     return "(not given)" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def begin(folder: Path, record: dict[str, Any]) -> None:
-    """
-    Write down "arguments", "environment" and "commits" that a run is begun with, in its folder, which is made if it is
-    not there; a resumed run keeps its record.
-    """
+    """Write down "arguments", "environment" and "commits" that a run is begun with; a resumed run keeps its record."""
     if is_first_process():
         folder.mkdir(parents=True, exist_ok=True)
         found = _read(folder / RECORD)
@@ -129,12 +115,7 @@ def begin(folder: Path, record: dict[str, Any]) -> None:
 
 
 def commits(args: Arguments, begun: dict[str, Any] | None, api: HfApi) -> dict[str, str | None]:
-    """
-    The commits on the Hub of "dataset" and "model", the same for all processes.
-
-    Those of `begun`, the record of the run that is resumed, stay. For a folder the revision that was given, which is
-    refused later.
-    """
+    """The commits on the Hub of "dataset" and "model", which a resumed run keeps; of a folder the given revision."""
     sources = {
         "dataset": (args.data.dataset_name, args.data.dataset_revision),
         "model": (args.model.model_name_or_path, args.model.model_revision),
@@ -151,11 +132,7 @@ def commits(args: Arguments, begun: dict[str, Any] | None, api: HfApi) -> dict[s
 
 
 def contents(names: Iterable[str]) -> dict[str, str]:
-    """
-    Digests of the files and folders of a run's data, by which changed ones are recognised.
-
-    Hidden files do not count, and of texts only the metadata that define splits and columns.
-    """
+    """Digests of files and folders: of texts only the metadata on splits and columns, of hidden files none."""
     found = {}
     for path in map(Path, names):
         for file in sorted(path.rglob("[!.]*")) if path.is_dir() else [path]:
@@ -187,10 +164,7 @@ def is_finished(results: dict[str, Any] | None) -> bool:
 
 
 def resume_point(folder: Path) -> Path | None:
-    """
-    The last complete checkpoint of an interrupted run, or None; one that was cut off while it was written is removed:
-    its state, which is written last, is missing or cut off.
-    """
+    """The last complete checkpoint of an interrupted run, or None; one without its state, written last, is removed."""
     complete = {}
     for path in folder.glob("checkpoint-*"):
         step = path.name.removeprefix("checkpoint-")

@@ -29,17 +29,9 @@ def search(
     args: Arguments, data: SequenceData, base: CheckpointFiles | None, run_record: dict[str, Any]
 ) -> dict[str, Any]:
     """
-    Train `--hyperparameter_search` times as long as the run itself, each time with other hyper-parameters, and set
-    the best of them in `args.training`.
+    Train `--hyperparameter_search` times, and set the best values in `args.training`; returns what search.json keeps.
 
-    What was found so far is kept in OUTPUT_DIR/search.json. A trial depends on the seed, its number and the trials
-    before it alone: an interrupted search goes on as an undisturbed one.
-
-    Returns:
-        The "metric", all "trials" and the "chosen" one of them: hyper-parameters, with the metric on validation data.
-
-    Raises:
-        ValueError: If every trial diverged.
+    A trial depends on the seed, its number and the trials before it alone: an interrupted search goes on.
     """
     record = Path(args.training.output_dir) / RECORD
     found = from_first(lambda: json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None)

@@ -26,13 +26,7 @@ def train_seeds(
     record: dict[str, Any],
     extra: dict[str, Any],
 ) -> dict[str, Any]:
-    """
-    Train once for each of `--seeds`, in OUTPUT_DIR/seed-SEED/; the best by validation becomes OUTPUT_DIR/checkpoint/.
-
-    Returns:
-        The results of the best, with the section `seeds`: their numbers, and of each metric of validation and test
-        mean, sample standard deviation and single values.
-    """
+    """Train once for each of `--seeds`, in seed-SEED/; the best by validation becomes checkpoint/."""
     folder = Path(args.training.output_dir)
     seeds = [args.training.seed + i for i in range(args.run.seeds)]
     runs = []

@@ -21,10 +21,9 @@ class SequenceTrainer(Trainer):
     """
     transformers' Trainer, whose steps are the same however many processes share them, and in a resumed run.
 
-    Every step of an epoch has the same number of rows; rows that do not fill a step are dropped, which ones varies by
-    epoch. transformers' own last step is short with one process, and filled up with rows of the first step with
-    several; its `dataloader_drop_last` would leave rows out of evaluations, too. A training split that is smaller than
-    one step stays as it is. The order of batches of like length is the same in a resumed run.
+    Every step of an epoch has the same number of rows; rows that do not fill one are dropped, others in each epoch,
+    unless train is smaller than a step. transformers' own last step is short with one process, and filled up with
+    several.
     """
 
     # Private: of a dataloader that the Trainer has divided among processes, nothing public changes the sampler.
@@ -42,13 +41,7 @@ class SequenceTrainer(Trainer):
 
 
 def check_point(trainer: Trainer, point: Path) -> None:
-    """
-    Check that a run can resume exactly from a checkpoint: where the state of the optimizer or of the random generators
-    is missing, transformers logs a warning and begins with new ones.
-
-    Raises:
-        ValueError: If a file is missing or damaged.
-    """
+    """Raises ValueError unless a run can resume exactly; transformers would begin with new states."""
     alone = trainer.args.world_size == 1
     needed = ["rng_state.pth" if alone else f"rng_state_{trainer.args.process_index}.pth"]
     advice = f"remove {point} to resume from the checkpoint before it"
@@ -86,12 +79,7 @@ def _check_weights(trainer: Trainer, point: Path, advice: str) -> None:
 
 
 class LengthGroups(Sampler):
-    """
-    Rows of like length in one step (of all processes together), in an order that the seed and the epoch alone decide.
-
-    transformers' own sampler draws from the process's generator, whose state differs between processes, and after a
-    resume; the grouping itself is transformers'.
-    """
+    """Rows of like length in a step, by seed and epoch alone: transformers' own differs in a resumed run."""
 
     def __init__(self, lengths: list[int], rows_per_step: int, seed: int):
         self.lengths = lengths
@@ -100,7 +88,7 @@ class LengthGroups(Sampler):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate when an epoch begins."""
+        """Called by accelerate."""
         self.epoch = epoch
 
     def __len__(self) -> int:

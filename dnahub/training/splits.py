@@ -30,20 +30,10 @@ def complete(
     """
     Cut a missing validation and test split off train, at random, and stratified by label where rows have classes.
 
-    Rows of one group stay on one side; without a group column, rows of one sequence do. Train keeps at least one group
-    of every label.
+    Rows of one group, or of one sequence, stay on one side. Train keeps at least one group of every label.
 
-    Args:
-        splits: train and, where they are given, validation and test, which stay unchanged.
-        task: Says which classes a row has.
-        validation_fraction, test_fraction: Of the rows of train; 0 for no test.
-        group_column: The column of groups, such as gene or chromosome; default none.
-
-    Returns:
-        The splits, rows in their order, and how new ones were made: {"test": "0.1 of train, by gene"}.
-
-    Raises:
-        ValueError: If fractions are out of range, a row has no group, or there are too few groups for the splits.
+    Returns the splits, rows in their order, and how new ones were made: {"test": "0.1 of train, by gene"}. Raises
+    ValueError if fractions are out of range, a row has no group, or there are too few groups.
     """
     fractions = {"test": test_fraction, "validation": validation_fraction}
     fractions = {split: fraction for split, fraction in fractions.items() if split not in splits}
@@ -128,7 +118,7 @@ def _parts(sizes: np.ndarray, order: np.ndarray, kept: np.ndarray, fractions: li
 
 
 def check_groups(splits: DatasetDict, group_column: str) -> None:
-    """Raises ValueError if a group stands in two splits; the first one is named."""
+    """Raises ValueError if a group stands in two splits."""
     groups = {split: _group_values(split, rows, group_column).cast(pa.string()) for split, rows in splits.items()}
     for first, second, of_second, _ in _shared(groups):
         raise ValueError(
@@ -139,14 +129,7 @@ def check_groups(splits: DatasetDict, group_column: str) -> None:
 
 
 def check_overlap(splits: DatasetDict, place: Callable[[str, int], str]) -> None:
-    """
-    Check that no sequence is in two splits, as the tokenizer reads it: in upper case, U as T, without white space.
-
-    Similar sequences, such as homologous genes or the reverse complement, are not found: use `--group_column`.
-
-    Raises:
-        ValueError: If a sequence is in two splits; `place` (split and row -> where that is) names the first such rows.
-    """
+    """Raises ValueError if a sequence, as the tokenizer reads it, is in two splits; similar ones may be."""
     digests = {role: _digests(splits[role]) for role in ROLES if role in splits}
     faults = [
         f"{len(of_second)} of the {len(splits[second])} sequences of {second} are in {first}, too "

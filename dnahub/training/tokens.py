@@ -25,17 +25,8 @@ def tokenize(
     """
     Replace the column `sequence` by `input_ids` and `num_tokens`, how many tokens the whole sequence has.
 
-    Args:
-        splits: Rows with `sequence`; other columns stay. A stream, of rows without labels, is tokenised as it is read.
-        tokenizer: Of the model.
-        max_tokens: How many tokens the model takes, `<cls>` included.
-        cut_at: Tokens to keep of a sequence, `<cls>` included; None: all, and a longer one is an error.
-        place: Split and row -> where that is, for messages.
-
-    Raises:
-        ValueError: If a sequence has more tokens than the model takes and is not cut, or if a row has another
-            number of labels than tokens, where each token has one; the first such row is named, and how many there
-            are. In a stream, when the row is reached.
+    The model takes `max_tokens`, and of a sequence `cut_at` are kept, `<cls>` included; None: all, and a longer one is
+    an error, which `place` (split and row -> where that is) names. A stream is tokenised as it is read.
     """
     tokenised = {}
     for split, rows in splits.items():

@@ -76,12 +76,7 @@ def build_trainer(
     data: SequenceData,
     base: CheckpointFiles | None,
 ) -> tuple[SequenceTrainer, DatasetDict]:
-    """
-    The Trainer for the task, and the splits as token ids.
-
-    Raises:
-        ValueError: If data, model and arguments do not fit together.
-    """
+    """The Trainer for the task, and the splits as token ids; ValueError if data, model and flags do not fit."""
     task = TASKS[model_args.task]
     choose_metric(training_args, task)
     if training_args.label_smoothing_factor and not task.smooths_labels:
@@ -136,11 +131,7 @@ def are_unequal(lengths: np.ndarray) -> bool:
 
 
 def _compute_metrics(task: Task, label_names: list[str]) -> Callable[[EvalPrediction], dict[str, float]]:
-    """
-    What the Trainer calls after an evaluation: the loss and the metrics that are one number, and `constant`. An
-    undefined one is NaN, not missing: the Trainer ends with a KeyError where it lacks the metric that chooses the best
-    checkpoint, and NaN is never chosen.
-    """
+    """An undefined metric is NaN, never chosen; without it, the Trainer would end with a KeyError."""
 
     def compute(evaluation: EvalPrediction) -> dict[str, float]:
         outputs, labels = evaluation.predictions, evaluation.label_ids

@@ -14,15 +14,10 @@ BY_TASK = "by_task"
 
 
 def training_arguments(args: Arguments) -> TrainingArguments:
-    """
-    Only the flags of `TrainerArguments` vary; every other switch of the library keeps its default or is set here, so
-    that none changes a result unnoticed.
-
-    Raises:
-        ValueError: If several processes were launched which cannot work together.
-    """
+    """Switches of the library that are not flags keep their default or are set here."""
     flags = vars(args.trainer) | {"max_steps": args.trainer.max_steps or -1}
-    flags |= {name: _steps(flags[name]) for name in ("warmup_steps", "logging_steps")}
+    for name in ("warmup_steps", "logging_steps"):  # a float is a fraction of all steps
+        flags[name] = flags[name] if flags[name] < 1 else int(flags[name])
     flags["save_steps"] = flags["save_steps"] or 500
     flags["metric_for_best_model"] = flags["metric_for_best_model"] or BY_TASK
     flags["bf16"], flags["fp16"] = _precision(flags["bf16"], flags["fp16"], flags["use_cpu"])
@@ -65,8 +60,3 @@ def _precision(bf16: bool | None, fp16: bool, use_cpu: bool) -> tuple[bool, bool
         on_gpu = torch.cuda.is_available() and not use_cpu
         bf16 = on_gpu and not fp16 and torch.cuda.is_bf16_supported(including_emulation=False)
     return bf16, fp16
-
-
-def _steps(value: float) -> float | int:
-    """transformers takes a float for a fraction of all steps."""
-    return value if value < 1 else int(value)

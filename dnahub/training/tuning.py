@@ -18,18 +18,7 @@ IA3_TARGETS = rf".*\.attention\.self\.(key|value)|{IA3_FEEDFORWARD}"
 
 
 def prepare(model: PreTrainedModel, args: ModelArguments, revision: str | None = None) -> PreTrainedModel | PeftModel:
-    """
-    Settle which weights are trained.
-
-    Args:
-        model: A model with a task head.
-        args: `tuning`, and what belongs to it.
-        revision: Commit of the base model on the Hub, for an adapter's configuration.
-
-    Raises:
-        ValueError: If the head alone is to be trained but is that of the base model, or the model lacks the layers
-            that are named.
-    """
+    """Settle which weights are trained; `revision` is the base model's, for an adapter's configuration."""
     if args.tuning == "head" and _head(model) is None:
         raise ValueError("--tuning head trains the head alone, which teaches this task little; use full or lora.")
     if args.tuning in ("frozen", "head"):
@@ -70,12 +59,7 @@ def add_lora(
     targets: Sequence[str] | None = None,
     revision: str | None = None,
 ) -> PeftModel:
-    """
-    Low-rank updates of some linear layers of the encoder; the head is trained whole.
-
-    The targets are ends of the layers' names; default `LORA_TARGETS` or, where a model has none of that name, all
-    linear layers of the encoder.
-    """
+    """Low-rank updates of some linear layers of the encoder, by the ends of their names; the head is trained whole."""
     path, layers = encoder_layers(model)
     linear = sorted(
         {name for layer in layers for name, module in layer.named_modules() if isinstance(module, nn.Linear)}
@@ -123,10 +107,7 @@ def add_ia3(model: PreTrainedModel, revision: str | None = None) -> PeftModel:
 
 
 def encoder_layers(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
-    """
-    The repeated blocks of an encoder, with their name in the model, such as "esm.encoder.layer": the longest list of
-    modules in it, the outermost of equally long ones.
-    """
+    """The repeated blocks of an encoder, and their name: its longest list of modules, the outermost one."""
     prefix = f"{model.base_model_prefix}."
     lists = [
         (name, module)
