@@ -24,7 +24,7 @@ os.environ |= {
     "HF_HUB_DISABLE_XET": "1",  # the server has no Xet
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # or `datasets` asks a host of Amazon's
-    "NO_PROXY": "127.0.0.1,127.0.0.2,localhost",
+    "NO_PROXY": "127.0.0.1,localhost",
     "CUDA_VISIBLE_DEVICES": "",
     "OMP_NUM_THREADS": "1",
 }

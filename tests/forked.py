@@ -36,12 +36,7 @@ class Forked:
     """A running `python *command`; the methods are those of `subprocess.Popen`."""
 
     def __init__(self, command: Sequence, cwd: Path | str, env: dict[str, str], stdin: bool = False, before=None):
-        """
-        Args:
-            command: Of the Python interpreter, as "-m", "dataset_builder", "--help".
-            stdin: Whether `self.stdin` can be written to; else it is empty.
-            before: Called in the process before anything else.
-        """
+        """`stdin`: whether `self.stdin` can be written to; else it is empty. `before` is called first, there."""
         self._output = tempfile.TemporaryDirectory(prefix="forked-")
         self._streams = [Path(self._output.name) / name for name in ("out", "err")]
         for path in self._streams:
@@ -84,10 +79,10 @@ class Forked:
 
     def wait(self, timeout: float = 300) -> int:
         self._process.join(timeout)
-        if self._process.exitcode is None:
-            self._process.kill()
+        if self.poll() is None:
+            self.kill()
             raise TimeoutError(f"{timeout} s passed:\n{self.stdout}{self.stderr}")
-        return self._process.exitcode
+        return self.poll()
 
     def finish(self, timeout: float = 300) -> subprocess.CompletedProcess:
         """Wait, and return what `subprocess.run` would."""
@@ -114,12 +109,7 @@ def start_together(command: Sequence, cwd: Path | str, env: dict[str, str], proc
 
 
 def run_together(command: Sequence, cwd: Path | str, env: dict[str, str], processes: int, timeout: float = 300):
-    """
-    `start_together` to the end. The first process to fail ends the others.
-
-    Returns:
-        Of the first process, its output with that of the others behind it; and the worst status.
-    """
+    """`start_together` to the end, or the first failure; the output of all, and the first status that is not 0."""
     started = start_together(command, cwd, env, processes)
     deadline = time.monotonic() + timeout
     while any(each.poll() is None for each in started):

@@ -38,7 +38,7 @@ class HubBench:
         return HfApi(token=token)  # without one, nobody is logged in: the suite's environment has none
 
     def environment(self, token: str | None = None, ours: bool = False, home: Path | None = None) -> dict[str, str]:
-        """The environment of a user's process; the arguments are those of `run`."""
+        """Of a user's process: without a token nobody is logged in; `ours`: whether it can import our packages."""
         env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         return env | {
             "HF_HOME": str(home or tempfile.mkdtemp(prefix="home-", dir=self.folder)),
@@ -46,21 +46,10 @@ class HubBench:
             **({"PYTHONPATH": str(REPOSITORY)} if ours else {}),
         }
 
-    def run(
-        self, *command, token: str | None = None, ours: bool = False, home: Path | None = None, **options
-    ) -> subprocess.CompletedProcess:
-        """Runs `python *command` as a user would elsewhere: own process, own folder, no cache, no terminal.
-
-        Args:
-            command: Of the Python interpreter, for example "-m", "dataset_builder", "--help".
-            token: Goes into HF_TOKEN; without one, nobody is logged in.
-            ours: Whether this repository's packages can be imported.
-            home: HF_HOME, where another process's caches shall be seen; a new folder by default.
-            options: Of `forked.run`; `env` is added to the environment.
-        """
-        env = self.environment(token, ours, home) | options.pop("env", {})
-        cwd = options.pop("cwd", None) or tempfile.mkdtemp(prefix="cwd-", dir=self.folder)
-        process = forked.run(command, cwd, env, **options)
+    def run(self, *command, token: str | None = None, ours: bool = False, cwd: Path | None = None):
+        """Runs `python *command` as a user would elsewhere: own process, own folder, no cache, no terminal."""
+        cwd = cwd or tempfile.mkdtemp(prefix="cwd-", dir=self.folder)
+        process = forked.run(command, cwd, self.environment(token, ours))
         for secret in (self.user, self.user_read, self.reader):
             assert secret not in process.stdout + process.stderr, "a token was printed"
         return process

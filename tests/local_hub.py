@@ -7,9 +7,8 @@
     assert hub.requests("PUT /objects/")         # bytes did travel
 
 It serves what this project's calls need of huggingface_hub 2.4, datasets 5.2 and transformers 5.23, and no more: an
-unknown route is 404, a bug of its own 501 (which the clients do not retry). As on the real Hub, large files live on
-another host, here 127.0.0.2. Endpoints: https://huggingface.co/docs/hub/api, and the clients'
-source.
+unknown route is 404, a bug of its own 501 (which the clients do not retry). As on the real Hub, large files are
+on another host, here another port. Endpoints: https://huggingface.co/docs/hub/api, and the clients' source.
 """
 
 import base64
@@ -50,13 +49,11 @@ class Account(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One line of the log. The token itself is never kept."""
+    """One line of the log."""
 
-    host: str  # "hub" or "cdn"
     method: str
     path: str  # unquoted, without the query
     status: int  # or CUT
-    with_token: bool
 
 
 @dataclass
@@ -150,12 +147,8 @@ class LocalHub:
         self.lock = threading.RLock()  # whoever reads a repository to change it holds it until the change is written
         self._faults: list[Fault] = []
         (folder / "objects").mkdir(parents=True, exist_ok=True)
-        self._servers = [_Server(("127.0.0.1", 0), "hub", HUB_ROUTES, self)]
-        try:
-            self._servers.append(_Server(("127.0.0.2", 0), "cdn", CDN_ROUTES, self))
-        except OSError:  # macOS has no 127.0.0.2 unless it is told to
-            self._servers.append(_Server(("127.0.0.1", 0), "cdn", CDN_ROUTES, self))
-        self.url, self.cdn_url = (f"http://{host}:{port}" for host, port in (s.server_address for s in self._servers))
+        self._servers = [_Server(self), _Server(self)]
+        self.url, self.cdn_url = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
 
     def start(self) -> "LocalHub":
         """Serve until the process ends."""
@@ -237,9 +230,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], name: str, routes: list[tuple[str, str, str]], local_hub: LocalHub):
-        super().__init__(address, _Handler)
-        self.name, self.routes, self.local_hub = name, routes, local_hub
+    def __init__(self, local_hub: LocalHub):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.local_hub = local_hub
 
     def handle_error(self, *request) -> None:
         if not isinstance(sys.exc_info()[1], ConnectionError):  # clients go away, as streaming does when it has enough
@@ -288,7 +281,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route(self, path: str) -> Reply:
         command = "GET" if self.command == "HEAD" else self.command
-        for method, pattern, name in self.server.routes:
+        for method, pattern, name in ROUTES:
             found = re.fullmatch(pattern, path) if method == command else None
             if found:
                 return getattr(self, name)(*(group and unquote(group) for group in found.groups()))
@@ -305,14 +298,10 @@ class _Handler(BaseHTTPRequestHandler):
             body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
             source, size = io.BytesIO(body), len(body)
         start, end = 0, size
-        wanted = re.fullmatch(r"bytes=(?=.*\d)(\d*)-(\d*)", self.headers.get("Range", ""))
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if wanted and "Accept-Ranges" in headers:
-            first, last = wanted.groups()
-            start = int(first) if first else max(0, size - int(last))
-            end = min(size, int(last) + 1) if first and last else size
+            start, end = int(wanted[1]), min(size, int(wanted[2] or size) + 1)
             reply.status, headers["Content-Range"] = 206, f"bytes {start}-{end - 1}/{size}"
-            if start >= end:
-                reply.status, headers["Content-Range"], end = 416, f"bytes */{size}", start
         self._log(line, reply.status)  # before the client can go on
         self.send_response(reply.status)
         for name, value in {**headers, "Content-Length": str(end - start)}.items():
@@ -324,8 +313,7 @@ class _Handler(BaseHTTPRequestHandler):
                 start += self.wfile.write(source.read(min(end - start, 1 << 20)))
 
     def _log(self, line: str, status: int) -> None:
-        with_token = "Authorization" in self.headers
-        self.local_hub.log.append(Request(self.server.name, *line.split(" ", 1), status, with_token))
+        self.local_hub.log.append(Request(*line.split(" ", 1), status))
 
     def _read(self, num_bytes: int | None = None) -> bytes:
         """So much of the request's body, or all that is left of it."""
@@ -464,11 +452,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def validate_card(self) -> Reply:
         card = self._json()["content"]
-        errors = card_errors(card)
-        empty = not errors and not card_metadata(card)
-        warnings = [{"message": "empty or missing yaml metadata in repo card"}] if empty else []
-        messages = [{"message": message} for message in errors]
-        return Reply({"errors": messages, "warnings": warnings}, 400 if errors else 200)
+        errors = [{"message": message} for message in card_errors(card)]
+        return Reply({"errors": errors, "warnings": []}, 400 if errors else 200)
 
     def preupload(self, kind: str, repo_id: str, revision: str) -> Reply:
         files = self._open(kind, repo_id, write=True).files(revision)
@@ -517,16 +502,12 @@ class _Handler(BaseHTTPRequestHandler):
             if path == "README.md" and (errors := card_errors(base64.b64decode(value["content"]).decode())):
                 raise HubError(400, "; ".join(errors))
         elif key == "lfsFile":
-            files[path] = {
-                "oid": value["oid"],
-                "size": self.local_hub.object(value["oid"]).stat().st_size,
-                "lfs": True,
-            }
+            size = self.local_hub.object(value["oid"]).stat().st_size
+            files[path] = {"oid": value["oid"], "size": size, "lfs": True}
         elif key == "deletedFile":
-            if files.pop(path, None) is None:
-                raise HubError(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
+            del files[path]
 
-    # The host of large files
+    # Large files
 
     def send_object(self, oid: str) -> Reply:
         return Reply(self.local_hub.object(oid), 200, {"ETag": f'"{oid}"'})
@@ -541,7 +522,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 _API = "/api/(models|datasets)/([^/]+/[^/]+)"
 _WEB = "/(?:(datasets)/)?([^/]+/[^/]+)"
-HUB_ROUTES = [
+ROUTES = [
     ("GET", "/api/whoami-v2", "whoami"),
     ("POST", "/api/repos/create", "create_repository"),
     ("POST", "/api/validate-yaml", "validate_card"),
@@ -552,8 +533,6 @@ HUB_ROUTES = [
     ("POST", f"{_API}/preupload/([^/]+)", "preupload"),
     ("POST", rf"{_WEB}\.git/info/lfs/objects/batch", "lfs_batch"),
     ("POST", f"{_API}/commit/([^/]+)", "commit"),
-]
-CDN_ROUTES = [
     ("GET", "/objects/([0-9a-f]{64})", "send_object"),
     ("PUT", "/objects/([0-9a-f]{64})", "take_object"),
 ]

@@ -175,12 +175,7 @@ def load_saved(folder: Path, head: str) -> PreTrainedModel:
 def build_from_scratch(
     preset: str, head: str, head_fields: dict[str, Any]
 ) -> tuple[NucleotideTransformerPreTrainedModel, PreTrainedTokenizerFast]:
-    """
-    An NT with random weights and the head of a task, and its tokenizer; arguments as for `load_for_task`.
-
-    Raises:
-        ValueError: If there is no such preset.
-    """
+    """An NT with random weights and the head of a task, and its tokenizer; ValueError if there is no such preset."""
     if preset not in PRESETS:
         raise ValueError(f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
     config = NucleotideTransformerConfig(**PRESETS[preset] | head_fields)

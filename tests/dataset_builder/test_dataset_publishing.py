@@ -192,8 +192,7 @@ def test_a_push_goes_on_after_two_faults_of_every_call(hub, push, folder, slept,
 def test_a_fault_that_stays_is_one_sentence_and_nothing_is_lost(hub, push, folder, slept):
     hub.server.fail(CALLS["commit"], 503, times=1000)
     sentence = refusal(push(folder))
-    for fact in ("user/nt-species: ", "503", "6 times", str(folder), "--push_only"):
-        assert fact in sentence
+    assert all(fact in sentence for fact in ("user/nt-species: ", "503", "6 times", str(folder), "--push_only"))
     assert slept == [1, 1, 2, 4, 8]
     assert list(hub.server.repository("datasets", "user/nt-species").files()) == [".gitattributes"]
 
