@@ -519,3 +519,44 @@ def test_a_forked_child_embeds_though_its_parent_has_used_all_cores(pipe):
         assert not waits and child.exitcode == 0
     finally:
         torch.set_num_threads(1)
+
+
+def _ablate(pipe) -> None:
+    pipe.model.encoder.layer[0].attention.self.value.weight.data[:8] = 0
+
+
+def _wrap(pipe) -> None:
+    class Doubled(torch.nn.Module):
+        def __init__(self, module):
+            super().__init__()
+            self.module = module
+
+        def forward(self, *args):
+            return 2 * self.module(*args)
+
+    pipe.model.encoder.layer[0].intermediate = Doubled(pipe.model.encoder.layer[0].intermediate)
+
+
+def _replace(pipe) -> None:
+    torch.manual_seed(1)
+    pipe.model = NucleotideTransformerModel(pipe.model.config).eval()
+
+
+def _hook(pipe) -> None:
+    pipe.model.encoder.layer[1].register_forward_hook(lambda module, args, output: 2 * output)
+
+
+def _quantise(pipe) -> None:
+    pipe.model = torch.ao.quantization.quantize_dynamic(pipe.model, {torch.nn.Linear}, torch.qint8)
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:.*:UserWarning")
+@pytest.mark.parametrize("edit", [_ablate, _wrap, _replace, _hook, _quantise])
+def test_whatever_is_edited_in_the_loaded_model_takes_effect(pipe, edit):
+    sequence = random_dna(200)
+    before = pipe(sequence)
+    edit(pipe)
+    with torch.no_grad():
+        hidden = pipe.model(**pipe.tokenizer(sequence, return_tensors="pt")).last_hidden_state[0]
+    assert_same(pipe(sequence), hidden.mean(dim=0).numpy())
+    assert np.abs(pipe(sequence) - before).max() > 1e-4
