@@ -2,14 +2,12 @@
 
 import itertools
 import json
-import os
 import random
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, List, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, Value
 from datasets.distributed import split_dataset_by_node
 from huggingface_hub import constants
 
@@ -45,14 +43,6 @@ def test_a_folder_laid_out_as_on_the_hub_gives_its_splits_labels_and_build(toy_d
     assert data.labels.names == ["fly", "mouse", "yeast"]
     assert {split: rows.to_list() for split, rows in data.splits.items()} == toy_rows
     assert data.build == json.loads((toy_dataset / "build.json").read_text())
-
-
-def test_a_record_of_something_else_is_no_record_of_the_making(folder):
-    for foreign in ("{", "[]", '{"name": "web"}', '{"builder": "dataset_builder", "config_name": "other"}'):
-        path = Path(folder())
-        (path / "build.json").write_text(foreign)
-        assert load(path).build == {}
-        shutil.rmtree(path)
 
 
 def one(sequence="ACGT", label=0):
@@ -270,33 +260,6 @@ def test_rows_of_one_task_are_filtered_and_named_by_their_place_in_the_file(tmp_
     for wrong, facts in (("task=2", ["split train", "task=2"]), ("kind=2", ["'kind'", "task"])):
         with pytest.raises(ValueError, match=naming(*facts)):
             load_sequences(DataArguments(str(tmp_path), dataset_filter=wrong), "classification")
-
-
-def test_a_folder_unpacked_anew_with_the_same_dates_is_read_anew(tmp_path, write_dataset):
-    times, read = None, []
-    for sequence in ("AAAA", "CCCC"):
-        rows = one(sequence)
-        folder = write_dataset(tmp_path / "same", {"train": rows, "validation": rows}, FEATURES)
-        for path in folder.rglob("*"):
-            times = times or (path.stat().st_atime_ns, path.stat().st_mtime_ns)
-            os.utime(path, ns=times)
-        read.append(load(folder, "mlm").splits["train"]["sequence"][:])
-        shutil.rmtree(folder)
-    assert read == [["AAAA"], ["CCCC"]]
-
-
-def test_rows_are_mapped_from_a_file_that_the_same_rows_share(toy_dataset):
-    first, second = (load(toy_dataset).splits["test"] for _ in range(2))
-    assert first.cache_files == second.cache_files != []
-
-
-def test_classes_keep_their_ids_also_within_lists(folder):
-    classes = ClassLabel(names=["z", "a", "unused"])
-    features = Features({"sequence": Value("string"), "label": List(classes)})
-    rows = [{"sequence": "ACGT", "label": [0, 1]}, {"sequence": "GGGG", "label": [1]}]
-    data = load(folder({"train": rows, "validation": rows}, features), "multi_label")
-    assert data.labels.names == ["z", "a", "unused"]
-    assert data.splits["train"]["label"][:] == [[1, 1, 0], [0, 1, 0]]
 
 
 def test_a_data_set_of_the_hub_is_kept_and_read_without_the_hub(hub, monkeypatch):
