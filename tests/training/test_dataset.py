@@ -5,10 +5,9 @@ import json
 import random
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, List, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, Value
 from datasets.distributed import split_dataset_by_node
 from huggingface_hub import constants
 
@@ -46,14 +45,6 @@ def test_a_folder_laid_out_as_on_the_hub_gives_its_splits_labels_and_build(toy_d
     assert data.build == json.loads((toy_dataset / "build.json").read_text())
     first, second = (load(toy_dataset).splits["test"] for _ in range(2))
     assert first.cache_files == second.cache_files != []  # the same rows are kept once
-
-
-def test_a_record_of_something_else_is_no_record_of_the_making(folder):
-    for foreign in ("{", "[]", '{"name": "web"}', '{"builder": "dataset_builder", "config_name": "other"}'):
-        path = Path(folder())
-        (path / "build.json").write_text(foreign)
-        assert load(path).build == {}
-        shutil.rmtree(path)
 
 
 def one(sequence="ACGT", label=0):
@@ -258,15 +249,6 @@ def test_rows_of_one_task_are_filtered_and_named_by_their_place_in_the_file(tmp_
     for wrong, facts in (("task=2", ["split train", "task=2"]), ("kind=2", ["'kind'", "task"])):
         with pytest.raises(ValueError, match=naming(*facts)):
             load_sequences(DataArguments(str(tmp_path), dataset_filter=wrong), "classification")
-
-
-def test_classes_keep_their_ids_also_within_lists(folder):
-    classes = ClassLabel(names=["z", "a", "unused"])
-    features = Features({"sequence": Value("string"), "label": List(classes)})
-    rows = [{"sequence": "ACGT", "label": [0, 1]}, {"sequence": "GGGG", "label": [1]}]
-    data = load(folder({"train": rows, "validation": rows}, features), "multi_label")
-    assert data.labels.names == ["z", "a", "unused"]
-    assert data.splits["train"]["label"][:] == [[1, 1, 0], [0, 1, 0]]
 
 
 def test_a_data_set_of_the_hub_is_kept_and_read_without_the_hub(hub, monkeypatch):

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
-from dnahub.hub_code import NucleotideTransformerForMaskedLM, NucleotideTransformerForSequenceClassification
+from dnahub.hub_code import NucleotideTransformerForSequenceClassification
 from tests.runs import metrics
 
 
@@ -85,20 +85,7 @@ def test_speed_and_memory_are_of_the_order_of_what_was_done(classification):
     assert 100 < training["peak_memory_mib"] < 100_000  # PyTorch alone takes more than the one
 
 
-def test_masked_language_modelling_learns_which_letters_the_toy_rows_are_made_of(mlm_run, mlm, toy_rows):
-    """By hand: one token a time under the mask; the drawn ones of the run are a sample of these."""
-    model, tokenizer = load_checkpoint(NucleotideTransformerForMaskedLM, find_checkpoint(str(mlm_run / "checkpoint")))
-    losses = []
-    for row in toy_rows["test"]:
-        ids = tokenizer(row["sequence"], return_tensors="pt").input_ids[0]
-        for i in range(1, len(ids)):
-            masked = ids.clone()
-            masked[i] = tokenizer.mask_token_id
-            with torch.no_grad():
-                losses.append(-model(masked[None]).logits[0, i].log_softmax(-1)[ids[i]].item())
-
-    mean = sum(losses) / len(losses)
-    assert mlm["test"]["loss"] == pytest.approx(mean, abs=0.5)
+def test_masked_language_modelling_learns_which_letters_the_toy_rows_are_made_of(mlm):
     assert mlm["test"]["loss"] < math.log(4096) / 2  # of 4,096 6-mers, 36 occur
     assert mlm["test"]["perplexity"] == pytest.approx(math.exp(mlm["test"]["loss"]))
     assert 0 <= mlm["test"]["masked_accuracy"] <= 1

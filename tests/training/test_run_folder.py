@@ -5,7 +5,7 @@ import json
 import pytest
 from transformers import TrainerState
 
-from dnahub.training.run_folder import begin, contents, find_run, read_results, resume_point
+from dnahub.training.run_folder import begin, contents, find_run, resume_point
 from tests.messages import naming
 
 ARGUMENTS = {"learning_rate": 1e-4, "dataset_name": "data/toy"}
@@ -61,15 +61,6 @@ def test_what_was_saved_without_a_whole_record_is_anothers(tmp_path, name):
         find_run(tmp_path, ARGUMENTS)
 
 
-def test_files_of_something_else_are_in_nobodys_way_and_a_file_is_no_folder(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / "pretrained").mkdir()
-    assert find_run(tmp_path, ARGUMENTS) is None
-
-    with pytest.raises(ValueError, match=naming("notes.txt", "--output_dir")):
-        find_run(tmp_path / "notes.txt", ARGUMENTS)
-
-
 @pytest.mark.parametrize("state", [None, "", '{"global_step": 30'], ids=lambda text: f"state {text}")
 def test_a_checkpoint_that_was_cut_off_while_it_was_written_is_passed_over_and_removed(run, capsys, state):
     folder = run(9, 100, 20)
@@ -81,26 +72,6 @@ def test_a_checkpoint_that_was_cut_off_while_it_was_written_is_passed_over_and_r
     assert resume_point(folder) == folder / "checkpoint-100"  # the highest step and not the last name
     assert not (folder / "checkpoint-130").exists()
     assert "checkpoint-130" in capsys.readouterr().out
-
-
-def test_a_copy_under_another_name_is_no_checkpoint_of_the_run_and_is_kept(run):
-    folder = run(10, 20)
-    (folder / "checkpoint-20").rename(folder / "checkpoint-20-kept")
-
-    assert resume_point(folder) == folder / "checkpoint-10"
-    assert (folder / "checkpoint-20-kept").is_dir()
-
-
-def test_results_are_those_of_a_finished_run(run):
-    folder = run(10)
-    assert read_results(folder) is None
-
-    (folder / "checkpoint").mkdir()
-    (folder / "checkpoint" / "metrics.json").write_text('{"test": 1}')
-    (folder / "checkpoint" / "config.json").write_text("{}")
-    assert read_results(folder) is None  # its weights were deleted
-    (folder / "checkpoint" / "model.safetensors").write_text("")
-    assert read_results(folder) == {"test": 1}
 
 
 def test_other_contents_of_the_same_files_are_told(tmp_path):

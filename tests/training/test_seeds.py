@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from dnahub.training.arguments import parse_arguments
@@ -15,26 +14,6 @@ from tests.reports.test_card import OF_TASKS
 
 def measured(validation, test=None):
     return {"validation": validation, "test": test}
-
-
-def test_mean_and_deviation_are_those_of_numpy_for_each_metric_of_each_split():
-    values = np.random.default_rng(0).random((4, 2, 2))  # (runs, splits, metrics)
-    runs = [
-        measured(*({"accuracy": float(a), "loss": float(b), "confusion_matrix": [[1]]} for a, b in run))
-        for run in values
-    ]
-
-    spread = _spread(runs)
-
-    assert set(spread) == {"validation", "test"}
-    for i, split in enumerate(("validation", "test")):
-        assert set(spread[split]) == {"accuracy", "loss"}
-        for j, metric in enumerate(("accuracy", "loss")):
-            assert spread[split][metric] == {
-                "mean": pytest.approx(values[:, i, j].mean()),
-                "deviation": pytest.approx(values[:, i, j].std(ddof=1)),
-                "values": values[:, i, j].tolist(),
-            }
 
 
 def test_a_split_that_is_not_there_and_a_metric_that_a_run_left_undefined_are_left_out():

@@ -5,9 +5,9 @@ import pytest
 
 from dnahub.tasks import TASKS
 from dnahub.training import trainer
-from dnahub.training.arguments import TUNINGS, parse_arguments
+from dnahub.training.arguments import parse_arguments
 from dnahub.training.dataset import load_sequences
-from dnahub.training.trainer import are_unequal, build_model, build_trainer, choose_metric
+from dnahub.training.trainer import are_unequal, build_trainer, choose_metric
 from dnahub.training.trainer_arguments import training_arguments
 from tests.messages import naming
 
@@ -29,11 +29,6 @@ def built(toy_dataset):
     return build
 
 
-def test_every_tuning_has_a_learning_rate_and_wide_models_no_larger_one():
-    assert set(trainer.LEARNING_RATES) == {*TUNINGS, "from_scratch"}
-    assert all(wide <= small for small, wide in trainer.LEARNING_RATES.values())
-
-
 def test_what_is_not_given_is_chosen(built, monkeypatch):
     args = built()
     assert (args.learning_rate, args.train_sampling_strategy) == (5e-4, "random")
@@ -41,11 +36,6 @@ def test_what_is_not_given_is_chosen(built, monkeypatch):
 
     monkeypatch.setattr(trainer, "SMALL_HIDDEN_SIZE", 1)
     assert built().learning_rate == 1e-4
-
-
-def test_what_is_given_stays(built):
-    args = built("--learning_rate", 7e-6, "--train_sampling_strategy", "group_by_length")
-    assert (args.learning_rate, args.train_sampling_strategy) == (7e-6, "group_by_length")
 
 
 @pytest.mark.parametrize(
@@ -89,28 +79,3 @@ def test_a_metric_that_a_task_does_not_measure_is_refused_with_those_that_it_doe
 )
 def test_batches_are_of_like_length_where_lengths_differ(lengths, unequal):
     assert are_unequal(np.array(lengths)) is unequal
-
-
-@pytest.mark.parametrize(
-    ("precision", "gpu", "package", "chosen"),
-    [
-        ("bf16", True, True, "flash_attention_2"),
-        ("bf16", True, False, "sdpa"),
-        ("bf16", False, True, "sdpa"),
-        ("fp32", True, True, "sdpa"),
-    ],
-)
-def test_flash_attention_needs_its_package_a_gpu_and_16_bit_numbers(
-    monkeypatch, toy_dataset, precision, gpu, package, chosen
-):
-    args = parse("--dataset_name", toy_dataset)
-    training, data = training_arguments(args), load_sequences(args.data, "classification")
-    training.use_cpu, training.bf16 = False, precision == "bf16"
-    asked = []
-    monkeypatch.setattr(trainer.torch.cuda, "is_available", lambda: gpu)
-    monkeypatch.setattr(trainer, "is_flash_attn_2_available", lambda: package)
-    monkeypatch.setattr(trainer.PreTrainedModel, "set_attn_implementation", lambda self, name: asked.append(name))
-
-    build_model(args.model, training, data, None)
-
-    assert asked == [chosen]

@@ -1,13 +1,11 @@
 """One process or two -> the same training, every row measured once."""
 
 import random
-from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 
-from dnahub.training.sequence_trainer import LengthGroups
 from tests.runs import last_state, metrics, weights
 
 GLOBAL_BATCH = 16
@@ -97,15 +95,3 @@ def test_two_processes_mask_the_same_tokens_and_learn_along_the_curve_of_one(
     for step_of_one, step_of_two in zip(*curves, strict=True):
         assert step_of_two == pytest.approx(step_of_one, rel=1e-4)
     assert two["validation"] == pytest.approx(one["validation"], rel=1e-4)
-
-
-def test_of_sequences_of_unequal_length_any_may_be_dropped_from_an_epoch():
-    """Those that do not fill a step: 3 of 23."""
-    sampler, dropped = LengthGroups(list(range(23)), rows_per_step=10, seed=0), Counter()
-    for epoch in range(200):
-        sampler.set_epoch(epoch)
-        rows = list(sampler)
-        assert len(rows) == len(set(rows)) == 20
-        dropped.update(set(range(23)) - set(rows))
-
-    assert len(dropped) == 23 and max(dropped.values()) < 3 * min(dropped.values())  # 26 expected of each
