@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from dnahub.inference.rows import Layout
     from dnahub.machine.faults import limits_explained
     from dnahub.machine.script import is_first_process
-    from dnahub.sequences.reader import open_sequences
+    from dnahub.sequences.sources import open_sequences
 
     # Input
     shard = find_shard(output.shard)

@@ -10,7 +10,7 @@ from datasets.utils import tqdm
 from dataset_builder.species import STOPS
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.checks import SequenceFileError
-from dnahub.sequences.reader import open_sequences
+from dnahub.sequences.sources import open_sequences
 
 NOT_MULTIPLE_OF_THREE = "length is not a multiple of three"
 NO_START = "no start codon"

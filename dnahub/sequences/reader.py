@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,11 +14,7 @@ from dnahub.sequences.fasta import FastaFile
 from dnahub.sequences.fastq import FastqFile
 from dnahub.sequences.genbank import GenbankFile
 from dnahub.sequences.opening import COMPRESSIONS, InputFile
-from dnahub.sequences.regions import BedFile
 from dnahub.sequences.tables import CsvFile, JsonlFile, ParquetFile, TextFile
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
 
 SUFFIXES = {
     **dict.fromkeys((".fa", ".fasta", ".fna", ".ffn", ".fas", ".fsa"), "fasta"),
@@ -144,35 +140,6 @@ class SequenceReader:
             file.close()
 
 
-def open_sequences(
-    args: InputArguments, needed: Iterable[str] | None = None, api: "HfApi | None" = None
-) -> SequenceReader:
-    """
-    Look at all that is to be read, and open the first of it.
-
-    Args:
-        args: Files, regions of a genome, or a data set.
-        needed: As of `SequenceReader`.
-        api: Who asks for a data set, and which Hub; default the user of the environment.
-
-    Raises:
-        ValueError: If the arguments do not go together.
-        SequenceFileError: If an input is not there, is empty, may not be read, is of a format that is not known or
-            another than the first, or lacks a column.
-        HubError: If the Hub has no such data set or revision, or does not answer.
-    """
-    _check_arguments(args)
-    if args.dataset_name:
-        from dnahub.sequences.dataset import find_dataset  # here, for loading `datasets` takes a second
-
-        found = find_dataset(args.dataset_name, args.dataset_config_name, args.dataset_revision, api)
-        return found.open(found.paths[found.choose(args.dataset_split)], args, needed)
-    files = [InputFile(path) for path in args.input]
-    if args.bed:
-        return SequenceReader([InputFile(args.bed)], lambda bed: BedFile(bed, files[0]), args)
-    return open_inputs(files, args, needed)
-
-
 def open_inputs(
     files: list[InputFile],
     args: InputArguments,
@@ -201,17 +168,6 @@ def open_inputs(
         "text": TextFile,
     }
     return SequenceReader(files, openers[form], args, needed, commit, features)
-
-
-def _check_arguments(args: InputArguments) -> None:
-    if bool(args.input) == bool(args.dataset_name):
-        raise ValueError("give either --input or --dataset_name; one of them, and not both.")
-    if args.dataset_name and (args.format or args.bed):
-        raise ValueError("--format and --bed are of --input; leave them out with --dataset_name.")
-    if args.input and (args.dataset_config_name or args.dataset_split or args.dataset_revision):
-        raise ValueError("--dataset_config_name, --dataset_split and --dataset_revision need --dataset_name.")
-    if args.bed and (len(args.input) != 1 or args.format not in (None, "fasta")):
-        raise ValueError("--bed needs exactly one --input, a genome as FASTA.")
 
 
 def _format_of(file: InputFile) -> str:

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dnahub.sequences.arguments import InputArguments
-from dnahub.sequences.reader import SequenceReader, open_sequences
+from dnahub.sequences.reader import SequenceReader
+from dnahub.sequences.sources import open_sequences
 
 
 def opened(*paths, **arguments) -> SequenceReader:

@@ -10,7 +10,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from dnahub.hub.faults import HubError
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.checks import SequenceFileError
-from dnahub.sequences.reader import open_sequences
+from dnahub.sequences.sources import open_sequences
 
 FEATURES = Features({"sequence": Value("string"), "label": ClassLabel(names=["fly", "mouse"])})
 ROWS = {

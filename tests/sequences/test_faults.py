@@ -10,7 +10,7 @@ import pytest
 
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.checks import IUPAC, MIN_PROTEIN_LETTERS, MISSING, SequenceFileError, check_sequences
-from dnahub.sequences.reader import open_sequences
+from dnahub.sequences.sources import open_sequences
 from tests.sequences.files import genbank_record, opened, rows_of, write, written
 
 

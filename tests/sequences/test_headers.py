@@ -5,7 +5,7 @@ import pytest
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.checks import SequenceFileError
 from dnahub.sequences.headers import values_of
-from dnahub.sequences.reader import open_sequences
+from dnahub.sequences.sources import open_sequences
 
 ENSEMBL = (
     "cds chromosome:GRCh38:7:142847306:142847317:1 gene:ENSG00000282253.1 gene_biotype:TR_D_gene "
