@@ -159,19 +159,6 @@ def test_multi_label_and_token_ids_are_those_of_plain_loops(rows, data):
     assert labels["train"] == [[names.index(name) for name in row] for row in rows]
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.lists(NAMES, min_size=1, max_size=8))
-def test_separated_labels_are_those_of_plain_loops(texts):
-    texts.append("a;b")
-    rows = [{piece.strip() for piece in text.split(";")} - {""} for text in texts]
-    names = sorted(set.union(*rows))
-
-    labels, meaning = encoded(splits_of(train=texts), task="multi_label", separator=";")
-
-    assert meaning == Labels(names, len(names))
-    assert labels["train"] == [[float(name in row) for name in names] for row in rows]
-
-
 def test_rows_that_were_selected_keep_their_labels():
     splits = splits_of(train=["a", "b", "c", "a"])
     splits["train"] = splits["train"].select([3, 1, 1])
@@ -259,25 +246,6 @@ def test_a_separator_goes_with_strings_and_multi_label_alone():
     assert re.search(naming("--label_separator", "''"), fault_of(splits, "multi_label", ""))
     told = fault_of(splits_of(train=[["a"], ["b"]]), "multi_label", ";")
     assert re.search(naming("--label_separator", "strings"), told)
-
-
-@pytest.mark.parametrize(
-    ("task", "labels", "expected"),
-    [
-        ("classification", ["b", "a", "b"], {(0, 1), (1, 0), (2, 1)}),
-        ("multi_label", [["b", "a"], [], ["a"]], {(0, 0), (0, 1), (2, 0)}),
-        ("token_classification", [["b", "b", None], ["a", "b"], []], {(0, 1), (1, 0), (1, 1)}),
-        ("regression", [1.0, 2.0, 3.0], None),
-    ],
-)
-def test_the_classes_that_rows_have_are_known_for_stratified_splits(task, labels, expected):
-    rows = TASKS[task].encode(splits_of(train=labels), "kind")[0]["train"]
-
-    pairs = TASKS[task].row_labels(rows)
-
-    assert TASKS[task].stratified is (pairs is not None)
-    assert expected == (pairs and set(zip(*map(np.ndarray.tolist, pairs), strict=True)))
-    assert pairs is None or len(pairs[0]) == len(expected)
 
 
 def test_a_class_that_no_row_of_train_has_cannot_be_in_another_split():

@@ -126,12 +126,6 @@ def test_the_losses_of_the_batches_of_a_step_add_up_to_that_of_pytorch(task):
     assert sum(parts).item() == pytest.approx(expected(logits, labels).item(), rel=1e-6)
 
 
-def test_a_single_number_a_row_is_a_column_of_outputs():
-    loss = step_loss(TASKS["regression"], {"logits": torch.tensor([[1.0], [3.0]])}, torch.tensor([0.0, 1.0]), 2)
-
-    assert loss.item() == pytest.approx((1 + 4) / 2)
-
-
 def test_label_smoothing_and_weights_are_those_of_pytorch_but_for_the_divisor():
     logits, labels, _ = logits_and_labels("classification")
     weights = torch.tensor([0.5, 2.0, 4.0])

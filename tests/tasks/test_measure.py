@@ -9,7 +9,6 @@ import evaluate
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
 from scipy import stats
 from sklearn import metrics
 from transformers import EvalPrediction
@@ -168,14 +167,6 @@ def test_masked_accuracy_loss_and_perplexity_count_the_drawn_tokens_alone():
     assert set(TASKS["mlm"].measure(outputs, np.full((2, 3), IGNORED), []).values()) == {None}
 
 
-def test_masked_tokens_have_the_losses_of_token_frequencies_and_of_the_uniform_distribution_beside_theirs():
-    labels = np.array([[IGNORED, 2, 0], [2, IGNORED, 1]])
-    train = Dataset.from_dict({"input_ids": [[0, 2, 2], [2]]})
-    expected = {"unigram_loss": -math.log((2 / 8) * (4 / 8) ** 2 * (1 / 8)) / 4, "uniform_loss": math.log(4)}
-    for rows in (train, train.to_iterable_dataset()):
-        assert TASKS["mlm"].references(labels, rows, 4) == pytest.approx(expected)
-
-
 @pytest.mark.parametrize("ties", [False, True])
 def test_auroc_and_average_precision_are_those_of_scikit_learn(ties):
     rng = np.random.default_rng(0)
@@ -253,21 +244,9 @@ def test_one_class_for_every_row_is_not_constant_while_the_outputs_rank_them():
     assert (measured["auroc"], measured["recall_per_label"]["mouse"]) == (1.0, 0.0)
 
 
-def test_rounding_of_large_logits_does_not_hide_a_collapse():
-    logits = np.float32([31, -28]) + np.float32(8e-5) * np.random.default_rng(0).random((20, 2), np.float32)
-    assert TASKS["classification"].is_constant(logits, np.arange(20) % 2)
-    assert not TASKS["classification"].is_constant(logits + np.arange(20)[:, None] / 100, np.arange(20) % 2)
-
-
 def test_numbers_in_small_units_are_not_constant_and_in_large_units_rounding_does_not_count():
     small = np.array([[1e-6], [5e-6]])
     assert not TASKS["regression"].is_constant(small, np.array([1e-6, 5e-6]))
     assert TASKS["regression"].is_constant(np.array([[1e-9], [2e-9]]), np.array([1e-3, 5e-3]))
     assert TASKS["regression"].is_constant(np.array([[1e6], [1e6 + 0.01]]), np.array([1e3, 1e6]))
     assert TASKS["regression"].is_constant(np.array([1.0, 1.0]), np.array([2.0, 2.0]))  # labels without a deviation
-
-
-def test_one_row_and_outputs_that_are_not_finite_are_never_constant():
-    assert not TASKS["classification"].is_constant(np.eye(3)[:1], np.array([0]))
-    assert not TASKS["regression"].is_constant(np.ones(1), np.ones(1))
-    assert not TASKS["classification"].is_constant(np.full((4, 3), np.nan), np.arange(4) % 3)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dnahub.checkpoints.loading import HEADS, load_saved
+from dnahub.checkpoints.loading import load_saved
 from dnahub.tasks import TASKS
-from dnahub.tasks.task import Labels
 from tests.runs import SCRATCH, metrics
 
 ROOT = Path(__file__).parents[2]
@@ -22,18 +21,6 @@ def test_the_names_of_tasks_are_known_without_importing_anything_heavy():
     assert done.stdout == f"{list(TASKS)} set()\n", done.stderr
     with pytest.raises(KeyError, match="ranking"):
         TASKS["ranking"]
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_every_task_has_a_head_metrics_with_the_loss_and_fields_of_its_head(task):
-    task, labels = TASKS[task], Labels(["a", "b"], 2)
-
-    assert task.head in HEADS and "loss" in task.metrics
-    if task.head != "masked_lm":
-        fields = task.head_fields(labels)
-        assert fields["id2label"] == {0: "a", 1: "b"} and fields["label2id"] == {"a": 0, "b": 1}
-        assert task.head_fields(Labels([], 1))["id2label"] == {0: "LABEL_0"}
-    assert task.title(labels) and task.summary(labels).endswith(".")
 
 
 def test_a_new_task_is_one_file_and_one_entry(tmp_path, run_train, toy_rows, monkeypatch):

@@ -35,8 +35,6 @@ def sites(rng: random.Random) -> list[dict]:
 
 @pytest.fixture
 def write(tmp_path):
-    """A function that writes rows to a file."""
-
     def write(rows: list[dict]):
         (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
         return tmp_path / "rows.jsonl"
@@ -85,14 +83,3 @@ def test_a_metric_that_validation_leaves_undefined_cannot_choose(tmp_path, run_t
     )
 
     assert status == 2 and "auroc" in err and "validation" in err and "Traceback" not in err
-
-
-def test_balanced_weights_change_what_is_learned(tmp_path, run_train, write):
-    file, losses = write(promoters(random.Random(0))), {}
-    for name, flags in {"plain": [], "balanced": ["--class_weights", "balanced"]}.items():
-        status, _, err = run_train("--train_file", file, "--output_dir", tmp_path / name, *QUICK, *flags)
-        assert status == 0, err
-        losses[name] = metrics(tmp_path / name)["validation"]["loss"]
-        assert metrics(tmp_path / name)["training"]["class_weights"] == (flags[-1] if flags else None)
-
-    assert losses["balanced"] != losses["plain"]

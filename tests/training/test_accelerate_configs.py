@@ -1,11 +1,8 @@
 """
 accelerate_configs/ -> what accelerate launch, and in its processes the Trainer, make of each file.
 
-Run on the CPU: multi_gpu.yaml, by tests/test_processes.py, and fsdp2.yaml. Parsed only: multi_node.yaml, and the
-two of DeepSpeed, which is not installed. fsdp2.yaml as it stands runs on GPUs alone: accelerate 1.15 takes up FSDP
-in `AcceleratorState.__init__` for processes of the kind MULTI_GPU and its like; with --use_cpu they are MULTI_CPU,
-and DistributedDataParallel is used without a word. torch's `fully_shard` itself works on CPU processes over gloo,
-so the test makes up for these lines of accelerate.
+fsdp2.yaml runs on the CPU; the others are parsed only. accelerate 1.15 takes up FSDP on GPUs alone, in
+`AcceleratorState.__init__`: the test makes up for these lines, for torch's `fully_shard` works over gloo, too.
 """
 
 import shlex

@@ -38,25 +38,6 @@ def trained(model) -> set[str]:
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-@pytest.mark.parametrize("last", [1, 2])
-def test_frozen_trains_the_last_layers_the_norm_after_them_and_the_head(classifier, last):
-    prepare(classifier, ModelArguments(tuning="frozen", trainable_layers=last))
-
-    wanted = {f"esm.encoder.layer.{i}." for i in range(LAYERS - last, LAYERS)}
-    wanted |= {"esm.encoder.emb_layer_norm_after.", "classifier."}
-    assert trained(classifier) == {name for name, _ in classifier.named_parameters() if name.startswith(tuple(wanted))}
-
-
-def test_full_head_and_ia3_train_all_the_head_and_three_factors_a_layer(config):
-    counts = {}
-    for tuning in ("full", "head", "ia3"):
-        model = prepare(NucleotideTransformerForSequenceClassification(config), ModelArguments(tuning=tuning))
-        counts[tuning] = count_parameters(model)[0]
-
-    total = sum(tensor.numel() for tensor in NucleotideTransformerForSequenceClassification(config).parameters())
-    assert counts == {"full": total, "head": HEAD, "ia3": LAYERS * (HIDDEN + HIDDEN + INNER) + HEAD}
-
-
 @pytest.mark.parametrize("layers", [LAYERS, LAYERS + 1])
 def test_more_layers_than_there_are_cannot_be_trained(classifier, layers):
     with pytest.raises(ValueError, match=naming(f"--trainable_layers {layers}", 3, 1, 2)):

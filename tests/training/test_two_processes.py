@@ -40,7 +40,7 @@ def curve(run: Path) -> list[tuple[float, float, float]]:
 
 
 @pytest.mark.slow
-def test_two_processes_learn_along_the_curve_of_one(runs):
+def test_two_processes_learn_along_the_curve_of_one_and_measure_every_row_once(runs):
     one, two = curve(runs[1]), curve(runs[2])
 
     assert metrics(runs[2])["training"]["processes"] == 2
@@ -48,25 +48,15 @@ def test_two_processes_learn_along_the_curve_of_one(runs):
     assert one[-1][0] < one[0][0] / 2  # a curve, and not a line
     for step_of_one, step_of_two in zip(one, two, strict=True):
         assert step_of_two == pytest.approx(step_of_one, rel=1e-4)
-
-
-@pytest.mark.slow
-def test_two_processes_end_with_the_weights_of_one(runs):
     one, two = (weights(runs[number] / "checkpoint") for number in (1, 2))
-
-    # Sums in another order differ in the last bits of float32, and AdamW divides small gradients by their own size:
-    # of a step of up to the learning rate, 1e-3, a hundredth.
+    # Sums in another order differ in the last bits, and AdamW divides small gradients by their own size: of a step of
+    # up to the learning rate, 1e-3, a hundredth.
     torch.testing.assert_close(two, one, rtol=0, atol=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("split", ["validation", "test"])
-def test_two_processes_measure_every_row_once(runs, split):
-    one, two = metrics(runs[1])[split], metrics(runs[2])[split]
-
-    assert two.pop("loss") == pytest.approx(one.pop("loss"), rel=1e-6)
-    assert two == one
-    assert sum(map(sum, two["confusion_matrix"])) == NUM_ROWS[split]
+    for split in ("validation", "test"):
+        one, two = metrics(runs[1])[split], metrics(runs[2])[split]
+        assert two.pop("loss") == pytest.approx(one.pop("loss"), rel=1e-6)
+        assert two == one
+        assert sum(map(sum, two["confusion_matrix"])) == NUM_ROWS[split]
 
 
 @pytest.mark.slow
