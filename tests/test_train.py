@@ -3,9 +3,9 @@
 import json
 import re
 import shutil
+import statistics
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -54,12 +54,11 @@ for folder in (classifier, masked):
 batch = AutoTokenizer.from_pretrained(classifier, **trust)([sequence], return_tensors="pt")
 with torch.no_grad():
     logits = AutoModelForSequenceClassification.from_pretrained(classifier, **trust)(**batch).logits[0]
-    words = AutoModelForMaskedLM.from_pretrained(masked, **trust)(**batch).logits[0]
 text = pipeline("text-classification", model=classifier, **trust)(sequence)[0]
 dna = pipeline("dna-classification", model=classifier, **trust)(sequence, return_logits=True)
 embedding = pipeline("dna-embedding", model=classifier, **trust)(sequence)
 print(json.dumps({
-    "logits": logits.tolist(), "words": words.sum(dim=0).tolist()[:50], "text": text,
+    "logits": logits.tolist(), "text": text,
     "dna": {"label": dna["label"], "score": dna["score"], "logits": dna["logits"].tolist()},
     "embedding": embedding.tolist(),
     "embedding_of_masked": pipeline("dna-embedding", model=masked, **trust)(sequence).tolist(),
@@ -170,18 +169,6 @@ def test_the_best_model_by_validation_is_kept_and_not_the_last(misled_run):
     assert not same(weights(misled_run / "checkpoint"), weights(misled_run / "checkpoint-30"))
 
 
-def test_the_best_classifier_is_the_most_accurate(classification_run):
-    history = last_state(classification_run)["log_history"]
-    accuracies = {entry["step"]: entry["eval_accuracy"] for entry in history if "eval_accuracy" in entry}
-
-    measured = metrics(classification_run)
-    best = measured["training"]["best_step"]
-    assert measured["test"]["accuracy"] > 0.9  # the classes can be told apart
-    assert measured["validation"]["accuracy"] == pytest.approx(max(accuracies.values()))
-    assert measured["validation"]["accuracy"] == pytest.approx(accuracies[best])
-    assert same(weights(classification_run / "checkpoint"), weights(classification_run / f"checkpoint-{best}"))
-
-
 @pytest.mark.parametrize(
     ("flags", "points"),
     [
@@ -201,6 +188,7 @@ def test_every_saving_strategy_works_alone(tmp_path, run_train, toy_dataset, fla
     assert {path.name for path in (tmp_path / "run").iterdir()} == of_the_run | {f"checkpoint-{i}" for i in points}
     training = metrics(tmp_path / "run")["training"]
     assert (training["chosen_by"] is None) is (not points)
+    assert "train.py" in json.loads((tmp_path / "run" / "run.json").read_text())["environment"]["command"]
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
     assert ("chose the checkpoint" in card) is bool(points)
 
@@ -308,8 +296,8 @@ def test_several_seeds_report_mean_and_deviation_and_publish_the_best(tmp_path, 
     measured = metrics(tmp_path / "run")
     accuracies = [each["test"]["accuracy"] for each in single]
     spread = measured["seeds"]["test"]["accuracy"]
-    assert spread["mean"] == pytest.approx(sum(accuracies) / 2)
-    assert spread["deviation"] == pytest.approx(abs(accuracies[0] - accuracies[1]) / 2**0.5)
+    expected = statistics.fmean(accuracies), statistics.stdev(accuracies)
+    assert (spread["mean"], spread["deviation"]) == pytest.approx(expected)
     best = max((0, 1), key=lambda i: single[i]["validation"]["accuracy"])
     chosen = tmp_path / "run" / f"seed-{42 + best}" / "checkpoint"
     assert same(weights(tmp_path / "run" / "checkpoint"), weights(chosen))
@@ -373,15 +361,9 @@ def test_two_processes_that_would_each_train_alone_are_refused(tmp_path, launch,
         (["--from_scratch", None, "--model_name_or_path", "{tmp}/gpt"], ["{tmp}/gpt", "gpt2"]),
         (["--dataset_name", "{tmp}/too_long"], ["too_long/data/train.parquet, row 2", "2101"]),
         (["--dataset_name", "{tmp}/protein"], ["train.parquet, row 1", "'L' at position 3"]),
-        (["--dataset_name", "{tmp}/repeats", "--test_fraction", "0"], ["1 of the 1 sequences", "validation", "train"]),
-        (["--label_column", "species"], ["'species'", "sequence, label"]),
-        (["--task", "token_classification"], ["token_classification", "list"]),
-        (["--streaming", "true", "--task", "mlm", "--dataset_name", "{tmp}/only_train"], ["'validation'"]),
         (["--max_length", "2049"], ["--max_length 2049", "2 to 2048"]),
         (["--output_dir", "{tmp}/file"], ["{tmp}/file"]),
-        (["--learning_rate", "nan"], ["--learning_rate nan"]),
         (["--metric_for_best_model", "precision"], ["precision", "accuracy", "macro_f1", "mcc", "auroc", "loss"]),
-        (["--no_such_flag", "1"], ["--no_such_flag"]),
     ],
 )
 def test_bad_input_ends_with_status_2_one_sentence_and_leaves_nothing(
@@ -393,8 +375,6 @@ def test_bad_input_ends_with_status_2_one_sentence_and_leaves_nothing(
     for name, splits in {
         "too_long": {"train": [*rows, rows[0] | {"sequence": "ACGTAC" * 2100}], "validation": other},
         "protein": {"train": [rows[0], rows[1] | {"sequence": "MKVLAAG"}], "validation": other},
-        "repeats": {"train": rows, "validation": rows[:1]},
-        "only_train": {"train": rows},
     }.items():
         write_dataset(tmp_path / name, splits, features)
     (tmp_path / "gpt").mkdir()
@@ -469,22 +449,11 @@ def test_every_recipe_runs_for_a_few_steps_on_tiny_weights(
 # Throughput and what one sees
 
 
-def test_checkpointing_of_gradients_changes_no_weight(tmp_path, run_train, toy_dataset):
-    for run, flags in {"plain": [], "saving": ["--gradient_checkpointing", "true"]}.items():
-        status, _, err = run_train(
-            *("--dataset_name", toy_dataset, "--output_dir", tmp_path / run, *SCRATCH, "--max_steps", 4, *flags),
-        )
-        assert status == 0, err
-
-    plain, saving = (weights(tmp_path / run / "checkpoint") for run in ("plain", "saving"))
-    torch.testing.assert_close(saving, plain, rtol=0, atol=1e-6)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
-def test_a_compiled_model_learns_along_the_same_curve(tmp_path, launch, toy_dataset):
+def test_a_compiled_model_and_checkpointed_gradients_learn_along_the_same_curve(tmp_path, launch, toy_dataset):
     losses = {}
-    for run, flags in {"plain": [], "compiled": ["--torch_compile", "true"]}.items():
+    for run, flags in {"plain": [], "compiled": ["--torch_compile"], "less": ["--gradient_checkpointing"]}.items():
         result = launch(
             *("--dataset_name", toy_dataset, "--output_dir", tmp_path / run, *SCRATCH, "--use_cpu", *flags),
             *("--max_steps", 4, "--logging_steps", 1),
@@ -493,18 +462,9 @@ def test_a_compiled_model_learns_along_the_same_curve(tmp_path, launch, toy_data
         losses[run] = [entry["loss"] for entry in last_state(tmp_path / run)["log_history"] if "loss" in entry]
 
     assert losses["compiled"] == pytest.approx(losses["plain"], rel=1e-4)
+    assert losses["less"] == pytest.approx(losses["plain"], rel=1e-4)
     compiled, plain = (weights(tmp_path / run / "checkpoint") for run in ("compiled", "plain"))
     assert compiled.keys() == plain.keys()  # a compiled model's are others inside
-
-
-def test_a_run_leaves_its_arguments_environment_log_and_curve(classification_run):
-    record = json.loads((classification_run / "run.json").read_text())
-    assert record["arguments"]["learning_rate"] == 1e-3 and record["arguments"]["tuning"] == "full"
-    assert record["environment"]["versions"]["torch"] == version("torch")
-    assert record["arguments"]["processes"] == 1 and "train.py" in record["environment"]["command"]
-    logged = [json.loads(line) for line in (classification_run / "log.jsonl").read_text().splitlines()]
-    assert [entry["epoch"] for entry in logged if "eval_accuracy" in entry] == [1, 2, 3, 4]
-    assert (classification_run / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 # Data of all kinds
@@ -592,7 +552,3 @@ def test_another_encoder_is_trained_by_the_same_flags(tmp_path, run_train, toy_d
             for row in toy_rows["test"]
         ]
     assert measured["test"]["accuracy"] == pytest.approx(sum(right).item() / len(right))
-    (block,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    found = {}
-    exec(block.replace(THIS_CHECKPOINT, str(folder)), found)
-    assert found["logits"].shape == (1, 3)

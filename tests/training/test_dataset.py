@@ -8,7 +8,6 @@ from collections import Counter
 
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, Value
-from datasets.distributed import split_dataset_by_node
 from huggingface_hub import constants
 
 from dnahub.tasks.task import Labels
@@ -226,6 +225,12 @@ def test_a_group_in_two_given_splits_is_refused(write):
         load_sequences(DataArguments(group_column="nonsense", **files), "mlm")
 
 
+@pytest.mark.parametrize("names", [["train", "val", "testing"], ["training", "valid", "eval"]])
+def test_splits_of_other_names_are_recognised(folder, names):
+    data = load(folder({name: one("ACGT" * (i + 1)) for i, name in enumerate(names)}), "mlm")
+    assert sequences_of(data) == {"train": ["ACGT"], "validation": ["ACGTACGT"], "test": ["ACGTACGTACGT"]}
+
+
 def test_splits_that_cannot_be_recognised_are_named_where_they_may_be_what_is_cut_off(folder):
     path = folder({"training": GOOD, "dev": GOOD, "holdout": GOOD})
     with pytest.raises(ValueError, match=naming("'holdout'", "test")):
@@ -290,17 +295,6 @@ def test_a_streamed_train_is_read_as_it_is_used_shuffled_and_without_end(tmp_pat
     taken = list(itertools.islice(train, 4 * 9))
     assert Counter(row["sequence"] for row in taken) == Counter(4 * [row["sequence"] for row in STREAMED])
     assert taken[:9] != STREAMED
-
-
-def test_processes_share_the_files_of_a_stream(write):
-    train = [write(f"{i}.fa", fasta([{"sequence": "ACGT" + "A" * i}])) for i in range(4)]
-    validation = [write("v.fa", fasta(HELD_OUT))]
-    stream = load_sequences(DataArguments(train_file=train, validation_file=validation, streaming=True), "mlm")
-
-    parts = [split_dataset_by_node(stream.splits["train"], rank, 2) for rank in range(2)]
-    read = [{row["sequence"] for row in itertools.islice(part, 8)} for part in parts]
-
-    assert [len(each) for each in read] == [2, 2] and len(read[0] | read[1]) == 4
 
 
 def test_a_fault_in_a_stream_is_an_error_when_it_is_reached(write):

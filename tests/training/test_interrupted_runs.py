@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import dnahub.training.run
 from dnahub.checkpoints.loading import find_checkpoint, load_for_task
+from dnahub.training.arguments import TUNINGS
 from dnahub.training.callbacks import SaveOnSignal
 from tests import forked
 from tests.runs import SCRATCH, evaluations, last_state, metrics, points, same, weights
@@ -60,18 +61,12 @@ def sigterm_at(monkeypatch):
 
 # SIGTERM
 
-STRATEGIES = {
-    "epoch": [],
-    "steps": ["--save_steps", 5],
-    "no": ["--save_strategy", "no"],
-}
-
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", [[], ["--save_steps", 5], ["--save_strategy", "no"]], ids=str)
 def test_sigterm_leaves_no_trace_in_the_result(tmp_path, run_train, short, sigterm_at, strategy):
     """In the middle of an epoch, in its last step, and in its first."""
-    arguments = [*short, *STRATEGIES[strategy]]
+    arguments = [*short, *strategy]
     status, _, err = run_train(*arguments, "--output_dir", tmp_path / "whole")
     assert status == 0, err
     run = tmp_path / "run"
@@ -193,15 +188,6 @@ def limit_file_size() -> None:
 # After the last step
 
 
-TUNINGS = {
-    "full": [],
-    "frozen": ["--trainable_layers", 1],
-    "head": [],
-    "lora": [],
-    "ia3": [],
-}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("tuning", "best"), [*((tuning, True) for tuning in TUNINGS), ("frozen", False)])
 def test_checkpoints_hold_every_tensor_under_its_name_and_a_run_goes_on_from_each(
@@ -210,7 +196,7 @@ def test_checkpoints_hold_every_tensor_under_its_name_and_a_run_goes_on_from_eac
     """Interrupted within the last epoch, and after the last step."""
     base = mlm_run / "checkpoint"
     arguments = [*short[:2], "--model_name_or_path", base, "--learning_rate", "5e-3", "--report_to", "none"]
-    arguments += [*short[-4:], "--tuning", tuning, *TUNINGS[tuning]]
+    arguments += [*short[-4:], "--tuning", tuning, "--trainable_layers", 1]
     arguments += ["--baselines", "false", "--load_best_model_at_end", str(best).lower()]
     whole, run = tmp_path / "whole", tmp_path / "run"
     assert run_train(*arguments, "--output_dir", whole)[0] == 0

@@ -12,12 +12,9 @@ from dnahub.training.trainer_arguments import training_arguments
 from tests.reports.test_card import OF_TASKS
 
 
-def measured(validation, test=None):
-    return {"validation": validation, "test": test}
-
-
 def test_a_split_that_is_not_there_and_a_metric_that_a_run_left_undefined_are_left_out():
-    runs = [measured({"r2": 0.5, "pearson": 0.5}), measured({"r2": 0.7, "pearson": None})]
+    of_runs = ({"r2": 0.5, "pearson": 0.5}, {"r2": 0.7, "pearson": None})
+    runs = [{"validation": each, "test": None} for each in of_runs]
     assert set(_spread(runs)) == {"validation"}
     assert set(_spread(runs)["validation"]) == set(_spread(runs[::-1])["validation"]) == {"r2"}
 
