@@ -144,7 +144,7 @@ def test_another_configuration_lies_in_a_folder_of_its_name_and_loads_by_it(tmp_
 
 BROKEN = {
     "empty": ("", ["empty"]),
-    "text first": ("mouse genes\n>g\nATGTAA\n", ["line 1", "'mouse genes'"]),
+    "text first": ("mouse genes\n>g\nATGTAA\n", ["'mouse genes'"]),
     "other letters": (">g1 t1\nATGXXXTAA\n", ["record 1 (g1)", "'X'"]),
     "no valid CDS": (">g1 t1\nATGA\n", ["no valid CDS"]),
     "few genes": (">g1 t1\nATG" + "GCT" * 40 + "TAA\n", ["Mus musculus", " 1 "]),
