@@ -39,7 +39,7 @@ class FastaFile(Source):
             if header is None:
                 if more.strip():
                     raise SequenceFileError(
-                        f"{self._file.name}: {shown(more.split()[0].decode('utf-8', 'replace'))!r} stands before the "
+                        f"{self._file.name}: {shown(more.strip().splitlines()[0].decode('utf-8', 'replace'))!r} stands before the "
                         "first '>'; a FASTA file begins with '>' and a record's id."
                     )
             else:
