@@ -44,8 +44,11 @@ def main(arguments: Sequence[str] | None = None, api: "HfApi | None" = None) -> 
             build = read_folder(folder)
         target = check_data_set(target, build["config_name"], build["source"], api)
     if not publishing.push_only:
+        replaced = folder.is_dir() and any(folder.iterdir())
         build = write_folder(settings)
         print(summary(build, folder))
+        if replaced:
+            print(f"It replaces the earlier build in {folder}.")
     if target is None:
         return
     try:

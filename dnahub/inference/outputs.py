@@ -55,7 +55,9 @@ def check_output(
         raise ValueError(
             f"--output {output}: .h5ad needs anndata: pip install -r requirements-extra.txt; or name a .parquet file."
         )
-    tempfile.TemporaryFile(dir=output.parent).close()  # an OSError names a folder that is missing or not writable
+    if not output.parent.is_dir():
+        raise ValueError(f"--output {output}: there is no folder {output.parent}; make it first.")
+    tempfile.TemporaryFile(dir=output.parent).close()  # an OSError says why it is not writable
 
 
 def join(parts: Parts, digests: Sequence[str], output: Path, made_by: dict[str, Any]) -> list[dict[str, Any]] | None:

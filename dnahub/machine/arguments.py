@@ -112,6 +112,8 @@ def _recipe_flags(path: Path, flags: dict[str, argparse.Action], parser: _Parser
 
     try:
         found = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        fault("there is no such file; flags begin with --")
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         fault(" ".join(str(error).split()))
     if not isinstance(found, dict):

@@ -34,7 +34,18 @@ def leave_processes() -> None:
 
 
 def num_launched() -> int:
-    """How many processes were launched, on all nodes, also before they have joined."""
+    """
+    How many processes were launched, on all nodes, also before they have joined.
+
+    Raises:
+        ValueError: `accelerate launch` was asked for several, but its configuration starts one.
+    """
+    # Of several it tells the one process an address, but not how many there are.
+    if {"ACCELERATE_DYNAMO_MODE", "MASTER_PORT"} <= os.environ.keys() and "WORLD_SIZE" not in os.environ:
+        raise ValueError(
+            "accelerate launch started one process of several, for its configuration is of one; give it --multi_gpu "
+            "before --num_processes, or --config_file accelerate_configs/multi_gpu.yaml."
+        )
     return int(os.environ.get("WORLD_SIZE", "1"))  # by accelerate launch, torchrun
 
 

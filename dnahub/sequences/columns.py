@@ -1,6 +1,6 @@
 """Columns of a source -> id, sequence, and those that are kept."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,17 +29,18 @@ class Columns:
         name: str,
         source: Source,
         args: InputArguments,
-        needed: Iterable[str] | None,
+        needed: Mapping[str, str] | None,
         class_names: Mapping[str, Sequence[str]],
     ):
         self._name, self._source = name, source.schema
         self._sequence, self._are_kmers = args.sequence_column, args.sequence_format == "kmers"
-        names, needed = source.schema.names, None if needed is None else list(dict.fromkeys(needed))
+        names = source.schema.names
         self._id = args.id_column or ("id" if "id" in names else None)
         has_headers = source.unit == "record" and "description" in names
         self._of_header = [column for column in needed or () if column not in names] if has_headers else []
         flags = [("--sequence_column", self._sequence), ("--id_column", self._id or self._sequence)]
-        flags += [("another column", column) for column in needed or () if column not in self._of_header]
+        self._flags = needed or {}
+        flags += [(flag, column) for column, flag in self._flags.items() if column not in self._of_header]
         for flag, column in flags:
             if column not in names:
                 raise SequenceFileError(f"{name}: there is no column {column!r}, only {', '.join(names)}; set {flag}.")
@@ -93,7 +94,7 @@ class Columns:
                 row = values.index(None)
                 raise SequenceFileError(
                     f"{place(row)} ({shown(ids[row].as_py())}): its description has no {column}=… or {column}:…; add "
-                    "it, or name another column."
+                    f"it, or set {self._flags[column]}."
                 )
             table = table.append_column(column, pa.array(values, pa.string()))
         sequences = _as_text(table[self._sequence], pa.large_string())

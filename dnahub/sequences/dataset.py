@@ -2,7 +2,7 @@
 
 import glob
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,9 @@ class DatasetFiles:
             raise SequenceFileError(f"{self.name}: there is no split {split!r}, only {', '.join(self.paths)}.")
         return split or next(iter(self.paths))
 
-    def open(self, paths: Iterable[str], args: InputArguments, needed: Iterable[str] | None = None) -> SequenceReader:
+    def open(
+        self, paths: Iterable[str], args: InputArguments, needed: Mapping[str, str] | None = None
+    ) -> SequenceReader:
         """Some of the files; arguments as those of `SequenceReader`."""
         files = [InputFile(path, self.filesystem) for path in paths]
         return open_inputs(files, args, needed, self.commit, self.features, self.separator)

@@ -38,9 +38,10 @@ class FastaFile(Source):
             more, *parts = data[: len(data) - len(carried)].split(b"\n>")
             if header is None:
                 if more.strip():
+                    line = more.strip().splitlines()[0].decode("utf-8", "replace")
                     raise SequenceFileError(
-                        f"{self._file.name}: {shown(more.strip().splitlines()[0].decode('utf-8', 'replace'))!r} stands before the "
-                        "first '>'; a FASTA file begins with '>' and a record's id."
+                        f"{self._file.name}: {shown(line)!r} stands before the first '>'; a FASTA file begins "
+                        "with '>' and a record's id."
                     )
             else:
                 if in_header:

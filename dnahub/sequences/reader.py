@@ -1,6 +1,6 @@
 """What to read -> one stream of batches with an id, a sequence and the source's other columns, all checked."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +59,8 @@ class SequenceReader:
         files: The inputs; the first is opened at once, the others when they are reached.
         open_source: Opens one.
         args: Which of their columns hold what.
-        needed: The columns to keep besides id and sequence; None: all. Of FASTA and FASTQ, one that is neither id nor
-            description is taken from NAME=… or NAME:… in the description.
+        needed: The columns to keep besides id and sequence, and the flag that names each; None: all. Of FASTA and
+            FASTQ, one that is neither id nor description is taken from NAME=… or NAME:… in the description.
         commit: Which commit on the Hub a data set is.
         features: What the data set says of its columns.
 
@@ -81,7 +81,7 @@ class SequenceReader:
         files: list[InputFile],
         open_source: Callable[[InputFile], Source],
         args: InputArguments,
-        needed: Iterable[str] | None = None,
+        needed: Mapping[str, str] | None = None,
         commit: str | None = None,
         features: Mapping[str, Any] | None = None,
     ):
@@ -143,7 +143,7 @@ class SequenceReader:
 def open_inputs(
     files: list[InputFile],
     args: InputArguments,
-    needed: Iterable[str] | None = None,
+    needed: Mapping[str, str] | None = None,
     commit: str | None = None,
     features: Mapping[str, Any] | None = None,
     separator: str | None = None,

@@ -1,6 +1,5 @@
 """Flags that say what to read -> its reader."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dnahub.sequences.arguments import InputArguments
@@ -12,15 +11,12 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 
-def open_sequences(
-    args: InputArguments, needed: Iterable[str] | None = None, api: "HfApi | None" = None
-) -> SequenceReader:
+def open_sequences(args: InputArguments, api: "HfApi | None" = None) -> SequenceReader:
     """
     Look at all that is to be read, and open the first of it.
 
     Args:
         args: Files, regions of a genome, or a data set.
-        needed: As of `SequenceReader`.
         api: Who asks for a data set, and which Hub; default the user of the environment.
 
     Raises:
@@ -34,11 +30,11 @@ def open_sequences(
         from dnahub.sequences.dataset import find_dataset  # here, for loading `datasets` takes a second
 
         found = find_dataset(args.dataset_name, args.dataset_config_name, args.dataset_revision, api)
-        return found.open(found.paths[found.choose(args.dataset_split)], args, needed)
+        return found.open(found.paths[found.choose(args.dataset_split)], args)
     files = [InputFile(path) for path in args.input]
     if args.bed:
         return SequenceReader([InputFile(args.bed)], lambda bed: BedFile(bed, files[0]), args)
-    return open_inputs(files, args, needed)
+    return open_inputs(files, args)
 
 
 def _check_arguments(args: InputArguments) -> None:

@@ -70,6 +70,12 @@ class CsvFile(Rows):
         self.schema = self._reader.schema
         if not any(name.strip() for name in self.schema.names):
             raise SequenceFileError(f"{file.name}: it begins with an empty line; give a header line.")
+        other = next((each for each in ";\t," if each in self.schema.names[0]), None)
+        if other and len(self.schema.names) == 1:
+            raise SequenceFileError(
+                f"{file.name}: its fields are separated by {other!r}, not {delimiter!r}; a .csv file has commas, a "
+                ".tsv file tabs."
+            )
         self._check_names(self.schema.names)
 
     def __iter__(self) -> Iterator[pa.Table]:

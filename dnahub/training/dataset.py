@@ -79,13 +79,16 @@ def load_sequences(
         roles = _roles(name, list(source.paths), args)
         source = replace(source, paths={role: source.paths[split] for role, split in roles.items()})
     row_filter = args.dataset_filter.split("=", 1) if args.dataset_filter else []
-    needed = [args.label_column] * task.takes_labels + [args.group_column] * (args.group_column is not None)
+    needed = {args.label_column: "--label_column"} if task.takes_labels else {}
+    if args.group_column is not None:
+        needed.setdefault(args.group_column, "--group_column")
+    read = needed | {column: "--dataset_filter" for column in row_filter[:1] if column not in needed}
 
     stream = _stream(name, source, input_args) if args.streaming else None
     splits, texts, files, num_replaced = {}, {}, [], 0
     for split in (role for role in ROLES if role in source.paths and not (role == "train" and args.streaming)):
-        reader = source.open(source.paths[split], input_args, [*needed, *row_filter[:1]])
-        splits[split] = _hold(reader, split, needed, row_filter, files)
+        reader = source.open(source.paths[split], input_args, read)
+        splits[split] = _hold(reader, split, list(needed), row_filter, files)
         texts[split] = [] if reader.is_typed else [column for column in needed if column not in reader.features]
         num_replaced += reader.num_replaced
     splits = DatasetDict(_with_numbers(splits, texts))
@@ -147,7 +150,7 @@ def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
 def _stream(name: str, source: DatasetFiles, args: InputArguments) -> IterableDataset:
     if "validation" not in source.paths:
         raise ValueError(f"{name}: there is no split 'validation', and nothing can be cut off a stream; add one.")
-    next(iter(source.open(source.paths["train"], args, [])))  # at least its beginning can be read
+    next(iter(source.open(source.paths["train"], args, {})))  # at least its beginning can be read
     rows = IterableDataset.from_generator(
         partial(_sequences, source, args),
         features=Features({"sequence": Value("large_string")}),
@@ -159,7 +162,7 @@ def _stream(name: str, source: DatasetFiles, args: InputArguments) -> IterableDa
 
 
 def _sequences(source: DatasetFiles, args: InputArguments, paths: list[str]) -> Iterator[dict[str, str]]:
-    for batch in source.open(paths, args, []):
+    for batch in source.open(paths, args, {}):
         _check_nucleotides(batch)
         for sequence in batch.table["sequence"].to_pylist():
             yield {"sequence": sequence}

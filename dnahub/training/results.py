@@ -55,6 +55,7 @@ def describe(
 ) -> dict[str, Any]:
     """What is known of a trained model before it is measured, for JSON; to be called by all processes."""
     settings, state = trainer.args.to_dict(), trainer.state
+    settings["num_train_epochs" if settings["max_steps"] > 0 else "max_steps"] = None  # the other one counted
     trained, total = count_parameters(trainer.model)
     of_model = vars(args.model) | {"lora_targets": ", ".join(args.model.lora_targets or ()) or None}
     return {

@@ -58,7 +58,7 @@ def complete(
     if (~kept).sum() < len(fractions):
         raise ValueError(
             f"split train: its {len(rows)} rows are of {len(kept)} {group_column or 'sequence'} groups, too few for "
-            f"{len(fractions) + 1} splits; give more rows, or files of validation and test."
+            f"{len(fractions) + 1} splits; give rows of more such groups, or files of validation and test."
         )
     parts = _parts(np.bincount(groups), order, kept, list(fractions.values()))[groups]
     completed = dict(splits)

@@ -315,6 +315,7 @@ def test_a_stop_while_joining_leaves_a_complete_output_or_all_parts(tmp_path, mo
     ("name", "columns", "options", "words"),
     [
         ("out.xlsx", [], {}, ".parquet"),
+        ("no/folder/out.npy", [], {}, "no/folder first"),
         ("there.npy", [], {}, "there.npy --overwrite"),
         ("ids.npy", [], {}, "ids.npy.ids.tsv --overwrite"),
         ("in.parquet", [], {"overwrite": True}, "input"),

@@ -54,10 +54,15 @@ def test_accelerate_launch_still_sets_what_tells_its_threads_from_the_users(tmp_
 
 
 def test_a_launchers_environment_is_known_before_the_processes_join(monkeypatch):
-    for name in ("RANK", "WORLD_SIZE"):
+    for name in ("RANK", "WORLD_SIZE", "MASTER_PORT", "ACCELERATE_DYNAMO_MODE"):
         monkeypatch.delenv(name, raising=False)
     assert is_first_process() and num_launched() == 1
     assert from_first(lambda: 3) == 3
+    monkeypatch.setenv("MASTER_PORT", "29500")  # as a cluster's job may have it
+    assert num_launched() == 1
+    monkeypatch.setenv("ACCELERATE_DYNAMO_MODE", "default")
+    with pytest.raises(ValueError, match="--multi_gpu"):
+        num_launched()
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert not is_first_process() and num_launched() == 4

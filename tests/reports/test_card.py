@@ -73,7 +73,7 @@ RESULTS = {
         "tuning": "full",
         "learning_rate": 0.0001,
         "max_length": None,
-        "max_steps": -1,
+        "max_steps": None,
         "seed": 42,
         "resumed_at_step": None,
         "steps": 77,

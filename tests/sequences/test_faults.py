@@ -50,6 +50,7 @@ FAULTY = {
         ("\n\n", ["Empty"]),
         (" \n\n", ["empty line"]),
         ("name,dna\na,AC\n", ["'sequence'", "name, dna", "--sequence_column"]),
+        ("id;sequence\na;AC\n", ["separated by ';'"]),
         ("id,sequence\na,AC\nb\n", ["Row #3", "2 columns, got 1"]),
         ("id,sequence\na,AC\nb,\n", ["row 1 (b)", "no sequence"]),
         ("id,sequence\na,AC\n,GT\n", ["row 1", "no id", "'id'"]),

@@ -5,7 +5,8 @@ import pytest
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.checks import SequenceFileError
 from dnahub.sequences.headers import values_of
-from dnahub.sequences.sources import open_sequences
+from dnahub.sequences.opening import InputFile
+from dnahub.sequences.reader import open_inputs
 
 ENSEMBL = (
     "cds chromosome:GRCh38:7:142847306:142847317:1 gene:ENSG00000282253.1 gene_biotype:TR_D_gene "
@@ -46,12 +47,12 @@ def test_a_value_is_read_as_its_form_means_it(description, column, value):
 def test_columns_are_taken_from_the_descriptions_of_records(tmp_path, text):
     path = tmp_path / ("in.fa" if text[0] == ">" else "in.fq")
     path.write_text(text)
-    args = InputArguments(input=[str(path)])
+    files, args = [InputFile(str(path))], InputArguments()
 
-    (batch,) = open_sequences(args, ["id", "gene"])
+    (batch,) = open_inputs(files, args, {"id": "--id_column", "gene": "--group_column"})
     assert batch.table.to_pylist() == [
         {"id": "a", "sequence": "AC", "gene": "x"},
         {"id": "b", "sequence": "GT", "gene": "y"},
     ]
-    with pytest.raises(SequenceFileError, match=rf"{path}, record 1 \(a\).* label="):
-        list(open_sequences(args, ["label"]))
+    with pytest.raises(SequenceFileError, match=rf"{path}, record 1 \(a\).* label=.* --label_column"):
+        list(open_inputs(files, args, {"label": "--label_column"}))
