@@ -25,7 +25,6 @@ from transformers import (
 )
 
 import train
-from dnahub.hub.faults import HubError
 from tests.checkpoints.test_other_encoders import FILES, KMERS, MODELS, VOCABULARY, tokenizer_of_3_mers, write
 from tests.conftest import TOY_LABELS
 from tests.hub_fixtures import HubBench
@@ -197,18 +196,3 @@ def test_the_code_of_the_card_runs_elsewhere(published):
     card = ModelCard(published.hub.server.read("models", "user/bert-lora", "README.md").decode())
     (block,) = re.findall(r"```python\n(.*?)```", card.text, re.DOTALL)
     published.hub.python(block + "\nassert logits.shape == (1, 3)")
-
-
-@pytest.mark.parametrize("metrics", [None, b'{"accuracy": 0.9}', b"[1, 2]", b"{"])
-def test_a_repository_of_another_model_is_refused_and_stays(published, metrics):
-    api = published.hub.api(published.hub.user)
-    api.create_repo("user/stranger", exist_ok=True)
-    for path, content in {"config.json": b"{}", "metrics.json": metrics}.items():
-        if content is not None:
-            api.upload_file(repo_id="user/stranger", path_or_fileobj=content, path_in_repo=path)
-    before = published.hub.server.repository("models", "user/stranger").history()
-
-    with pytest.raises(HubError, match="user/stranger"):
-        published.push("bert-lora", "user/stranger")
-
-    assert published.hub.server.repository("models", "user/stranger").history() == before
