@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type
 
 import yaml
 
-TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -93,8 +93,15 @@ def _truth(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
 
 
+class _Plain(str):
+    """A value without quotes."""
+
+
 class _Loader(yaml.BaseLoader):
-    """YAML whose values stay as written (010 is not 8, no is not false) and whose keys may stand only once."""
+    """YAML whose values stay as written and whose keys may stand only once."""
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+        return _Plain(node.value) if node.style is None else node.value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
         keys = [key.value for key, _ in node.value]
@@ -102,6 +109,17 @@ class _Loader(yaml.BaseLoader):
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"{key} is given twice", node.start_mark)
         return super().construct_mapping(node, deep=deep)
+
+
+def _read(text: str, kind: type) -> Any:
+    """The text, unless YAML without quotes is something else there: 010 is 8, no is False, 1.10 is 1.1, ~ is None."""
+    value: Any = text
+    try:
+        value = yaml.safe_load(text)
+        is_same = kind(text) == value if isinstance(value, (bool, int, float)) else value is not None
+    except (yaml.YAMLError, ValueError, argparse.ArgumentTypeError):
+        is_same = False
+    return text if is_same or str(value) == text else value
 
 
 def _recipe_flags(path: Path, flags: dict[str, argparse.Action], parser: _Parser) -> list[str]:
@@ -115,19 +133,21 @@ def _recipe_flags(path: Path, flags: dict[str, argparse.Action], parser: _Parser
     except FileNotFoundError:
         fault("there is no such file; flags begin with --")
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        fault(" ".join(str(error).split()))
+        fault(f"{' '.join(str(error).split())}; if that is a value, quote it")
     if not isinstance(found, dict):
         fault("write one `flag: value` a line")
     given: list[str] = []
     for name, value in found.items():
         if name not in flags:
             fault(f"there is no argument {name}")
-        if value in ("", "~", "null", []):
-            fault(f"{name} has no value; write one, with quotes where it begins with #, or leave the line out")
-        if isinstance(value, str):
-            given.append(f"--{name}={value}")
-        elif isinstance(value, list) and flags[name].nargs == "+" and all(isinstance(each, str) for each in value):
-            given += [f"--{name}", *value]
-        else:
+        values = value if isinstance(value, list) and flags[name].nargs == "+" else [value]
+        if not all(isinstance(each, str) for each in values):
             fault(f"{name} takes one value{' or a list' if flags[name].nargs == '+' else ''}")
+        read = [_read(each, flags[name].type) if isinstance(each, _Plain) else each for each in values]
+        if not values or read[0] in (None, ""):
+            fault(f"{name} has no value; write one, and quote it if it begins with # or is ~, or leave the line out")
+        for text, as_read in zip(values, read, strict=True):
+            if as_read != text:
+                fault(f'{name}: {text} is {as_read} to YAML; quote it, "{text}", if it is meant as written')
+        given += [f"--{name}", *values] if isinstance(value, list) else [f"--{name}={value}"]
     return given

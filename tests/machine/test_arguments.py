@@ -108,21 +108,27 @@ def read(path, *argv):
 
 
 def test_values_of_a_recipe_stay_as_they_are_written_and_flags_override_them(recipe):
-    path = recipe("source: 010\nname: no\nfast: no\nrate: 1e-5\nlimit: 7\ncolumns: [1.10, 2026-01-02, '#']\n")
+    path = recipe("source: '010'\nname: 'no'\nfast: on\nrate: 1e-5\nlimit: 7\ncolumns: ['1.10', 2026-01-02, '#', 1]\n")
     inputs, found = read(path)
-    assert inputs == Inputs("010", ["1.10", "2026-01-02", "#"], 7)
-    assert found == Settings(1e-5, fast=False, name="no")
-    assert read(path, "--limit", "9", "--fast", "--columns", "a")[0] == Inputs("010", ["a"], 9)
+    assert inputs == Inputs("010", ["1.10", "2026-01-02", "#", "1"], 7)
+    assert found == Settings(1e-5, fast=True, name="no")
+    assert read(path, "--limit", "9", "--fast", "no", "--columns", "a")[0] == Inputs("010", ["a"], 9)
     assert read(path, "--name", path, "--columns", path)[0].columns == [path]  # only the first one is the recipe
     assert read(recipe("source: '-1'\nname: --fast\n"))[1].name == "--fast"
+    assert read(recipe("source: '~'\nrate: 1.0e-3\nname: c:d=e\n")) == (Inputs("~"), Settings(name="c:d=e"))
 
 
 @pytest.mark.parametrize(
     ("text", "facts"),
     [
         ("source: a\nsource: b\n", ["source", "twice"]),
-        ("source: #\n", ["source", "quotes"]),
-        ("source: a\nname: ~\n", ["name", "quotes"]),
+        *((f"source: a\nname: {value}\n", ["name", "quote it"]) for value in ("#", "~", "NULL", "''", "|")),
+        *((f"source: a\nname: {value}\n", ["name", value, "quote it"]) for value in ("no", "Yes", "on", "010")),
+        *((f"source: a\nname: {value}\n", ["name", "quote it"]) for value in ("*", "@", "- ", "1:30", "1.10", "a: b")),
+        ("source: a\nlimit: 010\n", ["limit", "010 is 8", "quote it"]),
+        ("source: a\ncolumns: []\n", ["columns", "quote it"]),
+        ("source: a\ncolumns: [a, no]\n", ["columns", "no is False", "quote it"]),
+        ("source: a\nfast: 010\n", ["fast", "quote it"]),
         ("source: a\nnonsense: b\n", ["nonsense"]),
         ("source: a\nlimit: 1.5\n", ["--limit", "1.5"]),
         ("source: [a, b]\n", ["source", "one value"]),
