@@ -10,24 +10,36 @@ from dnahub.checkpoints.presets import PRESETS
 from dnahub.machine.arguments import parse
 from dnahub.tasks import TASKS
 
+PATIENCE = 3  # evaluations
+WARMUP = 0.1  # of all steps
 DEFAULT_BASE_MODEL = "InstaDeepAI/nucleotide-transformer-v2-50m-multi-species"
 TUNINGS = ("full", "frozen", "head", "lora", "ia3")
 
 
-def flag(default: Any, help: str, decides: bool = True, least: int | None = None) -> Any:
+def flag(
+    default: Any,
+    help: str,
+    decides: bool = True,
+    least: int | None = None,
+    most: float = math.inf,
+    tuning: str | None = None,
+) -> Any:
     """
-    A field of the dataclasses below; `least` is the smallest number that it takes.
+    A field of the dataclasses below; `least` and `most` are the smallest and the largest number that it takes.
 
-    If `decides` is false, the result does not depend on it, and an interrupted run may resume with another value.
+    If `decides` is false, the result does not depend on it, and an interrupted run may resume with another value. With
+    another `--tuning` than `tuning` it has no effect, and is refused.
     """
-    return field(default=default, metadata={"help": help, "decides": decides, "least": least})
+    metadata = {"help": help, "decides": decides, "least": least, "most": most, "tuning": tuning}
+    return field(default=default, metadata=metadata)
 
 
-def check_least(arguments: Any) -> None:
+def check_numbers(arguments: Any) -> None:
     for each in fields(arguments):
-        value, least = getattr(arguments, each.name), each.metadata["least"]
-        if value is not None and least is not None and not value >= least:  # NaN neither
-            raise ValueError(f"--{each.name} {value}: give {least} or more.")
+        value, least, most = getattr(arguments, each.name), each.metadata["least"], each.metadata["most"]
+        if value is None or least is None or (least <= value <= most and value < math.inf):  # NaN is not
+            continue
+        raise ValueError(f"--{each.name} {value}: give {least} {'or more' if most == math.inf else f'to {most}'}.")
 
 
 @dataclass
@@ -48,19 +60,24 @@ class ModelArguments:
     tuning: Literal[TUNINGS] = flag(
         "full", "Train all weights, the last layers and the head, the head alone, or an adapter."
     )
-    trainable_layers: int = flag(2, "With --tuning frozen: number of last layers trained.")
-    lora_r: int = flag(8, "Rank of the LoRA matrices.", least=1)
-    lora_alpha: int = flag(16, "LoRA updates are scaled by alpha / rank.")
-    lora_dropout: float = flag(0.0, "Dropout on the input of the LoRA matrices.")
+    trainable_layers: int = flag(2, "With --tuning frozen: number of last layers trained.", tuning="frozen")
+    lora_r: int = flag(8, "Rank of the LoRA matrices.", least=1, tuning="lora")
+    lora_alpha: int = flag(16, "LoRA updates are scaled by alpha / rank.", least=1, tuning="lora")
+    lora_dropout: float = flag(0.0, "Dropout on the input of the LoRA matrices.", tuning="lora")
     lora_targets: list[str] | None = flag(
         None,
         "Linear layers with LoRA, by the end of their name, such as intermediate.dense; default: query and value.",
+        tuning="lora",
     )
 
     def __post_init__(self):
         if self.task not in TASKS:
             raise ValueError(f"--task {self.task}: give one of {', '.join(TASKS)}.")
-        check_least(self)
+        check_numbers(self)
+        for each in fields(self):
+            value, needed = getattr(self, each.name), each.metadata["tuning"]
+            if needed not in (None, self.tuning) and value != each.default:
+                raise ValueError(f"--{each.name} has no effect without --tuning {needed}; give it, or leave that out.")
         if self.from_scratch and (self.model_name_or_path or self.model_revision):
             raise ValueError(
                 "--from_scratch stands in place of --model_name_or_path and --model_revision; give one of them."
@@ -127,7 +144,7 @@ class TrainerArguments:
     """Training"""
 
     output_dir: str = flag(MISSING, "Folder of the run, such as runs/my-run.", decides=False)
-    seed: int = flag(42, "Seed of new weights, the order of rows, dropout and masks.")
+    seed: int = flag(42, "Seed of new weights, the order of rows, dropout and masks.", least=0)
     num_train_epochs: float = flag(3.0, "Passes over the training data.")
     max_steps: int | None = flag(None, "Optimizer steps, instead of epochs.", least=1)
     per_device_train_batch_size: int = flag(8, "Sequences per batch and process.", least=1)
@@ -139,10 +156,10 @@ class TrainerArguments:
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = flag(
         "linear", "How the learning rate changes after the warm-up."
     )
-    warmup_steps: float = flag(0.1, "Warm-up in steps; below 1: a fraction of all steps.", least=0)
-    weight_decay: float = flag(0.0, "Weight decay of AdamW.")
-    max_grad_norm: float = flag(1.0, "Gradients are clipped to this norm; 0: not clipped.")
-    label_smoothing_factor: float = flag(0.0, "Label smoothing, for one class each.")
+    warmup_steps: float = flag(WARMUP, "Warm-up in steps; below 1: a fraction of all steps.", least=0)
+    weight_decay: float = flag(0.0, "Weight decay of AdamW.", least=0)
+    max_grad_norm: float = flag(1.0, "Gradients are clipped to this norm; 0: not clipped.", least=0)
+    label_smoothing_factor: float = flag(0.0, "Label smoothing, for one class each.", least=0, most=1)
     train_sampling_strategy: Literal["random", "group_by_length"] | None = flag(
         None, "Order of the rows; default: by length if the lengths differ much."
     )
@@ -150,38 +167,48 @@ class TrainerArguments:
         None, "When to evaluate and save; default: after each epoch, or by --save_steps."
     )
     save_steps: int | None = flag(None, "Evaluate and save every so many steps.", least=1)
-    save_total_limit: int = flag(2, "Checkpoints kept to resume from, the best one among them.", decides=False)
+    save_total_limit: int = flag(
+        2, "Checkpoints kept to resume from, the best one among them.", decides=False, least=1
+    )
     load_best_model_at_end: bool = flag(True, "Keep the best weights by validation, not the last.")
     metric_for_best_model: str | None = flag(
         None, "What the best weights are best by; default: the first metric of the task."
     )
-    early_stopping_patience: int = flag(3, "Stop after so many evaluations without improvement; 0: never.", least=0)
+    early_stopping_patience: int = flag(
+        PATIENCE, "Stop after so many evaluations without improvement; 0: never.", least=0
+    )
     bf16: bool | None = flag(None, "Train in bfloat16 mixed precision; default: on GPUs that support it.")
     fp16: bool = flag(False, "Train in float16 mixed precision.")
     gradient_checkpointing: bool = flag(False, "Recompute activations: less memory, a third more time.")
     torch_compile: bool = flag(False, "Compile the model: a minute or more, then faster.")
     use_cpu: bool = flag(False, "Train on the CPU although there is a GPU.", decides=False)
-    dataloader_num_workers: int = flag(0, "Processes that prepare batches.", decides=False)
-    logging_steps: float = flag(
-        0.02, "Log every so many steps; below 1: a fraction of all steps.", decides=False, least=0
-    )
+    dataloader_num_workers: int = flag(0, "Processes that prepare batches.", decides=False, least=0)
+    logging_steps: float = flag(0.02, "Log every so many steps; below 1: a fraction of all steps.", decides=False)
     report_to: Literal["none", "tensorboard", "wandb"] = flag("none", "Where else to log.", decides=False)
     disable_tqdm: bool = flag(False, "No progress bars.", decides=False)
 
     def __post_init__(self):
-        check_least(self)
-        for name in ("num_train_epochs", "learning_rate"):
+        check_numbers(self)
+        for name in ("num_train_epochs", "learning_rate", "logging_steps"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"--{name} {value}: give a number above 0.")
+        for name in ("warmup_steps", "logging_steps"):
+            value = getattr(self, name)
+            if value > 1 and value % 1:
+                raise ValueError(f"--{name} {value}: give a whole number of steps, or a fraction of them below 1.")
+        if self.lr_scheduler_type == "constant":
+            if self.warmup_steps not in (WARMUP, 0):
+                raise ValueError("--warmup_steps has no effect on a constant rate; give constant_with_warmup.")
+            self.warmup_steps = 0
+        if self.bf16 and self.fp16:
+            raise ValueError("--bf16 and --fp16 are both given; give one of them.")
         if self.report_to != "none" and find_spec(self.report_to) is None:
             raise ValueError(f"--report_to {self.report_to} needs that package: pip install {self.report_to}.")
-        if self.save_strategy is None:
-            self.save_strategy = "epoch" if self.save_steps is None else "steps"
-        if self.save_strategy == "steps" and self.save_steps is None:
-            self.save_steps = 500
-        if self.save_strategy == "no":
-            self.load_best_model_at_end = False
+        if self.save_strategy in ("epoch", "no") and self.save_steps is not None:
+            raise ValueError(
+                f"--save_steps has no effect with --save_strategy {self.save_strategy}; give one of them."
+            )
 
 
 @dataclass
@@ -195,7 +222,7 @@ class RunArguments:
     baselines: bool = flag(True, "Measure k-mer baselines on the test split as well.", decides=False)
 
     def __post_init__(self):
-        check_least(self)
+        check_numbers(self)
         if self.hyperparameter_search and find_spec("optuna") is None:
             raise ValueError("--hyperparameter_search needs Optuna: pip install -r requirements-extra.txt.")
 
@@ -236,15 +263,36 @@ def parse_arguments(description: str, argv: Sequence[str]) -> Arguments:
     args = Arguments(*parse("train.py", description, classes, argv, recipe=True))
     if not args.hub.push_only:
         args.data.check()
+    trainer, run = args.trainer, args.run
+    if trainer.save_strategy is None:
+        trainer.save_strategy = "epoch" if trainer.save_steps is None and not args.data.streaming else "steps"
+    if trainer.save_strategy == "steps" and trainer.save_steps is None:
+        trainer.save_steps = 500
+    if trainer.save_strategy == "no":
+        trainer.load_best_model_at_end = False
+        if trainer.metric_for_best_model and run.seeds == 1 and not run.hyperparameter_search:
+            raise ValueError("--metric_for_best_model has no effect with --save_strategy no; leave one of them out.")
+    if trainer.early_stopping_patience not in (PATIENCE, 0) and not trainer.load_best_model_at_end:
+        raise ValueError("--early_stopping_patience needs evaluations and --load_best_model_at_end; leave it out.")
+    if trainer.lr_scheduler_type == "constant" and run.hyperparameter_search:
+        raise ValueError("--hyperparameter_search tries warm-ups; give --lr_scheduler_type constant_with_warmup.")
+    if trainer.seed + max(run.seeds, run.hyperparameter_search) > 2**32:  # numpy takes no larger one
+        raise ValueError(
+            f"--seed {trainer.seed} is too large; give less than {2**32} for it and those that follow it."
+        )
     if args.data.streaming:
-        if args.trainer.max_steps is None:
+        if trainer.train_sampling_strategy == "group_by_length":
+            raise ValueError(
+                "--train_sampling_strategy group_by_length: lengths in a stream are not known; leave it out."
+            )
+        if trainer.max_steps is None:
             raise ValueError("--streaming needs --max_steps, for the length of the stream is not known.")
         if args.data.group_column:
             raise ValueError("--group_column: nothing can be cut off a stream; leave it out, or --streaming.")
         if args.data.train_file and not args.data.validation_file:
             raise ValueError("--streaming needs --validation_file, for nothing can be cut off a stream.")
-        if args.trainer.save_strategy == "epoch":
-            args.trainer.save_strategy, args.trainer.save_steps = "steps", args.trainer.save_steps or 500
+        if trainer.save_strategy == "epoch":
+            raise ValueError("--save_strategy epoch: a stream has no epochs; give --save_steps.")
     return args
 
 
@@ -253,4 +301,6 @@ def deciding(args: Arguments) -> dict[str, Any]:
     found = {}
     for part in (args.model, args.data, args.trainer, args.run):
         found |= {each.name: getattr(part, each.name) for each in fields(part) if each.metadata["decides"]}
+    if args.data.streaming:  # which they share, a file each
+        found["dataloader_num_workers"] = args.trainer.dataloader_num_workers
     return found

@@ -1,5 +1,6 @@
 """Recipe, flags and our defaults -> typed arguments: which override which, what follows, what is refused."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.messages import naming
 
 REPOSITORY = Path(__file__).parents[2]
 REQUIRED = ["--dataset_name", "data/toy", "--output_dir", "runs/toy"]
+STREAM = ["--task", "mlm", "--streaming", "--max_steps", 9]
 FILES = ["--train_file", "a.csv", "b.csv", "--output_dir", "runs/toy"]
 
 
@@ -84,12 +86,58 @@ def test_flags_override_the_recipe_and_the_recipe_overrides_our_defaults(recipe)
         ([*REQUIRED, "--push_to_hub"], ["--hub_model_id"]),
         ([*REQUIRED, "--hyperparameter_search", "2"], ["--hyperparameter_search", "requirements-extra"]),
         (["--output_dir", "x", "--push_only"], ["--hub_model_id"]),
+        *(
+            ([*REQUIRED, f"--{name}", value], [f"--{name} {value}"])
+            for name, values in {
+                "seed": ["-1", str(2**32)],
+                "weight_decay": ["-1.0", "inf", "nan"],
+                "max_grad_norm": ["-1.0", "nan"],
+                "label_smoothing_factor": ["-0.1", "1.5", "nan"],
+                "logging_steps": ["0.0", "-1.0", "nan", "2.5"],
+                "warmup_steps": ["inf", "2.5"],
+                "num_train_epochs": ["nan", "inf"],
+                "save_total_limit": ["0"],
+                "save_steps": ["0"],
+                "dataloader_num_workers": ["-1"],
+                "gradient_accumulation_steps": ["0"],
+                "lora_alpha": ["0"],
+                "seeds": ["0"],
+            }.items()
+            for value in values
+        ),
+        ([*REQUIRED, "--seed", 2**32 - 1, "--seeds", 2], [f"--seed {2**32 - 1}"]),
+        ([*REQUIRED, "--bf16", "--fp16"], ["--bf16", "--fp16"]),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(monkeypatch, flags, told):
     monkeypatch.setattr(arguments, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=naming(*told)):
         parse(*flags)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--trainable_layers", 1],
+        ["--lora_r", 4, "--tuning", "ia3"],
+        ["--lora_targets", "key"],
+        ["--lora_dropout", 0.1],
+        ["--warmup_steps", 9, "--lr_scheduler_type", "constant"],
+        ["--save_steps", 9, "--save_strategy", "epoch"],
+        ["--metric_for_best_model", "mcc", "--save_strategy", "no"],
+        ["--early_stopping_patience", 9, "--load_best_model_at_end", "false"],
+        ["--train_sampling_strategy", "group_by_length", *STREAM],
+        ["--save_strategy", "epoch", *STREAM],
+    ],
+)
+def test_a_flag_that_would_have_no_effect_is_refused(flags):
+    with pytest.raises(ValueError, match=naming(flags[0])):
+        parse(*REQUIRED, *flags)
+
+
+def test_a_constant_rate_has_no_warm_up():
+    assert training("--lr_scheduler_type", "constant").warmup_steps == 0
+    assert training("--lr_scheduler_type", "constant_with_warmup", "--warmup_steps", 9).warmup_steps == 9
 
 
 @pytest.mark.parametrize(
@@ -133,6 +181,7 @@ def test_every_flag_of_the_training_reaches_the_trainer():
     args = training(*(word for name, value in flags.items() for word in (f"--{name}", value)))
 
     assert {name: getattr(args, name) for name in flags} == flags
+    assert args.activation_checkpointing is True  # the name by which the Trainer knows it
     assert args.remove_unused_columns is False and args.logging_nan_inf_filter is False
 
 
@@ -154,16 +203,38 @@ def test_warm_up_and_logging_take_steps_or_a_fraction_of_all_steps():
     ],
 )
 def test_the_precision_is_that_of_the_flag_else_of_the_launcher(monkeypatch, launched, flags, computed):
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launched)
     args = training(*flags)
-    assert (args.bf16, args.fp16) == (computed == "bf16", computed == "fp16")
+    assert (args.bf16, args.fp16) == (computed == "bf16", False)
+    assert args.mixed_precision == computed  # what the Trainer gives to accelerate
+    assert os.environ["ACCELERATE_MIXED_PRECISION"] == launched  # another run of this process reads it
 
-    AcceleratorState._reset_state()
-    assert Accelerator(cpu=True).mixed_precision == computed
-    AcceleratorState._reset_state()
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("MIXED_PRECISION", "fp8", ["--mixed_precision fp8", "bf16"]),
+        ("MIXED_PRECISION", "fp16", ["fp16", "GPU"]),
+        ("DYNAMO_BACKEND", "INDUCTOR", ["--dynamo_backend", "--torch_compile"]),
+        ("USE_MEGATRON_LM", "true", ["--use_megatron_lm"]),
+        ("USE_PARALLELISM_CONFIG", "true", ["--use_parallelism_config"]),
+        ("GRADIENT_ACCUMULATION_STEPS", "4", ["gradient_accumulation_steps 4"]),
+    ],
+)
+def test_what_a_launcher_asks_for_in_vain_or_in_silence_is_refused(monkeypatch, variable, value, told):
+    for name in ("DYNAMO_BACKEND", "GRADIENT_ACCUMULATION_STEPS"):
+        monkeypatch.setenv(f"ACCELERATE_{name}", {"DYNAMO_BACKEND": "NO"}.get(name, "2"))
+    training("--gradient_accumulation_steps", 2)
+    monkeypatch.setenv(f"ACCELERATE_{variable}", value)
+    with pytest.raises(ValueError, match=naming(*told)):
+        training("--gradient_accumulation_steps", 2)
+
+
+def test_a_launcher_on_the_cpu_does_not_begin_with_the_precision_of_a_gpu(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **_: True)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    assert not training_arguments(parse(*REQUIRED)).bf16
 
 
 @pytest.mark.parametrize("source", [REQUIRED, [*FILES, "--validation_file", "v.csv"]])
@@ -178,6 +249,10 @@ def test_a_run_is_the_same_with_other_batches_of_evaluations_and_another_place_a
     assert deciding(parse(*REQUIRED, "--output_dir", "y", "--per_device_eval_batch_size", 2, "--disable_tqdm")) == one
     assert deciding(parse(*REQUIRED, "--seed", 1)) != one
     assert deciding(parse(*REQUIRED, "--label_column", "y")) != one
+    # Of a stream each process that prepares batches reads a part.
+    workers = ["--dataloader_num_workers", 2]
+    assert deciding(parse(*REQUIRED, *workers)) == one
+    assert deciding(parse(*REQUIRED, *STREAM, *workers)) != deciding(parse(*REQUIRED, *STREAM))
 
 
 RECIPES = sorted((REPOSITORY / "recipes").glob("*.yaml"))

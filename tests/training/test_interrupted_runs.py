@@ -196,7 +196,8 @@ def test_checkpoints_hold_every_tensor_under_its_name_and_a_run_goes_on_from_eac
     """Interrupted within the last epoch, and after the last step."""
     base = mlm_run / "checkpoint"
     arguments = [*short[:2], "--model_name_or_path", base, "--learning_rate", "5e-3", "--report_to", "none"]
-    arguments += [*short[-4:], "--tuning", tuning, "--trainable_layers", 1]
+    arguments += [*short[-4:], "--tuning", tuning]
+    arguments += ["--trainable_layers", 1] if tuning == "frozen" else []
     arguments += ["--baselines", "false", "--load_best_model_at_end", str(best).lower()]
     whole, run = tmp_path / "whole", tmp_path / "run"
     assert run_train(*arguments, "--output_dir", whole)[0] == 0

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from transformers.models.esm.modeling_esm import EsmSelfAttention
 
 from dnahub.tasks import TASKS
 from dnahub.training import trainer
@@ -18,24 +19,38 @@ def parse(*flags):
 
 @pytest.fixture
 def built(toy_dataset):
-    """A function that makes the arguments of the Trainer for random weights, as far as a model is built."""
+    """A function that makes the Trainer for random weights."""
 
     def build(*flags):
         args = parse("--dataset_name", toy_dataset, *flags)
-        training = training_arguments(args)
-        build_trainer(args.model, args.data, training, load_sequences(args.data, args.model.task), None)
-        return training
+        data = load_sequences(args.data, args.model.task)
+        return build_trainer(args.model, args.data, training_arguments(args), data, None)[0]
 
     return build
 
 
+def test_checkpointed_gradients_compute_every_layer_twice(built, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    forward, computed = EsmSelfAttention.forward, []
+
+    def counted(self, *inputs, **options):
+        computed.append(self)
+        return forward(self, *inputs, **options)
+
+    monkeypatch.setattr(EsmSelfAttention, "forward", counted)
+    for flags, times in ([], 1), (["--gradient_checkpointing"], 2):
+        built("--max_steps", 1, "--save_strategy", "no", *flags).train()
+        assert len(computed) == 2 * times  # layers
+        computed.clear()
+
+
 def test_what_is_not_given_is_chosen(built, monkeypatch):
-    args = built()
+    args = built().args
     assert (args.learning_rate, args.train_sampling_strategy) == (5e-4, "random")
     assert (args.metric_for_best_model, args.greater_is_better) == ("accuracy", True)
 
     monkeypatch.setattr(trainer, "SMALL_HIDDEN_SIZE", 1)
-    assert built().learning_rate == 1e-4
+    assert built().args.learning_rate == 1e-4
 
 
 @pytest.mark.parametrize(
