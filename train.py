@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None, api=None) -> None:
 
     args = replace(args, training=training_arguments(args))
     if args.training.device.type == "cpu":
-        share_cores(args.training.world_size)
+        share_cores()
     with limits_explained(folder, LESS_MEMORY), run_folder.opened(folder, args, argv) as (record, begun, results):
         if not run_folder.is_finished(results):
             # All processes take one commit, whatever is pushed meanwhile, and a resumed run the one it began with.

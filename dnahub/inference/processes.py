@@ -57,6 +57,6 @@ def choose_device(name: str | None) -> torch.device:
             "launch no more processes than there are devices."
         ) from error
     device = torch.device(name)
-    if device.type == "cpu" and launched > 1:
-        share_cores(int(os.environ.get("LOCAL_WORLD_SIZE", launched)))
+    if device.type == "cpu":
+        share_cores()
     return device

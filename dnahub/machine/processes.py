@@ -7,6 +7,8 @@ from typing import TypeVar
 from dnahub.machine.script import is_first_process
 
 Result = TypeVar("Result")
+THREADS = "OMP_NUM_THREADS"
+LAUNCHED = {"ACCELERATE_DYNAMO_BACKEND", "TORCHELASTIC_RUN_ID"}  # by accelerate launch, by torchrun
 
 
 def from_first(compute: Callable[[], Result]) -> Result:
@@ -49,13 +51,28 @@ def num_launched() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))  # by accelerate launch, torchrun
 
 
-def share_cores(num_processes: int) -> None:
-    """Compute on this process's share of the cores that it may use, unless the user has set OMP_NUM_THREADS."""
+def share_cores() -> None:
+    """Compute on this process's share of the cores that it may use, unless the user has set how many threads."""
     import torch
     from joblib import cpu_count  # knows the affinity mask and the CPU quota of a container
 
-    # `accelerate launch` and torchrun set it to 1 where it is not set.
-    launched = any(name in os.environ for name in ("ACCELERATE_DYNAMO_BACKEND", "TORCHELASTIC_RUN_ID"))
-    given = os.environ.get("OMP_NUM_THREADS")
-    if given is None or (launched and given == "1"):
-        torch.set_num_threads(max(1, cpu_count() // num_processes))
+    if not _has_set_threads():
+        on_this_node = int(os.environ.get("LOCAL_WORLD_SIZE") or num_launched())
+        torch.set_num_threads(max(1, cpu_count() // on_this_node))
+
+
+def _has_set_threads() -> bool:
+    """Whether the user has: accelerate launch and torchrun set OMP_NUM_THREADS, too, where they do not find it."""
+    import psutil
+
+    if LAUNCHED.isdisjoint(os.environ):
+        return THREADS in os.environ
+    try:
+        for process in psutil.Process().parents():
+            environment = process.environ()  # as it was when the process began
+            if LAUNCHED.isdisjoint(environment):  # the launcher itself
+                words = (word.replace("-", "_") for word in process.cmdline())
+                return THREADS in environment or any(word.startswith("__num_cpu_threads") for word in words)
+    except psutil.Error:  # of another user, or ended
+        return os.environ.get(THREADS, "1") != "1"
+    return False

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -99,12 +100,13 @@ def test_the_environment_of_a_launcher_is_the_shard(monkeypatch):
 
 
 def test_each_launched_process_has_its_own_device_or_its_share_of_the_cores(monkeypatch):
-    cores, made = [], []
-    monkeypatch.setattr(processes, "share_cores", cores.append)
-    assert choose_device(None) == choose_device("cpu") == torch.device("cpu") and cores == []
+    made = []
+    shared = Mock()
+    monkeypatch.setattr(processes, "share_cores", shared)
+    assert choose_device(None) == choose_device("cpu") == torch.device("cpu")
     for name, value in {"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "LOCAL_RANK": "2"}.items():
         monkeypatch.setenv(name, value)
-    assert choose_device(None) == torch.device("cpu") and cores == [4]
+    assert choose_device(None) == torch.device("cpu") and shared.call_count == 3
 
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
     monkeypatch.setattr(torch, "empty", lambda *size, device: made.append(device))
