@@ -311,16 +311,16 @@ def test_several_seeds_report_mean_and_deviation_and_publish_the_best(tmp_path, 
 def test_the_search_chooses_by_validation_and_goes_on_after_an_interruption(
     tmp_path, run_train, toy_dataset, monkeypatch
 ):
-    arguments = ["--dataset_name", toy_dataset, *SCRATCH, "--hyperparameter_search", 2, "--max_steps", 2]
+    arguments = ["--dataset_name", toy_dataset, *SCRATCH, "--hyperparameter_search", 3, "--max_steps", 2]
     assert run_train(*arguments, "--output_dir", tmp_path / "whole")[0] == 0
     found, training = (metrics(tmp_path / "whole")[name] for name in ("search", "training"))
-    assert len({trial["learning_rate"] for trial in found["trials"]}) == 2
+    assert len({trial["learning_rate"] for trial in found["trials"]}) == 3
     assert all(1e-4 <= trial["learning_rate"] <= 1e-2 for trial in found["trials"])
     assert found["chosen"]["accuracy"] == max(trial["accuracy"] for trial in found["trials"])
     assert training["learning_rate"] == found["chosen"]["learning_rate"]
-    assert "2 trials" in (tmp_path / "whole" / "checkpoint" / "README.md").read_text()
+    assert "3 trials" in (tmp_path / "whole" / "checkpoint" / "README.md").read_text()
 
-    made, build = [], dnahub.training.search.build_trainer
+    run, made, build = tmp_path / "run?a=1%20#", [], dnahub.training.search.build_trainer
 
     def interrupted(*given):
         made.append(given)
@@ -330,11 +330,11 @@ def test_the_search_chooses_by_validation_and_goes_on_after_an_interruption(
 
     with monkeypatch.context() as patch:
         patch.setattr(dnahub.training.search, "build_trainer", interrupted)
-        assert run_train(*arguments, "--output_dir", tmp_path / "run")[0] == 130
-    status, _, err = run_train(*arguments, "--output_dir", tmp_path / "run")
+        assert run_train(*arguments, "--output_dir", run)[0] == 130
+    status, _, err = run_train(*arguments, "--output_dir", run)
 
     assert status == 0, err
-    assert metrics(tmp_path / "run")["search"] == found
+    assert metrics(run)["search"] == found
 
 
 # Several processes

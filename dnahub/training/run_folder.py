@@ -83,7 +83,7 @@ def find_run(folder: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
     saved = sorted(path.name for path in folder.glob("*") if re.fullmatch(SAVED, path.name))
     if not saved:
         return None
-    found = _read(folder / RECORD)
+    found = read_json(folder / RECORD)
     if found is None:
         raise ValueError(
             f"{folder} contains {', '.join(saved[:3])} of another run but no {RECORD}; give another --output_dir."
@@ -109,7 +109,7 @@ def begin(folder: Path, record: dict[str, Any]) -> None:
     """Write down "arguments", "environment" and "commits" that a run is begun with; a resumed run keeps its record."""
     if is_first_process():
         folder.mkdir(parents=True, exist_ok=True)
-        found = _read(folder / RECORD)
+        found = read_json(folder / RECORD)
         if found is None or found["arguments"] != record["arguments"]:
             write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
 
@@ -155,7 +155,7 @@ def read_results(folder: Path) -> dict[str, Any] | None:
     checkpoint = folder / CHECKPOINT
     if not (checkpoint / "config.json").is_file() or not any(checkpoint.glob("*.safetensors")):
         return None
-    return _read(checkpoint / "metrics.json")
+    return read_json(checkpoint / "metrics.json")
 
 
 def is_finished(results: dict[str, Any] | None) -> bool:
@@ -170,7 +170,7 @@ def resume_point(folder: Path) -> Path | None:
         step = path.name.removeprefix("checkpoint-")
         if not step.isdecimal():
             continue
-        if _read(path / "trainer_state.json") is not None:
+        if read_json(path / "trainer_state.json") is not None:
             complete[int(step)] = path
         else:
             print(f"{path} was cut off while it was written, and is skipped")
@@ -178,8 +178,9 @@ def resume_point(folder: Path) -> Path | None:
     return complete[max(complete)] if complete else None
 
 
-def _read(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """The content; None if there is no such file, or it was cut off."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: cut off by a kill
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None

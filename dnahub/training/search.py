@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dnahub.machine.processes import from_first
 from dnahub.training.arguments import Arguments
 from dnahub.training.callbacks import DivergenceError, StopOnDivergence
 from dnahub.training.dataset import SequenceData
-from dnahub.training.run_folder import begin
+from dnahub.training.run_folder import begin, read_json
 from dnahub.training.trainer import build_trainer
 
 RECORD = "search.json"
@@ -34,8 +35,7 @@ def search(
     A trial depends on the seed, its number and the trials before it alone: an interrupted search goes on.
     """
     record = Path(args.training.output_dir) / RECORD
-    found = from_first(lambda: json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None)
-    found = found or {"metric": None, "trials": []}
+    found = from_first(lambda: read_json(record)) or {"metric": None, "trials": []}
     while len(found["trials"]) < args.run.hyperparameter_search:
         training = copy.copy(args.training)
         training.output_dir = str(record.parent / "search")
@@ -49,15 +49,19 @@ def search(
         trainer.add_callback(StopOnDivergence())
         try:
             trainer.train()
-            drawn[metric] = trainer.evaluate()[f"eval_{metric}"]
+            measured = trainer.evaluate()[f"eval_{metric}"]
         except DivergenceError:
-            drawn[metric] = None
+            measured = math.nan
+        drawn[metric] = measured if math.isfinite(measured) else None
         found = {"metric": metric, "rises": rises, "trials": [*found["trials"], drawn]}
         from_first(lambda: write_text(record, json.dumps(found, indent=2) + "\n"))  # noqa: B023
     metric, sign = found["metric"], 1 if found["rises"] else -1
     finished = [trial for trial in found["trials"] if trial[metric] is not None]
     if not finished:
-        raise ValueError("--hyperparameter_search: every trial diverged; search around a smaller --learning_rate.")
+        raise ValueError(
+            f"--hyperparameter_search: {metric} is undefined in every trial; search around a smaller "
+            "--learning_rate, or give another --metric_for_best_model."
+        )
     chosen = max(finished, key=lambda trial: sign * trial[metric])
     for name in HYPERPARAMETERS:
         setattr(args.training, name, chosen[name])

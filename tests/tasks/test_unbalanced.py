@@ -73,13 +73,14 @@ def test_training_ends_and_the_scores_of_rare_classes_are_in_metrics_terminal_an
         assert (measured["training"]["chosen_by"] == "auroc") is ("auroc" in flags)
 
 
-def test_a_metric_that_validation_leaves_undefined_cannot_choose(tmp_path, run_train, write):
+@pytest.mark.parametrize("flags", [[], ["--hyperparameter_search", 1, "--max_steps", 1]], ids=["run", "search"])
+def test_a_metric_that_validation_leaves_undefined_cannot_choose(tmp_path, run_train, write, flags):
     rows = promoters(random.Random(0))
     (tmp_path / "validation.jsonl").write_text(json.dumps({"sequence": "ACGT" * 15, "label": "other"}))
 
     status, _, err = run_train(
         *("--train_file", write(rows), "--validation_file", tmp_path / "validation.jsonl", *QUICK),
-        *("--output_dir", tmp_path / "run", "--metric_for_best_model", "auroc"),
+        *("--output_dir", tmp_path / "run", "--metric_for_best_model", "auroc", *flags),
     )
 
-    assert status == 2 and "auroc" in err and "validation" in err and "Traceback" not in err
+    assert status == 2 and "auroc is undefined" in err and "Traceback" not in err

@@ -25,7 +25,8 @@ def test_a_loss_that_is_no_number_stops_the_run_with_what_to_do(logs):
 
 @pytest.mark.parametrize(
     ("values", "patience", "reached"),
-    [([1, 2, 3], 1, False), ([3, 1], 1, True), ([3, 1], 2, False), ([3, 3, 3], 2, True), ([2, 1, 3, 2], 2, False)],
+    [([1, 2, 3], 1, False), ([3, 1], 1, True), ([3, 1], 2, False), ([3, 3, 3], 2, True), ([2, 1, 3, 2], 2, False)]
+    + [([0.0, 0.0, 0.0], 2, True), ([0.0, -1.0], 1, True), ([-1.0, 0.0], 1, False)],
 )
 def test_it_stops_after_so_many_evaluations_that_are_no_better_than_the_best(values, patience, reached):
     for sign, greater in ((1, True), (-1, False)):
