@@ -41,11 +41,14 @@ GITATTRIBUTES = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for s
 class Account(NamedTuple):
     user: str
     role: str  # of the token: "read", "write" or "fineGrained"
-    orgs: dict[str, str] = {}  # name -> "read", "contributor" or "write"
+    orgs: dict[str, str] = {}  # name -> "no_access", "read", "contributor" or "write"
     scoped: list[dict] = []  # of a fine-grained token
 
-    def may_write(self, namespace: str) -> bool:
-        return self.role != "read" and (namespace == self.user or self.orgs.get(namespace, "read") != "read")
+    def may_write(self, namespace: str, creator: str | None = None) -> bool:
+        """Also to create a repository there, unless it has a creator."""
+        in_org = self.orgs.get(namespace) == "write"
+        in_org |= self.orgs.get(namespace) == "contributor" and creator in (None, self.user)
+        return self.role != "read" and (namespace == self.user or in_org)
 
 
 class Request(NamedTuple):
@@ -88,7 +91,7 @@ class Repository:
     id: str
     private: bool
     branches: dict[str, str]
-    commits: dict[str, dict]  # sha -> parent, title, files: {path: {oid, size, lfs}}
+    commits: dict[str, dict]  # sha -> parent, title, author, files: {path: {oid, size, lfs}}
 
     def resolve(self, revision: str) -> str:
         """The commit of a branch, or of a commit."""
@@ -109,8 +112,9 @@ class Repository:
             sha = self.commits[sha]["parent"]
         return found
 
-    def add_commit(self, branch: str, files: dict[str, dict], title: str) -> str:
-        commit = {"parent": self.branches.get(branch), "title": title, "files": dict(sorted(files.items()))}
+    def add_commit(self, branch: str, files: dict[str, dict], title: str, author: str) -> str:
+        commit = {"parent": self.branches.get(branch), "title": title, "author": author}
+        commit["files"] = dict(sorted(files.items()))
         sha = hashlib.sha1(f"{json.dumps(commit)}{uuid.uuid4()}".encode()).hexdigest()
         self.commits[sha] = commit
         self.branches[branch] = sha
@@ -337,8 +341,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise HubError(401, "Invalid credentials in Authorization header")
         return account
 
-    def _check_writer(self, namespace: str) -> None:
-        if not self._account(required=True).may_write(namespace):
+    def _check_writer(self, namespace: str, creator: str | None = None) -> None:
+        if not self._account(required=True).may_write(namespace, creator):
             raise HubError(403, f'You don\'t have the rights to write under the namespace "{namespace}"')
 
     def _open(self, kind: str | None, repo_id: str, write: bool = False) -> Repository:
@@ -353,7 +357,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise HubError(401, "Invalid username or password.", "RepoNotFound") from error
             raise
         if write:
-            self._check_writer(repo_id.split("/")[0])
+            self._check_writer(repo_id.split("/")[0], repository.history()[-1]["author"])
         return repository
 
     def _json(self) -> dict:
@@ -393,7 +397,7 @@ class _Handler(BaseHTTPRequestHandler):
             except HubError:
                 repository = Repository(kind, repo_id, private, {}, {})
                 files = {".gitattributes": self.local_hub.store(GITATTRIBUTES)}
-                repository.add_commit("main", files, "initial commit")
+                repository.add_commit("main", files, "initial commit", self._account(required=True).user)
                 self.local_hub.save(repository)
                 status, error = 200, {}
         return Reply({"url": self._url_of(repository), "name": repo_id, "id": repo_id, **error}, status)
@@ -421,6 +425,21 @@ class _Handler(BaseHTTPRequestHandler):
             {"_id": repo_id, "id": repo_id, "author": repo_id.split("/")[0], "sha": sha, "private": repository.private}
             | {"tags": (card or {}).get("tags", []), "siblings": [{"rfilename": path} for path in files]}
             | {"cardData": card, **known}
+        )
+
+    def list_commits(self, kind: str, repo_id: str, revision: str) -> Reply:
+        date = "2026-01-01T00:00:00.000Z"
+        return Reply(
+            [
+                {
+                    "id": each["id"],
+                    "title": each["title"],
+                    "message": "",
+                    "date": date,
+                    "authors": [{"user": each["author"]}],
+                }
+                for each in self._open(kind, repo_id).history(revision)
+            ]
         )
 
     def tree(self, kind: str, repo_id: str, revision: str, folder: str | None) -> Reply:
@@ -489,7 +508,7 @@ class _Handler(BaseHTTPRequestHandler):
             files = dict(repository.files(branch))
             for line in lines:
                 self._apply(line["key"], line["value"], files)
-            sha = repository.add_commit(branch, files, header["summary"])
+            sha = repository.add_commit(branch, files, header["summary"], self._account(required=True).user)
             self.local_hub.save(repository)
         url = f"{self._url_of(repository)}/commit/{sha}"
         return Reply({"success": True, "commitOid": sha, "commitUrl": url})
@@ -528,6 +547,7 @@ ROUTES = [
     ("POST", "/api/validate-yaml", "validate_card"),
     ("POST", f"{_API}/branch/([^/]+)", "create_branch"),
     ("GET", f"{_API}(?:/revision/([^/]+))?", "describe"),
+    ("GET", f"{_API}/commits/([^/]+)", "list_commits"),
     ("GET", f"{_API}/tree/([^/]+)(?:/(.+))?", "tree"),
     ("GET", f"{_WEB}/resolve/([^/]+)/(.+)", "resolve"),
     ("POST", f"{_API}/preupload/([^/]+)", "preupload"),

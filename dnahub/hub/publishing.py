@@ -16,6 +16,7 @@ from dnahub.hub.faults import LOG_IN, HubError, retrying
 
 # So often the commit is repeated on top of commits by others at the same time.
 RACES = 5
+WRITING = {"contributor", "write", "admin"}  # roles; the others are read and no_access
 NOT_CONTENT = (".gitattributes", "README.md")
 
 Result = TypeVar("Result")
@@ -67,8 +68,8 @@ def check_target(target: Target, records: Sequence[str], ours: Callable[[Path], 
     account = retrying(api.whoami, target.repo_id)
     if "/" not in target.repo_id:
         target = replace(target, repo_id=f"{account['name']}/{target.repo_id}")
-    _check_rights(account, target, api)
     known = retrying(lambda: _look(api, target), target.repo_id)
+    _check_rights(account, target, known is not None, api)
     if known is None:
         return target
     _check_private(target, known)
@@ -81,27 +82,43 @@ def check_target(target: Target, records: Sequence[str], ours: Callable[[Path], 
     return replace(target, commit=known.sha)
 
 
-def _check_rights(account: dict[str, Any], target: Target, api: HfApi) -> None:
+def _check_rights(account: dict[str, Any], target: Target, exists: bool, api: HfApi) -> None:
     """https://huggingface.co/docs/hub/security-tokens and .../organizations-security"""
     token = account.get("auth", {}).get("accessToken", {})  # none after a login by browser
     if token.get("role") == "read":
         raise HubError(f"{target.repo_id}: the token is read-only; {LOG_IN}, with a token that can write.")
     user, namespace = account["name"], target.repo_id.split("/")[0]
-    writable = [user, *(each["name"] for each in account.get("orgs", []) if each.get("roleInOrg") != "read")]
+    roles = {each["name"]: _roles(each) for each in account.get("orgs", [])}
+    writable = [user, *(name for name, of_user in roles.items() if of_user & WRITING)]
     if namespace not in writable:
         raise HubError(
             f"{target.repo_id}: you are logged in as {user}, who cannot write there; name a repository of "
             f"{' or '.join(writable)}."
         )
+    if namespace != user and exists and roles[namespace] & WRITING == {"contributor"}:
+        commits = retrying(lambda: api.list_repo_commits(target.repo_id, repo_type=target.kind), target.repo_id)
+        if not any(user in commit.authors for commit in commits):
+            raise HubError(
+                f"{target.repo_id}: a contributor of {namespace}, as {user} is, can write only to repositories that "
+                f"{user} created; name a new one, or ask an admin of {namespace} for the role write."
+            )
+    named = {namespace, *([target.repo_id] if exists else [])}  # a token for one repository cannot create it
     scopes = token.get("fineGrained", {}).get("scoped")
     if scopes is not None and not any(
-        "repo.write" in scope["permissions"] and scope["entity"].get("name") in (namespace, target.repo_id)
+        "repo.write" in scope["permissions"]
+        and scope["entity"].get("name") in named
+        and scope["entity"].get("type") in ("user", "org", target.kind)
         for scope in scopes
     ):
         raise HubError(
             f"{target.repo_id}: the fine-grained token has no write access (repo.write) to {namespace}; add it at "
             f"{api.endpoint}/settings/tokens."
         )
+
+
+def _roles(org: dict[str, Any]) -> set[str]:
+    """Those in an organization and in its resource groups; "write" if it does not say."""
+    return {each["role"] for each in org.get("resourceGroups", [])} | {org.get("roleInOrg", "write")}
 
 
 def publish(

@@ -4,12 +4,12 @@ import pytest
 from huggingface_hub import DatasetCard
 
 from dnahub.hub.faults import HubError
-from dnahub.hub.publishing import Target, check_target, publish
+from dnahub.hub.publishing import Target, _roles, check_target, publish
 from tests.local_hub import Account
 
 
-def scope(name: str, *permissions: str) -> dict:
-    kind = "model" if "/" in name else "org" if name == "lab" else "user"
+def scope(name: str, *permissions: str, kind: str = "model") -> dict:
+    kind = kind if "/" in name else "org" if name == "lab" else "user"
     return {"entity": {"_id": "0", "type": kind, "name": name}, "permissions": list(permissions)}
 
 
@@ -25,11 +25,16 @@ WRITE = ("repo.content.read", "repo.write")
     [
         (Account("user", "read"), "user/new", "read-only"),
         (Account("user", "write"), "lab/new", "name a repository of user"),
-        (Account("user", "write", {"lab": "read"}), "lab/new", "logged in as user"),
+        *((Account("user", "write", {"lab": role}), "lab/new", "logged in as user") for role in ("read", "no_access")),
+        (Account("user", "write", {"lab": "contributor"}), "lab/theirs", "contributor of lab"),
         (fine(), "user/new", "repo.write"),
         (fine(scope("user", "repo.content.read")), "user/new", "repo.write"),
         (fine(scope("lab", *WRITE)), "user/new", "repo.write"),
         (fine(scope("user/other", *WRITE)), "user/new", "repo.write"),
+        (fine(scope("lab/gone", *WRITE)), "lab/gone", "repo.write"),
+        (fine(scope("lab/own", *WRITE, kind="dataset")), "lab/own", "repo.write"),
+        (Account("user", "write", {"lab": "contributor"}), "lab/new", None),
+        (Account("user", "write", {"lab": "contributor"}), "lab/own", None),
         (Account("user", "write"), "user/new", None),
         (Account("user", "write", {"lab": "write"}), "lab/theirs", None),
         (fine(scope("user", *WRITE)), "user/new", None),
@@ -49,6 +54,11 @@ def test_rights_are_checked_before_the_work(hub, account, repo_id, fact):
         with pytest.raises(HubError, match=f"{repo_id}.*{fact}"):
             check_target(Target(repo_id, "model"), ("*.json",), bool, hub.api("hf_A"))
     assert len(hub.server.requests("POST")) == before
+
+
+def test_a_role_in_a_resource_group_counts():
+    group = {"id": "0", "name": "genomes", "role": "write"}
+    assert _roles({"name": "lab", "roleInOrg": "no_access", "resourceGroups": [group]}) == {"no_access", "write"}
 
 
 def test_an_invalid_name_is_refused_without_a_request(hub):
