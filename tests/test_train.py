@@ -186,6 +186,7 @@ def test_every_saving_strategy_works_alone(tmp_path, run_train, toy_dataset, fla
     assert status == 0, err
     of_the_run = {"run.json", "log.jsonl", "learning_curve.png", "checkpoint"}
     assert {path.name for path in (tmp_path / "run").iterdir()} == of_the_run | {f"checkpoint-{i}" for i in points}
+    assert len({path.stat().st_mode for path in (tmp_path / "run").rglob("*") if path.is_file()}) == 1
     training = metrics(tmp_path / "run")["training"]
     assert (training["chosen_by"] is None) is (not points)
     assert "train.py" in json.loads((tmp_path / "run" / "run.json").read_text())["environment"]["command"]

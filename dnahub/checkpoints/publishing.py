@@ -5,12 +5,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from huggingface_hub import HfApi
+from safetensors import SafetensorError, safe_open
 
 from dnahub.hub.publishing import Publication, Target, check_target, publish
 
 # What a card calls its own checkpoint; replaced by the repository's name on the Hub.
 THIS_CHECKPOINT = "PATH_OF_THIS_FOLDER"
 METRICS = "metrics.json"
+SINGLE = {"model.safetensors"}  # weights that are not in shards
 NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json", METRICS, "README.md")
 # Files that only some checkpoints have: shards, an adapter, code. A push deletes those that it does not replace.
 VARYING = (
@@ -37,19 +39,29 @@ def _is_ours(folder: Path) -> bool:
     return isinstance(found, dict) and {"task", "training"} <= found.keys()
 
 
-def checkpoint_files(folder: Path) -> dict[str, Path]:
-    """The files of a finished checkpoint, by their paths in it; ValueError if it is unfinished."""
+def checkpoint_files(folder: Path, measured: bool = True) -> dict[str, Path]:
+    """The files of a finished checkpoint, by their paths in it; ValueError if it is damaged, or not `measured`."""
     found = [path for pattern in (*NEEDED, *VARYING) for path in folder.glob(pattern)]
     files = {path.relative_to(folder).as_posix(): path for path in found}
     missing = [name for name in NEEDED if name not in files]
-    if not any(folder.glob("model*.safetensors")):
-        missing.append("model.safetensors")
+    weights = {path.name for path in folder.glob("model*.safetensors")}
+    index = files.get("model.safetensors.index.json")
+    missing += sorted((set(json.loads(index.read_bytes())["weight_map"].values()) if index else SINGLE) - weights)
     if missing:
         raise ValueError(
             f"{folder} is not a finished checkpoint: {', '.join(missing)} is missing; give the --output_dir of a "
             "finished run."
         )
-    if json.loads(files[METRICS].read_text(encoding="utf-8")).get("measured") is False:
+    for path in files.values():
+        try:
+            if path.suffix == ".json":
+                json.loads(path.read_bytes())
+            elif path.suffix == ".safetensors":
+                with safe_open(path, "pt"):
+                    pass
+        except (ValueError, SafetensorError) as error:
+            raise ValueError(f"{path} is damaged: {error}; run the command that trained it again.") from error
+    if measured and json.loads(files[METRICS].read_bytes()).get("measured") is False:
         raise ValueError(f"{folder} was not evaluated; run the command that trained it again.")
     return files
 

@@ -93,6 +93,16 @@ class SaveOnSignal(TrainerCallback):
             control.should_evaluate = control.should_save = False
 
 
+class UsualPermissions(TrainerCallback):
+    """Weights in the Trainer's checkpoints get those of the files next to them; safetensors writes 0600."""
+
+    def on_save(self, args, state, control, **kwargs):
+        point = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if state.is_world_process_zero:
+            for file in point.glob("*.safetensors"):
+                file.chmod((point / "trainer_state.json").stat().st_mode)
+
+
 class BestCheckpointMoved(TrainerCallback):
     """The best checkpoint so far of a resumed run is looked for where the run's folder is now."""
 

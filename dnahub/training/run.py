@@ -27,6 +27,7 @@ from dnahub.training.callbacks import (
     SaveOnSignal,
     StopEarly,
     StopOnDivergence,
+    UsualPermissions,
 )
 from dnahub.training.dataset import SequenceData
 from dnahub.training.results import describe, measure_all
@@ -94,7 +95,8 @@ def train(trainer: SequenceTrainer, args: Arguments) -> tuple[float, int | None]
         f"eval_{args.training.metric_for_best_model}",
         args.training.greater_is_better,
     )
-    for callback in (LogToFile(folder), StopOnDivergence(), on_signal, BestCheckpointMoved(), *[early] * keeps_best):
+    others = (StopOnDivergence(), UsualPermissions(), BestCheckpointMoved(), *[early] * keeps_best)
+    for callback in (LogToFile(folder), on_signal, *others):
         trainer.add_callback(callback)
     if state:
         if trainer.is_world_process_zero():

@@ -16,6 +16,7 @@ from huggingface_hub import HfApi, metadata_load
 
 from dnahub.checkpoints.identity import checkpoint_digest
 from dnahub.checkpoints.loading import find_checkpoint
+from dnahub.checkpoints.publishing import METRICS, checkpoint_files
 from dnahub.hub.downloading import download
 from dnahub.machine.files import write_text
 from dnahub.machine.locks import locked_folder
@@ -152,10 +153,10 @@ def contents(names: Iterable[str]) -> dict[str, str]:
 
 def read_results(folder: Path) -> dict[str, Any] | None:
     """metrics.json of a run's checkpoint; None if there is no checkpoint yet, or it was damaged since."""
-    checkpoint = folder / CHECKPOINT
-    if not (checkpoint / "config.json").is_file() or not any(checkpoint.glob("*.safetensors")):
+    try:
+        return read_json(checkpoint_files(folder / CHECKPOINT, measured=False)[METRICS])
+    except ValueError:
         return None
-    return read_json(checkpoint / "metrics.json")
 
 
 def is_finished(results: dict[str, Any] | None) -> bool:

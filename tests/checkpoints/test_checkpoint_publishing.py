@@ -312,10 +312,12 @@ def test_a_push_that_fails_loses_nothing_and_is_made_up_for_without_training(pub
         (lambda folder: shutil.rmtree(folder), "--output_dir"),
         (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
         (lambda folder: (folder / "config.json").unlink(), "config.json"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"cut off"), "model.safetensors is damaged"),
+        (lambda folder: (folder / "tokenizer.json").write_text('{"cut'), "tokenizer.json is damaged"),
         (lambda folder: (folder / "README.md").write_text("---\nlicense: CC BY\n---\n"), '"license"'),
         (lambda folder: (folder / "metrics.json").write_text('{"measured": false}'), "evaluated"),
     ],
-    ids=["no folder", "no weights", "no config", "invalid card", "not evaluated"],
+    ids=["no folder", "no weights", "no config", "cut weights", "cut tokenizer", "invalid card", "not evaluated"],
 )
 def test_a_folder_that_is_no_finished_checkpoint_is_not_published(published, run, tmp_path, spoil, fact):
     checkpoint = tmp_path / "run" / "checkpoint"
@@ -339,5 +341,6 @@ def test_other_files_in_a_checkpoint_are_not_published_and_what_others_added_sta
 
     published.upload("user/nt-beside", "handler.py")
     (checkpoint / "metrics.json").write_text("{}")
-    finished(run(*push))
+    # That of this folder, not that of the one published before.
+    assert finished(run(*push)).stdout.splitlines()[-1] == f"commit: {published.latest('user/nt-beside')}"
     assert "handler.py" in server.repository("models", "user/nt-beside").files()

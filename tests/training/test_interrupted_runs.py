@@ -358,14 +358,38 @@ def test_a_finished_run_is_recognised_and_its_result_printed_again(run_train, st
     assert {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")} == before
 
 
-def test_a_finished_run_whose_checkpoint_was_damaged_is_finished_again(tmp_path, run_train, steady, uninterrupted):
-    run = shutil.copytree(uninterrupted, tmp_path / "run")
-    (run / "checkpoint" / "model.safetensors").unlink()
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory, launch, steady):
+    run = tmp_path_factory.mktemp("seeds") / "run"
+    result = launch(*steady, "--max_steps", 1, "--seeds", 2, "--output_dir", run)
+    assert result.returncode == 0, result.stderr
+    return run
 
-    status, _, err = run_train(*steady, "--output_dir", run)
+
+@pytest.mark.parametrize(
+    ("names", "flags"),
+    [
+        (["checkpoint/model.safetensors"], []),
+        (["checkpoint/model.safetensors"], ["--max_steps", 1, "--seeds", 2]),
+        (["checkpoint/config.json", "seed-43/checkpoint/model.safetensors"], ["--max_steps", 1, "--seeds", 2]),
+        (["checkpoint/tokenizer.json"], ["--max_steps", 1, "--seeds", 2]),
+    ],
+)
+def test_a_finished_run_whose_checkpoint_was_damaged_is_finished_again(
+    tmp_path, run_train, steady, uninterrupted, seeds, names, flags
+):
+    whole = seeds if flags else uninterrupted
+    run = shutil.copytree(whole, tmp_path / "run")
+    for name in names:
+        cut_off(name)(run)
+        assert (run / name).read_bytes() != (whole / name).read_bytes()
+
+    status, _, err = run_train(*steady, *flags, "--output_dir", run)
 
     assert status == 0, err
-    assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
+    for name in names:
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
+    assert same(weights(run / "checkpoint"), weights(whole / "checkpoint"))
 
 
 @pytest.mark.parametrize("finished", [True, False])

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 
 from dnahub.training.arguments import parse_arguments
 from dnahub.training.seeds import _spread, train_seeds
@@ -23,9 +24,10 @@ def written(folder: Path, run: dict) -> Path:
     """A finished checkpoint."""
     folder.mkdir(parents=True)
     (folder / "metrics.json").write_text(json.dumps(run))
-    (folder / "config.json").write_text("{}")
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_text("{}")
     (folder / "README.md").write_text("card of one seed")
-    (folder / "model.safetensors").write_bytes(bytes(range(9)))
+    save_file({}, folder / "model.safetensors")
     (folder / "adapter").mkdir()
     (folder / "adapter" / "adapter_config.json").write_text("{}")
     return folder
