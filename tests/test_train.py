@@ -170,14 +170,15 @@ def test_the_best_model_by_validation_is_kept_and_not_the_last(misled_run):
 
 
 @pytest.mark.parametrize(
-    ("flags", "points"),
+    ("flags", "points", "chosen"),
     [
-        (["--save_strategy", "no"], set()),
-        (["--save_steps", 4, "--save_total_limit", 9], {4, 8, 12}),
-        (["--save_total_limit", 9], {6, 12}),
+        (["--save_strategy", "no"], set(), False),
+        (["--save_steps", 4, "--save_total_limit", 9], {4, 8, 12}, True),
+        (["--save_total_limit", 9], {6, 12}, True),
+        (["--load_best_model_at_end", "false"], {6, 12}, False),
     ],
 )
-def test_every_saving_strategy_works_alone(tmp_path, run_train, toy_dataset, flags, points):
+def test_every_saving_strategy_works_alone(tmp_path, run_train, toy_dataset, flags, points, chosen):
     status, out, err = run_train(
         *("--dataset_name", toy_dataset, "--output_dir", tmp_path / "run", *SCRATCH, *flags),
         *("--num_train_epochs", 2, "--per_device_train_batch_size", 16),
@@ -188,10 +189,10 @@ def test_every_saving_strategy_works_alone(tmp_path, run_train, toy_dataset, fla
     assert {path.name for path in (tmp_path / "run").iterdir()} == of_the_run | {f"checkpoint-{i}" for i in points}
     assert len({path.stat().st_mode for path in (tmp_path / "run").rglob("*") if path.is_file()}) == 1
     training = metrics(tmp_path / "run")["training"]
-    assert (training["chosen_by"] is None) is (not points)
+    assert (training["chosen_by"], training["best_step"] is None) == ("accuracy" if chosen else None, not chosen)
     assert "train.py" in json.loads((tmp_path / "run" / "run.json").read_text())["environment"]["command"]
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
-    assert ("chose the checkpoint" in card) is bool(points)
+    assert ("chose the checkpoint" in card) is chosen
 
 
 def test_names_in_any_script_are_kept(tmp_path, run_train, write_dataset, toy_rows):

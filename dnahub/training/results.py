@@ -95,17 +95,22 @@ def describe(
             "max_length": args.data.max_length,
             "sequences_cut": _num_cut(tokenised, args.data.max_length),
             "steps": state.global_step,
-            "best_step": state.best_global_step,
-            "chosen_by": args.training.metric_for_best_model if state.best_global_step else None,
+            "best_step": best_step(trainer),
+            "chosen_by": args.training.metric_for_best_model if best_step(trainer) else None,
             "resumed_at_step": resumed_at,
             "seconds_since_then" if resumed_at else "seconds": round(seconds, 1),
             "tokens_per_second": _tokens_per_second(trainer, tokenised, seconds, resumed_at or 0),
-            "peak_memory_mib": _peak_memory_mib(),
+            "peak_memory_mib": _peak_memory_mib(args.training.device),
             "processes": args.training.world_size,
-            "hardware": hardware(),
+            "hardware": hardware(args.training.device),
             "versions": {name: version(name) for name in LIBRARIES},
         },
     }
+
+
+def best_step(trainer: Trainer) -> int | None:
+    """The step whose weights validation chose; None if those of the last step are kept."""
+    return trainer.state.best_global_step if trainer.args.load_best_model_at_end else None
 
 
 def measure_all(
@@ -154,16 +159,16 @@ def _tokens_per_second(trainer: Trainer, tokenised: DatasetDict, seconds: float,
     return round(steps * rows * float(kept.mean()) / seconds)
 
 
-def _peak_memory_mib() -> int:
-    """Of this process: of the GPU, where there is one, else of main memory."""
-    if torch.cuda.is_available():
+def _peak_memory_mib(device: torch.device) -> int:
+    """Of this process: of its GPU, or of main memory."""
+    if device.type == "cuda":
         return torch.cuda.max_memory_allocated() // 2**20
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere: getrusage(2)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
 
 
-def hardware() -> str:
+def hardware(device: torch.device) -> str:
     """Name of the GPU, or the kind of CPU and how many cores it has."""
-    if torch.cuda.is_available():
+    if device.type == "cuda":
         return torch.cuda.get_device_name()
     return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"

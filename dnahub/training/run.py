@@ -30,7 +30,7 @@ from dnahub.training.callbacks import (
     UsualPermissions,
 )
 from dnahub.training.dataset import SequenceData
-from dnahub.training.results import describe, measure_all
+from dnahub.training.results import best_step, describe, measure_all
 from dnahub.training.run_folder import CHECKPOINT, begin, is_finished, read_results, resume_point
 from dnahub.training.sequence_trainer import SequenceTrainer, check_best, check_point
 from dnahub.training.trainer import build_trainer, training_context, whole_model
@@ -128,8 +128,8 @@ def save(
     def write() -> None:
         if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
             raise DivergenceError("The training diverged: its weights are not finite; give a smaller --learning_rate.")
-        metric, best_step = trainer.args.metric_for_best_model, trainer.state.best_global_step
-        draw_learning_curve(trainer.state.log_history, metric, best_step, folder / LEARNING_CURVE)
+        metric, best = trainer.args.metric_for_best_model, best_step(trainer)
+        draw_learning_curve(trainer.state.log_history, metric, best, folder / LEARNING_CURVE)
         saved = save_checkpoint(folder / CHECKPOINT, model, trainer.processing_class, results, render_card(results))
         if model is trainer.accelerator.unwrap_model(trainer.model) and saved is not model:
             _measure_with(trainer, saved)  # an adapter was merged in place

@@ -55,7 +55,7 @@ def opened(
             "command": shlex.join(["train.py", *command]),
             "python": sys.version.split()[0],
             "versions": {name: version(name) for name in LIBRARIES},
-            "hardware": hardware(),
+            "hardware": hardware(args.training.device),
         }
         before = begun["environment"]["versions"] if begun and not is_finished(results) else environment["versions"]
         if before != environment["versions"] and is_first_process():

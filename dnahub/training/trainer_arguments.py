@@ -46,6 +46,8 @@ def training_arguments(args: Arguments) -> TrainingArguments:
         )
     for name, value in later.items():
         setattr(training, name, value)
+    # Private: nothing public keeps a process to one GPU, and a batch of each would be another batch in all.
+    training._n_gpu = min(training.n_gpu, 1)
     launched = num_launched()
     if training.world_size != launched:
         raise ValueError(

@@ -3,16 +3,28 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
+from transformers import TrainingArguments
 
 from dnahub.training import arguments
-from dnahub.training.arguments import DEFAULT_BASE_MODEL, deciding, parse_arguments
+from dnahub.training.arguments import (
+    DEFAULT_BASE_MODEL,
+    DataArguments,
+    HubArguments,
+    ModelArguments,
+    RunArguments,
+    TrainerArguments,
+    deciding,
+    parse_arguments,
+)
 from dnahub.training.trainer_arguments import training_arguments
 from tests.messages import naming
 
+PARTS = (ModelArguments, DataArguments, TrainerArguments, RunArguments, HubArguments)
 REPOSITORY = Path(__file__).parents[2]
 REQUIRED = ["--dataset_name", "data/toy", "--output_dir", "runs/toy"]
 STREAM = ["--task", "mlm", "--streaming", "--max_steps", 9]
@@ -163,26 +175,56 @@ def test_evaluations_are_made_when_checkpoints_are_saved(flags, strategy, steps)
 
 def test_every_flag_of_the_training_reaches_the_trainer():
     flags = {
+        "output_dir": "runs/toy",
         "seed": 7,
         "num_train_epochs": 2.5,
         "max_steps": 12,
         "per_device_train_batch_size": 3,
         "per_device_eval_batch_size": 5,
+        "gradient_accumulation_steps": 4,
         "learning_rate": 2e-4,
+        "warmup_steps": 9,
+        "weight_decay": 0.3,
+        "max_grad_norm": 0.7,
+        "label_smoothing_factor": 0.1,
         "lr_scheduler_type": "cosine",
         "train_sampling_strategy": "group_by_length",
         "save_strategy": "steps",
         "save_steps": 6,
+        "save_total_limit": 5,
+        "load_best_model_at_end": False,
         "metric_for_best_model": "mcc",
         "gradient_checkpointing": True,
         "bf16": True,
+        "fp16": False,
+        "torch_compile": True,
         "use_cpu": True,
+        "dataloader_num_workers": 3,
+        "logging_steps": 11,
+        "report_to": ["tensorboard"],
+        "disable_tqdm": True,
     }
-    args = training(*(word for name, value in flags.items() for word in (f"--{name}", value)))
+    ours = {each.name for each in fields(TrainerArguments)} - {"early_stopping_patience"}  # which has its own callback
+    assert flags.keys() == ours
+    given = flags | {"report_to": "tensorboard"}
+    args = training(*(word for name, value in given.items() for word in (f"--{name}", value)))
 
     assert {name: getattr(args, name) for name in flags} == flags
     assert args.activation_checkpointing is True  # the name by which the Trainer knows it
     assert args.remove_unused_columns is False and args.logging_nan_inf_filter is False
+
+
+@pytest.mark.parametrize("kind", [str, bool])
+def test_every_other_switch_of_the_trainer_is_refused(capsys, kind):
+    ours = {each.name for part in PARTS for each in fields(part)}
+    others = [each.name for each in fields(TrainingArguments) if each.init and each.name not in ours]
+    assert {"bf16_full_eval", "save_only_model", "dataloader_drop_last", "neftune_noise_alpha", "optim"} <= {*others}
+    for name in others:
+        with pytest.raises(SystemExit, match="2"):
+            parse(*REQUIRED, f"--{name}", *["x"][: kind is str])
+        assert f"--{name}" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        parse(*REQUIRED, "--lr_scheduler_type", "reduce_lr_on_plateau")
 
 
 def test_warm_up_and_logging_take_steps_or_a_fraction_of_all_steps():
@@ -235,6 +277,12 @@ def test_a_launcher_on_the_cpu_does_not_begin_with_the_precision_of_a_gpu(monkey
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **_: True)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
     assert not training_arguments(parse(*REQUIRED)).bf16
+
+
+def test_one_process_has_one_gpu_and_the_batch_that_was_asked_for(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    args = training_arguments(parse(*REQUIRED))
+    assert (args.n_gpu, args.train_batch_size) == (1, 8)
 
 
 @pytest.mark.parametrize("source", [REQUIRED, [*FILES, "--validation_file", "v.csv"]])

@@ -1,7 +1,12 @@
 """Base model, tuning and lengths -> hyper-parameters: what is not given is chosen, and what is given stays."""
 
+import copy
+import math
+
 import numpy as np
 import pytest
+import torch
+from torch.nn.functional import cross_entropy
 from transformers.models.esm.modeling_esm import EsmSelfAttention
 
 from dnahub.tasks import TASKS
@@ -42,6 +47,38 @@ def test_checkpointed_gradients_compute_every_layer_twice(built, monkeypatch, tm
         built("--max_steps", 1, "--save_strategy", "no", *flags).train()
         assert len(computed) == 2 * times  # layers
         computed.clear()
+
+
+def test_steps_are_those_of_a_plain_loop(built, monkeypatch, tmp_path):
+    """Accumulation, smoothing, clipping, decay, schedule and warm-up, each with an effect."""
+    monkeypatch.chdir(tmp_path)
+    flags = "--max_steps 3 --save_strategy no --per_device_train_batch_size 4 --gradient_accumulation_steps 2"
+    flags += " --label_smoothing_factor 0.2 --max_grad_norm 0.1 --weight_decay 0.5 --learning_rate 1e-2"
+    trained = built(*flags.split(), "--lr_scheduler_type", "cosine", "--warmup_steps", 1)
+    model, batches, collate = copy.deepcopy(trained.model).train(), [], trained.data_collator
+
+    def recorded(rows):
+        batches.append(collate(rows))
+        return dict(batches[-1])
+
+    trained.data_collator = recorded
+    trained.train()
+
+    groups = [[each for each in model.parameters() if (each.ndim > 1) is matrix] for matrix in (True, False)]
+    decays = [{"params": group, "weight_decay": decay} for group, decay in zip(groups, (0.5, 0.0), strict=True)]
+    optimizer = torch.optim.AdamW(decays)
+    for step, rate in enumerate((0, 1e-2, 1e-2 * (1 + math.cos(math.pi / 2)) / 2)):
+        for batch in batches[2 * step : 2 * step + 2]:
+            inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+            loss = cross_entropy(model(**inputs).logits, batch["labels"], reduction="sum", label_smoothing=0.2)
+            (loss / 8).backward()
+        assert torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1) > 0.1
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad()
+    for name, tensor in trained.model.state_dict().items():
+        torch.testing.assert_close(tensor, model.state_dict()[name], atol=1e-5, rtol=1e-5, msg=name)
 
 
 def test_what_is_not_given_is_chosen(built, monkeypatch):
