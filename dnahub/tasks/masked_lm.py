@@ -123,11 +123,14 @@ class MaskedLM(Task):
             "masked_accuracy": float(right.mean(dtype=np.float64)),
         }
 
-    def references(self, labels: np.ndarray, train: Dataset, vocabulary_size: int) -> dict[str, float]:
-        """The losses of the frequencies of tokens in train, plus one each, and of uniform ones."""
+    def references(
+        self, labels: np.ndarray, train: Dataset, vocabulary_size: int, special_ids: Sequence[int]
+    ) -> dict[str, float]:
+        """The losses of the frequencies of ordinary tokens in train, plus one each, and of uniform ones."""
         counts = np.ones(vocabulary_size)
         for row in train.take(UNIGRAM_ROWS):
             counts += np.bincount(row["input_ids"], minlength=vocabulary_size)
+        counts[special_ids] = 0  # which are never masked
         true = labels[labels != IGNORED]
         return {
             "unigram_loss": float(-np.log(counts[true] / counts.sum()).mean()),

@@ -155,7 +155,9 @@ class Task(ABC):
         """What `measure` takes of a baseline; `classes` are the ids of the columns of `predicted`."""
         return predicted
 
-    def references(self, labels: np.ndarray, train: Dataset, vocabulary_size: int) -> dict[str, float]:
+    def references(
+        self, labels: np.ndarray, train: Dataset, vocabulary_size: int, special_ids: Sequence[int]
+    ) -> dict[str, float]:
         """Scores without a model for comparison; `train` has `input_ids` and may be a stream."""
         return {}
 

@@ -134,7 +134,8 @@ def _measure(
     output = trainer.predict(rows, metric_key_prefix=split)
     outputs, labels = output.predictions, output.label_ids
     metrics = {"loss": output.metrics[f"{split}_loss"], **task.measure(outputs, labels, data.labels.names)}
-    metrics |= task.references(labels, tokenised["train"], trainer.model.config.vocab_size)
+    special_ids = trainer.processing_class.all_special_ids
+    metrics |= task.references(labels, tokenised["train"], trainer.model.config.vocab_size, special_ids)
     if split == "test" and trainer.is_world_process_zero():
         metrics["intervals"] = bootstrap_intervals(task, outputs, labels, data.labels.names)
         metrics["resamples"] = num_resamples(outputs.size)

@@ -9,6 +9,7 @@ import evaluate
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from scipy import stats
 from sklearn import metrics
 from transformers import EvalPrediction
@@ -204,6 +205,14 @@ def test_the_trainer_gets_a_float_for_each_metric_and_metrics_json_takes_all_but
     assert all(computed[name] == measured[name] for name in TASKS[task].metrics if name != "loss")
     assert computed["constant"] == 0
     assert json.loads(json.dumps(measured, allow_nan=False)) == measured
+
+
+def test_references_of_masked_tokens_are_those_of_ordinary_tokens():
+    """Of ids from 6 to 9: 1, 3, 3 and 2 of 9, each counted once more than it occurs."""
+    train = Dataset.from_dict({"input_ids": [[3, 7, 7, 8], [3, 8, 9]]})
+    found = TASKS["mlm"].references(np.array([[-100, 7, 9], [8, -100, -100]]), train, 10, [0, 1, 2, 3, 4, 5])
+    assert found["unigram_loss"] == pytest.approx(-(2 * math.log(3 / 9) + math.log(2 / 9)) / 3)
+    assert found["uniform_loss"] == pytest.approx(math.log(10))
 
 
 @pytest.mark.parametrize("task", LABELLED)
