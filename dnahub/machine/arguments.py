@@ -14,9 +14,11 @@ TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 class _Parser(argparse.ArgumentParser):
+    place = ""  # of what is parsed, where that is no command line
+
     def error(self, message: str) -> NoReturn:
         """One sentence instead of pages of usage."""
-        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help lists the arguments)\n")
+        self.exit(2, f"{self.prog}: error: {self.place}{message} ({self.prog} --help lists the arguments)\n")
 
 
 def parse(
@@ -54,7 +56,10 @@ def parse(
             flags[field.name] = _add(group, field, hints[field.name], defaults)
     argv = list(sys.argv[1:] if argv is None else argv)
     if recipe and argv and not argv[0].startswith("-"):
-        argv = [*_recipe_flags(Path(argv[0]), flags, parser), *argv[1:]]  # the last value of a flag counts
+        parser.place = f"recipe {argv[0]}: "
+        given = _recipe_flags(Path(argv[0]), flags, parser)
+        parser.parse_args(given)  # by itself, for errors that name it
+        parser.place, argv = "", [*given, *argv[1:]]  # the last value of a flag counts
     values = vars(parser.parse_args(argv))
     required = [name for name, action in flags.items() if values[name] is dataclasses.MISSING]
     if required:
@@ -124,10 +129,7 @@ def _read(text: str, kind: type) -> Any:
 
 def _recipe_flags(path: Path, flags: dict[str, argparse.Action], parser: _Parser) -> list[str]:
     """A recipe as flags, so that argparse checks both alike."""
-
-    def fault(message: str) -> NoReturn:
-        parser.error(f"recipe {path}: {message}")
-
+    fault = parser.error
     try:
         found = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
