@@ -199,12 +199,12 @@ def test_a_data_set_on_the_hub_is_recorded_with_its_commit(tmp_path, run, hub):
     file = {"path_or_fileobj": tmp_path / "train.parquet", "path_in_repo": "train.parquet"}
     commit = api.upload_file(**file, repo_id="user/genes", repo_type="dataset").oid
 
-    status, _, error = run("--dataset_name", "user/genes", "--dataset_split", "train", "--output", tmp_path / "o.npy")
+    status, _, error = run("--dataset_name", "user/genes", "--output", tmp_path / "o.npy")
 
     assert status == 0, error
     made_by = json.loads((tmp_path / "o.npy.json").read_text())
-    assert (made_by["dataset_name"], made_by["dataset_split"]) == ("user/genes", "train")
-    assert made_by["dataset_revision"] == commit
+    made_from = [made_by[f"dataset_{name}"] for name in ("name", "config_name", "split", "revision")]
+    assert made_from == ["user/genes", "default", "train", commit]
 
 
 def test_a_long_sequence_is_averaged_cut_into_rows_truncated_or_an_error(tmp_path, run, checkpoint, small_blocks):

@@ -30,7 +30,9 @@ def open_sequences(args: InputArguments, api: "HfApi | None" = None) -> Sequence
         from dnahub.sequences.dataset import find_dataset  # here, for loading `datasets` takes a second
 
         found = find_dataset(args.dataset_name, args.dataset_config_name, args.dataset_revision, api)
-        return found.open(found.paths[found.choose(args.dataset_split)], args)
+        # Those that it has chosen, for what records them.
+        args.dataset_config_name, args.dataset_split = found.config, found.choose(args.dataset_split)
+        return found.open(found.paths[args.dataset_split], args)
     files = [InputFile(path) for path in args.input]
     if args.bed:
         return SequenceReader([InputFile(args.bed)], lambda bed: BedFile(bed, files[0]), args)
