@@ -201,8 +201,6 @@ class TrainerArguments:
             if self.warmup_steps not in (WARMUP, 0):
                 raise ValueError("--warmup_steps has no effect on a constant rate; give constant_with_warmup.")
             self.warmup_steps = 0
-        if self.bf16 and self.fp16:
-            raise ValueError("--bf16 and --fp16 are both given; give one of them.")
         if self.report_to != "none" and find_spec(self.report_to) is None:
             raise ValueError(f"--report_to {self.report_to} needs that package: pip install {self.report_to}.")
         if self.save_strategy in ("epoch", "no") and self.save_steps is not None:

@@ -98,9 +98,8 @@ class UsualPermissions(TrainerCallback):
 
     def on_save(self, args, state, control, **kwargs):
         point = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if state.is_world_process_zero:
-            for file in point.glob("*.safetensors"):
-                file.chmod((point / "trainer_state.json").stat().st_mode)
+        for file in point.glob("*.safetensors") if state.is_world_process_zero else ():
+            file.chmod((point / "trainer_state.json").stat().st_mode)
 
 
 class BestCheckpointMoved(TrainerCallback):

@@ -118,7 +118,6 @@ def test_flags_override_the_recipe_and_the_recipe_overrides_our_defaults(recipe)
             for value in values
         ),
         ([*REQUIRED, "--seed", 2**32 - 1, "--seeds", 2], [f"--seed {2**32 - 1}"]),
-        ([*REQUIRED, "--bf16", "--fp16"], ["--bf16", "--fp16"]),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(monkeypatch, flags, told):
