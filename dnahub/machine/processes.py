@@ -66,13 +66,13 @@ def _has_set_threads() -> bool:
     import psutil
 
     if LAUNCHED.isdisjoint(os.environ):
-        return THREADS in os.environ
+        return bool(os.environ.get(THREADS))
     try:
         for process in psutil.Process().parents():
             environment = process.environ()  # as it was when the process began
             if LAUNCHED.isdisjoint(environment):  # the launcher itself
                 words = (word.replace("-", "_") for word in process.cmdline())
-                return THREADS in environment or any(word.startswith("__num_cpu_threads") for word in words)
+                return bool(environment.get(THREADS)) or any(word.startswith("__num_cpu_threads") for word in words)
     except psutil.Error:  # of another user, or ended
         return os.environ.get(THREADS, "1") != "1"
     return False

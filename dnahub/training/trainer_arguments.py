@@ -1,6 +1,8 @@
 """Flags of train.py -> transformers' TrainingArguments, with all that is decided here."""
 
 import os
+import shutil
+import sys
 from typing import Any
 
 import torch
@@ -55,6 +57,11 @@ def training_arguments(args: Arguments) -> TrainingArguments:
             "--use_cpu to share the work among CPU processes, or launch one."
         )
     if training.device.type == "cpu":
+        compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # as torch chooses it
+        if training.torch_compile and shutil.which(compiler) is None:
+            raise ValueError(
+                f"--torch_compile needs a C++ compiler on a CPU ({compiler}); install it, or leave it out."
+            )
         if training.fp16:
             raise ValueError(
                 "--fp16, or accelerate launch --mixed_precision fp16, needs a GPU; give bf16, or neither."

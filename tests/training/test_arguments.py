@@ -172,7 +172,14 @@ def test_evaluations_are_made_when_checkpoints_are_saved(flags, strategy, steps)
     assert args.load_best_model_at_end is (strategy != "no")
 
 
-def test_every_flag_of_the_training_reaches_the_trainer():
+def test_compiling_on_a_cpu_needs_a_compiler(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ValueError, match=naming("--torch_compile", "no-such-compiler")):
+        training("--torch_compile")
+
+
+def test_every_flag_of_the_training_reaches_the_trainer(monkeypatch):
+    monkeypatch.setenv("CXX", sys.executable)  # any program
     flags = {
         "output_dir": "runs/toy",
         "seed": 7,
