@@ -16,6 +16,7 @@ from dnahub.training.dataset import load_sequences
 from dnahub.training.trainer import are_unequal, build_trainer, choose_metric
 from dnahub.training.trainer_arguments import training_arguments
 from tests.messages import naming
+from tests.runs import same
 
 
 def parse(*flags):
@@ -79,6 +80,27 @@ def test_steps_are_those_of_a_plain_loop(built, monkeypatch, tmp_path):
         optimizer.zero_grad()
     for name, tensor in trained.model.state_dict().items():
         torch.testing.assert_close(tensor, model.state_dict()[name], atol=1e-5, rtol=1e-5, msg=name)
+
+
+def test_processes_that_prepare_batches_change_nothing(built, monkeypatch, tmp_path):
+    """Not the masks either, which are others in the second epoch, from step 3 on."""
+    monkeypatch.chdir(tmp_path)
+    weights = []
+    for workers in (0, 1):
+        flags = [
+            "--task",
+            "mlm",
+            "--num_train_epochs",
+            2,
+            "--per_device_train_batch_size",
+            48,
+            "--save_strategy",
+            "no",
+        ]
+        trained = built(*flags, "--dataloader_num_workers", workers)
+        trained.train()
+        weights.append(trained.model.state_dict())
+    assert same(*weights)
 
 
 def test_what_is_not_given_is_chosen(built, monkeypatch):
