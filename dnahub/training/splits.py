@@ -15,6 +15,7 @@ from dnahub.tasks.task import Task
 # Which rows are cut off for validation and test depends on the data alone: runs of other seeds can be compared.
 CUT_SEED = 42
 ROLES = ("train", "validation", "test")
+GROUPS_SHOWN = 3  # in an error
 ROWS_AT_ONCE = 10_000  # 120 MB of sequences of 12,000 nt, as long as the models take
 DIGEST_BYTES = 16  # that two of a thousand million sequences share one by chance: 1e-21
 
@@ -48,11 +49,6 @@ def complete(
     rows = splits["train"]
     values = _digests(rows) if group_column is None else _group_values("train", rows, group_column)
     groups = values.dictionary_encode().indices.to_numpy()
-    if group_column is not None and groups.max(initial=0) + 1 == len(rows) > 1:
-        raise ValueError(
-            f"--group_column {group_column}: its {len(rows)} values are all different, so that no two rows are of one "
-            "group; name another column, or leave it out."
-        )
     row, label = task.row_labels(rows) or (np.zeros(0, int), np.zeros(0, int))
     order, kept = _order(groups, groups[row], label, np.random.default_rng(seed))
     if (~kept).sum() < len(fractions):
@@ -64,7 +60,8 @@ def complete(
     completed = dict(splits)
     for part, split in enumerate(["train", *fractions]):
         completed[split] = rows.select(np.flatnonzero(parts == part))
-    how = f"by {group_column or 'row'}" + ", stratified by label" * task.stratified
+    how = f"by {group_column} ({len(kept)} groups)" if group_column else "by row"
+    how += ", stratified by label" * task.stratified
     made = {split: f"{fraction:g} of train, {how}" for split, fraction in fractions.items()}
     return DatasetDict({role: completed[role] for role in ROLES if role in completed}), made
 
@@ -118,13 +115,20 @@ def _parts(sizes: np.ndarray, order: np.ndarray, kept: np.ndarray, fractions: li
 
 
 def check_groups(splits: DatasetDict, group_column: str) -> None:
-    """Raises ValueError if a group stands in two splits."""
+    """Raises ValueError if a row has no group, if no two rows are of one, or if a group stands in two splits."""
     groups = {split: _group_values(split, rows, group_column).cast(pa.string()) for split, rows in splits.items()}
     for first, second, of_second, _ in _shared(groups):
+        shared = groups[second].take(of_second).unique().to_pylist()
         raise ValueError(
-            f"--group_column {group_column}: {len(groups[second].take(of_second).unique())} groups, such as "
-            f"{groups[second][of_second[0]].as_py()!r}, are in {first} and in {second}; move the rows of a group to "
-            "one split, or leave the column out."
+            f"--group_column {group_column}: {len(shared)} groups ({', '.join(map(repr, shared[:GROUPS_SHOWN]))}"
+            f"{', …' * (len(shared) > GROUPS_SHOWN)}) are in {first} and in {second}; move the rows of a group to one "
+            "split, or leave the column out."
+        )
+    num_rows = sum(map(len, groups.values()))
+    if sum(len(values.unique()) for values in groups.values()) == num_rows > 1:
+        raise ValueError(
+            f"--group_column {group_column}: its {num_rows} values are all different, so that no two rows are of one "
+            "group; name another column, or leave it out."
         )
 
 
