@@ -21,7 +21,7 @@ from huggingface_hub import HfApi
 
 from dnahub.machine.processes import num_launched
 from dnahub.sequences.arguments import InputArguments
-from dnahub.sequences.checks import SequenceFileError
+from dnahub.sequences.checks import SequenceFileError, one_line
 from dnahub.sequences.dataset import ROLE_OF, DatasetFiles, find_dataset
 from dnahub.sequences.opening import STANDARD_INPUT
 from dnahub.sequences.reader import SequenceBatch, SequenceReader
@@ -102,13 +102,14 @@ def load_sequences(
     try:
         splits, labels = task.encode(splits, args.label_column, args.label_separator)
         if args.group_column is not None:
-            check_groups(splits, args.group_column)
+            _note_alike("groups", check_groups(splits, args.group_column))
         if stream is None:
             splits, cut_off = complete(splits, task, args.validation_fraction, args.test_fraction, args.group_column)
             task.check_splits(splits, labels)
     except RowError as error:
         raise ValueError(f"{place(error.split, error.row)}: {error.fault}") from error
-    _note_labels(task, splits, labels, cut_off)
+    _note_alike("labels", labels.names)
+    _note_absent(task, splits, labels, cut_off)
     if not args.allow_overlap:
         check_overlap(splits, place)
     chosen = splits.select_columns(["sequence", "label"] if task.takes_labels else ["sequence"])
@@ -165,7 +166,7 @@ def _stream(name: str, source: DatasetFiles, args: InputArguments) -> IterableDa
 
 def _sequences(source: DatasetFiles, args: InputArguments, paths: list[str]) -> Iterator[dict[str, str]]:
     for batch in source.open(paths, args, {}):
-        _check_nucleotides(batch)
+        _check_nucleotides(batch.table, batch.place)
         for sequence in batch.table["sequence"].to_pylist():
             yield {"sequence": sequence}
 
@@ -189,25 +190,32 @@ def _hold(
         path = Path(scratch) / "rows.arrow"
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, features.arrow_schema) as writer:
             for batch in reader:
-                keep = _kept(batch, row_filter, seen) if row_filter else None
-                _check_nucleotides(batch, keep)
+                table, rows = batch.table, np.arange(batch.table.num_rows)
+                if row_filter:
+                    rows = np.flatnonzero(_kept(batch, row_filter, seen))
+                    table = table.take(rows)
+                    num_replaced += pc.sum(pc.count_substring_regex(table["sequence"], REPLACED)).as_py() or 0
+                place = partial(_place, batch, rows)
+                _check_nucleotides(table, place)
                 name = f"{batch.source}, {batch.unit}"
                 if name not in files:
                     files.append(name)
-                columns = {"sequence": batch.table["sequence"]}
-                columns |= {each: _values(batch.table[each], features[each], reader.is_typed) for each in needed}
-                columns[FILE] = pa.repeat(files.index(name), batch.table.num_rows)
-                columns[ROW] = pa.array(range(batch.first, batch.first + batch.table.num_rows))
-                table = pa.table(columns).cast(features.arrow_schema)
-                if row_filter:
-                    table = table.filter(keep)
-                    num_replaced += pc.sum(pc.count_substring_regex(table["sequence"], REPLACED)).as_py() or 0
+                columns = {"sequence": table["sequence"]}
+                columns |= {
+                    each: _values(table[each], each, features[each], reader.is_typed, place) for each in needed
+                }
+                columns[FILE] = pa.repeat(files.index(name), len(rows))
+                columns[ROW] = pa.array(batch.first + rows)
+                try:
+                    table = pa.table(columns).cast(features.arrow_schema)
+                except pa.ArrowInvalid as error:  # the card of the data set says of which type the text is
+                    raise SequenceFileError(f"{place(0)} or after it: {one_line(error)}; correct it.") from error
                 writer.write_table(table)
                 num_rows += table.num_rows
         if not num_rows:
             raise ValueError(
                 f"split {split}: --dataset_filter {'='.join(row_filter)} leaves no row; in column {row_filter[0]!r} "
-                f"there are {', '.join(map(str, list(seen)[:LABELS_SHOWN]))}{', …' * (len(seen) > LABELS_SHOWN)}."
+                f"there are {_listed(list(seen))}."
             )
         with path.open("rb") as file:
             kept = folder / hashlib.file_digest(file, "sha256").hexdigest() / path.name
@@ -215,6 +223,10 @@ def _hold(
             kept.parent.mkdir(exist_ok=True)
             os.replace(path, kept)
     return Dataset.from_file(str(kept)), num_replaced if row_filter else reader.num_replaced
+
+
+def _place(batch: SequenceBatch, rows: np.ndarray, row: int) -> str:
+    return batch.place(int(rows[row]))
 
 
 def _kept(batch: SequenceBatch, row_filter: Sequence[str], seen: dict[Any, None]) -> pa.ChunkedArray:
@@ -244,26 +256,46 @@ def _feature(reader: SequenceReader, column: str) -> Any:
     return Features.from_arrow_schema(pa.schema([(column, kind)]))[column]
 
 
-def _values(values: pa.ChunkedArray, feature: Any, is_typed: bool) -> pa.ChunkedArray | pa.Array:
-    if isinstance(feature, ClassLabel) and pa.types.is_string(values.type):
-        return pc.index_in(values, value_set=pa.array(feature.names, pa.string())).cast(pa.int64())
+def _values(
+    values: pa.ChunkedArray, column: str, feature: Any, is_typed: bool, place: Callable[[int], str]
+) -> pa.ChunkedArray | pa.Array:
     if not is_typed and pa.types.is_string(values.type):  # text without types: an empty field is missing
         values = pc.utf8_trim_whitespace(values)
-        return pc.if_else(pc.equal(values, ""), None, values)
+        values = pc.if_else(pc.equal(values, ""), None, values)
+    if isinstance(feature, ClassLabel) and pa.types.is_string(values.type):
+        names = pa.array(feature.names, pa.string())
+        row = pc.index(pc.is_in(values, value_set=pa.concat_arrays([names, pa.nulls(1, pa.string())])), False).as_py()
+        if row >= 0:
+            raise SequenceFileError(
+                f"{place(row)}: {values[row].as_py()!r} is not one of the classes of column {column!r}, "
+                f"{_listed(feature.names)}; correct that row or leave it out."
+            )
+        return pc.index_in(values, value_set=names).cast(pa.int64())
     return values
 
 
-def _note_labels(task: Task, splits: DatasetDict, labels: Labels, cut_off: Iterable[str]) -> None:
-    for _, names in groupby(sorted(labels.names, key=_spelling), key=_spelling):
-        if len(alike := list(names)) > 1:
-            warnings.warn(f"the labels {alike} differ only by case or white space; they stay different", stacklevel=3)
+def _listed(names: Sequence[Any]) -> str:
+    return ", ".join(map(str, names[:LABELS_SHOWN])) + ", …" * (len(names) > LABELS_SHOWN)
+
+
+def _note_alike(kind: str, names: Iterable[str]) -> None:
+    groups = [list(each) for _, each in groupby(sorted(sorted(names), key=_spelling), key=_spelling)]
+    alike = [each for each in groups if len(each) > 1]
+    if alike:
+        more = f" (and {len(alike) - 1} more such)" * (len(alike) > 1)
+        warnings.warn(
+            f"the {kind} {alike[0]}{more} differ only by case or white space; they stay different", stacklevel=3
+        )
+
+
+def _note_absent(task: Task, splits: DatasetDict, labels: Labels, cut_off: Iterable[str]) -> None:
     if cut_off and task.stratified:
         of_train, *of_others = (np.unique(task.row_labels(splits[split])[1]) for split in ("train", *cut_off))
         for split, found in zip(cut_off, of_others, strict=True):
             absent = [labels.names[i] for i in np.setdiff1d(of_train, found)]
             if absent:
                 warnings.warn(
-                    f"{split}, which is cut off train, has no row of {', '.join(absent[:LABELS_SHOWN])}: they are too "
+                    f"{split}, which is cut off train, has no row of {_listed(absent)}: they are too "
                     "few for every split; give more, or splits of your own",
                     stacklevel=3,
                 )
@@ -273,11 +305,10 @@ def _spelling(label: str) -> str:
     return "".join(label.split()).casefold()
 
 
-def _check_nucleotides(batch: SequenceBatch, keep: pa.ChunkedArray | None = None) -> None:
-    good = pc.match_substring_regex(batch.table["sequence"], NUCLEOTIDE)
-    row = pc.index(good if keep is None else pc.or_(good, pc.invert(keep)), False).as_py()
+def _check_nucleotides(table: pa.Table, place: Callable[[int], str]) -> None:
+    row = pc.index(pc.match_substring_regex(table["sequence"], NUCLEOTIDE), False).as_py()
     if row >= 0:
-        raise SequenceFileError(f"{batch.place(row)}: the sequence has no A, C, G or T; leave that row out.")
+        raise SequenceFileError(f"{place(row)}: the sequence has no A, C, G or T; leave that row out.")
 
 
 def _with_numbers(splits: dict[str, Dataset], texts: Mapping[str, Sequence[str]]) -> dict[str, Dataset]:

@@ -114,8 +114,8 @@ def _parts(sizes: np.ndarray, order: np.ndarray, kept: np.ndarray, fractions: li
     return part_of
 
 
-def check_groups(splits: DatasetDict, group_column: str) -> None:
-    """Raises ValueError if a row has no group, if no two rows are of one, or if a group stands in two splits."""
+def check_groups(splits: DatasetDict, group_column: str) -> list[str]:
+    """All groups; raises ValueError if a row has none, no two rows are of one, or a group stands in two splits."""
     groups = {split: _group_values(split, rows, group_column).cast(pa.string()) for split, rows in splits.items()}
     for first, second, of_second, _ in _shared(groups):
         shared = groups[second].take(of_second).unique().to_pylist()
@@ -125,11 +125,13 @@ def check_groups(splits: DatasetDict, group_column: str) -> None:
             "split, or leave the column out."
         )
     num_rows = sum(map(len, groups.values()))
-    if sum(len(values.unique()) for values in groups.values()) == num_rows > 1:
+    distinct = [group for values in groups.values() for group in values.unique().to_pylist()]
+    if len(distinct) == num_rows > 1:
         raise ValueError(
             f"--group_column {group_column}: its {num_rows} values are all different, so that no two rows are of one "
             "group; name another column, or leave it out."
         )
+    return distinct
 
 
 def check_overlap(splits: DatasetDict, place: Callable[[str, int], str]) -> None:

@@ -141,6 +141,10 @@ def test_text_files_on_the_hub_are_streamed_as_files_here(hub, monkeypatch):
     assert [row["id"] for batch in batches for row in batch.table.to_pylist()] == ["a", "b", "c"]
     assert (reader.num_bytes, reader.commit) == (None, api.dataset_info("user/table").sha)
     assert batches[1].place(0) == f"datasets/user/table@{reader.commit}/train-1.csv.gz, row 0 (c)"
+    content = gzip.compress(b"id,sequence\nd,AC\n")
+    api.upload_file(path_or_fileobj=content, path_in_repo="holdout.csv.gz", repo_id="user/table", repo_type="dataset")
+    with pytest.raises(SequenceFileError, match="user/table.* train, holdout.csv.gz"):
+        open_sequences(InputArguments(dataset_name="user/table"), api=api)
 
 
 @pytest.mark.parametrize("separator", ["\t", ",", ";"])

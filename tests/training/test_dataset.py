@@ -140,6 +140,15 @@ def test_files_that_cannot_be_trained_on_are_refused_with_the_reason(write, text
         load_sequences(DataArguments(train_file=[write("a.csv", text)], **arguments), "classification")
 
 
+def test_a_row_is_named_by_its_number_in_its_file_whatever_was_read_before_it(write):
+    files = [
+        write("a.csv", "sequence,label,task\nAC,1,x\n"),
+        write("b.csv", "sequence,label,task\nAG,?,y\nAT,n.d.,x\n"),
+    ]
+    with pytest.raises(ValueError, match=naming("b.csv, row 1", "'n.d.'")):
+        load_sequences(DataArguments(train_file=files, dataset_filter="task=x"), "regression")
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -165,11 +174,36 @@ def test_text_is_numbers_where_all_of_a_column_is_in_a_file_as_in_a_folder(
         return splits, {}
 
     monkeypatch.setattr("dnahub.training.dataset.complete", complete)
-    monkeypatch.setattr("dnahub.training.dataset.check_groups", lambda *_: None)
+    monkeypatch.setattr("dnahub.training.dataset.check_groups", lambda *_: [])
     source = {"dataset_name": str(tmp_path)} if place == "folder" else {"train_file": [str(tmp_path / "train.csv")]}
     load_sequences(DataArguments(**source, group_column="group"), "mlm")
     assert seen == {"train": expected}
     assert [type(value) for value in seen["train"]] == [type(value) for value in expected]
+
+
+CLASSES = "{class_label: {names: {'0': fly, '1': bee}}}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "expected"),
+    [
+        (CLASSES, ("fly", "bee "), ["fly", "bee"]),
+        (CLASSES, ("1", "0"), ["fly", "bee"]),
+        (CLASSES, ("fly", "Bee"), ("row 1", "'Bee'", "fly, bee")),
+        ("int64", ("1", "NA"), ("or after it", "'NA'", "int64")),
+        ("string", ("01", "1"), ["01", "1"]),
+    ],
+)
+def test_text_in_a_folder_is_of_the_type_that_the_card_says(tmp_path, write, kind, labels, expected):
+    features = f"[{{name: sequence, dtype: string}}, {{name: label, dtype: {kind}}}]"
+    write("README.md", f"---\ndataset_info: {{features: {features}}}\n---\n")
+    for split in ("train", "dev", "test"):
+        write(f"{split}.csv", f"sequence,label\nAC,{labels[0]}\nAG,{labels[1]}\n")
+    if isinstance(expected, list):
+        assert load(tmp_path).labels.names == expected
+        return
+    with pytest.raises(ValueError, match=naming(tmp_path / "train.csv", *expected)):
+        load(tmp_path)
 
 
 def test_the_files_of_each_split_are_read_and_the_type_of_a_column_of_text_is_that_of_all_together(write):
@@ -240,6 +274,12 @@ def test_groups_of_text_and_of_numbers_are_the_same(write):
     files = {"train_file": [train], "validation_file": [write("v.csv", "sequence,chr\nGG, 7\nGT,8\nGC,8\n")]}
     with pytest.raises(ValueError, match=naming("1 groups", "'7'", "validation")):
         load_sequences(DataArguments(group_column="chr", test_fraction=0, **files), "mlm")
+
+
+def test_groups_that_differ_by_case_or_spaces_only_are_named(write):
+    rows = "".join(f"{'ACGT' * (i + 1)},{('chr1', 'Chr1', 'chrX', 'chrY')[i % 4]}\n" for i in range(12))
+    with pytest.warns(UserWarning, match="groups .'Chr1', 'chr1'. differ"):
+        load_sequences(DataArguments(train_file=[write("a.csv", f"sequence,chr\n{rows}")], group_column="chr"), "mlm")
 
 
 @pytest.mark.parametrize(
