@@ -26,7 +26,7 @@ from dnahub.sequences.dataset import ROLE_OF, DatasetFiles, find_dataset
 from dnahub.sequences.opening import STANDARD_INPUT
 from dnahub.sequences.reader import SequenceBatch, SequenceReader
 from dnahub.tasks import TASKS
-from dnahub.tasks.labels import LABELS_SHOWN, RowError
+from dnahub.tasks.labels import LABELS_SHOWN, RowError, listed
 from dnahub.tasks.task import Labels, Task
 from dnahub.training.arguments import DataArguments
 from dnahub.training.splits import CUT_SEED, ROLES, check_groups, check_overlap, complete
@@ -215,7 +215,7 @@ def _hold(
         if not num_rows:
             raise ValueError(
                 f"split {split}: --dataset_filter {'='.join(row_filter)} leaves no row; in column {row_filter[0]!r} "
-                f"there are {_listed(list(seen))}."
+                f"there are {listed(list(seen))}."
             )
         with path.open("rb") as file:
             kept = folder / hashlib.file_digest(file, "sha256").hexdigest() / path.name
@@ -268,14 +268,10 @@ def _values(
         if row >= 0:
             raise SequenceFileError(
                 f"{place(row)}: {values[row].as_py()!r} is not one of the classes of column {column!r}, "
-                f"{_listed(feature.names)}; correct that row or leave it out."
+                f"{listed(feature.names)}; correct that row or leave it out."
             )
         return pc.index_in(values, value_set=names).cast(pa.int64())
     return values
-
-
-def _listed(names: Sequence[Any]) -> str:
-    return ", ".join(map(str, names[:LABELS_SHOWN])) + ", …" * (len(names) > LABELS_SHOWN)
 
 
 def _note_alike(kind: str, names: Iterable[str]) -> None:
@@ -295,8 +291,8 @@ def _note_absent(task: Task, splits: DatasetDict, labels: Labels, cut_off: Itera
             absent = [labels.names[i] for i in np.setdiff1d(of_train, found)]
             if absent:
                 warnings.warn(
-                    f"{split}, which is cut off train, has no row of {_listed(absent)}: they are too "
-                    "few for every split; give more, or splits of your own",
+                    f"{split}, which is cut off train, has no row of {listed(absent)}, of which there are too few for "
+                    "every split; give more, or splits of your own",
                     stacklevel=3,
                 )
 

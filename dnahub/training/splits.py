@@ -9,13 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
-from dnahub.tasks.labels import RowError
+from dnahub.tasks.labels import RowError, listed
 from dnahub.tasks.task import Task
 
 # Which rows are cut off for validation and test depends on the data alone: runs of other seeds can be compared.
 CUT_SEED = 42
 ROLES = ("train", "validation", "test")
-GROUPS_SHOWN = 3  # in an error
 ROWS_AT_ONCE = 10_000  # 120 MB of sequences of 12,000 nt, as long as the models take
 DIGEST_BYTES = 16  # that two of a thousand million sequences share one by chance: 1e-21
 
@@ -53,8 +52,9 @@ def complete(
     order, kept = _order(groups, groups[row], label, np.random.default_rng(seed))
     if (~kept).sum() < len(fractions):
         raise ValueError(
-            f"split train: its {len(rows)} rows are of {len(kept)} {group_column or 'sequence'} groups, too few for "
-            f"{len(fractions) + 1} splits; give rows of more such groups, or files of validation and test."
+            f"split train: its {len(rows)} rows are of {len(kept)} {group_column or 'sequence'} groups, of which "
+            f"{kept.sum()} stay in train so that it has every label: too few for {len(fractions) + 1} splits; give "
+            "rows of more such groups, or files of validation and test."
         )
     parts = _parts(np.bincount(groups), order, kept, list(fractions.values()))[groups]
     completed = dict(splits)
@@ -120,9 +120,8 @@ def check_groups(splits: DatasetDict, group_column: str) -> list[str]:
     for first, second, of_second, _ in _shared(groups):
         shared = groups[second].take(of_second).unique().to_pylist()
         raise ValueError(
-            f"--group_column {group_column}: {len(shared)} groups ({', '.join(map(repr, shared[:GROUPS_SHOWN]))}"
-            f"{', …' * (len(shared) > GROUPS_SHOWN)}) are in {first} and in {second}; move the rows of a group to one "
-            "split, or leave the column out."
+            f"--group_column {group_column}: {len(shared)} groups ({listed(shared)}) are in {first} and in {second}; "
+            "move the rows of a group to one split, or leave the column out."
         )
     num_rows = sum(map(len, groups.values()))
     distinct = [group for values in groups.values() for group in values.unique().to_pylist()]

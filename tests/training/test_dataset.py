@@ -258,7 +258,7 @@ GIVEN = {
 @pytest.mark.parametrize(
     ("column", "told"),
     [
-        ("gene", ["gene", "'g0'", "train", "validation"]),
+        ("gene", ["gene", "(g0)", "train", "validation"]),
         ("locus", ["locus", "9 values", "all different"]),
         ("nonsense", ["'nonsense'", "gene"]),
     ],
@@ -272,7 +272,7 @@ def test_groups_of_given_splits_are_checked(write, column, told):
 def test_groups_of_text_and_of_numbers_are_the_same(write):
     train = write("train.jsonl", "".join(json.dumps({"sequence": f"{dna}A", "chr": 7}) + "\n" for dna in "AC"))
     files = {"train_file": [train], "validation_file": [write("v.csv", "sequence,chr\nGG, 7\nGT,8\nGC,8\n")]}
-    with pytest.raises(ValueError, match=naming("1 groups", "'7'", "validation")):
+    with pytest.raises(ValueError, match=naming("1 groups", "(7)", "validation")):
         load_sequences(DataArguments(group_column="chr", test_fraction=0, **files), "mlm")
 
 
