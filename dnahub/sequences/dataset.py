@@ -167,8 +167,8 @@ def _all_splits(name: str, folder: Path, splits: dict[str, list[str]], files: li
     """
     card = folder / "README.md"
     configs = (metadata_load(card) or {}).get("configs") if card.is_file() else None
-    if any("data_files" in config for config in configs or ()):  # the card says which files are which
-        return splits
+    if any({"data_files", "data_dir"} & config.keys() for config in configs or ()):
+        return splits  # the card says which files are which
     for split, paths in splits.items():
         named = {found: path for path in reversed(paths) if (found := _named(path))}
         if len(named) > 1:
