@@ -25,8 +25,9 @@ from dnahub.sequences.checks import SequenceFileError, one_line
 from dnahub.sequences.dataset import ROLE_OF, DatasetFiles, find_dataset
 from dnahub.sequences.opening import STANDARD_INPUT
 from dnahub.sequences.reader import SequenceBatch, SequenceReader
+from dnahub.sequences.row_filter import RowFilter
 from dnahub.tasks import TASKS
-from dnahub.tasks.labels import LABELS_SHOWN, RowError, listed
+from dnahub.tasks.labels import RowError, listed
 from dnahub.tasks.task import Labels, Task
 from dnahub.training.arguments import DataArguments
 from dnahub.training.splits import CUT_SEED, ROLES, check_groups, check_overlap, complete
@@ -79,11 +80,11 @@ def load_sequences(
         build = _read_build(source.folder, source.config)
         roles = _roles(name, list(source.paths), args)
         source = replace(source, paths={role: source.paths[split] for role, split in roles.items()})
-    row_filter = args.dataset_filter and args.dataset_filter.split("=", 1)
+    row_filter = RowFilter(args.dataset_filter) if args.dataset_filter else None
     needed = {args.label_column: "--label_column"} if task.takes_labels else {}
     if args.group_column is not None:
         needed.setdefault(args.group_column, "--group_column")
-    read = needed | {row_filter[0]: needed.get(row_filter[0], "--dataset_filter")} if row_filter else needed
+    read = {row_filter.column: "--dataset_filter"} | needed if row_filter else needed
 
     stream = _stream(name, source, input_args) if args.streaming else None
     splits, texts, files, num_replaced = {}, {}, [], 0
@@ -172,12 +173,12 @@ def _sequences(source: DatasetFiles, args: InputArguments, paths: list[str]) -> 
 
 
 def _hold(
-    reader: SequenceReader, split: str, needed: Sequence[str], row_filter: Sequence[str] | None, files: list[str]
+    reader: SequenceReader, split: str, needed: Sequence[str], row_filter: RowFilter | None, files: list[str]
 ) -> tuple[Dataset, int]:
     """
     A split, in an Arrow file named by a digest of its content, which all processes map and the same rows share.
 
-    Also, how many of its letters are read as N. `row_filter` is a column, and the value of the rows that are kept.
+    Also, how many of its letters are read as N.
     """
     features = Features(
         {"sequence": Value("large_string"), **{name: _feature(reader, name) for name in needed}}
@@ -185,14 +186,14 @@ def _hold(
     )
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "sequences"
     folder.mkdir(parents=True, exist_ok=True)
-    num_rows, num_replaced, seen = 0, 0, {}
+    num_rows = num_replaced = 0
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = Path(scratch) / "rows.arrow"
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, features.arrow_schema) as writer:
             for batch in reader:
                 table, rows = batch.table, np.arange(batch.table.num_rows)
                 if row_filter:
-                    rows = np.flatnonzero(_kept(batch, row_filter, seen))
+                    rows = row_filter.rows(batch.table, batch.source)
                     table = table.take(rows)
                     num_replaced += pc.sum(pc.count_substring_regex(table["sequence"], REPLACED)).as_py() or 0
                 place = partial(_place, batch, rows)
@@ -213,10 +214,7 @@ def _hold(
                 writer.write_table(table)
                 num_rows += table.num_rows
         if not num_rows:
-            raise ValueError(
-                f"split {split}: --dataset_filter {'='.join(row_filter)} leaves no row; in column {row_filter[0]!r} "
-                f"there are {listed(list(seen))}."
-            )
+            raise ValueError(f"split {split}: {row_filter.nothing_found()}")
         with path.open("rb") as file:
             kept = folder / hashlib.file_digest(file, "sha256").hexdigest() / path.name
         if not kept.is_file():
@@ -227,24 +225,6 @@ def _hold(
 
 def _place(batch: SequenceBatch, rows: np.ndarray, row: int) -> str:
     return batch.place(int(rows[row]))
-
-
-def _kept(batch: SequenceBatch, row_filter: Sequence[str], seen: dict[Any, None]) -> pa.ChunkedArray:
-    """Which rows have the value; `seen` gets those of others, as many as an error names."""
-    column, text = row_filter
-    values = batch.table[column]
-    kind = values.type
-    try:
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-            values = pc.utf8_trim_whitespace(values.cast(pa.string()))
-        wanted = pa.scalar(text.strip()).cast(values.type)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValueError(
-            f"{batch.source}: column {column!r} is {kind}; --dataset_filter {column}={text} is not of that kind."
-        ) from error
-    if len(seen) <= LABELS_SHOWN:
-        seen |= dict.fromkeys(values.unique().to_pylist())
-    return pc.fill_null(pc.equal(values, wanted), False)
 
 
 def _feature(reader: SequenceReader, column: str) -> Any:
