@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -217,63 +218,51 @@ def test_names_in_any_script_are_kept(tmp_path, run_train, write_dataset, toy_ro
 # Data sets in the shapes of published benchmarks
 
 
-def rows_of_tasks(count: int, num_nt: int) -> list[dict]:
+def rows_of_tasks(count: int) -> pa.Table:
     """Of three tasks by turns, of which H3 has two classes, and of one whose only row cannot be trained on."""
     rng = random.Random(count)
     rows = [
-        {"sequence": "".join(rng.choices("ACGT", k=num_nt)), "name": f"{task}|chr{i}", "label": i % num, "task": task}
+        {"sequence": "".join(rng.choices("ACGT", k=100)), "name": f"{task}|chr{i}", "label": i % num, "task": task}
         for i in range(count)
         for task, num in (("splice", 3), ("H3", 2), ("H4", 5))
     ]
-    return [*rows, {"sequence": "N", "name": "none", "label": 9, "task": "none"}]
+    return pa.Table.from_pylist([*rows, {"sequence": "N", "name": "none", "label": 9, "task": "none"}])
 
 
-def nt_downstream(folder: Path) -> list:
-    """One data set of all tasks, with the splits train and test."""
-    (folder / "data").mkdir(parents=True)
-    for split, count in (("train", 40), ("test", 10)):
-        pq.write_table(
-            pa.Table.from_pylist(rows_of_tasks(count, 300)), folder / "data" / f"{split}-00000-of-00001.parquet"
-        )
-    return ["--dataset_name", folder, "--dataset_filter", "task=H3"]
+@pytest.mark.parametrize(
+    ("path", "splits"),
+    [
+        ("data/{}-00000-of-00001.parquet", ["train", "test"]),  # NT's downstream tasks
+        ("{}.csv", ["train", "val", "test"]),  # GENEB
+        ("H3/{}.csv", ["train", "dev", "test"]),  # GUE: a configuration for each task
+    ],
+)
+def test_one_task_of_a_benchmark_is_trained_on(tmp_path, run_train, path, splits):
+    by_filter = not path.startswith("H3")
+    for split in splits:
+        file, table = tmp_path / "tasks" / path.format(split), rows_of_tasks({"train": 40, "test": 10}.get(split, 8))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        table = table if by_filter else table.filter(pc.field("task") == "H3")
+        (pq.write_table if file.suffix == ".parquet" else pyarrow.csv.write_csv)(table, file)
+    if not by_filter:
+        files = [{"split": split, "path": path.format(split)} for split in splits]
+        configs = [{"config_name": task, "data_files": files} for task in ("H3", "H4")]
+        (tmp_path / "tasks" / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n")
 
-
-def geneb(folder: Path) -> list:
-    """The same as CSV files, with the three splits."""
-    folder.mkdir()
-    for split, count in (("train", 36), ("val", 8), ("test", 10)):
-        pyarrow.csv.write_csv(pa.Table.from_pylist(rows_of_tasks(count, 60)), folder / f"{split}.csv")
-    return ["--dataset_name", folder, "--dataset_filter", "task=H3"]
-
-
-def gue(folder: Path) -> list:
-    """A configuration for each task, with the splits train, dev and test."""
-    configs = []
-    for task in ("H3", "H4"):
-        (folder / task).mkdir(parents=True)
-        files = []
-        for split, count in (("train", 36), ("dev", 8), ("test", 10)):
-            rows = [row for row in rows_of_tasks(count, 100) if row["task"] == task]
-            pyarrow.csv.write_csv(pa.Table.from_pylist(rows), folder / task / f"{split}.csv")
-            files.append({"split": split, "path": f"{task}/{split}.csv"})
-        configs.append({"config_name": task, "data_files": files})
-    (folder / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n")
-    return ["--dataset_name", folder, "--dataset_config_name", "H3"]
-
-
-@pytest.mark.parametrize("shape", [nt_downstream, geneb, gue])
-def test_one_task_of_a_benchmark_is_trained_on(tmp_path, run_train, shape):
-    arguments = [*shape(tmp_path / "tasks"), "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 1]
-
-    status, _, err = run_train(*arguments, "--save_strategy", "no")
+    status, _, err = run_train(
+        *("--dataset_name", tmp_path / "tasks", "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 1),
+        *(["--dataset_filter", "task=H3"] if by_filter else ["--dataset_config_name", "H3"]),
+        *("--save_strategy", "no"),
+    )
 
     assert status == 0, err
     found = metrics(tmp_path / "run")
     assert found["model"]["label_names"] == ["0", "1"] and found["dataset"]["num_replaced"] == 0
-    assert found["dataset"]["rows"] == {"train": 36, "validation": 4 if shape is nt_downstream else 8, "test": 10}
-    assert list(found["dataset"]["cut_off"]) == ["validation"] * (shape is nt_downstream)
+    cut = ["validation"] * (len(splits) == 2)
+    assert found["dataset"]["rows"] == {"train": 36 if cut else 40, "validation": 4 if cut else 8, "test": 10}
+    assert list(found["dataset"]["cut_off"]) == cut
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
-    assert ("rows with `task=H3`" in card) is (shape is not gue) and ("configuration `H3`" in card) is (shape is gue)
+    assert ("rows with `task=H3`" in card) is by_filter and ("configuration `H3`" in card) is not by_filter
 
 
 # Beginning from a checkpoint
