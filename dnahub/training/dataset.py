@@ -22,7 +22,7 @@ from huggingface_hub import HfApi
 from dnahub.machine.processes import num_launched
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.checks import SequenceFileError, one_line
-from dnahub.sequences.dataset import ROLE_OF, DatasetFiles, find_dataset
+from dnahub.sequences.dataset import KNOWN_WORD, ROLE_OF, DatasetFiles, find_dataset
 from dnahub.sequences.opening import STANDARD_INPUT
 from dnahub.sequences.reader import SequenceBatch, SequenceReader
 from dnahub.sequences.row_filter import RowFilter
@@ -141,11 +141,13 @@ def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
     unknown = [split for split in splits if split not in known]
     to_cut = [] if args.streaming else ["validation", *["test"] * (args.test_fraction > 0)]
     missing = [role for role in to_cut if role not in roles]
-    if unknown and missing:
-        raise ValueError(
-            f"{name}: the split {unknown[0]!r} is not one of {', '.join(ROLE_OF)}, and there is no {missing[0]}; name "
-            f"it as one of these, remove it, or give the files by --train_file, --validation_file and --test_file."
-        )
+    for split in unknown:
+        word = KNOWN_WORD.search(split.lower())  # test_2 is not validation
+        if missing and (word is None or ROLE_OF[word[1]] in missing):
+            raise ValueError(
+                f"{name}: the split {split!r} is not one of {', '.join(ROLE_OF)}, and there is no {missing[0]}; name "
+                "it as one of these, remove it, or give the files by --train_file, --validation_file and --test_file."
+            )
     if unknown:
         warnings.warn(f"{name}: not used: the split{'s' * (len(unknown) > 1)} {', '.join(unknown)}", stacklevel=3)
     return roles

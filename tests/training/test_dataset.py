@@ -300,6 +300,13 @@ def test_splits_that_cannot_be_recognised_are_named(folder):
     shutil.rmtree(path)
     with pytest.raises(ValueError, match=naming("dev", "val", "remove")):
         load(folder({"train": GOOD, "dev": GOOD, "val": GOOD}), "mlm")
+    shutil.rmtree(path)
+    path = folder({"train": GOOD, "test": GOOD[:1], "test_mouse": GOOD})  # not the missing validation
+    with pytest.warns(UserWarning, match="not used.* test_mouse"):
+        assert list(load(path, "mlm").splits) == ["train", "validation", "test"]
+    shutil.rmtree(path)
+    with pytest.raises(ValueError, match=naming("'dev_mouse'", "validation")):
+        load(folder({"train": GOOD, "dev_mouse": GOOD, "test": GOOD}), "mlm")
 
 
 def written(folder, paths):
