@@ -147,7 +147,7 @@ def _list(name: str, path: str, place: str, config_name: str | None, **options: 
             f"{name}: there are no data files in it; give a data set, or name the files."
         ) from error
     except ValueError as error:
-        fault = one_line(error).partition(" Got {")[0]
+        fault = one_line(error).partition(". Got {")[0]
         advice = "--dataset_config_name says which configuration to take" if "onfig" in fault else "give files instead"
         raise SequenceFileError(f"{name}: {fault} ({advice}).") from error
     splits = (builder.config.data_files or {}).items()
