@@ -99,6 +99,9 @@ def quieten() -> None:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # of loading weights; the training keeps its own
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # not the line that it is from
+    if not is_first_process():
+        warnings.simplefilter("ignore", UserWarning)
     warnings.filterwarnings("ignore", message="Could not find a config file", module="peft")
     warnings.filterwarnings("ignore", message="A single label was found", module="sklearn")  # of rare classes
 

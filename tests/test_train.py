@@ -1,6 +1,7 @@
 """train.py, launched as the README says and called in this process -> its checkpoints, and what it refuses."""
 
 import json
+import random
 import re
 import shutil
 import statistics
@@ -8,6 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -210,6 +215,56 @@ def test_names_in_any_script_are_kept(tmp_path, run_train, write_dataset, toy_ro
         str(i): name for i, name in enumerate(names)
     }
     assert ", ".join(names) in (folder / "README.md").read_text(encoding="utf-8")
+
+
+# Data sets in the shapes of published benchmarks
+
+
+def rows_of_tasks(count: int) -> pa.Table:
+    """Of three tasks by turns, of which H3 has two classes, and of one whose only row cannot be trained on."""
+    rng = random.Random(count)
+    rows = [
+        {"sequence": "".join(rng.choices("ACGT", k=100)), "name": f"{task}|chr{i}", "label": i % num, "task": task}
+        for i in range(count)
+        for task, num in (("splice", 3), ("H3", 2), ("H4", 5))
+    ]
+    return pa.Table.from_pylist([*rows, {"sequence": "N", "name": "none", "label": 9, "task": "none"}])
+
+
+@pytest.mark.parametrize(
+    ("path", "splits"),
+    [
+        ("data/{}-00000-of-00001.parquet", ["train", "test"]),  # NT's downstream tasks
+        ("{}.csv", ["train", "val", "test"]),  # GENEB
+        ("H3/{}.csv", ["train", "dev", "test"]),  # GUE: a configuration for each task
+    ],
+)
+def test_one_task_of_a_benchmark_is_trained_on(tmp_path, run_train, path, splits):
+    by_filter = not path.startswith("H3")
+    for split in splits:
+        file, table = tmp_path / "tasks" / path.format(split), rows_of_tasks({"train": 40, "test": 10}.get(split, 8))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        table = table if by_filter else table.filter(pc.field("task") == "H3")
+        (pq.write_table if file.suffix == ".parquet" else pyarrow.csv.write_csv)(table, file)
+    if not by_filter:
+        files = [{"split": split, "path": path.format(split)} for split in splits]
+        configs = [{"config_name": task, "data_files": files} for task in ("H3", "H4")]
+        (tmp_path / "tasks" / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n")
+
+    status, _, err = run_train(
+        *("--dataset_name", tmp_path / "tasks", "--output_dir", tmp_path / "run", *SCRATCH, "--max_steps", 1),
+        *(["--dataset_filter", "task=H3"] if by_filter else ["--dataset_config_name", "H3"]),
+        *("--save_strategy", "no"),
+    )
+
+    assert status == 0, err
+    found = metrics(tmp_path / "run")
+    assert found["model"]["label_names"] == ["0", "1"] and found["dataset"]["num_replaced"] == 0
+    cut = ["validation"] * (len(splits) == 2)
+    assert found["dataset"]["rows"] == {"train": 36 if cut else 40, "validation": 4 if cut else 8, "test": 10}
+    assert list(found["dataset"]["cut_off"]) == cut
+    card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
+    assert ("rows with `task=H3`" in card) is by_filter and ("configuration `H3`" in card) is not by_filter
 
 
 # Beginning from a checkpoint

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict
 
 from dnahub.tasks import TASKS
+from dnahub.tasks.labels import RowError
 from dnahub.tasks.task import Labels
 
 SPLITS = ("train", "validation", "test")
@@ -58,14 +59,14 @@ def read_embeddings(files: dict[str, str], label_column: str) -> LabelledEmbeddi
         ValueError: A file that is not Parquet; a missing column, split, label or row; vectors of different lengths,
             not finite, or made with different settings; a label that train lacks, or one label only.
     """
-    vectors, rows, settings = {}, DatasetDict(), {}
+    vectors, rows, settings, numbers = {}, DatasetDict(), {}, {}
     for split in SPLITS:
         path = files.get("embeddings") or files[f"{split}_embeddings"]
         place = f"{path}, split {split}"
-        table = _read(path, label_column, split if "embeddings" in files else None)
+        table, numbers[split] = _read(path, label_column, split if "embeddings" in files else None)
         if not len(table):
             raise ValueError(f"{place}: there are no rows; a probe needs {', '.join(SPLITS)}.")
-        vectors[split] = _vectors(place, table["embedding"])
+        vectors[split] = _vectors(path, table["embedding"], numbers[split])
         rows[split] = Dataset(table.drop_columns("embedding"))
         settings[split] = {"length": vectors[split].shape[1]}
         settings[split] |= json.loads((table.schema.metadata or {}).get(METADATA, "{}"))
@@ -77,13 +78,17 @@ def read_embeddings(files: dict[str, str], label_column: str) -> LabelledEmbeddi
                     "one checkpoint and the same settings."
                 )
     task = TASKS["classification"]
-    rows, meaning = task.encode(rows, label_column)
+    try:
+        rows, meaning = task.encode(rows, label_column)
+    except RowError as error:
+        path = files.get("embeddings") or files[f"{error.split}_embeddings"]
+        raise ValueError(f"{path}, row {numbers[error.split][error.row]}: {error.fault}") from error
     task.check_splits(rows, meaning)
     return LabelledEmbeddings(Path(path).name, vectors, rows, meaning)
 
 
-def _read(path: str, label_column: str, split: str | None) -> pa.Table:
-    """`embedding`, the labels and, if there is one, `sequence`, of the rows of a split."""
+def _read(path: str, label_column: str, split: str | None) -> tuple[pa.Table, np.ndarray]:
+    """`embedding`, the labels and, if there is one, `sequence`, of the rows of a split, and their numbers."""
     table = pq.read_table(path)
     needed = ["embedding", label_column] if split is None else ["embedding", label_column, "split"]
     for column in needed:
@@ -94,29 +99,34 @@ def _read(path: str, label_column: str, split: str | None) -> pa.Table:
         if pa.types.is_dictionary(column.type):  # a categorical of pandas
             table = table.set_column(i, column.name, table[i].cast(column.type.value_type))
     if split is None:
-        return table
+        return table, np.arange(len(table))
     for name in table["split"].unique().to_pylist():
         if name not in SPLITS:
             raise ValueError(f"{path}: column 'split' contains {name!r}; allowed are {', '.join(SPLITS)}.")
-    return table.filter(pc.field("split") == split).drop_columns("split")
+    of_split = np.flatnonzero(pc.equal(table["split"], split))
+    return table.take(of_split).drop_columns("split"), of_split
 
 
-def _vectors(place: str, column: pa.ChunkedArray) -> np.ndarray:
+def _vectors(path: str, column: pa.ChunkedArray, numbers: np.ndarray) -> np.ndarray:
     """float32, (rows, hidden)"""
     try:
         lists = column.cast(pa.large_list(pa.float32())).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(
-            f"{place}: column 'embedding' is {column.type}; a probe takes a list of numbers a row: one vector, so "
+            f"{path}: column 'embedding' is {column.type}; a probe takes a list of numbers a row: one vector, so "
             "embed without --per_token."
         ) from error
     lengths = pc.list_value_length(lists).fill_null(0).to_numpy()
     shorter = np.flatnonzero(lengths < lengths.max())
     if len(shorter):
-        row = shorter[0]
-        raise ValueError(f"{place}: the embedding of row {row} has {lengths[row]} numbers, others {lengths.max()}.")
+        length = lengths[shorter[0]]
+        raise ValueError(
+            f"{path}, row {numbers[shorter[0]]}: the embedding has {length} numbers, others {lengths.max()}."
+        )
     vectors = lists.flatten().to_numpy(zero_copy_only=False).reshape(len(lists), -1)
     wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(wrong):
-        raise ValueError(f"{place}: the embedding of row {wrong[0]} contains NaN or infinity; leave that row out.")
+        raise ValueError(
+            f"{path}, row {numbers[wrong[0]]}: the embedding contains NaN or infinity; leave that row out."
+        )
     return vectors

@@ -2,6 +2,8 @@
 
 import glob
 import json
+import re
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,21 +11,29 @@ from typing import Any
 
 import datasets.config
 from datasets import Features, load_dataset_builder
-from datasets.data_files import EmptyDatasetError
+from datasets.data_files import FILES_TO_IGNORE, NON_WORDS_CHARS, SPLIT_KEYWORDS, EmptyDatasetError
 from datasets.exceptions import DataFilesNotFoundError
 from datasets.packaged_modules.csv.csv import CsvConfig
-from huggingface_hub import HfApi, HfFileSystem, is_offline_mode
+from huggingface_hub import HfApi, HfFileSystem, is_offline_mode, metadata_load
 
 from dnahub.hub.downloading import download
 from dnahub.hub.faults import retrying
 from dnahub.machine.files import replacing
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.checks import SequenceFileError, one_line
-from dnahub.sequences.opening import InputFile
+from dnahub.sequences.opening import InputFile, suffix_of
 from dnahub.sequences.reader import SequenceReader, open_inputs
 
 # What is fetched with the data: the card, and the record that `dataset_builder` writes.
 RECORDS = ("README.md", "build.json", "*/build.json")
+ROLE_OF = {word: str(role) for role, words in SPLIT_KEYWORDS.items() for word in words}  # dev: validation
+# The word by which `datasets` knows the split of a file, in its name or that of a folder.
+KNOWN_WORD = re.compile(rf"(?:^|[{NON_WORDS_CHARS}/])({'|'.join(ROLE_OF)})(?=[{NON_WORDS_CHARS}/]|$)")
+# Names by which it does not, and takes the file for train, as Test.csv, heldout.csv and my_devset.csv.
+OTHER_WORD = re.compile(
+    "(?<![a-z])(test|valid|val|dev|eval|(hold|held)[-_ ]?out)(ing|ation|uation|elopment|[-_ ]?set|data)?(?![a-z])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -87,9 +97,8 @@ def find_dataset(
             raise SequenceFileError(
                 f"{folder} contains data sets ({', '.join(several)}) but is not one itself; name one of them."
             )
-        if glob.has_magic(str(folder.resolve())):  # `datasets` would take it for a pattern (5.2)
-            raise SequenceFileError(f"{folder.resolve()}: the path of a data set has none of *?[; rename the folder.")
-        listing = _list(name, f"{folder.resolve().as_posix()}/", config_name)
+        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        listing = _list_folder(name, folder, files, config_name)
     else:
         api = api or HfApi()
         folder, commit = download(name, "dataset", revision, RECORDS, api=api)
@@ -99,7 +108,9 @@ def find_dataset(
             listing, fetch = json.loads(known.read_text(encoding="utf-8")), fetch or is_offline_mode()
         else:
             place = f"hf://datasets/{name}@{commit}/"
-            listing = retrying(lambda: _list(name, place, config_name, revision=commit, token=api.token), name)
+            listing = retrying(lambda: _list(name, name, place, config_name, revision=commit, token=api.token), name)
+            files = retrying(lambda: api.list_repo_files(name, revision=commit, repo_type="dataset"), name)
+            listing["splits"] = _all_splits(name, folder, listing["splits"], files)
         if fetch:
             wanted = [glob.escape(path) for paths in listing["splits"].values() for path in paths]
             folder, _ = download(name, "dataset", commit, [*RECORDS, *wanted], api=api)
@@ -115,19 +126,30 @@ def find_dataset(
     return DatasetFiles(name, commit, folder, listing["config"], paths, features, listing["separator"], filesystem)
 
 
-def _list(name: str, place: str, config_name: str | None, **options: Any) -> dict[str, Any]:
+def _list_folder(name: str, folder: Path, files: list[str], config_name: str | None) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as scratch:
+        place = folder.resolve()
+        if glob.has_magic(str(place)):  # `datasets` would take it for a pattern (5.2): the same names elsewhere
+            place = Path(scratch).resolve()
+            for file in files:
+                (place / file).parent.mkdir(parents=True, exist_ok=True)
+                (place / file).symlink_to(folder.resolve() / file)
+        listing = _list(name, str(place), f"{place.as_posix()}/", config_name)
+    listing["splits"] = _all_splits(name, folder, listing["splits"], files)
+    return listing
+
+
+def _list(name: str, path: str, place: str, config_name: str | None, **options: Any) -> dict[str, Any]:
     try:
-        builder = load_dataset_builder(name, config_name, **options)
+        builder = load_dataset_builder(path, config_name, **options)
     except (EmptyDatasetError, DataFilesNotFoundError) as error:
         raise SequenceFileError(
             f"{name}: there are no data files in it; give a data set, or name the files."
         ) from error
     except ValueError as error:
-        if "config" in str(error).lower():
-            raise SequenceFileError(
-                f"{name}: {one_line(error)} (--dataset_config_name says which configuration to take.)"
-            ) from error
-        raise
+        fault = one_line(error).partition(". Got {")[0]
+        advice = "--dataset_config_name says which configuration to take" if "onfig" in fault else "give files instead"
+        raise SequenceFileError(f"{name}: {fault} ({advice}).") from error
     splits = (builder.config.data_files or {}).items()
     return {
         "config": builder.config.name,
@@ -135,3 +157,40 @@ def _list(name: str, place: str, config_name: str | None, **options: Any) -> dic
         "features": (builder.info.features or Features()).to_dict(),
         "separator": builder.config.sep if isinstance(builder.config, CsvConfig) else None,
     }
+
+
+def _all_splits(name: str, folder: Path, splits: dict[str, list[str]], files: list[str]) -> dict[str, list[str]]:
+    """
+    The splits, and as one of its own, called by its path, each file that is of none, or of train by default only.
+
+    Raises SequenceFileError where `datasets` would mix the files of several data sets, or of two names, in one split.
+    """
+    card = folder / "README.md"
+    configs = (metadata_load(card) or {}).get("configs") if card.is_file() else None
+    if any({"data_files", "data_dir"} & config.keys() for config in configs or ()):
+        return splits  # the card says which files are which
+    for split, paths in splits.items():
+        named = {found: path for path in reversed(paths) if (found := _named(path))}
+        if len(named) > 1:
+            first, second, *_ = sorted(named.values())
+            raise SequenceFileError(
+                f"{name}: {first} and {second} would both be its split {split!r}; name the folder of one data set, "
+                "rename or remove one of them, or give files instead."
+            )
+    known = {path for paths in splits.values() for path in paths}
+    suffixes = {suffix_of(path) for path in known}
+    visible = [path for path in files if not any(part.startswith((".", "__")) for part in path.split("/"))]
+    others = [path for path in visible if path not in known and suffix_of(path) in suffixes and not _is_record(path)]
+    others += [path for path in splits.get("train", ()) if not _named(path) and OTHER_WORD.search(path)]
+    kept = {split: [path for path in paths if path not in others] for split, paths in splits.items()}
+    return {split: paths for split, paths in kept.items() if paths} | {path: [path] for path in others}
+
+
+def _is_record(path: str) -> bool:
+    return path.rpartition("/")[2] in (*FILES_TO_IGNORE, *RECORDS)
+
+
+def _named(path: str) -> tuple[str, str] | None:
+    """The word for a split in a path, and the folder before the name that has it."""
+    found = KNOWN_WORD.search(path)
+    return found and (path[: path.rfind("/", 0, found.start(1)) + 1], found[1])

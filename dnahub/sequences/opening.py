@@ -62,8 +62,7 @@ class InputFile:
     @property
     def suffix(self) -> str:
         """The suffix that says the format, in lower case, without that of a compression."""
-        path = Path(self.path)
-        return Path(path.stem if path.suffix.lower() in COMPRESSIONS else path.name).suffix.lower()
+        return suffix_of(self.path)
 
     def open(self) -> io.BufferedReader:
         """
@@ -131,6 +130,11 @@ class InputFile:
                 f"{self.path}: the name ends in {suffix} but the file is not compressed so; compress or rename it."
             )
         return found
+
+
+def suffix_of(name: str) -> str:
+    path = Path(name)
+    return Path(path.stem if path.suffix.lower() in COMPRESSIONS else path.name).suffix.lower()
 
 
 class _Counted(io.RawIOBase):

@@ -1,7 +1,8 @@
 """Label column of each split -> checked ids or numbers, in the column `label`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -73,6 +74,11 @@ def _feature(split: str, rows: Dataset, column: str) -> object:
     return rows.features[column]
 
 
+def listed(names: Sequence[Any]) -> str:
+    """The first names, for a message."""
+    return ", ".join(map(str, names[:LABELS_SHOWN])) + ", …" * (len(names) > LABELS_SHOWN)
+
+
 def refuse_separator(separator: str | None) -> None:
     if separator is not None:
         raise ValueError(f"--label_separator {separator!r} is for --task multi_label; leave it out.")
@@ -122,12 +128,11 @@ def as_ids(
             f"{fewest} or more."
         )
     value_set = pa.array(names, pa.large_string())
-    shown = ", ".join(names[:LABELS_SHOWN]) + (", …" if len(names) > LABELS_SHOWN else "")
     ids = {}
     for split, labels in named.items():
         labels.check_each(
             lambda given: pc.or_(pc.is_null(given), pc.is_in(given, value_set=value_set)),
-            f"is not in train, which has {shown}; move rows with it to train, or leave that row out",
+            f"is not in train, which has {listed(names)}; move rows with it to train, or leave that row out",
         )
         ids[split] = labels.with_values(pc.index_in(labels.values, value_set=value_set).cast(pa.int64()))
     return ids, names

@@ -1,5 +1,6 @@
 """One number or several of each sequence: `--task regression`."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -93,10 +94,12 @@ class Regression(Task):
 def _as_numbers(labels: LabelColumn, column: str, num_outputs: int) -> pa.Array:
     """The numbers of a split in float32, row by row."""
     inner = labels.inner
+    if isinstance(inner, Value) and inner.dtype.endswith("string"):  # one NA makes all of a CSV file's column so
+        labels.check_each(_are_numbers, "is not a number; correct that row or leave it out, or give another --task")
     if not isinstance(inner, Value) or not ("int" in inner.dtype or inner.dtype.startswith("float")):
         raise ValueError(
-            f"split {labels.split}: column {column!r} is {labels.feature}{_first_text(labels.values)}; --task "
-            "regression takes numbers, or lists of equally many: write all values as numbers, or give another --task."
+            f"split {labels.split}: column {column!r} is {labels.feature}; --task regression takes "
+            " numbers, or lists of equally many: write all values as numbers, or give another --task."
         )
     if labels.numbers is not None:
         unequal = np.flatnonzero((labels.numbers != num_outputs) | (labels.numbers == 0))
@@ -111,14 +114,14 @@ def _as_numbers(labels: LabelColumn, column: str, num_outputs: int) -> pa.Array:
     return numbers.values
 
 
-def _first_text(values: pa.Array) -> str:
-    """The first of a column of strings that is not a number: one NA makes strings of all of a CSV file's column."""
-    for row, text in enumerate(values.to_pylist()):
+def _are_numbers(texts: pa.Array) -> pa.Array:
+    def is_number(text: str) -> bool:
         try:
-            float(text or 0)
+            return math.isfinite(float(text))
         except ValueError:
-            return f" (row {row} is {text!r})"
-    return ""
+            return False
+
+    return pa.array([None if text is None else is_number(text) for text in texts.to_pylist()])
 
 
 def _correlation(true: np.ndarray, predicted: np.ndarray) -> float:

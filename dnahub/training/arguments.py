@@ -131,6 +131,8 @@ class DataArguments:
         """Raises ValueError if there is neither a data set nor a file, or both; --push_only needs none."""
         if not self.dataset_name and not self.train_file:
             raise ValueError("--dataset_name or --train_file is required, such as --dataset_name data/nt-species.")
+        if self.dataset_filter is not None and "=" not in self.dataset_filter[1:]:
+            raise ValueError(f"--dataset_filter {self.dataset_filter}: give COLUMN=VALUE, such as task=enhancers.")
         if self.dataset_name:
             for name in ("train_file", "validation_file", "test_file"):
                 if getattr(self, name):

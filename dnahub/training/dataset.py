@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -13,27 +13,29 @@ from pathlib import Path
 from typing import Any
 
 import datasets.config
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, Value
-from datasets.data_files import SPLIT_KEYWORDS
 from huggingface_hub import HfApi
 
 from dnahub.machine.processes import num_launched
 from dnahub.sequences.arguments import InputArguments
-from dnahub.sequences.checks import SequenceFileError
-from dnahub.sequences.dataset import DatasetFiles, find_dataset
+from dnahub.sequences.checks import SequenceFileError, one_line
+from dnahub.sequences.dataset import KNOWN_WORD, ROLE_OF, DatasetFiles, find_dataset
 from dnahub.sequences.opening import STANDARD_INPUT
 from dnahub.sequences.reader import SequenceBatch, SequenceReader
+from dnahub.sequences.row_filter import RowFilter
 from dnahub.tasks import TASKS
-from dnahub.tasks.labels import RowError
-from dnahub.tasks.task import Labels
+from dnahub.tasks.labels import RowError, listed
+from dnahub.tasks.task import Labels, Task
 from dnahub.training.arguments import DataArguments
 from dnahub.training.splits import CUT_SEED, ROLES, check_groups, check_overlap, complete
 
 # Rows that are shuffled at a time, of a stream.
 SHUFFLE_BUFFER = 10_000
 NUCLEOTIDE = "[ACGTUacgtu]"  # what a model can learn from
+REPLACED = "[^ACGTUNacgtun]"  # what it reads as N
 # Text that is a number and loses nothing as one: "007" and ids of 19 digits stay text.
 INTEGERS = r"^(0|-?[1-9][0-9]{0,17})$"
 DECIMALS = r"^-?((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^-?([nN][aA][nN]|[iI][nN][fF])$"
@@ -78,19 +80,19 @@ def load_sequences(
         build = _read_build(source.folder, source.config)
         roles = _roles(name, list(source.paths), args)
         source = replace(source, paths={role: source.paths[split] for role, split in roles.items()})
-    row_filter = args.dataset_filter.split("=", 1) if args.dataset_filter else []
+    row_filter = RowFilter(args.dataset_filter) if args.dataset_filter else None
     needed = {args.label_column: "--label_column"} if task.takes_labels else {}
     if args.group_column is not None:
         needed.setdefault(args.group_column, "--group_column")
-    read = needed | {column: "--dataset_filter" for column in row_filter[:1] if column not in needed}
+    read = {row_filter.column: "--dataset_filter"} | needed if row_filter else needed
 
     stream = _stream(name, source, input_args) if args.streaming else None
     splits, texts, files, num_replaced = {}, {}, [], 0
     for split in (role for role in ROLES if role in source.paths and not (role == "train" and args.streaming)):
         reader = source.open(source.paths[split], input_args, read)
-        splits[split] = _hold(reader, split, list(needed), row_filter, files)
+        splits[split], of_split = _hold(reader, split, list(needed), row_filter, files)
         texts[split] = [] if reader.is_typed else [column for column in needed if column not in reader.features]
-        num_replaced += reader.num_replaced
+        num_replaced += of_split
     splits = DatasetDict(_with_numbers(splits, texts))
 
     def place(split: str, row: int) -> str:
@@ -100,16 +102,15 @@ def load_sequences(
     cut_off = {}
     try:
         splits, labels = task.encode(splits, args.label_column, args.label_separator)
+        if args.group_column is not None:
+            _note_alike("groups", check_groups(splits, args.group_column))
         if stream is None:
             splits, cut_off = complete(splits, task, args.validation_fraction, args.test_fraction, args.group_column)
             task.check_splits(splits, labels)
-        if args.group_column is not None:
-            check_groups(splits, args.group_column)
     except RowError as error:
         raise ValueError(f"{place(error.split, error.row)}: {error.fault}") from error
-    for _, names in groupby(sorted(labels.names, key=_spelling), key=_spelling):
-        if len(alike := list(names)) > 1:
-            warnings.warn(f"the labels {alike} differ only by case or white space; they stay different", stacklevel=2)
+    _note_alike("labels", labels.names)
+    _note_absent(task, splits, labels, cut_off)
     if not args.allow_overlap:
         check_overlap(splits, place)
     chosen = splits.select_columns(["sequence", "label"] if task.takes_labels else ["sequence"])
@@ -129,9 +130,10 @@ def _given_files(args: DataArguments) -> dict[str, list[str]]:
 
 def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
     """train, validation and test -> which split of the data set that is."""
-    words = {word: str(role) for role, words in SPLIT_KEYWORDS.items() for word in words}  # dev: validation
-    known = [split for split in splits if split in words]
-    roles = {words[split]: split for split in known}
+    # Next to a test split, eval is what transformers means by it.
+    role_of = ROLE_OF | dict.fromkeys(("eval", "evaluation"), "validation") if "test" in splits else ROLE_OF
+    known = [split for split in splits if split.lower() in role_of]
+    roles = {role_of[split.lower()]: split for split in known}
     if len(roles) < len(known):
         raise ValueError(f"{name}: of its splits {', '.join(known)}, two are the same one; remove one of them.")
     if "train" not in roles:
@@ -139,11 +141,15 @@ def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
     unknown = [split for split in splits if split not in known]
     to_cut = [] if args.streaming else ["validation", *["test"] * (args.test_fraction > 0)]
     missing = [role for role in to_cut if role not in roles]
-    if unknown and missing:
-        raise ValueError(
-            f"{name}: the split {unknown[0]!r} is not one of {', '.join(words)}, and there is no {missing[0]}; name "
-            f"it as one of these, remove it, or give the files by --train_file, --validation_file and --test_file."
-        )
+    for split in unknown:
+        word = KNOWN_WORD.search(split.lower())  # test_2 is not validation
+        if missing and (word is None or ROLE_OF[word[1]] in missing):
+            raise ValueError(
+                f"{name}: the split {split!r} is not one of {', '.join(ROLE_OF)}, and there is no {missing[0]}; name "
+                "it as one of these, remove it, or give the files by --train_file, --validation_file and --test_file."
+            )
+    if unknown:
+        warnings.warn(f"{name}: not used: the split{'s' * (len(unknown) > 1)} {', '.join(unknown)}", stacklevel=3)
     return roles
 
 
@@ -163,49 +169,64 @@ def _stream(name: str, source: DatasetFiles, args: InputArguments) -> IterableDa
 
 def _sequences(source: DatasetFiles, args: InputArguments, paths: list[str]) -> Iterator[dict[str, str]]:
     for batch in source.open(paths, args, {}):
-        _check_nucleotides(batch)
+        _check_nucleotides(batch.table, batch.place)
         for sequence in batch.table["sequence"].to_pylist():
             yield {"sequence": sequence}
 
 
 def _hold(
-    reader: SequenceReader, split: str, needed: Sequence[str], row_filter: list[str], files: list[str]
-) -> Dataset:
-    """A split, in an Arrow file named by a digest of its content, which all processes map and the same rows share."""
+    reader: SequenceReader, split: str, needed: Sequence[str], row_filter: RowFilter | None, files: list[str]
+) -> tuple[Dataset, int]:
+    """
+    A split, in an Arrow file named by a digest of its content, which all processes map and the same rows share.
+
+    Also, how many of its letters are read as N.
+    """
     features = Features(
         {"sequence": Value("large_string"), **{name: _feature(reader, name) for name in needed}}
         | {FILE: Value("int32"), ROW: Value("int64")}
     )
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "sequences"
     folder.mkdir(parents=True, exist_ok=True)
-    num_rows = 0
+    num_rows = num_replaced = 0
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = Path(scratch) / "rows.arrow"
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, features.arrow_schema) as writer:
             for batch in reader:
-                _check_nucleotides(batch)
+                table, rows = batch.table, np.arange(batch.table.num_rows)
+                if row_filter:
+                    rows = row_filter.rows(batch.table, batch.source)
+                    table = table.take(rows)
+                    num_replaced += pc.sum(pc.count_substring_regex(table["sequence"], REPLACED)).as_py() or 0
+                place = partial(_place, batch, rows)
+                _check_nucleotides(table, place)
                 name = f"{batch.source}, {batch.unit}"
                 if name not in files:
                     files.append(name)
-                columns = {"sequence": batch.table["sequence"]}
-                columns |= {each: _values(batch.table[each], features[each], reader.is_typed) for each in needed}
-                columns[FILE] = pa.repeat(files.index(name), batch.table.num_rows)
-                columns[ROW] = pa.array(range(batch.first, batch.first + batch.table.num_rows))
-                table = pa.table(columns).cast(features.arrow_schema)
-                if row_filter:
-                    table = table.filter(pc.equal(batch.table[row_filter[0]].cast(pa.string()), row_filter[1]))
+                columns = {"sequence": table["sequence"]}
+                columns |= {
+                    each: _values(table[each], each, features[each], reader.is_typed, place) for each in needed
+                }
+                columns[FILE] = pa.repeat(files.index(name), len(rows))
+                columns[ROW] = pa.array(batch.first + rows)
+                try:
+                    table = pa.table(columns).cast(features.arrow_schema)
+                except pa.ArrowInvalid as error:  # the card of the data set says of which type the text is
+                    raise SequenceFileError(f"{place(0)} or after it: {one_line(error)}; correct it.") from error
                 writer.write_table(table)
                 num_rows += table.num_rows
         if not num_rows:
-            raise ValueError(
-                f"split {split}: --dataset_filter {'='.join(row_filter)} leaves no row; give a value of the column."
-            )
+            raise ValueError(f"split {split}: {row_filter.nothing_found()}")
         with path.open("rb") as file:
             kept = folder / hashlib.file_digest(file, "sha256").hexdigest() / path.name
         if not kept.is_file():
             kept.parent.mkdir(exist_ok=True)
             os.replace(path, kept)
-    return Dataset.from_file(str(kept))
+    return Dataset.from_file(str(kept)), num_replaced if row_filter else reader.num_replaced
+
+
+def _place(batch: SequenceBatch, rows: np.ndarray, row: int) -> str:
+    return batch.place(int(rows[row]))
 
 
 def _feature(reader: SequenceReader, column: str) -> Any:
@@ -217,23 +238,55 @@ def _feature(reader: SequenceReader, column: str) -> Any:
     return Features.from_arrow_schema(pa.schema([(column, kind)]))[column]
 
 
-def _values(values: pa.ChunkedArray, feature: Any, is_typed: bool) -> pa.ChunkedArray | pa.Array:
-    if isinstance(feature, ClassLabel) and pa.types.is_string(values.type):
-        return pc.index_in(values, value_set=pa.array(feature.names, pa.string())).cast(pa.int64())
+def _values(
+    values: pa.ChunkedArray, column: str, feature: Any, is_typed: bool, place: Callable[[int], str]
+) -> pa.ChunkedArray | pa.Array:
     if not is_typed and pa.types.is_string(values.type):  # text without types: an empty field is missing
         values = pc.utf8_trim_whitespace(values)
-        return pc.if_else(pc.equal(values, ""), None, values)
+        values = pc.if_else(pc.equal(values, ""), None, values)
+    if isinstance(feature, ClassLabel) and pa.types.is_string(values.type):
+        names = pa.array(feature.names, pa.string())
+        row = pc.index(pc.is_in(values, value_set=pa.concat_arrays([names, pa.nulls(1, pa.string())])), False).as_py()
+        if row >= 0:
+            raise SequenceFileError(
+                f"{place(row)}: {values[row].as_py()!r} is not one of the classes of column {column!r}, "
+                f"{listed(feature.names)}; correct that row or leave it out."
+            )
+        return pc.index_in(values, value_set=names).cast(pa.int64())
     return values
 
 
+def _note_alike(kind: str, names: Iterable[str]) -> None:
+    groups = [list(each) for _, each in groupby(sorted(sorted(names), key=_spelling), key=_spelling)]
+    alike = [each for each in groups if len(each) > 1]
+    if alike:
+        more = f" (and {len(alike) - 1} more such)" * (len(alike) > 1)
+        warnings.warn(
+            f"the {kind} {alike[0]}{more} differ only by case or white space; they stay different", stacklevel=3
+        )
+
+
+def _note_absent(task: Task, splits: DatasetDict, labels: Labels, cut_off: Iterable[str]) -> None:
+    if cut_off and task.stratified:
+        of_train, *of_others = (np.unique(task.row_labels(splits[split])[1]) for split in ("train", *cut_off))
+        for split, found in zip(cut_off, of_others, strict=True):
+            absent = [labels.names[i] for i in np.setdiff1d(of_train, found)]
+            if absent:
+                warnings.warn(
+                    f"{split}, which is cut off train, has no row of {listed(absent)}, of which there are too few for "
+                    "every split; give more, or splits of your own",
+                    stacklevel=3,
+                )
+
+
 def _spelling(label: str) -> str:
-    return label.strip().casefold()
+    return "".join(label.split()).casefold()
 
 
-def _check_nucleotides(batch: SequenceBatch) -> None:
-    row = pc.index(pc.match_substring_regex(batch.table["sequence"], NUCLEOTIDE), False).as_py()
+def _check_nucleotides(table: pa.Table, place: Callable[[int], str]) -> None:
+    row = pc.index(pc.match_substring_regex(table["sequence"], NUCLEOTIDE), False).as_py()
     if row >= 0:
-        raise SequenceFileError(f"{batch.place(row)}: the sequence has no A, C, G or T; leave that row out.")
+        raise SequenceFileError(f"{place(row)}: the sequence has no A, C, G or T; leave that row out.")
 
 
 def _with_numbers(splits: dict[str, Dataset], texts: Mapping[str, Sequence[str]]) -> dict[str, Dataset]:

@@ -81,6 +81,7 @@ def describe(
             "name": data.name,
             "config": data.config,
             "revision": data.commit,
+            "filter": args.data.dataset_filter,
             "synthetic": data.build.get("synthetic"),
             "bayes_optimal_accuracy": data.build.get("bayes_optimal_accuracy"),
             "rows": {split: len(rows) for split, rows in data.splits.items() if isinstance(rows, Dataset)},

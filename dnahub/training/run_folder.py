@@ -1,16 +1,18 @@
 """Output folder -> whose run it is, and where it resumes if it was interrupted."""
 
 import hashlib
+import io
 import json
 import re
 import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from huggingface_hub import HfApi, metadata_load
 
@@ -22,6 +24,7 @@ from dnahub.machine.files import write_text
 from dnahub.machine.locks import locked_folder
 from dnahub.machine.processes import from_first
 from dnahub.machine.script import is_first_process
+from dnahub.sequences.opening import STANDARD_INPUT
 from dnahub.training.arguments import Arguments, deciding
 from dnahub.training.results import LIBRARIES, hardware
 
@@ -135,20 +138,32 @@ def commits(args: Arguments, begun: dict[str, Any] | None, api: HfApi) -> dict[s
 def contents(names: Iterable[str]) -> dict[str, str]:
     """Digests of files and folders: of texts only the metadata on splits and columns, of hidden files none."""
     found = {}
-    for path in map(Path, names):
+    for name in names:
+        path = Path(name)
         for file in sorted(path.rglob("[!.]*")) if path.is_dir() else [path]:
             hidden = path.is_dir() and any(part.startswith(".") for part in file.relative_to(path).parts)
-            if hidden or not file.is_file():
+            if hidden or not (file.is_file() or name == STANDARD_INPUT):
                 continue
             if file.suffix == ".md":
                 metadata = metadata_load(file) or {}
                 texts = json.dumps([metadata.get(key) for key in ("configs", "dataset_info")], default=str)
                 digest = hashlib.sha256(texts.encode())
             else:
-                with file.open("rb") as binary:
+                with _kept_input() if name == STANDARD_INPUT else file.open("rb") as binary:
                     digest = hashlib.file_digest(binary, "sha256")
             found[f"content of {file}"] = f"sha256 {digest.hexdigest()[:DIGITS]}"
     return found
+
+
+@contextmanager
+def _kept_input() -> Iterator[BinaryIO]:
+    """Standard input, which can be read again afterwards."""
+    kept = tempfile.TemporaryFile()
+    shutil.copyfileobj(sys.stdin.buffer, kept)
+    kept.seek(0)
+    yield kept
+    kept.seek(0)
+    sys.stdin = io.TextIOWrapper(kept)
 
 
 def read_results(folder: Path) -> dict[str, Any] | None:

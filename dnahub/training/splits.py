@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
-from dnahub.tasks.labels import RowError
+from dnahub.tasks.labels import RowError, listed
 from dnahub.tasks.task import Task
 
 # Which rows are cut off for validation and test depends on the data alone: runs of other seeds can be compared.
@@ -48,23 +48,20 @@ def complete(
     rows = splits["train"]
     values = _digests(rows) if group_column is None else _group_values("train", rows, group_column)
     groups = values.dictionary_encode().indices.to_numpy()
-    if group_column is not None and groups.max(initial=0) + 1 == len(rows) > 1:
-        raise ValueError(
-            f"--group_column {group_column}: its {len(rows)} values are all different, so that no two rows are of one "
-            "group; name another column, or leave it out."
-        )
     row, label = task.row_labels(rows) or (np.zeros(0, int), np.zeros(0, int))
     order, kept = _order(groups, groups[row], label, np.random.default_rng(seed))
     if (~kept).sum() < len(fractions):
         raise ValueError(
-            f"split train: its {len(rows)} rows are of {len(kept)} {group_column or 'sequence'} groups, too few for "
-            f"{len(fractions) + 1} splits; give rows of more such groups, or files of validation and test."
+            f"split train: its {len(rows)} rows are of {len(kept)} {group_column or 'sequence'} groups, of which "
+            f"{kept.sum()} stay in train so that it has every label: too few for {len(fractions) + 1} splits; give "
+            "rows of more such groups, or files of validation and test."
         )
     parts = _parts(np.bincount(groups), order, kept, list(fractions.values()))[groups]
     completed = dict(splits)
     for part, split in enumerate(["train", *fractions]):
         completed[split] = rows.select(np.flatnonzero(parts == part))
-    how = f"by {group_column or 'row'}" + ", stratified by label" * task.stratified
+    how = f"by {group_column} ({len(kept)} groups)" if group_column else "by row"
+    how += ", stratified by label" * task.stratified
     made = {split: f"{fraction:g} of train, {how}" for split, fraction in fractions.items()}
     return DatasetDict({role: completed[role] for role in ROLES if role in completed}), made
 
@@ -117,15 +114,23 @@ def _parts(sizes: np.ndarray, order: np.ndarray, kept: np.ndarray, fractions: li
     return part_of
 
 
-def check_groups(splits: DatasetDict, group_column: str) -> None:
-    """Raises ValueError if a group stands in two splits."""
+def check_groups(splits: DatasetDict, group_column: str) -> list[str]:
+    """All groups; raises ValueError if a row has none, no two rows are of one, or a group stands in two splits."""
     groups = {split: _group_values(split, rows, group_column).cast(pa.string()) for split, rows in splits.items()}
     for first, second, of_second, _ in _shared(groups):
+        shared = groups[second].take(of_second).unique().to_pylist()
         raise ValueError(
-            f"--group_column {group_column}: {len(groups[second].take(of_second).unique())} groups, such as "
-            f"{groups[second][of_second[0]].as_py()!r}, are in {first} and in {second}; move the rows of a group to "
-            "one split, or leave the column out."
+            f"--group_column {group_column}: {len(shared)} groups ({listed(shared)}) are in {first} and in {second}; "
+            "move the rows of a group to one split, or leave the column out."
         )
+    num_rows = sum(map(len, groups.values()))
+    distinct = [group for values in groups.values() for group in values.unique().to_pylist()]
+    if len(distinct) == num_rows > 1:
+        raise ValueError(
+            f"--group_column {group_column}: its {num_rows} values are all different, so that no two rows are of one "
+            "group; name another column, or leave it out."
+        )
+    return distinct
 
 
 def check_overlap(splits: DatasetDict, place: Callable[[str, int], str]) -> None:

@@ -72,6 +72,11 @@ def test_one_file_with_splits_and_sequences(tmp_path):
     assert data.labels["test"].tolist() == [1, 0, 0, 1]
     assert data.rows["test"][:] == {"sequence": ["C", "T", "C", "T"], "label": [1, 0, 0, 1]}
     assert {split: len(rows) for split, rows in data.rows.items()} == {"train": 4, "validation": 4, "test": 4}
+    pq.write_table(
+        table.set_column(1, "label", pa.array([*"bba", None, *table["label"].to_pylist()[4:]])), tmp_path / "b"
+    )
+    with pytest.raises(ValueError, match="b, row 3: "):
+        read_embeddings({"embeddings": str(tmp_path / "b")}, "label")
 
 
 @pytest.mark.parametrize("other", ["dev", None])
@@ -87,8 +92,8 @@ def test_a_split_of_another_name_is_an_error(tmp_path, other):
     [
         ({"embedding": None}, "test.parquet.*'embedding'"),
         ({"label": None}, "test.parquet.*'label'"),
-        ({"label": ["a", "b", None, "a"]}, "test.*row 2"),
-        ({"label": ["a", "c", "b", "c"]}, "test, row 1.*'c'"),
+        ({"label": ["a", "b", None, "a"]}, "test.parquet, row 2"),
+        ({"label": ["a", "c", "b", "c"]}, "test.parquet, row 1.*'c'"),
         ({"embedding": [[1.0], [1.0, 2.0], [1.0], [1.0, 2.0]]}, "test.parquet.*row 0"),
         ({"embedding": [[1.0, 2.0]] * 4}, r"test.parquet.*length 2.*3"),
         ({"embedding": [[[1.0]]] * 4}, "test.parquet.*--per_token"),

@@ -68,13 +68,28 @@ def test_a_folder_without_data_with_several_data_sets_or_with_broken_files_is_re
     write_dataset(tmp_path / "two" / "b", {"test": ROWS["test"]}, FEATURES)
     with pytest.raises(SequenceFileError, match=rf"{tmp_path / 'two'} .*\(a, b\)"):
         opened(tmp_path / "two")
-    write_dataset(tmp_path / "nt[60]", {"test": ROWS["test"]}, FEATURES)
-    with pytest.raises(SequenceFileError, match=r"nt\[60\].*rename"):
-        opened(tmp_path / "nt[60]")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "train.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(SequenceFileError, match=str(tmp_path / "broken")):
         opened(tmp_path / "broken")
+
+
+@pytest.mark.parametrize("name", ["nt[60]", "star*", "a?[!b]/c"])
+def test_a_folder_whose_path_looks_like_a_pattern_is_read_and_no_other(tmp_path, write_dataset, name):
+    for other in ("nt6", "star1", "ab/c"):
+        write_dataset(tmp_path / other, {"test": [{"sequence": "GG", "label": 0}]}, FEATURES)
+    folder = write_dataset(tmp_path / name, {"test": ROWS["test"]}, FEATURES)
+    (batch,) = opened(folder)
+    assert batch.table["sequence"].to_pylist() == ["TT"] and batch.place(0).startswith(str(folder))
+
+
+def test_a_file_of_no_split_is_one_of_its_own(tmp_path):
+    for name, sequence in (("train.csv", "AC"), ("holdout.csv", "GT")):
+        (tmp_path / name).write_text(f"sequence\n{sequence}\n")
+    with pytest.raises(SequenceFileError, match="train, holdout.csv"):
+        opened(tmp_path)
+    (batch,) = opened(tmp_path, dataset_split="holdout.csv")
+    assert batch.table["sequence"].to_pylist() == ["GT"]
 
 
 def test_files_of_one_split_whose_types_differ_are_found_out(tmp_path):
@@ -126,6 +141,10 @@ def test_text_files_on_the_hub_are_streamed_as_files_here(hub, monkeypatch):
     assert [row["id"] for batch in batches for row in batch.table.to_pylist()] == ["a", "b", "c"]
     assert (reader.num_bytes, reader.commit) == (None, api.dataset_info("user/table").sha)
     assert batches[1].place(0) == f"datasets/user/table@{reader.commit}/train-1.csv.gz, row 0 (c)"
+    content = gzip.compress(b"id,sequence\nd,AC\n")
+    api.upload_file(path_or_fileobj=content, path_in_repo="holdout.csv.gz", repo_id="user/table", repo_type="dataset")
+    with pytest.raises(SequenceFileError, match="user/table.* train, holdout.csv.gz"):
+        open_sequences(InputArguments(dataset_name="user/table"), api=api)
 
 
 @pytest.mark.parametrize("separator", ["\t", ",", ";"])

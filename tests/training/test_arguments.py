@@ -83,6 +83,8 @@ def test_flags_override_the_recipe_and_the_recipe_overrides_our_defaults(recipe)
         ([*REQUIRED, "--train_file", "x.csv"], ["--dataset_name", "--train_file"]),
         (["--validation_file", "x.csv", "--output_dir", "x"], ["--dataset_name", "--train_file"]),
         ([*FILES, "--dataset_config_name", "x"], ["--dataset_config_name"]),
+        ([*FILES, "--dataset_filter", "task"], ["--dataset_filter task", "COLUMN=VALUE"]),
+        ([*FILES, "--dataset_filter", "=x"], ["--dataset_filter =x", "COLUMN=VALUE"]),
         ([*REQUIRED, "--task", "mlm", "--streaming"], ["--streaming", "--max_steps"]),
         ([*FILES, "--task", "mlm", "--streaming", "--max_steps", 9], ["--streaming", "--validation_file"]),
         ([*REQUIRED, "--task", "mlm", "--streaming", "--max_steps", 9, "--group_column", "g"], ["--group_column"]),

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import random
 import shutil
 from collections import Counter
@@ -114,8 +115,8 @@ def test_one_file_is_read_and_cut_into_splits(write, name, text, column):
 
     assert (data.name, data.config, data.commit, data.build) == (name, None, None, {})
     assert data.cut_off == {
-        "test": "0.1 of train, by gene, stratified by label",
-        "validation": "0.2 of train, by gene, stratified by label",
+        "test": "0.1 of train, by gene (10 groups), stratified by label",
+        "validation": "0.2 of train, by gene (10 groups), stratified by label",
     }
     assert {split: len(rows) for split, rows in data.splits.items()} == {"train": 14, "validation": 4, "test": 2}
     assert data.labels == Labels(["bee", "fly"], 2)
@@ -137,6 +138,15 @@ def test_one_file_is_read_and_cut_into_splits(write, name, text, column):
 def test_files_that_cannot_be_trained_on_are_refused_with_the_reason(write, text, arguments, told):
     with pytest.raises(ValueError, match=naming(*told)):
         load_sequences(DataArguments(train_file=[write("a.csv", text)], **arguments), "classification")
+
+
+def test_a_row_is_named_by_its_number_in_its_file_whatever_was_read_before_it(write):
+    files = [
+        write("a.csv", "sequence,label,task\nAC,1,x\n"),
+        write("b.csv", "sequence,label,task\nAG,?,y\nAT,n.d.,x\n"),
+    ]
+    with pytest.raises(ValueError, match=naming("b.csv, row 1", "'n.d.'")):
+        load_sequences(DataArguments(train_file=files, dataset_filter="task=x"), "regression")
 
 
 @pytest.mark.parametrize(
@@ -164,11 +174,36 @@ def test_text_is_numbers_where_all_of_a_column_is_in_a_file_as_in_a_folder(
         return splits, {}
 
     monkeypatch.setattr("dnahub.training.dataset.complete", complete)
-    monkeypatch.setattr("dnahub.training.dataset.check_groups", lambda *_: None)
+    monkeypatch.setattr("dnahub.training.dataset.check_groups", lambda *_: [])
     source = {"dataset_name": str(tmp_path)} if place == "folder" else {"train_file": [str(tmp_path / "train.csv")]}
     load_sequences(DataArguments(**source, group_column="group"), "mlm")
     assert seen == {"train": expected}
     assert [type(value) for value in seen["train"]] == [type(value) for value in expected]
+
+
+CLASSES = "{class_label: {names: {'0': fly, '1': bee}}}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "expected"),
+    [
+        (CLASSES, ("fly", "bee "), ["fly", "bee"]),
+        (CLASSES, ("1", "0"), ["fly", "bee"]),
+        (CLASSES, ("fly", "Bee"), ("row 1", "'Bee'", "fly, bee")),
+        ("int64", ("1", "NA"), ("or after it", "'NA'", "int64")),
+        ("string", ("01", "1"), ["01", "1"]),
+    ],
+)
+def test_text_in_a_folder_is_of_the_type_that_the_card_says(tmp_path, write, kind, labels, expected):
+    features = f"[{{name: sequence, dtype: string}}, {{name: label, dtype: {kind}}}]"
+    write("README.md", f"---\ndataset_info: {{features: {features}}}\n---\n")
+    for split in ("train", "dev", "test"):
+        write(f"{split}.csv", f"sequence,label\nAC,{labels[0]}\nAG,{labels[1]}\n")
+    if isinstance(expected, list):
+        assert load(tmp_path).labels.names == expected
+        return
+    with pytest.raises(ValueError, match=naming(tmp_path / "train.csv", *expected)):
+        load(tmp_path)
 
 
 def test_the_files_of_each_split_are_read_and_the_type_of_a_column_of_text_is_that_of_all_together(write):
@@ -214,31 +249,116 @@ def test_rows_are_named_by_their_file_and_number_also_after_a_cut(write):
             assert data.place(split, row) == f"{path}, record {len(sequence) // 4}"
 
 
-def test_a_group_in_two_given_splits_is_refused(write):
-    files = {
-        f"{split}_file": [write(f"{split}.csv", f"sequence,gene\n{dna}A,g0\n{dna}C,g0\n{dna}G,{gene}\n")]
-        for split, dna, gene in (("train", "A", "g1"), ("validation", "C", "g2"), ("test", "G", "g2"))
-    }
-    with pytest.raises(ValueError, match=naming("gene", "'g0'", "train", "validation")):
-        load_sequences(DataArguments(group_column="gene", **files), "mlm")
-    with pytest.raises(ValueError, match=naming("'nonsense'", "gene", "sequence")):
-        load_sequences(DataArguments(group_column="nonsense", **files), "mlm")
+GIVEN = {
+    f"{split}_file": f"sequence,gene,locus\n{dna}A,g0,{dna}0\n{dna}C,g0,{dna}1\n{dna}G,{gene},{dna}2\n"
+    for split, dna, gene in (("train", "A", "g1"), ("validation", "C", "g2"), ("test", "G", "g2"))
+}
 
 
-@pytest.mark.parametrize("names", [["train", "val", "testing"], ["training", "valid", "eval"]])
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        ("gene", ["gene", "(g0)", "train", "validation"]),
+        ("locus", ["locus", "9 values", "all different"]),
+        ("nonsense", ["'nonsense'", "gene"]),
+    ],
+)
+def test_groups_of_given_splits_are_checked(write, column, told):
+    files = {flag: [write(f"{flag}.csv", text)] for flag, text in GIVEN.items()}
+    with pytest.raises(ValueError, match=naming(*told)):
+        load_sequences(DataArguments(group_column=column, **files), "mlm")
+
+
+def test_groups_of_text_and_of_numbers_are_the_same(write):
+    train = write("train.jsonl", "".join(json.dumps({"sequence": f"{dna}A", "chr": 7}) + "\n" for dna in "AC"))
+    files = {"train_file": [train], "validation_file": [write("v.csv", "sequence,chr\nGG, 7\nGT,8\nGC,8\n")]}
+    with pytest.raises(ValueError, match=naming("1 groups", "(7)", "validation")):
+        load_sequences(DataArguments(group_column="chr", test_fraction=0, **files), "mlm")
+
+
+def test_groups_that_differ_by_case_or_spaces_only_are_named(write):
+    rows = "".join(f"{'ACGT' * (i + 1)},{('chr1', 'Chr1', 'chrX', 'chrY')[i % 4]}\n" for i in range(12))
+    with pytest.warns(UserWarning, match="groups .'Chr1', 'chr1'. differ"):
+        load_sequences(DataArguments(train_file=[write("a.csv", f"sequence,chr\n{rows}")], group_column="chr"), "mlm")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["train", "val", "testing"], ["training", "valid", "eval"], ["Train", "DEV", "Test"], ["train", "eval", "test"]],
+)
 def test_splits_of_other_names_are_recognised(folder, names):
     data = load(folder({name: one("ACGT" * (i + 1)) for i, name in enumerate(names)}), "mlm")
     assert sequences_of(data) == {"train": ["ACGT"], "validation": ["ACGTACGT"], "test": ["ACGTACGTACGT"]}
 
 
-def test_splits_that_cannot_be_recognised_are_named_where_they_may_be_what_is_cut_off(folder):
+def test_splits_that_cannot_be_recognised_are_named(folder):
     path = folder({"training": GOOD, "dev": GOOD, "holdout": GOOD})
     with pytest.raises(ValueError, match=naming("'holdout'", "test")):
         load(path, "mlm", test_fraction=0.1)
-    assert list(load(path, "mlm").splits) == ["train", "validation"]
+    with pytest.warns(UserWarning, match="not used.* holdout"):
+        assert list(load(path, "mlm").splits) == ["train", "validation"]
     shutil.rmtree(path)
     with pytest.raises(ValueError, match=naming("dev", "val", "remove")):
         load(folder({"train": GOOD, "dev": GOOD, "val": GOOD}), "mlm")
+    shutil.rmtree(path)
+    path = folder({"train": GOOD, "test": GOOD[:1], "test_mouse": GOOD})  # not the missing validation
+    with pytest.warns(UserWarning, match="not used.* test_mouse"):
+        assert list(load(path, "mlm").splits) == ["train", "validation", "test"]
+    shutil.rmtree(path)
+    with pytest.raises(ValueError, match=naming("'dev_mouse'", "validation")):
+        load(folder({"train": GOOD, "dev_mouse": GOOD, "test": GOOD}), "mlm")
+
+
+def written(folder, paths):
+    """A folder of CSV files, whose path each has in its sequence, by the length."""
+    for i, path in enumerate(paths):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(f"sequence\n{'ACGT' * (i + 1)}\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["train.csv", "dev.csv", "testing.csv"],
+        ["training/a.csv", "valid/a.csv", "eval/a.csv"],
+        ["my_train-1.csv", "my val.csv", "sub/my_test.csv"],
+        ["train/human/a.csv", "dev/mouse/a.csv", "test/human/a.csv"],
+    ],
+)
+@pytest.mark.parametrize("name", ["set", "set[12]"])
+def test_files_of_a_folder_are_recognised_by_their_names(tmp_path, paths, name):
+    written(tmp_path / "set1", ["train.csv"])
+    data = load(written(tmp_path / name, [*paths, ".cache/train.csv"]), "mlm")
+    assert sequences_of(data) == {"train": ["ACGT"], "validation": ["ACGTACGT"], "test": ["ACGTACGTACGT"]}
+
+
+@pytest.mark.parametrize(
+    ("paths", "told"),
+    [
+        (["train.csv", "dev.csv", "holdout.csv"], ["holdout.csv"]),
+        (["Train.csv", "Test.csv"], ["Test.csv"]),
+        (["a_trainset.csv", "a_devset.csv"], ["a_devset.csv"]),
+        (["training.csv", "development.csv"], ["development.csv"]),
+        (["train/a.csv", "dev.csv"], ["dev.csv"]),
+        (["train/a.csv", "held_out/a.csv"], ["held_out/a.csv"]),
+        (["train.csv", "eval.csv", "test.csv"], ["eval.csv", "test.csv", "'test'"]),
+        (["H3/train.csv", "H4/train.csv", "H4/test.csv"], ["H3/train.csv", "H4/train.csv", "'train'"]),
+        (["H3/dev/a.csv", "H4/dev/a.csv", "train.csv"], ["H3/dev/a.csv", "H4/dev/a.csv", "'validation'"]),
+    ],
+)
+def test_files_that_would_be_left_out_or_mixed_are_named(tmp_path, paths, told):
+    with pytest.raises(ValueError, match=naming(*told, "set")):
+        load(written(tmp_path / "set", paths), "mlm", test_fraction=0.1)
+
+
+def test_a_folder_whose_content_changed_but_not_its_dates_and_sizes_is_read_anew(tmp_path):
+    for sequence in ("ACGT", "TTTT"):
+        for split in ("train", "test", "validation"):
+            path = tmp_path / f"{split}.csv"
+            path.write_text(f"sequence\n{sequence}\n")
+            os.utime(path, (1e9, 1e9))
+        assert sequences_of(load(tmp_path, "mlm"))["train"] == [sequence]
 
 
 def test_rows_of_one_task_are_filtered_and_named_by_their_place_in_the_file(tmp_path, write):
@@ -251,9 +371,41 @@ def test_rows_of_one_task_are_filtered_and_named_by_their_place_in_the_file(tmp_
     for split, of_split in data.splits.items():
         for row, sequence in enumerate(of_split["sequence"]):
             assert data.place(split, row) == f"{path}, row {len(sequence) // 4 - 1}"
-    for wrong, facts in (("task=2", ["split train", "task=2"]), ("kind=2", ["'kind'", "task"])):
+    for wrong, facts in (("task=2", ["split train", "task=2", "site, 1"]), ("kind=2", ["'kind'", "task"])):
         with pytest.raises(ValueError, match=naming(*facts)):
             load_sequences(DataArguments(str(tmp_path), dataset_filter=wrong), "classification")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ("task= b ", ["AC", "AR"]),
+        ("number=2", ["AG", "AR"]),
+        ("half=2.50", ["AT"]),
+        ("good=False", ["AG"]),
+        ("name=b=c", ["AC"]),
+    ],
+)
+def test_rows_are_filtered_by_values_of_any_kind_and_others_do_not_count(write, chosen, expected):
+    """The row that has no nucleotide is of another task, and so are letters that become N but for one."""
+    rows = [
+        {"sequence": "AC", "task": "b ", "number": 1, "half": 0.5, "good": True, "name": "b=c"},
+        {"sequence": "AG", "task": "c", "number": 2, "half": 0.5, "good": False, "name": "b"},
+        {"sequence": "AR", "task": "b", "number": 2, "half": None, "good": True, "name": None},
+        {"sequence": "AT", "task": "c", "number": 3, "half": 2.5, "good": True, "name": "c"},
+        {"sequence": "NY", "task": "d", "number": 4, "half": 4, "good": True, "name": "d"},
+    ]
+    path = write("train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    arguments = {"validation_file": [path], "allow_overlap": True, "test_fraction": 0, "dataset_filter": chosen}
+    data = load_sequences(DataArguments(train_file=[path], **arguments), "mlm")
+    assert sequences_of(data)["train"] == expected and data.num_replaced == 2 * ("AR" in expected)
+
+
+def test_a_filter_that_does_not_suit_its_column_is_refused(write):
+    path = write("train.jsonl", '{"sequence": "AC", "task": ["a"], "number": 1}\n')
+    for wrong, facts in (("task=a", ["'task'", "list"]), ("number=a", ["'number'", "int64"])):
+        with pytest.raises(ValueError, match=naming(*facts, wrong)):
+            load_sequences(DataArguments(train_file=[path], dataset_filter=wrong), "mlm")
 
 
 def test_a_data_set_of_the_hub_is_kept_and_read_without_the_hub(hub, monkeypatch):
@@ -316,8 +468,41 @@ def test_streams_with_labels_without_validation_or_with_overlap_of_the_rest_are_
         load_sequences(DataArguments(str(tmp_path / "same"), streaming=True), "mlm")
 
 
-def test_labels_that_differ_by_case_only_are_named(write):
-    rows = "".join(f"{'ACGT' * (i + 1)},{('TRUE', 'True', 'False')[i % 3]}\n" for i in range(30))
-    with pytest.warns(UserWarning, match="'TRUE', 'True'"):
-        data = load_sequences(DataArguments(train_file=[write("a.csv", f"sequence,label\n{rows}")]), "classification")
-    assert data.labels.names == ["False", "TRUE", "True"]
+def labelled(labels):
+    return "".join(["sequence,label\n", *(f"{'ACGT' * (i + 1)},{label}\n" for i, label in enumerate(labels))])
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "warned"),
+    [
+        (["promoter", "promoter ", " enhancer"], ["enhancer", "promoter"], None),
+        (["TRUE", "True", "False"], ["False", "TRUE", "True"], "'TRUE', 'True'"),
+        (["E. coli", "E.coli", "fly"], ["E. coli", "E.coli", "fly"], "'E. coli', 'E.coli'"),
+    ],
+)
+def test_labels_are_trimmed_and_those_that_differ_by_case_or_spaces_only_are_named(
+    write, recwarn, labels, names, warned
+):
+    data = load_sequences(DataArguments(train_file=[write("a.csv", labelled(labels * 10))]), "classification")
+    assert data.labels.names == names
+    assert [str(each.message) for each in recwarn if "differ" in str(each.message)] == (
+        [] if warned is None else [f"the labels [{warned}] differ only by case or white space; they stay different"]
+    )
+
+
+def test_labels_too_rare_for_every_split_stay_in_train_and_are_named(write):
+    path = write("a.csv", labelled(["a"] * 57 + ["rare"] * 3))
+    with pytest.warns(UserWarning, match="no row of rare") as told:
+        data = load_sequences(DataArguments(train_file=[path]), "classification")
+    assert [str(each.message).split(",")[0] for each in told] == ["test", "validation"]
+    assert {split: sum(rows["label"]) for split, rows in data.splits.items()} == {
+        "train": 3,
+        "validation": 0,
+        "test": 0,
+    }
+
+
+def test_the_index_that_pandas_writes_is_a_column_that_is_not_read(write):
+    rows = "".join(f"{i},a{i},{'ACGT' * (i + 1)},{'xy'[i % 2]}\n" for i in range(40))
+    data = load_sequences(DataArguments(train_file=[write("a.csv", f",id,sequence,label\n{rows}")]), "classification")
+    assert data.splits["train"].column_names == ["sequence", "label"] and data.labels.names == ["x", "y"]

@@ -55,6 +55,7 @@ def test_the_run_is_described_as_it_was(classification, toy_dataset):
         "name": toy_dataset.name,
         "config": "windows",
         "revision": None,
+        "filter": None,
         "synthetic": True,
         "bayes_optimal_accuracy": 1.0,
         "rows": {"train": 96, "validation": 24, "test": 36},

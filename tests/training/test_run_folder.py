@@ -5,6 +5,7 @@ import json
 import pytest
 from transformers import TrainerState
 
+from dnahub.sequences.opening import InputFile
 from dnahub.training.run_folder import begin, contents, find_run, resume_point
 from tests.messages import naming
 
@@ -92,3 +93,14 @@ def test_other_contents_of_the_same_files_are_told(tmp_path):
     for changed in (b"a" * 1_500_000 + b"b" + b"a" * 1_499_999, b"a" * 3_000_001):
         (tmp_path / "data" / "a.parquet").write_bytes(changed)
         assert contents([str(tmp_path / "data")]) != before
+
+
+def test_other_contents_of_standard_input_are_told_and_it_is_still_read(tmp_path, monkeypatch):
+    digests = []
+    for text in (">a\nAC\n", ">a\nAG\n"):
+        (tmp_path / "in").write_text(text)
+        with monkeypatch.context() as patch, (tmp_path / "in").open() as file:
+            patch.setattr("sys.stdin", file)
+            digests += contents(["-"]).values()
+            assert next(InputFile("-").open()) == b">a\n"
+    assert len(set(digests)) == 2

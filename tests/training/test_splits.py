@@ -99,7 +99,7 @@ def test_groups_stay_whole_and_are_of_the_stratum_of_their_rarest_label():
     for seed in range(3):
         splits = labelled(labels, gene=genes)
         result, made = cut(splits, 0.2, 0.2, group_column="gene", seed=seed, task="classification")
-        assert made["test"] == "0.2 of train, by gene, stratified by label"
+        assert made["test"] == "0.2 of train, by gene (50 groups), stratified by label"
         of_split = {split: set(rows["gene"]) for split, rows in result.items()}
         assert [len(of_split[split]) for split in ("train", "validation", "test")] == [30, 10, 10]
         assert [counts_of(result)[split][1] for split in ("train", "validation", "test")] == [6, 2, 2]
@@ -193,8 +193,3 @@ def test_repeats_are_those_that_sets_of_strings_find(train, validation, test):
     assert re.findall(r"\d+ of the \d+ sequences of \w+", str(raised.value)) == told
     for second, row, first, earlier in re.findall(r"<(\w+) (\d+)>: that of <(\w+) (\d+)>", str(raised.value)):
         assert read(splits[second]["sequence"][int(row)]) == read(splits[first]["sequence"][int(earlier)])
-
-
-def test_groups_that_are_as_many_as_the_rows_are_refused():
-    with pytest.raises(ValueError, match="--group_column locus.* 10 values"):
-        cut(DatasetDict(train=rows_of(SEQUENCES[:10], locus=list("abcdefghij"))), group_column="locus")
