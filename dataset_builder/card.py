@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -82,5 +83,7 @@ def _command(build: dict[str, Any]) -> str:
     windows = " ".join(f"--{split}_per_species {budgets[split]}" for split in SPLITS) if budgets else "--all_windows"
     name = "" if build["config_name"] == DEFAULT else f" --config_name {build['config_name']}"
     licence = f" --license {build['license']}" if build["license"] else ""
-    options = f"--source {source} --window_nt {build['window_nt']} {windows} --seed {build['seed']}{name}{licence}"
+    pattern = f" --gene_pattern {shlex.quote(build['gene_pattern'])}" if build.get("gene_pattern") else ""
+    options = f"--source {source} --window_nt {build['window_nt']} {windows} --seed {build['seed']}"
+    options += name + licence + pattern
     return f"python -m dataset_builder {options}"

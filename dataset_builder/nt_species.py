@@ -41,7 +41,9 @@ def build_splits(settings: Build) -> tuple[DatasetDict, dict[str, Any]]:
     elif settings.source == ENSEMBL:
         genes, origins = genes_of_ensembl(settings.window_nt)
     else:
-        genes, origins = genes_of_files(species_files(Path(settings.source)), settings.window_nt)
+        genes, origins = genes_of_files(
+            species_files(Path(settings.source)), settings.window_nt, settings.gene_pattern
+        )
     tiled = [tile(species_genes, settings.window_nt) for species_genes in genes]
     windows, ambiguous = drop_ambiguous([species_windows for species_windows, _ in tiled])
     chosen, counts = _select(settings, genes, windows)
@@ -62,6 +64,7 @@ def build_splits(settings: Build) -> tuple[DatasetDict, dict[str, Any]]:
         "window_nt": settings.window_nt,
         "windows_per_species": settings.budgets,
         "seed": settings.seed,
+        "gene_pattern": settings.gene_pattern,
         "leak_stretch_nt": STRETCH_NT,
         "bayes_optimal_accuracy": accuracy,
         "species": [
