@@ -12,6 +12,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from dataset_builder.arguments import ENSEMBL
 from dataset_builder.composition import CODONS
 from dataset_builder.layout import DEFAULT, SPLITS, build_file, data_folder
+from dataset_builder.relatives import MIN_SEEDS, SEEDS
 from dataset_builder.species import ENSEMBL_LICENCE
 from dataset_builder.synthetic import MAX_WINDOWS, MIN_WINDOWS, codon_usage_notes
 
@@ -31,6 +32,7 @@ def render_card(builds: Sequence[dict[str, Any]], repo_id: str | None = None) ->
         build_file=build_file,
         codons=CODONS,
         codon_usage_notes=codon_usage_notes(),
+        seeds=(MIN_SEEDS, SEEDS),
         gene_windows=(MIN_WINDOWS, MAX_WINDOWS),
     )
     return str(card)
