@@ -75,6 +75,9 @@ def summary(build: dict[str, Any], folder: Path) -> str:
         genes = sum(species["genes"] for species in build["species"])
         moved = sum(species["relatives"]["moved"] for species in build["species"])
         lines.append(f"{moved:,} of {genes:,} genes were moved to the split of their relatives in the same species.")
+    if build["audit"]:
+        audit = build["audit"]
+        lines.append(f"seqleak {audit['seqleak']}: {audit['verdict']}, {audit['summary']}; {audit['homology']}.")
     if build["synthetic"]:
         lines.append(
             "This data set is SYNTHETIC: random genes with the codon usage of the six species. The Bayes-optimal "

@@ -41,6 +41,10 @@ class Build:
         metadata={"help": "Hub identifier of the licence of the sequences in a folder, such as cc-by-4.0"},
     )
 
+    audit: bool = field(
+        default=False,
+        metadata={"help": "run seqleak, a linter for leaks, and blastn on the splits; their verdict is in the card"},
+    )
     gene_pattern: str | None = field(
         default=None,
         metadata={

@@ -86,6 +86,7 @@ def _command(build: dict[str, Any]) -> str:
     name = "" if build["config_name"] == DEFAULT else f" --config_name {build['config_name']}"
     licence = f" --license {build['license']}" if build["license"] else ""
     pattern = f" --gene_pattern {shlex.quote(build['gene_pattern'])}" if build.get("gene_pattern") else ""
+    audit = " --audit" if build.get("audit") else ""
     options = f"--source {source} --window_nt {build['window_nt']} {windows} --seed {build['seed']}"
-    options += name + licence + pattern
+    options += name + licence + pattern + audit
     return f"python -m dataset_builder {options}"
