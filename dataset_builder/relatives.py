@@ -12,7 +12,7 @@ from dataset_builder.cds import CDS
 SEEDS, MIN_SEEDS = ((6, 2), (4, 3)), 6  # codons, letters of each
 NEIGHBOURS = 32  # copies of a seed that one is compared with, so that a repeat of n copies costs n, not n squared
 
-_CODE = np.full(256, 255, dtype=np.uint8)
+_CODE = np.full(256, 64, dtype=np.uint16)  # 64: not A, C, G or T; more than any codon of these
 _CODE[np.frombuffer(b"ACGT", dtype=np.uint8)] = np.arange(4)
 
 
@@ -44,8 +44,8 @@ def _sharing_seeds(genes: Sequence[CDS], codons: int, letters: int) -> Iterable[
     gene = np.repeat(np.arange(len(genes)), [len(cds.sequence) // 3 for cds in genes])  # (codons of all genes,)
     text = "".join(cds.sequence for cds in genes).encode("ascii")
     code = _CODE[np.frombuffer(text, dtype=np.uint8).reshape(-1, 3)[:, :letters]]  # (codons of all genes, letters)
-    plain = (code < 4).all(axis=1)
-    codon = code @ 4 ** np.arange(letters, dtype=np.uint8)
+    codon = code @ 4 ** np.arange(letters, dtype=np.uint16)
+    plain = codon < 4**letters
     places = max(0, len(gene) - codons + 1)
     seeds, known = np.zeros(places, dtype=np.uint64), np.ones(places, dtype=bool)
     for first in range(codons):
@@ -56,9 +56,10 @@ def _sharing_seeds(genes: Sequence[CDS], codons: int, letters: int) -> Iterable[
     ordered = np.sort(seeds[place] << np.uint64(32) | place.astype(np.uint64))
     seeds, place = ordered >> np.uint64(32), (ordered & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
-    hits = []
+    hits, same = [], np.arange(len(seeds))
     for distance in range(1, NEIGHBOURS + 1):
-        same = np.flatnonzero(seeds[distance:] == seeds[:-distance])
+        same = same[same < len(seeds) - distance]
+        same = same[seeds[same] == seeds[same + distance]]
         a, b = place[same], place[same + distance]
         others = gene[a] != gene[b]
         hits.append((b - a)[others] << 32 | a[others])
