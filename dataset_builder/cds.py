@@ -66,7 +66,7 @@ def read_genes(
                 num_of[header.form] += 1
                 named.add((header.gene, header.transcript))
                 sequence = record["sequence"].upper().replace("U", "T")
-                if header.form == GENCODE:
+                if header.form == GENCODE or CODING_REGION.search(record["id"]):
                     sequence = coding_region(sequence, record["id"], f"{path}, record {number}")
                 reason = skip_reason(sequence, starts, min_length_nt) if sequence else NO_CODING_REGION
                 if reason:

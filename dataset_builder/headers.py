@@ -43,7 +43,7 @@ FORMS = (
         r"\bname=([^;]+)-[PR][A-Z]+;",
     ),
     # https://sgd-archive.yeastgenome.org/sequence/S288C_reference/orf_dna/orf_dna.README
-    Form("SGD", r"^(\S+) .*\bSGDID:S\d", symbol=r"(\S+) SGDID:"),
+    Form("SGD", r"\bSGDID:(S\d+)", symbol=r"(\S+) SGDID:"),
     # https://phytozome-next.jgi.doe.gov
     Form("Phytozome", r"^(?=.*\bpacid=).*\blocus=(\S+)"),
     # https://www.arabidopsis.org/download
@@ -55,7 +55,7 @@ FORMS = (
     # docs/files.md
     Form(GENE_TRANSCRIPT, r"^(\S+) [^\s=:|]+(?: [^\s=]+=\S*)*$", r"^\S+ (\S+)"),
 )
-CODING_REGION = re.compile(r"\|CDS:(\d+)-(\d+)\|")  # of a GENCODE transcript; 1-based, the end included
+CODING_REGION = re.compile(r"\|CDS:(\d+)-(\d+)(?!\d)")  # of a GENCODE transcript; 1-based, the end included
 
 
 class Header(NamedTuple):

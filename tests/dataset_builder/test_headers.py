@@ -46,7 +46,7 @@ HEADERS = [
     ),
     (
         "YAL001C TFC3 SGDID:S000000001, Chr I from 151006-147594, Genome Release 64-3-1, reverse complement",
-        ("SGD", "YAL001C", "YAL001C", "TFC3"),
+        ("SGD", "S000000001", "YAL001C", "TFC3"),
     ),
     (
         "AT1G01010.1 pacid=19656964 polypeptide=AT1G01010.1 locus=AT1G01010 ID=AT1G01010.1.TAIR10",
@@ -110,6 +110,7 @@ def test_the_cds_of_a_gencode_transcript_is_cut_out_or_counted(tmp_path):
     for sequence in ("CATGTAG" + GENE + "ACGTAC", GENE):  # the second was cut out before
         genes, _ = read(tmp_path, header, sequence=sequence)
         assert genes == [CDS("ENSG00000186092.7", "ENST00000641515.2", GENE, "OR4F5")]
+    assert read(tmp_path, f"G-204|G|60|CDS:8-{7 + len(GENE)}", sequence="CATGTAG" + GENE)[0][0].sequence == GENE
     path = tmp_path / "Homo_sapiens.fa"
     path.write_text(f">{header}\nCATGTAG{GENE}\n>{GENCODE_IDS}|1657|lncRNA|\n{GENE}\n")
     assert read_genes(path, EUKARYOTIC_STARTS, 30)[1]["skipped"][NO_CODING_REGION] == 1
