@@ -69,6 +69,15 @@ def summary(build: dict[str, Any], folder: Path) -> str:
     for species in build["species"]:
         counts = "".join(f"{species['splits'][split]['kept']:>12,}" for split in SPLITS)
         lines.append(f"{species['scientific_name']:{width}}{counts}")
+    if not build["synthetic"]:
+        for species in build["species"]:
+            lines.append(f"{species['scientific_name']:{width}}  {headers_of(species['origin'])}")
+        genes = sum(species["genes"] for species in build["species"])
+        moved = sum(species["relatives"]["moved"] for species in build["species"])
+        lines.append(f"{moved:,} of {genes:,} genes were moved to the split of their relatives in the same species.")
+    if build["audit"]:
+        audit = build["audit"]
+        lines.append(f"seqleak {audit['seqleak']}: {audit['verdict']}, {audit['summary']}; {audit['homology']}.")
     if build["synthetic"]:
         lines.append(
             "This data set is SYNTHETIC: random genes with the codon usage of the six species. The Bayes-optimal "
@@ -76,6 +85,18 @@ def summary(build: dict[str, Any], folder: Path) -> str:
         )
     lines.append(f'The data set is in {folder}; load it with load_dataset("{folder}").')
     return "\n".join(lines)
+
+
+def headers_of(origin: dict[str, Any]) -> str:
+    """What the headers of a file say about genes, in one sentence."""
+    form, without, records = origin["header_form"], origin["without_gene"], origin["records"]
+    per_gene = f"{form} headers, {records / origin['genes']:.2f} records per gene" if form else "unknown headers"
+    if not without:
+        return per_gene
+    return (
+        f"{per_gene}; {without:,} of {records:,} headers name no gene: each of these records counts as a gene of its "
+        "own (--gene_pattern finds genes elsewhere)"
+    )
 
 
 if __name__ == "__main__":

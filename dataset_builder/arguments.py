@@ -41,6 +41,18 @@ class Build:
         metadata={"help": "Hub identifier of the licence of the sequences in a folder, such as cc-by-4.0"},
     )
 
+    audit: bool = field(
+        default=False,
+        metadata={"help": "run seqleak, a linter for leaks, and blastn on the splits; their verdict is in the card"},
+    )
+    gene_pattern: str | None = field(
+        default=None,
+        metadata={
+            "help": "regular expression whose one group is the gene in the headers of a folder's files, such as "
+            r"'gene_name=(\S+)'; needed only for forms of header that are not known (docs/files.md)"
+        },
+    )
+
     def __post_init__(self) -> None:
         name = self.config_name
         if not re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", name) or name == data_folder(DEFAULT):
@@ -55,6 +67,20 @@ class Build:
             )
         if self.license is not None and self.source_kind != "folder":
             raise ValueError(f"--license: the licence of {self.source} is known; leave it out.")
+        if self.gene_pattern is not None:
+            if self.source_kind != "folder":
+                raise ValueError(f"--gene_pattern: the headers of {self.source} are known; leave it out.")
+            try:
+                groups = re.compile(self.gene_pattern).groups
+            except re.error as error:
+                raise ValueError(
+                    f"--gene_pattern {self.gene_pattern!r} is not a regular expression: {error}."
+                ) from None
+            if groups != 1:
+                raise ValueError(
+                    f"--gene_pattern {self.gene_pattern!r} has {groups} groups; put one pair of parentheses, around "
+                    "the gene."
+                )
         if self.seed < 0:
             raise ValueError(f"--seed {self.seed}: give 0 or more.")
         for split, number in (self.budgets or {}).items():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from dataset_builder.arguments import ENSEMBL
 from dataset_builder.composition import CODONS
 from dataset_builder.layout import DEFAULT, SPLITS, build_file, data_folder
+from dataset_builder.relatives import MIN_SEEDS, SEEDS
 from dataset_builder.species import ENSEMBL_LICENCE
 from dataset_builder.synthetic import MAX_WINDOWS, MIN_WINDOWS, codon_usage_notes
 
@@ -30,6 +32,7 @@ def render_card(builds: Sequence[dict[str, Any]], repo_id: str | None = None) ->
         build_file=build_file,
         codons=CODONS,
         codon_usage_notes=codon_usage_notes(),
+        seeds=(MIN_SEEDS, SEEDS),
         gene_windows=(MIN_WINDOWS, MAX_WINDOWS),
     )
     return str(card)
@@ -82,5 +85,8 @@ def _command(build: dict[str, Any]) -> str:
     windows = " ".join(f"--{split}_per_species {budgets[split]}" for split in SPLITS) if budgets else "--all_windows"
     name = "" if build["config_name"] == DEFAULT else f" --config_name {build['config_name']}"
     licence = f" --license {build['license']}" if build["license"] else ""
-    options = f"--source {source} --window_nt {build['window_nt']} {windows} --seed {build['seed']}{name}{licence}"
+    pattern = f" --gene_pattern {shlex.quote(build['gene_pattern'])}" if build.get("gene_pattern") else ""
+    audit = " --audit" if build.get("audit") else ""
+    options = f"--source {source} --window_nt {build['window_nt']} {windows} --seed {build['seed']}"
+    options += name + licence + pattern + audit
     return f"python -m dataset_builder {options}"

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from datasets.utils import tqdm
 
+from dataset_builder.headers import CODING_REGION, FORMS, GENCODE, GENE_TRANSCRIPT, Form, parse_header
 from dataset_builder.species import STOPS
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.checks import SequenceFileError
@@ -17,54 +18,101 @@ NO_START = "no start codon"
 NO_STOP = "no stop codon"
 IN_FRAME_STOP = "stop codon inside"
 TOO_SHORT = "shorter than a window"
-SKIP_REASONS = (NOT_MULTIPLE_OF_THREE, NO_START, NO_STOP, IN_FRAME_STOP, TOO_SHORT)
+NO_CODING_REGION = "transcript without a CDS"
+SKIP_REASONS = (NOT_MULTIPLE_OF_THREE, NO_START, NO_STOP, IN_FRAME_STOP, TOO_SHORT, NO_CODING_REGION)
+GENE_PATTERN = "--gene_pattern"
 
 
 class CDS(NamedTuple):
-    """A coding sequence from start to stop codon, upper case, U written as T."""
+    """A coding sequence from start to stop codon, upper case, U written as T; `symbol` is "" if not known."""
 
     gene: str
     transcript: str
     sequence: str
+    symbol: str = ""
 
 
 def read_genes(
-    path: str | Path, starts: frozenset[str], min_length_nt: int
-) -> tuple[list[CDS], dict[str, int | dict[str, int]]]:
+    path: str | Path, starts: frozenset[str], min_length_nt: int, gene_pattern: str | None = None
+) -> tuple[list[CDS], dict[str, Any]]:
     """
     The longest valid CDS of each gene in a FASTA file.
 
     A CDS is valid if its length is a multiple of three and at least `min_length_nt`, it starts with a start codon,
     ends with a stop codon, and has no stop codon in between. Ties go to the smallest transcript id, then sequence, so
-    the result does not depend on the order of the file.
+    the result does not depend on the order of the file. `gene_pattern`, a regular expression with one group, finds the
+    gene in headers that it matches; see `headers`.
 
     Returns:
-        One CDS per gene, sorted by gene id; and counts: `records`, and `skipped` ones by the first reason.
+        One CDS per gene, sorted by gene id; and counts: `records`, `skipped` ones by the first reason, the
+        `header_form` (None: the headers name no gene), records `without_gene` and `genes` named.
+
+    Raises:
+        SequenceFileError: No valid CDS, or headers of several forms.
     """
+    forms = (Form(GENE_PATTERN, gene_pattern), *FORMS) if gene_pattern else FORMS
     best: dict[str, CDS] = {}
     skipped = Counter()
+    first_of: dict[str | None, str] = {}
+    num_of = Counter()
+    named: set[tuple[str, str]] = set()
     number = 0
     with tqdm(desc="Reading coding sequences", unit=" records", delay=1) as progress:
         for batch in open_sequences(InputArguments(input=[str(path)], format="fasta")):
             for record in batch.table.to_pylist():
-                gene, transcript = gene_and_transcript(record["id"], record["description"])
+                number += 1
+                header = parse_header(record["id"], record["description"], forms)
+                first_of.setdefault(header.form, f"record {number} ({record['id']})")
+                num_of[header.form] += 1
+                named.add((header.gene, header.transcript))
                 sequence = record["sequence"].upper().replace("U", "T")
-                reason = skip_reason(sequence, starts, min_length_nt)
+                if header.form == GENCODE or CODING_REGION.search(record["id"]):
+                    sequence = coding_region(sequence, record["id"], f"{path}, record {number}")
+                reason = skip_reason(sequence, starts, min_length_nt) if sequence else NO_CODING_REGION
                 if reason:
                     skipped[reason] += 1
                     continue
-                known = best.get(gene)
-                if known is None or (-len(sequence), transcript, sequence) < (-len(known[2]), known[1], known[2]):
-                    best[gene] = CDS(gene, transcript, sequence)
-            number += batch.table.num_rows
+                cds = CDS(header.gene, header.transcript, sequence, header.symbol)
+                known = best.get(cds.gene)
+                if known is None or (-len(sequence), *cds[1:3]) < (-len(known.sequence), *known[1:3]):
+                    best[cds.gene] = cds
             progress.update(batch.table.num_rows)
-    counts = {"records": number, "skipped": {reason: skipped[reason] for reason in SKIP_REASONS}}
+    if len(num_of) > 1 and (len(num_of) > 2 or None not in num_of or GENE_PATTERN in num_of):
+        kinds = ", ".join(f"{num_of[form]} of {form or 'no gene'} (first: {first_of[form]})" for form in num_of)
+        raise SequenceFileError(
+            f"{path}: its headers are of several forms: {kinds}; give a file of one form, or a --gene_pattern that "
+            "matches every header."
+        )
+    form = next((form for form in num_of if form), None)
+    if form == GENE_TRANSCRIPT and len({transcript for _, transcript in named}) < len(named):
+        form = None  # the second word is something else, for it stands after several ids
+    counts = {
+        "records": number,
+        "skipped": {reason: skipped[reason] for reason in SKIP_REASONS},
+        "header_form": form,
+        "without_gene": num_of[None] if form else number,
+        "genes": len({gene for gene, _ in named}),
+    }
     if not best:
         raise SequenceFileError(
-            f"{path}: no valid CDS ({counts}); give a FASTA file of complete coding sequences, from start to stop "
-            "codon."
+            f"{path}: no valid CDS in {number} records ({counts['skipped']}); give a FASTA file of complete coding "
+            "sequences, from start to stop codon."
         )
     return [best[gene] for gene in sorted(best)], counts
+
+
+def coding_region(transcript: str, header: str, record: str) -> str:
+    """The CDS of a GENCODE transcript, where its header says, or "" if it names none."""
+    found = CODING_REGION.search(header)
+    if not found:
+        return ""
+    start, end = int(found[1]) - 1, int(found[2])
+    if len(transcript) < end and len(transcript) != end - start:  # as long as the CDS: it was cut out before
+        raise SequenceFileError(
+            f"{record}: its header places the CDS at {found[1]}-{found[2]}, but its sequence has {len(transcript)} "
+            "nt; give the file of transcripts as GENCODE distributes it."
+        )
+    return transcript if len(transcript) < end else transcript[start:end]
 
 
 def skip_reason(sequence: str, starts: frozenset[str], min_length_nt: int) -> str | None:
@@ -79,19 +127,3 @@ def skip_reason(sequence: str, starts: frozenset[str], min_length_nt: int) -> st
     if any(np.count_nonzero(codons == stop.encode()) for stop in STOPS):
         return IN_FRAME_STOP
     return TOO_SHORT if len(sequence) < min_length_nt else None
-
-
-def gene_and_transcript(record_id: str, description: str) -> tuple[str, str]:
-    """Gene and transcript of a FASTA header, `>record_id description`.
-
-    Ensembl, with a word `gene:ID`: `>TRANSCRIPT cds chromosome:… gene:GENE …`. Otherwise `>GENE TRANSCRIPT`. In a
-    header without a second word, or with an attribute (`key=value`) there, the id stands for both: `>GENE`,
-    `>GENE source=X`.
-    """
-    words = description.split()
-    for word in words:
-        if word.startswith("gene:") and len(word) > len("gene:"):
-            return word.removeprefix("gene:"), record_id
-    if words and "=" not in words[0]:
-        return record_id, words[0]
-    return record_id, record_id

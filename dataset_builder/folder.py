@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.arguments import Build
+from dataset_builder.audit import audit, check_linter
 from dataset_builder.card import render_card
 from dataset_builder.layout import build_file, data_folder, holds_nothing_else
 from dataset_builder.nt_species import build_splits
@@ -34,17 +35,21 @@ def write_folder(settings: Build) -> dict[str, Any]:
             f"--output_dir {output_dir} contains files other than an earlier build, which would be replaced; give "
             "another folder, or empty it."
         )
+    if settings.audit:
+        check_linter()
     with replacing_folder(output_dir) as folder:
         splits, record = build_splits(settings)
         parquet = folder / data_folder(settings.config_name)
         parquet.mkdir()
+        files = {split: parquet / f"{split}-00000-of-00001.parquet" for split in splits}
         for split, rows in splits.items():
-            rows.to_parquet(parquet / f"{split}-00000-of-00001.parquet", batch_size=ROW_GROUP)
+            rows.to_parquet(files[split], batch_size=ROW_GROUP)
         build = {
             "config_name": settings.config_name,
             **record,
             "license": settings.license,
-            "files": {f"{parquet.name}/{path.name}": sha256(path) for path in sorted(parquet.iterdir())},
+            "audit": audit(files) if settings.audit else None,
+            "files": {f"{parquet.name}/{path.name}": sha256(path) for path in sorted(files.values())},
         }
         text = json.dumps(build, indent=2, ensure_ascii=False) + "\n"
         (folder / build_file(settings.config_name)).write_text(text, encoding="utf-8")

@@ -12,12 +12,13 @@ from dataset_builder.arguments import ENSEMBL, STRETCH_NT, SYNTHETIC, Build
 from dataset_builder.cds import CDS
 from dataset_builder.composition import codon_counts, gc_content
 from dataset_builder.layout import BUILDER, SPLITS
+from dataset_builder.relatives import group_relatives
 from dataset_builder.sources import genes_of_codon_usage, genes_of_ensembl, genes_of_files, species_files
 from dataset_builder.species import SPECIES, SPECIES_NAMES
 from dataset_builder.synthetic import bayes_optimal_predictions, codon_usage, num_genes_for
-from dataset_builder.windows import SplitCounts, assign_genes, drop_ambiguous, select, tile
+from dataset_builder.windows import SplitCounts, assign_genes, drop_ambiguous, join_groups, select, tile
 
-VERSION = "1.0.0"  # raise it with every change of the rows
+VERSION = "1.1.0"  # raise it with every change of the rows
 ALL_WINDOWS_WEIGHTS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of the genes
 FEATURES = Features(
     {
@@ -41,10 +42,13 @@ def build_splits(settings: Build) -> tuple[DatasetDict, dict[str, Any]]:
     elif settings.source == ENSEMBL:
         genes, origins = genes_of_ensembl(settings.window_nt)
     else:
-        genes, origins = genes_of_files(species_files(Path(settings.source)), settings.window_nt)
+        genes, origins = genes_of_files(
+            species_files(Path(settings.source)), settings.window_nt, settings.gene_pattern
+        )
     tiled = [tile(species_genes, settings.window_nt) for species_genes in genes]
     windows, ambiguous = drop_ambiguous([species_windows for species_windows, _ in tiled])
-    chosen, counts = _select(settings, genes, windows)
+    split_of_gene, relatives = _assign(settings, genes)
+    chosen, counts = _select(settings, windows, split_of_gene)
     rows = {
         split: _rows(genes, windows, chosen[split], _rng(settings, ORDER_ROWS, index))
         for index, split in enumerate(SPLITS)
@@ -62,6 +66,7 @@ def build_splits(settings: Build) -> tuple[DatasetDict, dict[str, Any]]:
         "window_nt": settings.window_nt,
         "windows_per_species": settings.budgets,
         "seed": settings.seed,
+        "gene_pattern": settings.gene_pattern,
         "leak_stretch_nt": STRETCH_NT,
         "bayes_optimal_accuracy": accuracy,
         "species": [
@@ -70,6 +75,7 @@ def build_splits(settings: Build) -> tuple[DatasetDict, dict[str, Any]]:
                 "common_name": species.common_name,
                 "origin": origins[index],
                 "genes": len(genes[index]),
+                "relatives": relatives[index],
                 **gc_content(genes[index]),
                 "codons": codon_counts(genes[index]),
                 "windows_with_other_letters": tiled[index][1],
@@ -86,20 +92,38 @@ def _rng(settings: Build, purpose: int, index: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(purpose, index)))
 
 
-def _select(
-    settings: Build, genes: list[list[CDS]], windows: list[np.ndarray]
-) -> tuple[dict[str, list[np.ndarray]], dict[str, list[SplitCounts]]]:
+def _assign(settings: Build, genes: list[list[CDS]]) -> tuple[list[np.ndarray], list[dict[str, int]]]:
+    """The split of each gene per species, int8 (genes,), and how many genes have relatives and were moved to them."""
     weights = settings.budgets or ALL_WINDOWS_WEIGHTS
-    split_of_gene, orders = [], []
+    split_of_gene, relatives = [], []
     for index, (species, species_genes) in enumerate(zip(SPECIES, genes, strict=True)):
-        if len(species_genes) < len(SPLITS):
+        # Synthetic genes are drawn one by one: none has relatives.
+        synthetic = settings.source == SYNTHETIC
+        groups = np.arange(len(species_genes)) if synthetic else group_relatives(species_genes)
+        sizes = np.unique(groups, return_counts=True)[1]
+        if len(sizes) < len(SPLITS):
             raise ValueError(
-                f"{species.scientific_name} has {len(species_genes)} valid coding sequences, but each of the "
-                f"{len(SPLITS)} splits needs its own genes; give a file with more genes."
+                f"{species.scientific_name} has {len(species_genes)} valid coding sequences, {len(sizes)} of them "
+                f"unrelated, but each of the {len(SPLITS)} splits needs its own genes; give a file with more genes."
             )
         rng = _rng(settings, ASSIGN_GENES, index)
-        split_of_gene.append(assign_genes(len(species_genes), [weights[split] for split in SPLITS], rng))
-        orders.append(_rng(settings, ORDER_WINDOWS, index).permutation(len(windows[index])))
+        alone = assign_genes(len(species_genes), [weights[split] for split in SPLITS], rng)
+        split_of_gene.append(join_groups(alone, groups, rng))
+        relatives.append(
+            {
+                "genes": int(sizes[sizes > 1].sum()),
+                "groups": int((sizes > 1).sum()),
+                "largest_group": int(sizes.max()),
+                "moved": int((split_of_gene[-1] != alone).sum()),
+            }
+        )
+    return split_of_gene, relatives
+
+
+def _select(
+    settings: Build, windows: list[np.ndarray], split_of_gene: list[np.ndarray]
+) -> tuple[dict[str, list[np.ndarray]], dict[str, list[SplitCounts]]]:
+    orders = [_rng(settings, ORDER_WINDOWS, index).permutation(len(each)) for index, each in enumerate(windows)]
     chosen, counts = select(windows, split_of_gene, orders, settings.budgets)
     for split in SPLITS:
         asked = settings.budgets[split] if settings.budgets else 1

@@ -10,7 +10,7 @@ import numpy as np
 from datasets import DownloadConfig, DownloadManager
 
 from dataset_builder.arguments import ENSEMBL, SYNTHETIC
-from dataset_builder.cds import CDS, read_genes
+from dataset_builder.cds import CDS, GENE_PATTERN, read_genes
 from dataset_builder.ensembl import fetch
 from dataset_builder.species import SPECIES
 from dataset_builder.synthetic import CODON_USAGE_FILE, codon_usage, synthetic_genes
@@ -68,13 +68,17 @@ def species_files(folder: Path) -> list[Path]:
     return files
 
 
-def genes_of_files(paths: Sequence[Path], min_length_nt: int) -> SpeciesGenes:
+def genes_of_files(paths: Sequence[Path], min_length_nt: int, gene_pattern: str | None = None) -> SpeciesGenes:
     """One CDS per gene, per species, from a FASTA file for each."""
     genes, origins = [], []
     for species, path in zip(SPECIES, paths, strict=True):
-        found, skipped = read_genes(path, species.starts, min_length_nt)
+        found, counts = read_genes(path, species.starts, min_length_nt, gene_pattern)
         genes.append(found)
-        origins.append({"name": path.name, "sha256": sha256(path), **skipped})
+        origins.append({"name": path.name, "sha256": sha256(path), **counts})
+    if gene_pattern and not any(origin["header_form"] == GENE_PATTERN for origin in origins):
+        raise ValueError(
+            f"--gene_pattern {gene_pattern!r} matches no header in {paths[0].parent}; see their first lines."
+        )
     return genes, origins
 
 

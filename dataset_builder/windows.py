@@ -98,6 +98,27 @@ def assign_genes(num_genes: int, weights: Sequence[float], rng: np.random.Genera
     return assigned
 
 
+def join_groups(split_of_gene: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """
+    Moves the genes of each group to the split that has most of them, at random among equals: int8 (num_genes,).
+
+    A split that is left without genes gets the smallest group of those that have several.
+
+    Arguments:
+        groups: int64 (num_genes,), at least as many groups as SPLITS.
+    """
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    votes = rng.random((len(sizes), len(SPLITS))) / 2  # less than a gene: for ties only
+    np.add.at(votes, (group, split_of_gene), 1)
+    split_of_group = votes.argmax(axis=1).astype(np.int8)
+    for split in range(len(SPLITS)):
+        num_groups = np.bincount(split_of_group, minlength=len(SPLITS))
+        if not num_groups[split]:
+            others = np.flatnonzero(num_groups[split_of_group] > 1)
+            split_of_group[others[sizes[others].argmin()]] = split
+    return split_of_group[group]
+
+
 def select(
     species_windows: Sequence[np.ndarray],
     split_of_gene: Sequence[np.ndarray],

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from dataset_builder.cds import (
+    CDS,
     IN_FRAME_STOP,
+    NO_CODING_REGION,
     NO_START,
     NO_STOP,
     NOT_MULTIPLE_OF_THREE,
     SKIP_REASONS,
     TOO_SHORT,
-    gene_and_transcript,
     read_genes,
     skip_reason,
 )
@@ -39,26 +40,9 @@ def test_a_file_is_read_and_its_skipped_records_are_counted(tmp_path, name):
     valid = f">g1 t1\n{GENE[:20]}\n{GENE[20:]}\n>g2 t2\r\n{soft_masked}\r\n"
     skipped = f">b\n{GENE}A\n>c\nCTG{GENE[3:]}\n>d\n{GENE}GCT\n>e\nATGTGA{GENE}\n>f\nATGTAA\n>g\n{GENE}C\n"
     genes, counts = genes_of(write(tmp_path, valid + skipped, name))
-    assert [tuple(cds) for cds in genes] == [("g1", "t1", GENE), ("g2", "t2", GENE)]
-    reasons = {NOT_MULTIPLE_OF_THREE: 2, NO_START: 1, NO_STOP: 1, IN_FRAME_STOP: 1, TOO_SHORT: 1}
-    assert counts == {"records": 8, "skipped": reasons}
-
-
-@pytest.mark.parametrize(
-    ("record_id", "description", "expected"),
-    [
-        (
-            "ENST01.1",
-            "cds chromosome:7:1:12 gene:ENSG02.1 description:a gene:like text",
-            ("ENSG02.1", "ENST01.1"),
-        ),
-        ("AT3G46440", "AT3G46440.1 source=X", ("AT3G46440", "AT3G46440.1")),
-        ("YLL050C", "source=X", ("YLL050C", "YLL050C")),
-        ("g", "gene: t", ("g", "gene:")),
-    ],
-)
-def test_headers_give_gene_and_transcript(record_id, description, expected):
-    assert gene_and_transcript(record_id, description) == expected
+    assert genes == [CDS("g1", "t1", GENE), CDS("g2", "t2", GENE)]
+    reasons = {NOT_MULTIPLE_OF_THREE: 2, NO_START: 1, NO_STOP: 1, IN_FRAME_STOP: 1, TOO_SHORT: 1, NO_CODING_REGION: 0}
+    assert counts["records"] == 8 and counts["skipped"] == reasons
 
 
 def test_the_longest_valid_cds_of_a_gene_is_kept_whatever_the_order_of_the_file(tmp_path):
@@ -108,7 +92,7 @@ def test_the_fast_check_agrees_with_a_slow_one_on_random_sequences():
         reason = skip_reason(sequence, EUKARYOTIC_STARTS, 30)
         assert reason == slow_skip_reason(sequence, EUKARYOTIC_STARTS, 30), sequence
         seen.add(reason)
-    assert seen == {*SKIP_REASONS, None}
+    assert seen == {*SKIP_REASONS, None} - {NO_CODING_REGION}
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,9 @@ def test_the_card_is_valid_and_holds_the_figures_of_the_record(source, tmp_path)
             f"| *{name}* ({species['common_name']}) | 20 | 5 | 10 | 40 |",
             f"| *{name}* | {origin['name']} | `{origin['sha256']}` |",
             f"| *{name}* | {species['gc']:.3f} | {species['gc3']:.3f} |",
-            f"| *{name}* | 40 | 0 | 0 | 0 | 0 | 0 | 40 |",
+            f"| *{name}* | 40 | 0 | 0 | 0 | 0 | 0 | 0 | 40 |",
+            f"| *{name}* | GENE TRANSCRIPT | 40 | 1.00 | 0 |",
+            f"| *{name}* | 0 | 0 | 1 | 0 | 0.0 % |",
             f"| *{name}* | test | 10 | 0 | 0 | 0.00 % | 10 |",
         ):
             assert line in card.text.splitlines()

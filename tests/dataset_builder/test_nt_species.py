@@ -64,11 +64,26 @@ def test_leaks_and_duplicates_are_removed_and_replaced_and_counted(tmp_path):
         repeated + "".join(f">h{i} t\n{sequence}\n" for i, sequence in enumerate(human))
     )
     mouse = tmp_path / "source" / "Mus_musculus.fa"
-    mouse.write_text(mouse.read_text() + f">same_as_human t\n{human[20]}\n")
+    shifted = "".join(f">shifted{i} t\nATGGCT{sequence[3:]}\n" for i, sequence in enumerate(human[30:]))
+    mouse.write_text(mouse.read_text() + f">same_as_human t\n{human[20]}\n{shifted}")
     record, rows = build(source=str(tmp_path / "source"), all_windows=True)
     assert_splits_share_nothing(rows)
     counts = record["species"][0]["splits"]
-    assert counts["train"]["leaks"] > 0 and counts["train"]["duplicates"] > 0
+    assert counts["train"]["leaks"] > 0 and sum(count["duplicates"] for count in counts.values()) > 0
+    relatives = record["species"][0]["relatives"]
+    assert (relatives["genes"], relatives["groups"], relatives["largest_group"]) == (48, 8, 6)
+    split_of = {row["gene"]: split for split in SPLITS for row in rows[split] if row["label"] == 0}
+    for i in range(8):
+        assert (
+            len(
+                {
+                    split
+                    for gene, split in split_of.items()
+                    if gene in {f"h{i}", *[f"gene{i + 8 * j}" for j in range(5)]}
+                }
+            )
+            == 1
+        )
     for split in SPLITS:
         of = counts[split]
         assert of["kept"] == of["examined"] - of["leaks"] - of["duplicates"]
