@@ -7,13 +7,13 @@ import pyarrow.compute as pc
 
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.batching import Source
-from dnahub.sequences.checks import SequenceFileError, shown
+from dnahub.sequences.checks import BadRecord, SequenceFileError, shown
 from dnahub.sequences.headers import values_of
 
 RESERVED = "embedding"
 WHITE_SPACE = r"[\t-\r ]+"  # that of ASCII
-# So many words that overlap by all letters but one are k-mers: of eight pairs of codons, by chance, 1 in 16**8.
-KMER_PAIRS = 8
+# Words that overlap by all letters but one are k-mers if so many letters of different pairs agree: by chance 4**-16.
+KMER_LETTERS = 16
 
 
 class Columns:
@@ -75,70 +75,73 @@ class Columns:
                 "inputs must have the same columns of the same types."
             )
 
-    def select(self, table: pa.Table, num_sequences: int, place: Callable[[int], str], is_table: bool) -> pa.Table:
+    def select(
+        self, table: pa.Table, row_ids: Sequence[int], place: Callable[[int], str], drops_spaces: bool
+    ) -> tuple[pa.Table, dict[int, BadRecord]]:
         """
-        The table of a source with `id`, `sequence` and the other columns, after `num_sequences` in all inputs.
+        The table of a source with `id`, else `row_ids`, `sequence` and the other columns.
 
-        Raises SequenceFileError if an id, or a value in a header, is missing, or sequences are k-mers unexpectedly.
+        Returns it, and what is wrong with rows: no id, no value in the header, or sequences that are no k-mers. Raises
+        SequenceFileError if sequences are k-mers unexpectedly.
         """
+        faults = {}
         if self._id is None:
-            ids = pa.array(range(num_sequences, num_sequences + table.num_rows), pa.int64()).cast(pa.string())
+            ids = pa.array(row_ids, pa.int64()).cast(pa.string())
         else:
             ids = _as_text(table[self._id], pa.string())
-            row = pc.index(pc.fill_null(pc.equal(ids, ""), True), True).as_py()
-            if row >= 0:
-                raise SequenceFileError(f"{place(row)}: no id in column {self._id!r}; give every one an id.")
+            without = pc.indices_nonzero(pc.fill_null(pc.equal(ids, ""), True)).to_pylist()
+            faults |= {row: BadRecord("no id", f"no id in column {self._id!r}") for row in without}
         for column in self._of_header:
             values = values_of(column, table["description"].to_pylist())
-            if None in values:
-                row = values.index(None)
-                raise SequenceFileError(
-                    f"{place(row)} ({shown(ids[row].as_py())}): its description has no {column}=… or {column}:…; add "
-                    f"it, or set {self._flags[column]}."
-                )
+            text = f"no {column}=… or {column}:… in its description, for {self._flags[column]}"
+            reason = f"no {column} in its description"
+            faults = {row: BadRecord(reason, text) for row, value in enumerate(values) if value is None} | faults
             table = table.append_column(column, pa.array(values, pa.string()))
         sequences = _as_text(table[self._sequence], pa.large_string())
         if pc.any(pc.match_substring_regex(sequences, WHITE_SPACE)).as_py():  # most have none, and are not copied
             if self._are_kmers:
-                sequences = _joined_kmers(sequences, place)
-            elif _are_kmers(sequences):
+                sequences, no_kmers = _joined_kmers(sequences)
+                faults = no_kmers | faults
+            elif (row := _find_kmers(sequences)) is not None:
                 raise SequenceFileError(
-                    f"{place(0)}: the sequences are overlapping k-mers with spaces between them "
-                    f"({shown(sequences[0].as_py() or '')!r}); give --sequence_format kmers, which joins them."
+                    f"{place(row)}: the sequences are overlapping k-mers with spaces between them "
+                    f"({shown(sequences[row].as_py())!r}); give --sequence_format kmers, which joins them."
                 )
-            elif is_table:
+            elif drops_spaces:
                 sequences = pc.replace_substring_regex(sequences, WHITE_SPACE, "")
         others = [_with_names(table[column], self._class_names.get(column)) for column in self._others]
-        return pa.table([ids, sequences, *others], names=["id", "sequence", *self._others])
+        return pa.table([ids, sequences, *others], names=["id", "sequence", *self._others]), faults
 
 
-def _are_kmers(sequences: pa.ChunkedArray) -> bool:
-    pairs = set()
-    for sequence in sequences.to_pylist():
+def _find_kmers(sequences: pa.ChunkedArray) -> int | None:
+    """The first row of which it is sure that it, or rows up to it, are overlapping k-mers; None if there is none."""
+    pairs: set[tuple[str, str]] = set()
+    for row, sequence in enumerate(sequences.to_pylist()):
         words = (sequence or "").split()
         of_sequence = list(zip(words, words[1:], strict=False))
         if not all(len(a) > 1 and _overlap(a, b) for a, b in of_sequence):
-            return False
-        pairs.update(of_sequence)
-    return len(pairs) >= KMER_PAIRS
+            pairs.clear()
+        else:
+            pairs.update(of_sequence)
+            if sum(len(a) - 1 for a, _ in pairs) >= KMER_LETTERS:
+                return row
+    return None
 
 
 def _overlap(a: str, b: str) -> bool:
     return len(a) == len(b) and a[1:] == b[:-1]
 
 
-def _joined_kmers(sequences: pa.ChunkedArray, place: Callable[[int], str]) -> pa.Array:
-    joined = []
+def _joined_kmers(sequences: pa.ChunkedArray) -> tuple[pa.Array, dict[int, BadRecord]]:
+    joined, faults = [], {}
     for row, sequence in enumerate(sequences.to_pylist()):
         words = (sequence or "").split()
-        for a, b in zip(words, words[1:], strict=False):
-            if not _overlap(a, b):
-                raise SequenceFileError(
-                    f"{place(row)}: {shown(b)!r} does not overlap with {shown(a)!r} by all letters but one; give "
-                    "overlapping k-mers, or leave out --sequence_format kmers."
-                )
+        apart = next((pair for pair in zip(words, words[1:], strict=False) if not _overlap(*pair)), None)
+        if apart:
+            text = f"{shown(apart[1])!r} does not overlap with {shown(apart[0])!r} by all letters but one"
+            faults[row] = BadRecord("no overlapping k-mers", f"{text}, as --sequence_format kmers needs")
         joined.append("".join([*words[:1], *(word[-1] for word in words[1:])]))
-    return pa.array(joined, pa.large_string())
+    return pa.array(joined, pa.large_string()), faults
 
 
 def _with_names(values: pa.ChunkedArray, names: Sequence[str] | None) -> pa.ChunkedArray | pa.Array:

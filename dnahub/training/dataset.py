@@ -21,10 +21,10 @@ from huggingface_hub import HfApi
 
 from dnahub.machine.processes import num_launched
 from dnahub.sequences.arguments import InputArguments
-from dnahub.sequences.checks import SequenceFileError
+from dnahub.sequences.bad_records import BadRecords
 from dnahub.sequences.dataset import DatasetFiles, find_dataset
 from dnahub.sequences.opening import STANDARD_INPUT
-from dnahub.sequences.reader import SequenceBatch, SequenceReader
+from dnahub.sequences.reader import SequenceReader
 from dnahub.tasks import TASKS
 from dnahub.tasks.labels import RowError
 from dnahub.tasks.task import Labels
@@ -33,7 +33,6 @@ from dnahub.training.splits import CUT_SEED, ROLES, check_groups, check_overlap,
 
 # Rows that are shuffled at a time, of a stream.
 SHUFFLE_BUFFER = 10_000
-NUCLEOTIDE = "[ACGTUacgtu]"  # what a model can learn from
 # Text that is a number and loses nothing as one: "007" and ids of 19 digits stay text.
 INTEGERS = r"^(0|-?[1-9][0-9]{0,17})$"
 DECIMALS = r"^-?((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^-?([nN][aA][nN]|[iI][nN][fF])$"
@@ -53,6 +52,7 @@ class SequenceData:
     build: dict[str, Any]  # the record of the data set's build, its build.json; empty where it has none
     cut_off: dict[str, str]  # how new splits were made, such as {"test": "0.1 of train, by gene"}
     num_replaced: int  # letters other than A, C, G, T, U and N, which are read as N; those of a stream are not counted
+    bad: BadRecords  # those that were skipped; of a stream, they are not known
     place: Callable[[str, int], str]  # split, but no stream, and row -> where that is, as "reads.fa, record 3"
 
 
@@ -67,8 +67,9 @@ def load_sequences(
     task = TASKS[task]
     if args.streaming and (task.takes_labels or args.dataset_filter):
         raise ValueError("--streaming is for --task mlm, without --dataset_filter; leave it out.")
-    input_args = InputArguments(sequence_column=args.sequence_column, sequence_format=args.sequence_format)
-    build = {}
+    names = ("sequence_column", "sequence_format", "bad_records")
+    input_args = InputArguments(**{name: getattr(args, name) for name in names})
+    build, bad = {}, _new_bad_records(input_args)
     if args.train_file:
         name = Path(args.train_file[0]).name
         source = DatasetFiles(name, None, Path(), None, _given_files(args), Features(), None, None)
@@ -87,7 +88,7 @@ def load_sequences(
     stream = _stream(name, source, input_args) if args.streaming else None
     splits, texts, files, num_replaced = {}, {}, [], 0
     for split in (role for role in ROLES if role in source.paths and not (role == "train" and args.streaming)):
-        reader = source.open(source.paths[split], input_args, read)
+        reader = source.open(source.paths[split], input_args, read, bad)
         splits[split] = _hold(reader, split, list(needed), row_filter, files)
         texts[split] = [] if reader.is_typed else [column for column in needed if column not in reader.features]
         num_replaced += reader.num_replaced
@@ -115,7 +116,7 @@ def load_sequences(
     chosen = splits.select_columns(["sequence", "label"] if task.takes_labels else ["sequence"])
     if stream is not None:
         chosen["train"] = stream
-    return SequenceData(chosen, labels, name, source.config, source.commit, build, cut_off, num_replaced, place)
+    return SequenceData(chosen, labels, name, source.config, source.commit, build, cut_off, num_replaced, bad, place)
 
 
 def _given_files(args: DataArguments) -> dict[str, list[str]]:
@@ -150,7 +151,9 @@ def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
 def _stream(name: str, source: DatasetFiles, args: InputArguments) -> IterableDataset:
     if "validation" not in source.paths:
         raise ValueError(f"{name}: there is no split 'validation', and nothing can be cut off a stream; add one.")
-    next(iter(source.open(source.paths["train"], args, {})))  # at least its beginning can be read
+    next(
+        iter(source.open(source.paths["train"], args, {}, _new_bad_records(args)))
+    )  # at least its beginning can be read
     rows = IterableDataset.from_generator(
         partial(_sequences, source, args),
         features=Features({"sequence": Value("large_string")}),
@@ -162,10 +165,16 @@ def _stream(name: str, source: DatasetFiles, args: InputArguments) -> IterableDa
 
 
 def _sequences(source: DatasetFiles, args: InputArguments, paths: list[str]) -> Iterator[dict[str, str]]:
-    for batch in source.open(paths, args, {}):
-        _check_nucleotides(batch)
+    bad = _new_bad_records(args)
+    for batch in source.open(paths, args, {}, bad):
         for sequence in batch.table["sequence"].to_pylist():
             yield {"sequence": sequence}
+    if bad.counts:
+        warnings.warn(bad.summary(), stacklevel=1)
+
+
+def _new_bad_records(args: InputArguments) -> BadRecords:
+    return BadRecords(args.bad_records == "skip", need_bases=True)
 
 
 def _hold(
@@ -183,14 +192,13 @@ def _hold(
         path = Path(scratch) / "rows.arrow"
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, features.arrow_schema) as writer:
             for batch in reader:
-                _check_nucleotides(batch)
                 name = f"{batch.source}, {batch.unit}"
                 if name not in files:
                     files.append(name)
                 columns = {"sequence": batch.table["sequence"]}
                 columns |= {each: _values(batch.table[each], features[each], reader.is_typed) for each in needed}
                 columns[FILE] = pa.repeat(files.index(name), batch.table.num_rows)
-                columns[ROW] = pa.array(range(batch.first, batch.first + batch.table.num_rows))
+                columns[ROW] = pa.array(batch.numbers)
                 table = pa.table(columns).cast(features.arrow_schema)
                 if row_filter:
                     table = table.filter(pc.equal(batch.table[row_filter[0]].cast(pa.string()), row_filter[1]))
@@ -228,12 +236,6 @@ def _values(values: pa.ChunkedArray, feature: Any, is_typed: bool) -> pa.Chunked
 
 def _spelling(label: str) -> str:
     return label.strip().casefold()
-
-
-def _check_nucleotides(batch: SequenceBatch) -> None:
-    row = pc.index(pc.match_substring_regex(batch.table["sequence"], NUCLEOTIDE), False).as_py()
-    if row >= 0:
-        raise SequenceFileError(f"{batch.place(row)}: the sequence has no A, C, G or T; leave that row out.")
 
 
 def _with_numbers(splits: dict[str, Dataset], texts: Mapping[str, Sequence[str]]) -> dict[str, Dataset]:

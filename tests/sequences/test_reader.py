@@ -214,7 +214,7 @@ def test_overlapping_kmers_are_refused_or_joined_and_codons_are_neither(tmp_path
 
     codons = write(tmp_path / "codons.csv", "sequence\nATG AAA AAA AAA AAA AAA AAA AAA AAA TGG GGA\n")
     assert [row["sequence"] for row in rows_of(codons)] == ["ATGAAAAAAAAAAAAAAAAAAAAAAAATGGGGA"]
-    with pytest.raises(SequenceFileError, match="codons.csv, row 0: 'AAA' does not overlap with 'ATG'"):
+    with pytest.raises(SequenceFileError, match="codons.csv, row 0 .*'AAA' does not overlap with 'ATG'"):
         rows_of(codons, sequence_format="kmers")
 
 

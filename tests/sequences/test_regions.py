@@ -88,7 +88,7 @@ def test_the_other_strand_is_that_of_the_models_encoding():
         ("chr2\t-1\t6", "numbers"),
         ("chr2\t1.0\t6", "numbers"),
         ("chr2\t1", "numbers"),
-        ("chr2\t1\t6\tname\t0\tx", "strand is 'x'"),
+        ("chr2\t1\t6\tname\t0\tx", "column 6, is 'x'"),
         ("chr2\t1\t6\t+", "column 4"),
         ("chr2\t1\t6\tname\t-", "column 5"),
         ("chr2\t10\t50\tn\t0\t-\t10\t50\t0\t2\t5,5,\t0,30,", "BED12"),
