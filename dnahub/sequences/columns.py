@@ -12,7 +12,7 @@ from dnahub.sequences.headers import values_of
 
 RESERVED = "embedding"
 WHITE_SPACE = r"[\t-\r ]+"  # that of ASCII
-# Words that overlap by all letters but one are k-mers if so many letters of different pairs agree: by chance 4**-16.
+# Words are k-mers if so many letters, in which different pairs of neighbours overlap, agree: by chance 4**-16.
 KMER_LETTERS = 16
 
 
@@ -115,32 +115,38 @@ class Columns:
 
 def _find_kmers(sequences: pa.ChunkedArray) -> int | None:
     """The first row of which it is sure that it, or rows up to it, are overlapping k-mers; None if there is none."""
-    pairs: set[tuple[str, str]] = set()
+    overlaps: dict[tuple[str, str], int] = {}
     for row, sequence in enumerate(sequences.to_pylist()):
         words = (sequence or "").split()
-        of_sequence = list(zip(words, words[1:], strict=False))
-        if not all(len(a) > 1 and _overlap(a, b) for a, b in of_sequence):
-            pairs.clear()
-        else:
-            pairs.update(of_sequence)
-            if sum(len(a) - 1 for a, _ in pairs) >= KMER_LETTERS:
-                return row
+        pairs = list(zip(words, words[1:], strict=False))
+        num_letters = _overlap(pairs)
+        if not num_letters:
+            overlaps.clear()
+            continue
+        overlaps.update(dict.fromkeys(pairs, num_letters))
+        if sum(overlaps.values()) >= KMER_LETTERS:
+            return row
     return None
 
 
-def _overlap(a: str, b: str) -> bool:
-    return len(a) == len(b) and a[1:] == b[:-1]
+def _overlap(pairs: list[tuple[str, str]]) -> int:
+    """By how many letters the first word of each pair overlaps with the second; 0 if they do not."""
+    lengths = {len(word) for pair in pairs for word in pair}
+    sizes = range(max(lengths, default=2) - 1, 0, -1) if len(lengths) < 2 else ()
+    return next((size for size in sizes if all(a[-size:] == b[:size] for a, b in pairs)), 0)
 
 
 def _joined_kmers(sequences: pa.ChunkedArray) -> tuple[pa.Array, dict[int, BadRecord]]:
     joined, faults = [], {}
     for row, sequence in enumerate(sequences.to_pylist()):
         words = (sequence or "").split()
-        apart = next((pair for pair in zip(words, words[1:], strict=False) if not _overlap(*pair)), None)
-        if apart:
-            text = f"{shown(apart[1])!r} does not overlap with {shown(apart[0])!r} by all letters but one"
-            faults[row] = BadRecord("no overlapping k-mers", f"{text}, as --sequence_format kmers needs")
-        joined.append("".join([*words[:1], *(word[-1] for word in words[1:])]))
+        pairs = list(zip(words, words[1:], strict=False))
+        num_letters = _overlap(pairs)
+        if not num_letters:
+            a, b = next(pair for pair in pairs if not _overlap([pair]))
+            text = f"{shown(b)!r} does not overlap with {shown(a)!r}, as --sequence_format kmers needs"
+            faults[row] = BadRecord("no overlapping k-mers", text)
+        joined.append("".join([*words[:1], *(word[num_letters:] for word in words[1:])]))
     return pa.array(joined, pa.large_string()), faults
 
 
@@ -159,7 +165,7 @@ def _with_names(values: pa.ChunkedArray, names: Sequence[str] | None) -> pa.Chun
 
 def _is_text(kind: pa.DataType) -> bool:
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _as_text(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

@@ -228,13 +228,13 @@ class ParquetFile(Rows):
             from datasets import Features  # here, for loading `datasets` takes a second
 
             self.features = Features.from_arrow_schema(schema)
-        self.schema = schema.remove_metadata()
+        self.schema = pa.schema([(field.name, _without_views(field.type)) for field in schema])
         self._check_names(self.schema.names)
 
     def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
         try:
             for batch in self._parquet.iter_batches(batch_size=PARQUET_ROWS, use_threads=False):
-                counted = self._counted(pa.Table.from_batches([batch]))
+                counted = self._counted(pa.Table.from_batches([batch]).cast(self.schema))
                 self._file.bytes_read = (self._file.size or 0) * self._count // self._parquet.metadata.num_rows
                 yield counted
         except (pa.ArrowInvalid, OSError) as error:
@@ -242,6 +242,14 @@ class ParquetFile(Rows):
                 f"{self._file.name}, row {self._count} or after it: the Parquet file is corrupt ({one_line(error)}); "
                 "fetch it again."
             ) from error
+
+
+def _without_views(kind: pa.DataType) -> pa.DataType:
+    """Types that all functions of pyarrow take, for those that polars may write (pyarrow 26)."""
+    for is_list, list_of in ((pa.types.is_list, pa.list_), (pa.types.is_large_list, pa.large_list)):
+        if is_list(kind):
+            return list_of(_without_views(kind.value_type))
+    return {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind, kind)
 
 
 class TextFile(Rows):

@@ -220,7 +220,7 @@ def _feature(reader: SequenceReader, column: str) -> Any:
     if column in reader.features:
         return reader.features[column]
     kind = reader.schema.field(column).type
-    if pa.types.is_dictionary(kind) or pa.types.is_string_view(kind):
+    if pa.types.is_dictionary(kind):
         kind = pa.string()
     return Features.from_arrow_schema(pa.schema([(column, kind)]))[column]
 
