@@ -106,8 +106,11 @@ def _cut_out(cds, record) -> str:
         codon_start = cds.qualifiers.get("codon_start", ["1"])[0]
         if codon_start not in ("1", "2", "3"):
             raise ValueError(f"its codon_start is {shown(codon_start)!r}, not 1, 2 or 3")
-        if cds.location and any(part.end > len(record) for part in cds.location.parts):
+        if cds.location is None:
+            raise ValueError("its location is not one of this record; it may wrap around, but the record is linear")
+        sequence = str(cds.extract(record.seq))
+        if any(part.end > len(record) for part in cds.location.parts):
             raise ValueError(f"it ends beyond the record, which has {len(record)} nt")
-        return str(cds.extract(record.seq))[int(codon_start) - 1 :]
-    except (ValueError, TypeError) as error:  # Biopython's of parts in other records, or a location unread
+        return sequence[int(codon_start) - 1 :]
+    except (ValueError, TypeError) as error:  # of parts in other records
         raise BadRecord("a CDS that cannot be cut out", f"it cannot be cut out ({one_line(error)})") from error

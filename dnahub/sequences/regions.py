@@ -105,7 +105,7 @@ class BedFile(Source):
                 try:
                     yield line, self._row(fields)
                 except BadRecord as fault:
-                    self.bad.note(self._bed.name, f"line {line}", None, fault)
+                    self.bad.note(self._bed.name, f"line {line}", fields[3] if len(fields) > 3 else None, fault)
         if not count:
             raise SequenceFileError(f"{self._bed.name}: it has no regions; write chrom, start and end in a line.")
 

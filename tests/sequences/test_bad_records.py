@@ -48,7 +48,7 @@ CASES = {
             ("line 3", "", "a region without length"),
             ("line 5", "", "no such chromosome"),
             ("line 6", "", "a region beyond its chromosome"),
-            ("line 8", "", "a strand in another column, or none"),
+            ("line 8", ".", "a strand in another column, or none"),
         ],
     ),
     "in.csv": (

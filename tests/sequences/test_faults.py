@@ -209,6 +209,9 @@ def test_a_row_of_csv_longer_than_a_block_is_refused_with_what_to_do(tmp_path, m
         ("1..6\n                     /codon_start=0", "'0'"),
         ("join(3..6,OTHER.1:1..4)", "OTHER"),
         ("3..9", "8 nt"),
+        ("complement(join(1..3,7..9))", "8 nt"),
+        ("7..2", "linear"),
+        ("J00194.1:100..202", "J00194"),
         ("join(1..3,7..>9)", "8 nt"),
     ],
 )
