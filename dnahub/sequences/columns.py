@@ -12,8 +12,9 @@ from dnahub.sequences.headers import values_of
 
 RESERVED = "embedding"
 WHITE_SPACE = r"[\t-\r ]+"  # that of ASCII
-# Words are k-mers if so many letters, in which different pairs of neighbours overlap, agree: by chance 4**-16.
-KMER_LETTERS = 16
+# Words are k-mers if so many different pairs of neighbours overlap, by so many letters in all: by chance 4**-16. Words
+# of a tandem repeat overlap, too, but its pairs differ less often than they have letters.
+KMER_PAIRS, KMER_LETTERS = 8, 16
 
 
 class Columns:
@@ -124,7 +125,7 @@ def _find_kmers(sequences: pa.ChunkedArray) -> int | None:
             overlaps.clear()
             continue
         overlaps.update(dict.fromkeys(pairs, num_letters))
-        if sum(overlaps.values()) >= KMER_LETTERS:
+        if len(overlaps) >= max([KMER_PAIRS, *map(len, words)]) and sum(overlaps.values()) >= KMER_LETTERS:
             return row
     return None
 

@@ -10,7 +10,7 @@ from dnahub.sequences.headers import record_of
 from dnahub.sequences.opening import InputFile
 
 BLOCK_BYTES = 1 << 20
-SPACES = (b" ", b"\t", b"\v", b"\f")
+WHITE_SPACE = b" \t\n\v\f"
 
 
 class FastaFile(Source):
@@ -62,4 +62,5 @@ class FastaFile(Source):
 
 
 def _without_breaks(lines: bytes) -> bytes:
-    return lines if any(space in lines for space in SPACES) else lines.translate(None, b"\n")
+    letters = lines.translate(None, WHITE_SPACE)
+    return letters if len(letters) + lines.count(b"\n") == len(lines) else lines

@@ -180,7 +180,7 @@ class SequenceReader:
             found |= {row - start: fault for row, fault in faults.items() if start <= row < stop}
             if self.bad.seen_ids is not None:
                 good = [row for row in range(table.num_rows) if row not in found]
-                repeated = self.bad.seen_ids.add(table["id"].take(good).to_pylist())
+                repeated = self.bad.seen_ids.add(table["id"].take(pa.array(good, pa.int64())).to_pylist())
                 found |= {good[i]: SAME_ID for i in repeated}
             yield batch.without(found, self.bad)
             start = stop
