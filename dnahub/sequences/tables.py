@@ -59,6 +59,7 @@ class CsvFile(Rows):
         self._has_quotes = delimiter != "\t"
         self._invalid: set[int] = set()  # rows, lines of white space among them
         self._to_note: dict[int, BadRecord] = {}
+        self._has_open_quote = False  # one that ends neither in its row nor in any other
         try:
             self._reader = pyarrow.csv.open_csv(
                 self._stream,
@@ -95,9 +96,9 @@ class CsvFile(Rows):
         except pa.ArrowInvalid as error:
             raise self._fault(error) from error
         # A quote that is not closed takes all lines after it into one value, without an error (pyarrow 26).
-        if self._has_quotes and self._stream.quotes % 2 and "\n" in last:
+        if self._has_quotes and self._stream.quotes % 2 and ("\n" in last or self._has_open_quote):
             raise SequenceFileError(
-                f"{self._file.name}, row {self._count - 1}: a quote is not closed before the end of the file; close "
+                f"{self._file.name}, row {next(valid) - 1}: a quote is not closed before the end of the file; close "
                 "it."
             )
         self._note_invalid()
@@ -105,8 +106,11 @@ class CsvFile(Rows):
     def _set_aside(self, row: pyarrow.csv.InvalidRow) -> str:
         number = row.number - 2  # of the header, 1
         self._invalid.add(number)
+        self._has_open_quote |= "\n" in row.text and row.text.count('"') % 2 == 1
         if row.text.strip():
-            fault = f"it has {row.actual_columns} fields, the header {row.expected_columns} ({shown(row.text)!r})"
+            fault = (
+                f"it has {row.actual_columns} fields, not {row.expected_columns} as the header ({shown(row.text)!r})"
+            )
             self._to_note[number] = BadRecord("a row of more or fewer fields than the header", fault)
         return "skip"
 

@@ -53,7 +53,7 @@ FAULTY = {
         (" \n\n", ["empty line"]),
         ("name,dna\na,AC\n", ["'sequence'", "name, dna", "--sequence_column"]),
         ("id;sequence\na;AC\n", ["separated by ';'"]),
-        ("id,sequence\na,AC\nb\n", ["row 1", "1 fields", "2 ('b')"]),
+        ("id,sequence\na,AC\nb\n", ["row 1", "1 fields", "not 2"]),
         ("id,sequence\na,AC\nb,\n", ["row 1 (b)", "no sequence"]),
         ("id,sequence\na,AC\n,GT\n", ["row 1", "no id", "'id'"]),
         ("id,sequence\na,AC\nb,GX\n", ["row 1 (b)", "'X' at position 1"]),
@@ -63,11 +63,12 @@ FAULTY = {
         ),
         ("id,sequence\na,AX\nb,NA\n", ["row 0 (a)", "'X' at position 1"]),
         ('id,sequence,d\na,AC,"x\nb,GT,y\n', ["row 0", "quote"]),
+        ('id,sequence,d\na,AC,x\n"b,GT,y\nc,GT,z\n', ["row 1", "quote"]),
         ("id,id\na,AC\n", ["two columns", "'id'"]),
         ("id,sequence,embedding\na,AC,1\n", ["'embedding'", "rename"]),
     ],
     "in.tsv": [
-        ("id\tsequence\na\tAC\nb\tGT\t1\n", ["row 1", "3 fields", "header 2"]),
+        ("id\tsequence\na\tAC\nb\tGT\t1\n", ["row 1", "3 fields", "not 2"]),
         ('id\tsequence\na\tAC\nb\t"GT"\n', ["row 1 (b)", "'\"' at position 0"]),
     ],
     "in.jsonl": [
