@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from dnahub.inference.computing import compute_missing
     from dnahub.inference.model import data_set, load_engine
-    from dnahub.inference.outputs import check_output, join
+    from dnahub.inference.outputs import check_output, join, skipped_list
     from dnahub.inference.parts import Parts
     from dnahub.inference.processes import choose_device, find_shard
     from dnahub.inference.progress import Progress, summary
@@ -40,11 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from dnahub.inference.rows import Layout
     from dnahub.machine.faults import limits_explained
     from dnahub.machine.script import is_first_process
+    from dnahub.sequences.bad_records import BadRecords
     from dnahub.sequences.sources import open_sequences
 
     # Input
     shard = find_shard(output.shard)
-    reader = open_sequences(inputs)
+    bad = BadRecords(inputs.bad_records == "skip", unique_ids=not output.allow_duplicate_ids)
+    reader = open_sequences(inputs, bad=bad)
     if shard.count > 1 and reader.num_bytes is None and not inputs.dataset_name:
         raise ValueError(f"Standard input and pipes cannot be shared by {shard.count} processes; give a file.")
     # A small output may be there before the last of several processes has started.
@@ -61,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with limits_explained(path, "a smaller --batch_tokens or --max_length"):
         # Blocks
         parts = Parts(path, settings, layout)
-        blocks = read_blocks(reader, args, engine, parts, shard, output.allow_duplicate_ids)
+        blocks = read_blocks(reader, args, engine, parts, shard)
         done = compute_missing(blocks, engine, parts, Progress(reader.num_bytes, is_first_process()))
         if not shard.joins:
             print(
@@ -74,10 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Output
         made_by = settings | data_set(inputs, reader.commit)
         is_free = output.overwrite or not path.exists()  # another process may have written it meanwhile
-        facts = join(parts, done.digests, path, made_by) if is_free else None
+        facts = join(parts, done.digests, path, made_by, bad) if is_free else None
     if facts is not None:
         seconds = time.perf_counter() - started
         print(summary(facts, done.num_parts, done.num_tokens, seconds, engine.backend))
+        if bad.counts:
+            print(f"{bad.summary()}, listed in {skipped_list(path)}")
         print(path)
     elif shard.count > 1:
         print(f"process {shard} is done; the last one writes {path}")

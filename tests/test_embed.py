@@ -282,6 +282,32 @@ def test_a_duplicate_id_is_an_error_in_the_same_block_and_in_another(tmp_path, r
     assert ids_in(tmp_path / "out.parquet") == [name for name, _ in twice]
 
 
+def test_bad_records_are_skipped_alike_by_every_shard_and_listed_next_to_the_output(
+    tmp_path, run, records, small_blocks, computed
+):
+    bad = [("empty", ""), records[0], ("gap", "AC-GT")]  # the second has the id of an earlier one
+    fasta = write_fasta(tmp_path / "in.fa", [bad[0], *records[:20], *bad[1:], *records[20:]])
+    output = tmp_path / "out.parquet"
+    arguments = ["--input", fasta, "--output", output]
+
+    status, _, error = run(*arguments)
+    assert status == 2 and f"3 bad records: {fasta}, record 1 (empty)" in error
+    for shard in ("2/2", "1/2"):
+        assert run(*arguments, "--bad_records", "skip", "--shard", shard)[0] == 0
+    num_computed = len(computed)
+    status, out, error = run(*arguments, "--bad_records", "skip")
+
+    assert status == 0 and len(computed) == num_computed, error
+    assert "skipped records: 3 (no sequence: 1, " in out and f"{output}.skipped.tsv" in out
+    assert ids_in(output) == [name for name, _ in records]
+    listed = [line.split("\t")[1:3] for line in Path(f"{output}.skipped.tsv").read_text().splitlines()]
+    assert listed == [["record", "id"], ["record 1", "empty"], ["record 22", records[0][0]], ["record 23", "gap"]]
+    assert sum(json.loads(pq.read_schema(output).metadata[b"embedding"])["skipped"].values()) == 3
+
+    assert run("--input", write_fasta(tmp_path / "in.fa", records), "--output", output, "--overwrite")[0] == 0
+    assert names_in(tmp_path) == ["in.fa", "out.parquet"]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

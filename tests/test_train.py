@@ -565,15 +565,20 @@ def test_every_kind_of_label_is_learned_from_a_file_and_loads_again(tmp_path, ru
         }
         for row in toy_rows["train"] + toy_rows["test"]
     ]
+    rows.insert(5, rows[0] | {"sequence": None})
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
     status, out, err = run_train(
         *("--train_file", tmp_path / "rows.jsonl", "--output_dir", tmp_path / "run", *SCRATCH, *flags),
         *("--task", task, "--num_train_epochs", 8, "--per_device_train_batch_size", 8, "--test_fraction", 0.2),
+        *("--bad_records", "skip"),
     )
 
     assert status == 0, err
+    assert "row 5\t5\tno sequence" in (tmp_path / "run" / "skipped.tsv").read_text()
     measured = metrics(tmp_path / "run")
+    assert measured["dataset"]["skipped"] == {"no sequence": 1}
+    assert "(no sequence: 1)" in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
     first = {"regression": "spearman", "token_classification": "accuracy"}.get(task, "micro_f1")
     assert measured["task"] == task and measured["test"][first] > 0.8
     low, high = measured["test"]["intervals"][first]

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from dnahub.inference.formats import Rows, output_files, write_csv, write_h5ad, write_npy, write_parquet
 from dnahub.inference.parts import Parts, fsync, parts_folder
 from dnahub.inference.rows import EMBEDDING, WINDOW_COLUMNS
+from dnahub.sequences.bad_records import BadRecords
 
 FORMATS: dict[str, Callable[[Rows, Path], None]] = {
     ".parquet": write_parquet,
@@ -26,6 +27,11 @@ FORMATS: dict[str, Callable[[Rows, Path], None]] = {
 PER_TOKEN = (".parquet", ".npy")  # the others have one vector a row
 
 
+def skipped_list(output: Path) -> Path:
+    """The file next to an output that lists the bad records which were skipped, if there were any."""
+    return output.with_name(output.name + ".skipped.tsv")
+
+
 def check_output(
     output: Path, inputs: Sequence[str], columns: Sequence[str], with_windows: bool, per_token: bool, overwrite: bool
 ) -> None:
@@ -34,7 +40,7 @@ def check_output(
     if suffix not in FORMATS:
         raise ValueError(f"--output {output}: the suffix is one of {', '.join(FORMATS)}.")
     folder = parts_folder(output)
-    for path in output_files(output):
+    for path in (*output_files(output), skipped_list(output)):
         # Files beside an output that does not exist are those of an interrupted run.
         if path.exists() and not overwrite and (path == output or not folder.exists()):
             left = f" ({folder} has parts of an interrupted run)" if folder.exists() else ""
@@ -60,12 +66,14 @@ def check_output(
     tempfile.TemporaryFile(dir=output.parent).close()  # an OSError says why it is not writable
 
 
-def join(parts: Parts, digests: Sequence[str], output: Path, made_by: dict[str, Any]) -> list[dict[str, Any]] | None:
+def join(
+    parts: Parts, digests: Sequence[str], output: Path, made_by: dict[str, Any], bad: BadRecords
+) -> list[dict[str, Any]] | None:
     """
     Write the output, or replace it, if the parts of all blocks are there, and remove these.
 
-    `made_by` is what the output says of itself; the backends and a digest of the input are added. Returns what all
-    parts say of themselves; None if one is missing, or another process writes the output.
+    `made_by` is what the output says of itself; the backends, a digest of the input and the numbers of `bad` records
+    are added. Returns what all parts say of themselves; None if one is missing, or another process writes the output.
     """
     if parts.find_all(digests) is None:
         return None
@@ -77,22 +85,30 @@ def join(parts: Parts, digests: Sequence[str], output: Path, made_by: dict[str, 
             "backend": ", ".join(sorted({each["backend"] for each in facts})),
             "input_digest": hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest(),
         }
+        made_by |= {"skipped": dict(bad.counts)} if bad.counts else {}
         paths = [parts.path(block) for block in range(len(digests))]
         num_rows, num_vectors = (sum(each["counts"][name] for each in facts) for name in ("rows", "vectors"))
         with tqdm(desc="writing", total=num_rows, unit=" rows", unit_scale=True) as bar:
-            _write(output, Rows(paths, parts.layout, num_vectors, made_by, bar.update), parts.folder / "output")
+            rows = Rows(paths, parts.layout, num_vectors, made_by, bar.update)
+            _write(output, rows, parts.folder / "output", bad)
         parts.remove_joined()
     parts.remove_folder()
     return facts
 
 
-def _write(output: Path, rows: Rows, scratch: Path) -> None:
+def _write(output: Path, rows: Rows, scratch: Path, bad: BadRecords) -> None:
     """Write the files in a folder of the parts and move them: a kill leaves nothing elsewhere."""
     shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
     scratch.mkdir()
     try:
         complete, *beside = output_files(scratch / output.name)
         FORMATS[output.suffix.lower()](rows, complete)
+        skipped = skipped_list(scratch / output.name)
+        if bad.counts:
+            bad.write(skipped)
+            beside.append(skipped)
+        else:
+            skipped_list(output).unlink(missing_ok=True)  # of an output that this one replaces
         for path in (complete, *beside):
             fsync(path)  # the parts are removed next
         if beside:  # an old array must never stand beside the new ids

@@ -10,7 +10,6 @@ from dnahub.inference import blocks
 from dnahub.inference.arguments import EmbedArguments
 from dnahub.inference.blocks import SEQUENCE, cut_into_blocks, digest, max_nt_of_block
 from dnahub.inference.engine import Engine, Plan
-from dnahub.inference.ids import SeenIds
 from dnahub.inference.parts import Parts
 from dnahub.inference.processes import Shard
 from dnahub.sequences.reader import SequenceReader
@@ -33,22 +32,14 @@ def read_blocks(
     engine: Engine,
     parts: Parts,
     shard: Shard,
-    allow_duplicate_ids: bool,
 ) -> Iterator[Work]:
-    """All blocks in order, those to be computed here with a plan; the first shard also looks for duplicate ids."""
+    """All blocks in order, those to be computed here with a plan."""
     settings = args.plan_settings
     max_tokens = settings["max_length"] or engine.model.config.max_tokens
     cutting = Cutting(max_tokens, settings["long"], settings["window_nt"], settings["stride_nt"])
-    seen = SeenIds() if shard.index == 0 and not allow_duplicate_ids else None
     bytes_before = 0
     for block in cut_into_blocks(reader, blocks.MAX_SEQUENCES, max_nt_of_block(cutting, args.per_token)):
         table = block.table
-        repeated = seen.add(table["id"].to_pylist()) if seen is not None else []
-        if repeated:
-            raise ValueError(
-                f"{block.place(repeated[0])}: an earlier record has the same id; give each record its own id, or "
-                "--allow_duplicate_ids."
-            )
         known = digest(table), (reader.bytes_read - bytes_before, len(table), block.num_nt)
         bytes_before = reader.bytes_read
         is_found = shard.has(block.number) and parts.find(block.number, known[0]) is not None

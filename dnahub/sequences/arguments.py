@@ -57,6 +57,14 @@ class InputArguments:
             "or record (the whole)."
         },
     )
+    bad_records: Literal["error", "skip"] = field(
+        default="error",
+        metadata={
+            "help": "Records without a sequence or id, of letters that are not DNA, or with the id of an earlier one; "
+            "regions and CDS that cannot be cut out. error names the first ten and their number; skip counts them by "
+            "reason and lists them in OUTPUT.skipped.tsv. A damaged file is always an error."
+        },
+    )
     dataset_name: str | None = field(
         default=None, metadata={"help": "Folder or Hub id of a data set, instead of --input."}
     )

@@ -1,12 +1,15 @@
-"""Rows -> tables of bounded size."""
+"""Numbered rows -> tables of bounded size."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dnahub.sequences.bad_records import BadRecords
+
+Numbers = Sequence[int]
 # Limits of a table, so that it takes little memory and few calls. A longer record is a table by itself.
 BATCH_RECORDS = 2048
 BATCH_NT = 1_000_000
@@ -14,35 +17,40 @@ BATCH_NT = 1_000_000
 
 class Source:
     """
-    The contents of one input, unchanged; iterated once, it gives tables.
+    The contents of one input, unchanged; iterated once, it gives tables, each with the numbers of its rows.
 
     Attributes:
         schema: Of the tables.
-        unit, first: What its rows are called in messages, and the number of the first.
-        is_table: Whether its values were written freely: white space in a sequence, or NA where there is none.
+        unit: What its rows are called in messages.
+        bad: Where it notes the records that it leaves out, for they cannot be read; the reader sets it.
+        is_table: Whether its values were written freely: NA may stand for none.
+        drops_spaces: Whether white space in a sequence has no meaning.
         is_typed: Whether its values have types; those of CSV and of FASTA headers are all text.
         features: What `datasets` says of the columns, where it wrote the file.
     """
 
     schema = pa.schema([("id", pa.string()), ("sequence", pa.large_string()), ("description", pa.string())])
-    unit, first = "record", 1
+    unit = "record"
+    bad: BadRecords
     is_table = is_typed = False
+    drops_spaces = True
     features: dict[str, Any] = {}
 
-    def __iter__(self) -> Iterator[pa.Table]:
+    def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
         raise NotImplementedError
 
 
-def tables(rows: Iterable[tuple], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Rows, the sequence second, -> tables of bounded size; the last may have no rows."""
-    waiting, nt = [], 0
-    for row in rows:
+def tables(rows: Iterable[tuple[int, tuple]], schema: pa.Schema) -> Iterator[tuple[Numbers, pa.Table]]:
+    """Numbered rows, the sequence second, -> tables of bounded size; the last may have no rows."""
+    numbers, waiting, nt = [], [], 0
+    for number, row in rows:
+        numbers.append(number)
         waiting.append(row)
         nt += len(row[1])
         if nt >= BATCH_NT or len(waiting) >= BATCH_RECORDS:
-            yield _table(waiting, schema)
-            waiting, nt = [], 0
-    yield _table(waiting, schema)
+            yield numbers, _table(waiting, schema)
+            numbers, waiting, nt = [], [], 0
+    yield numbers, _table(waiting, schema)
 
 
 def _table(rows: list[tuple], schema: pa.Schema) -> pa.Table:

@@ -1,6 +1,4 @@
-"""Sequences -> how many ambiguous letters they have, or one sentence about the first that is not DNA."""
-
-from collections.abc import Callable
+"""Sequences -> how many ambiguous letters they have, and what is wrong with those that are not DNA."""
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +20,18 @@ class SequenceFileError(ValueError):
     """A file of sequences that cannot be read; the message names its path and the record."""
 
 
+class BadRecord(ValueError):
+    """
+    A record that cannot be used, while others of its file can; `reason` is the same for all of its kind.
+
+    The message says more, but not where the record is.
+    """
+
+    def __init__(self, reason: str, fault: str | None = None):
+        super().__init__(fault or reason)
+        self.reason = reason
+
+
 def shown(text: str) -> str:
     """The text, cut where it is too long for a message."""
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
@@ -32,50 +42,52 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 
-def check_sequences(sequences: pa.LargeStringArray, place: Callable[[int], str], missing: tuple[str, ...] = ()) -> int:
+def check_sequences(sequences: pa.LargeStringArray, missing: tuple[str, ...] = ()) -> tuple[int, dict[int, BadRecord]]:
     """
     Check that each sequence is there and consists of IUPAC nucleotide codes, in either case.
 
-    `place` says where a row is, as "genes.fa, record 3 (ENST0001)"; `missing` are texts that stand for no sequence.
+    `missing` are texts that stand for no sequence.
 
     Returns:
-        How many letters are other than A, C, G, T, U and N: a tokenizer reads them as N.
-
-    Raises:
-        SequenceFileError: For the first that is missing or empty, contains another letter, or is protein.
+        How many letters are other than A, C, G, T, U and N, which a tokenizer reads as N; and, by row, what is wrong
+        with sequences that are missing or empty, contain another letter, or are protein.
     """
     is_missing = pc.is_in(sequences, value_set=pa.array([None, "", *missing], sequences.type))
-    if pc.any(is_missing).as_py():
-        row = pc.index(is_missing, True).as_py()
-        text = sequences[row].as_py()
-        # The sequences before it are checked first, so that the error is about the first of the file.
-        check_sequences(sequences.slice(0, row), place)
-        raise SequenceFileError(
-            f"{place(row)}: no sequence{f' ({text})' if text else ''}; remove the record or complete it."
-        )
+    rows = pc.indices_nonzero(is_missing).to_pylist()
+    texts = [sequences[row].as_py() for row in rows]
+    faults = {
+        row: BadRecord("no sequence", f"no sequence ({text})" if text else None)
+        for row, text in zip(rows, texts, strict=True)
+    }
     if not len(sequences):
-        return 0
+        return 0, faults
     first, stop = sequences.offset, sequences.offset + len(sequences) + 1
     offsets = np.frombuffer(sequences.buffers()[1], dtype=np.int64)[first:stop]
-    letters = memoryview(sequences.buffers()[2])
+    letters = memoryview(sequences.buffers()[2] or b"")
     rare = bytes(letters[offsets[0] : offsets[-1]]).translate(None, _BASES)
     if not rare.translate(None, _IUPAC_BYTES) and len(rare) <= MIN_PROTEIN_LETTERS // 2:
-        return len(rare)
+        return len(rare), faults
+    num_rare = 0
     for row in range(len(sequences)):
-        _check_one(bytes(letters[offsets[row] : offsets[row + 1]]), place, row)
-    return len(rare)
+        if row not in faults:
+            try:
+                num_rare += _count_rare(bytes(letters[offsets[row] : offsets[row + 1]]))
+            except BadRecord as fault:
+                faults[row] = fault
+    return num_rare, faults
 
 
-def _check_one(letters: bytes, place: Callable[[int], str], row: int) -> None:
+def _count_rare(letters: bytes) -> int:
     rare = letters.translate(None, _BASES)
     if strange := rare.translate(None, _IUPAC_BYTES).decode("utf-8", "replace"):
         position = letters.decode("utf-8", "replace").index(strange[0])
-        raise SequenceFileError(
-            f"{place(row)}: {strange[0]!r} at position {position} (0-based) is not an IUPAC nucleotide code "
-            f"({IUPAC}); give nucleotide sequences, not protein, without gaps."
+        raise BadRecord(
+            "a letter that is not a nucleotide code",
+            f"{strange[0]!r} at position {position} (0-based) is not an IUPAC nucleotide code",
         )
     if len(letters) >= MIN_PROTEIN_LETTERS and 2 * len(rare) > len(letters):
-        raise SequenceFileError(
-            f"{place(row)}: it looks like protein, for {len(rare)} of its {len(letters)} letters are other than A, C, "
-            "G, T, U and N; give nucleotide sequences."
+        raise BadRecord(
+            "protein",
+            f"it looks like protein, for {len(rare)} of its {len(letters)} letters are other than A, C, G, T, U and N",
         )
+    return len(rare)

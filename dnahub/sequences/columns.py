@@ -7,13 +7,14 @@ import pyarrow.compute as pc
 
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.batching import Source
-from dnahub.sequences.checks import SequenceFileError, shown
+from dnahub.sequences.checks import BadRecord, SequenceFileError, shown
 from dnahub.sequences.headers import values_of
 
 RESERVED = "embedding"
 WHITE_SPACE = r"[\t-\r ]+"  # that of ASCII
-# So many words that overlap by all letters but one are k-mers: of eight pairs of codons, by chance, 1 in 16**8.
-KMER_PAIRS = 8
+# Words are k-mers if so many different pairs of neighbours overlap, by so many letters in all: by chance 4**-16. Words
+# of a tandem repeat overlap, too, but its pairs differ less often than they have letters.
+KMER_PAIRS, KMER_LETTERS = 8, 16
 
 
 class Columns:
@@ -75,70 +76,79 @@ class Columns:
                 "inputs must have the same columns of the same types."
             )
 
-    def select(self, table: pa.Table, num_sequences: int, place: Callable[[int], str], is_table: bool) -> pa.Table:
+    def select(
+        self, table: pa.Table, row_ids: Sequence[int], place: Callable[[int], str], drops_spaces: bool
+    ) -> tuple[pa.Table, dict[int, BadRecord]]:
         """
-        The table of a source with `id`, `sequence` and the other columns, after `num_sequences` in all inputs.
+        The table of a source with `id`, else `row_ids`, `sequence` and the other columns.
 
-        Raises SequenceFileError if an id, or a value in a header, is missing, or sequences are k-mers unexpectedly.
+        Returns it, and what is wrong with rows: no id, no value in the header, or sequences that are no k-mers. Raises
+        SequenceFileError if sequences are k-mers unexpectedly.
         """
+        faults = {}
         if self._id is None:
-            ids = pa.array(range(num_sequences, num_sequences + table.num_rows), pa.int64()).cast(pa.string())
+            ids = pa.array(row_ids, pa.int64()).cast(pa.string())
         else:
             ids = _as_text(table[self._id], pa.string())
-            row = pc.index(pc.fill_null(pc.equal(ids, ""), True), True).as_py()
-            if row >= 0:
-                raise SequenceFileError(f"{place(row)}: no id in column {self._id!r}; give every one an id.")
+            without = pc.indices_nonzero(pc.fill_null(pc.equal(ids, ""), True)).to_pylist()
+            faults |= {row: BadRecord("no id", f"no id in column {self._id!r}") for row in without}
         for column in self._of_header:
             values = values_of(column, table["description"].to_pylist())
-            if None in values:
-                row = values.index(None)
-                raise SequenceFileError(
-                    f"{place(row)} ({shown(ids[row].as_py())}): its description has no {column}=… or {column}:…; add "
-                    f"it, or set {self._flags[column]}."
-                )
+            text = f"no {column}=… or {column}:… in its description, for {self._flags[column]}"
+            reason = f"no {column} in its description"
+            faults = {row: BadRecord(reason, text) for row, value in enumerate(values) if value is None} | faults
             table = table.append_column(column, pa.array(values, pa.string()))
         sequences = _as_text(table[self._sequence], pa.large_string())
         if pc.any(pc.match_substring_regex(sequences, WHITE_SPACE)).as_py():  # most have none, and are not copied
             if self._are_kmers:
-                sequences = _joined_kmers(sequences, place)
-            elif _are_kmers(sequences):
+                sequences, no_kmers = _joined_kmers(sequences)
+                faults = no_kmers | faults
+            elif (row := _find_kmers(sequences)) is not None:
                 raise SequenceFileError(
-                    f"{place(0)}: the sequences are overlapping k-mers with spaces between them "
-                    f"({shown(sequences[0].as_py() or '')!r}); give --sequence_format kmers, which joins them."
+                    f"{place(row)}: the sequences are overlapping k-mers with spaces between them "
+                    f"({shown(sequences[row].as_py())!r}); give --sequence_format kmers, which joins them."
                 )
-            elif is_table:
+            elif drops_spaces:
                 sequences = pc.replace_substring_regex(sequences, WHITE_SPACE, "")
         others = [_with_names(table[column], self._class_names.get(column)) for column in self._others]
-        return pa.table([ids, sequences, *others], names=["id", "sequence", *self._others])
+        return pa.table([ids, sequences, *others], names=["id", "sequence", *self._others]), faults
 
 
-def _are_kmers(sequences: pa.ChunkedArray) -> bool:
-    pairs = set()
-    for sequence in sequences.to_pylist():
-        words = (sequence or "").split()
-        of_sequence = list(zip(words, words[1:], strict=False))
-        if not all(len(a) > 1 and _overlap(a, b) for a, b in of_sequence):
-            return False
-        pairs.update(of_sequence)
-    return len(pairs) >= KMER_PAIRS
-
-
-def _overlap(a: str, b: str) -> bool:
-    return len(a) == len(b) and a[1:] == b[:-1]
-
-
-def _joined_kmers(sequences: pa.ChunkedArray, place: Callable[[int], str]) -> pa.Array:
-    joined = []
+def _find_kmers(sequences: pa.ChunkedArray) -> int | None:
+    """The first row of which it is sure that it, or rows up to it, are overlapping k-mers; None if there is none."""
+    overlaps: dict[tuple[str, str], int] = {}
     for row, sequence in enumerate(sequences.to_pylist()):
         words = (sequence or "").split()
-        for a, b in zip(words, words[1:], strict=False):
-            if not _overlap(a, b):
-                raise SequenceFileError(
-                    f"{place(row)}: {shown(b)!r} does not overlap with {shown(a)!r} by all letters but one; give "
-                    "overlapping k-mers, or leave out --sequence_format kmers."
-                )
-        joined.append("".join([*words[:1], *(word[-1] for word in words[1:])]))
-    return pa.array(joined, pa.large_string())
+        pairs = list(zip(words, words[1:], strict=False))
+        num_letters = _overlap(pairs)
+        if not num_letters:
+            overlaps.clear()
+            continue
+        overlaps.update(dict.fromkeys(pairs, num_letters))
+        if len(overlaps) >= max([KMER_PAIRS, *map(len, words)]) and sum(overlaps.values()) >= KMER_LETTERS:
+            return row
+    return None
+
+
+def _overlap(pairs: list[tuple[str, str]]) -> int:
+    """By how many letters the first word of each pair overlaps with the second; 0 if they do not."""
+    lengths = {len(word) for pair in pairs for word in pair}
+    sizes = range(max(lengths, default=2) - 1, 0, -1) if len(lengths) < 2 else ()
+    return next((size for size in sizes if all(a[-size:] == b[:size] for a, b in pairs)), 0)
+
+
+def _joined_kmers(sequences: pa.ChunkedArray) -> tuple[pa.Array, dict[int, BadRecord]]:
+    joined, faults = [], {}
+    for row, sequence in enumerate(sequences.to_pylist()):
+        words = (sequence or "").split()
+        pairs = list(zip(words, words[1:], strict=False))
+        num_letters = _overlap(pairs)
+        if not num_letters:
+            a, b = next(pair for pair in pairs if not _overlap([pair]))
+            text = f"{shown(b)!r} does not overlap with {shown(a)!r}, as --sequence_format kmers needs"
+            faults[row] = BadRecord("no overlapping k-mers", text)
+        joined.append("".join([*words[:1], *(word[num_letters:] for word in words[1:])]))
+    return pa.array(joined, pa.large_string()), faults
 
 
 def _with_names(values: pa.ChunkedArray, names: Sequence[str] | None) -> pa.ChunkedArray | pa.Array:
@@ -156,7 +166,7 @@ def _with_names(values: pa.ChunkedArray, names: Sequence[str] | None) -> pa.Chun
 
 def _is_text(kind: pa.DataType) -> bool:
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _as_text(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

@@ -20,9 +20,11 @@ from dnahub.hub.downloading import download
 from dnahub.hub.faults import retrying
 from dnahub.machine.files import replacing
 from dnahub.sequences.arguments import InputArguments
+from dnahub.sequences.bad_records import BadRecords
 from dnahub.sequences.checks import SequenceFileError, one_line
 from dnahub.sequences.opening import InputFile, suffix_of
 from dnahub.sequences.reader import SequenceReader, open_inputs
+from dnahub.sequences.row_filter import RowFilter
 
 # What is fetched with the data: the card, and the record that `dataset_builder` writes.
 RECORDS = ("README.md", "build.json", "*/build.json")
@@ -58,11 +60,16 @@ class DatasetFiles:
         return split or next(iter(self.paths))
 
     def open(
-        self, paths: Iterable[str], args: InputArguments, needed: Mapping[str, str] | None = None
+        self,
+        paths: Iterable[str],
+        args: InputArguments,
+        needed: Mapping[str, str] | None = None,
+        bad: BadRecords | None = None,
+        row_filter: RowFilter | None = None,
     ) -> SequenceReader:
         """Some of the files; arguments as those of `SequenceReader`."""
         files = [InputFile(path, self.filesystem) for path in paths]
-        return open_inputs(files, args, needed, self.commit, self.features, self.separator)
+        return open_inputs(files, args, needed, self.commit, self.features, self.separator, bad, row_filter)
 
 
 def find_dataset(

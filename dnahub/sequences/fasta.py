@@ -4,32 +4,31 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from dnahub.sequences.batching import Source, tables
+from dnahub.sequences.batching import Numbers, Source, tables
 from dnahub.sequences.checks import SequenceFileError, shown
 from dnahub.sequences.headers import record_of
 from dnahub.sequences.opening import InputFile
 
 BLOCK_BYTES = 1 << 20
-WHITE_SPACE = b" \t\r\n\v\f"
+WHITE_SPACE = b" \t\n\v\f"
 
 
 class FastaFile(Source):
     """
-    The records of a FASTA file, read by blocks: a record without its white space is the most that is held.
+    The records of a FASTA file, read by blocks: a record is the most that is held.
 
-    `dnaio` reads FASTA as fast, but leaves out lines that begin with '#' without a word, reads text in the encoding of
-    the locale, and holds a chromosome as millions of lines (1.2.4).
+    White space stays where there is more of it than line breaks, for it may separate k-mers.
     """
 
     def __init__(self, file: InputFile):
         self._file = file
         self._stream = file.open()
 
-    def __iter__(self) -> Iterator[pa.Table]:
-        return tables(self.records(), self.schema)
+    def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
+        return tables(enumerate(self.records(), start=1), self.schema)
 
     def records(self) -> Iterator[tuple[bytes, bytes, bytes]]:
-        """Id, sequence without white space, and description."""
+        """Id, sequence and description."""
         header, in_header, pieces = None, False, []
         carried = b"\n"  # a line break at the end of a block, for '>' may follow in the next
         while block := self._stream.read1(BLOCK_BYTES):
@@ -48,15 +47,20 @@ class FastaFile(Source):
                     rest, line_break, more = more.partition(b"\n")
                     header += rest
                     in_header = not line_break
-                pieces.append(more.translate(None, WHITE_SPACE))
+                pieces.append(_without_breaks(more))
             for part in parts:
                 if header is not None:
                     sequence, pieces = b"".join(pieces), []  # let go of before it is copied again
                     yield record_of(header, sequence)
                 header, line_break, body = part.partition(b"\n")
                 in_header = not line_break
-                pieces = [body.translate(None, WHITE_SPACE)]
+                pieces = [_without_breaks(body)]
         if header is None:
             raise SequenceFileError(f"{self._file.name}: the file is empty but for white space; give a FASTA file.")
         sequence, pieces = b"".join(pieces), []
         yield record_of(header, sequence)
+
+
+def _without_breaks(lines: bytes) -> bytes:
+    letters = lines.translate(None, WHITE_SPACE)
+    return letters if len(letters) + lines.count(b"\n") == len(lines) else lines

@@ -3,37 +3,44 @@
 from collections.abc import Iterator
 
 import pyarrow as pa
-from dnaio import FastqReader
-from dnaio.exceptions import FileFormatError
 
-from dnahub.sequences.batching import Source, tables
-from dnahub.sequences.checks import SequenceFileError, one_line
+from dnahub.sequences.batching import Numbers, Source, tables
+from dnahub.sequences.checks import BadRecord, SequenceFileError
 from dnahub.sequences.headers import record_of
 from dnahub.sequences.opening import InputFile
 
 
 class FastqFile(Source):
-    """The records of a FASTQ file, four lines each; the qualities are left out."""
+    """The records of a FASTQ file, four lines each; the qualities are left out, and so are blank lines between."""
 
     def __init__(self, file: InputFile):
         self._file = file
         self._stream = file.open()
 
-    def __iter__(self) -> Iterator[pa.Table]:
+    def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
         return tables(self._records(), self.schema)
 
-    def _records(self) -> Iterator[tuple[str, str, str]]:
-        number = 0
-        try:
-            for record in FastqReader(self._stream):
-                number += 1
-                yield record_of(record.name, record.sequence)
-        except SequenceFileError:
-            raise
-        except (FileFormatError, ValueError) as error:  # ValueError: letters that are not ASCII
-            raise SequenceFileError(
-                f"{self._file.name}, record {number + 1}: it is not a FASTQ record of four lines ({one_line(error)}); "
-                "correct the file, or fetch it again."
-            ) from error
+    def _records(self) -> Iterator[tuple[int, tuple[bytes, bytes, bytes]]]:
+        number, lines = 0, iter(self._stream)
+        for header in lines:
+            if header.isspace():
+                continue
+            number += 1
+            sequence, plus, qualities = next(lines, b""), next(lines, b""), next(lines, b"")
+            record = record_of(header[1:], sequence.rstrip())
+            if plus != b"+\n" or len(sequence) != len(qualities) or not header.startswith(b"@"):  # look closer
+                num_letters, num_qualities = len(record[1].decode()), len(qualities.rstrip())
+                is_cut_off = not qualities.endswith(b"\n") and num_qualities < num_letters
+                if header[:1] != b"@" or plus.rstrip() not in (b"+", b"+" + header[1:].rstrip()) or is_cut_off:
+                    raise SequenceFileError(
+                        f"{self._file.name}, record {number}: it is not a FASTQ record of four lines (@ and its id, "
+                        "sequence, +, as many qualities); correct the file, or fetch it again."
+                    )
+                if num_qualities != num_letters:
+                    fault = f"{num_letters} letters have {num_qualities} qualities"
+                    fault = BadRecord("letters and qualities of different number", fault)
+                    self.bad.note(self._file.name, f"record {number}", record[0].decode(), fault)
+                    continue
+            yield number, record
         if not number:
             raise SequenceFileError(f"{self._file.name}: it has no records; give a FASTQ file.")

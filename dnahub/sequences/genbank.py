@@ -3,11 +3,12 @@
 import io
 import warnings
 from collections.abc import Iterator
+from itertools import chain, count
 
 import pyarrow as pa
 
-from dnahub.sequences.batching import Source, tables
-from dnahub.sequences.checks import SequenceFileError, one_line, shown
+from dnahub.sequences.batching import Numbers, Source, tables
+from dnahub.sequences.checks import BadRecord, SequenceFileError, one_line, shown
 from dnahub.sequences.opening import InputFile
 
 QUALIFIERS = ("gene", "locus_tag", "product")
@@ -20,11 +21,12 @@ class GenbankFile(Source):
 
     A CDS begins with its first whole codon: of one whose 5' end is unknown, `codon_start` (2 or 3) says where that is.
 
-    The id of a CDS is the first of its protein_id, locus_tag and gene that no CDS of the file before it has (a WP_
-    protein may be encoded several times in a genome), else the record's id and the CDS's number in it.
+    The id of a CDS is the first of its protein_id, locus_tag and gene, the record's id with the number of the CDS in
+    it, and this with a suffix, that no CDS before it has: a WP_ protein may be encoded several times in a genome, and
+    in many genomes. `taken` are the ids of all files; new ones are added.
     """
 
-    def __init__(self, file: InputFile, features: str):
+    def __init__(self, file: InputFile, features: str, taken: set[str]):
         try:
             from Bio import BiopythonParserWarning, SeqIO
         except ImportError as error:
@@ -34,35 +36,43 @@ class GenbankFile(Source):
         self._name = file.name
         self._records = SeqIO.parse(io.TextIOWrapper(file.open(), encoding="utf-8"), "genbank")
         self._warning = BiopythonParserWarning
-        self._ids: set[str] = set()
+        self._taken = taken
         self._features = features
         if features == "cds":
             self.unit = "CDS"
             self.schema = pa.schema([("id", pa.string()), ("sequence", pa.large_string()), *CDS_COLUMNS])
 
-    def __iter__(self) -> Iterator[pa.Table]:
+    def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
         return tables(self._rows(), self.schema)
 
-    def _rows(self) -> Iterator[tuple]:
-        number, count = 0, 0
+    def _rows(self) -> Iterator[tuple[int, tuple]]:
+        number, num_cds, num_bad = 0, 0, self.bad.counts.total()
         while (record := self._next(number)) is not None:
             number += 1
-            where = f"{self._name}, record {number} ({record.id})"
             if not record.seq.defined:
-                raise SequenceFileError(
-                    f"{where}: it comes without its sequence; fetch it with ORIGIN and letters (the full GenBank "
-                    "format)."
+                fault = BadRecord(
+                    "a record without its sequence",
+                    "it comes without its sequence; fetch it with ORIGIN and letters (the full GenBank format)",
                 )
-            if self._features == "cds":
-                rows = self._coding_sequences(record, where)
+                self.bad.note(self._name, f"record {number}", record.id, fault)
+            elif self._features == "record":
+                yield number, (record.id, str(record.seq), record.description)
             else:
-                rows = [(record.id, str(record.seq), record.description)]
-            for row in rows:
-                count += 1
-                yield row
+                for of_record, cds in enumerate((each for each in record.features if each.type == "CDS"), start=1):
+                    num_cds += 1
+                    names = [cds.qualifiers.get(name, [None])[0] for name in ("protein_id", "locus_tag", "gene")]
+                    name = self._new_id(names, f"{record.id}.{of_record}")
+                    try:
+                        sequence = _cut_out(cds, record)
+                    except BadRecord as fault:
+                        where = f"record {number} ({shown(record.id)}), CDS {num_cds}"
+                        self.bad.note(self._name, where, name, fault)
+                        continue
+                    qualifiers = (cds.qualifiers.get(each, [None])[0] for each in QUALIFIERS)
+                    yield num_cds, (name, sequence, *qualifiers, record.id)
         if not number:
             raise SequenceFileError(f"{self._name}: it has no records; a GenBank record begins with LOCUS.")
-        if not count:
+        if self._features == "cds" and not num_cds and self.bad.counts.total() == num_bad:
             raise SequenceFileError(
                 f"{self._name}: its {number} records have no CDS; take them whole (--genbank_features record)."
             )
@@ -82,24 +92,25 @@ class GenbankFile(Source):
                 "it again."
             ) from error
 
-    def _coding_sequences(self, record, where: str) -> Iterator[tuple]:
-        for number, feature in enumerate((each for each in record.features if each.type == "CDS"), start=1):
-            protein_id, gene, locus_tag, product = (
-                feature.qualifiers.get(name, [None])[0] for name in ("protein_id", *QUALIFIERS)
-            )
-            names = (protein_id, locus_tag, gene)
-            name = next((name for name in names if name and name not in self._ids), f"{record.id}.{number}")
-            self._ids.add(name)
-            # Where its first codon begins, from 1: https://www.insdc.org/submitting-standards/feature-table, 7.3.
-            codon_start = feature.qualifiers.get("codon_start", ["1"])[0]
-            try:
-                if codon_start not in ("1", "2", "3"):
-                    raise ValueError(f"its codon_start is {shown(codon_start)!r}, not 1, 2 or 3")
-                if feature.location and any(part.end > len(record) for part in feature.location.parts):
-                    raise ValueError(f"it ends beyond the record, which has {len(record)} nt")
-                sequence = str(feature.extract(record.seq))[int(codon_start) - 1 :]
-            except (ValueError, TypeError) as error:  # Biopython's of parts in other records, or a location unread
-                raise SequenceFileError(
-                    f"{where}: its CDS {name} cannot be cut out ({one_line(error)}); correct or remove that feature."
-                ) from error
-            yield name, sequence, gene, locus_tag, product, record.id
+    def _new_id(self, names: list[str | None], last: str) -> str:
+        candidates = chain(filter(None, names), [last], (f"{last}.{copy}" for copy in count(2)))
+        name = next(each for each in candidates if each not in self._taken)
+        self._taken.add(name)
+        return name
+
+
+def _cut_out(cds, record) -> str:
+    """Its letters from its first whole codon on; raises BadRecord."""
+    try:
+        # Where that begins, from 1: https://www.insdc.org/submitting-standards/feature-table, 7.3.
+        codon_start = cds.qualifiers.get("codon_start", ["1"])[0]
+        if codon_start not in ("1", "2", "3"):
+            raise ValueError(f"its codon_start is {shown(codon_start)!r}, not 1, 2 or 3")
+        if cds.location is None:
+            raise ValueError("its location is not one of this record; it may wrap around, but the record is linear")
+        sequence = str(cds.extract(record.seq))
+        if any(part.end > len(record) for part in cds.location.parts):
+            raise ValueError(f"it ends beyond the record, which has {len(record)} nt")
+        return sequence[int(codon_start) - 1 :]
+    except (ValueError, TypeError) as error:  # of parts in other records
+        raise BadRecord("a CDS that cannot be cut out", f"it cannot be cut out ({one_line(error)})") from error

@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterable
 from typing import AnyStr
 
-# NAME=value or NAME:value, up to the next such word, ";", "|", a closing bracket or the end; or in quotes:
-# UniProt (OS=Plasmodium falciparum OX=5833), https://www.uniprot.org/help/fasta-headers
-# NCBI ([gene=dnaA] [protein=replication initiator]), FlyBase (name=Adh-RA; parent=FBgn0000055;), Ensembl (gene:ENSG1).
-VALUE = r"""(?:^|[\s;|\[]){}[=:](?:"([^"]*)"|'([^']*)'|(\S.*?))(?=\s*(?:[;|\]]|$|\s\[?[\w.-]+[=:]))"""
+# [NAME=value]; or NAME=value or NAME:value, in quotes, or up to the next such word, ";", "|" or the end:
+# NCBI ([gene=dnaA] [protein=replication initiator]), UniProt (OS=Plasmodium falciparum OX=5833,
+# https://www.uniprot.org/help/fasta-headers), FlyBase (name=Adh-RA; parent=FBgn0000055;), Ensembl (gene:ENSG1).
+VALUE = (
+    r"""\[{0}=([^\]]*)\]|(?:^|[\s;|,\[]){0}[=:](?:"([^"]*)"|'([^']*)'"""
+    r"""|(\S.*?)(?=\s*(?:[;|\]]|$|,?\s\[?[\w.-]+[=:]|,[\w.-]+=)))"""
+)
 # Ensembl's chromosome:GRCh38:1:1000:1059:1, https://ftp.ensembl.org/pub/current_fasta/homo_sapiens/cds/README
 LOCATION = re.compile(r"[^\s:]*:([^\s:]+):\d+:\d+:-?[01](?!\S)")
 
@@ -29,4 +32,4 @@ def _value(found: re.Match | None) -> str | None:
         return None
     value = next(group for group in found.groups() if group is not None)
     location = LOCATION.match(value)
-    return location[1] if location else value
+    return location[1] if location else value or None

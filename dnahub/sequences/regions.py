@@ -6,16 +6,25 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from dnahub.sequences.batching import Source, tables
-from dnahub.sequences.checks import SequenceFileError, shown
+from dnahub.sequences.batching import Numbers, Source, tables
+from dnahub.sequences.checks import BadRecord, SequenceFileError, shown
 from dnahub.sequences.fasta import FastaFile
+from dnahub.sequences.ids import SeenIds
 from dnahub.sequences.opening import InputFile
 
 # IUPAC nucleotide codes, https://doi.org/10.1093/nar/13.9.3021, and those that pair with them.
 COMPLEMENT = str.maketrans("ACGTURYSWKMBDHVNacgturyswkmbdhvn", "TGCAAYRSWMKVHDBNtgcaayrswmkvhdbn")
-NOT_REGIONS = ("track", "browser")  # the first word; https://genome.ucsc.edu/FAQ/FAQformat.html#format1
+# The first word of lines that are no regions; https://genome.ucsc.edu/FAQ/FAQformat.html#format1
+NOT_REGIONS = ("track", "browser")
+# How files of other formats begin, or the comments in them.
+OTHER_FORMATS = re.compile(
+    r"(?P<VCF>##fileformat=VCF|#CHROM\s+POS)|(?P<GFF>##gff-version)|(?P<SAM>@(HD|SQ)\s)"
+    r"|(?P<bedGraph>track\s.*type=\W?bedGraph)|(?P<WIG>track\s.*type=\W?wiggle_0|(fixed|variable)Step\s)"
+)
 STRANDS = ("+", "-", ".")
 BED12_COLUMNS = 12
+OWN_ID = "{chrom}:{region_start}-{region_end}({strand})"
+NUCLEOTIDES = re.compile("[ACGTNacgtn]+")
 BEDGRAPH, SCORE = (".bedgraph", ".bdg", ".bg"), re.compile(r"-?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
 
 
@@ -32,7 +41,7 @@ class Genome:
         self._starts: dict[str, int] = {}
         self._letters = tempfile.TemporaryFile()
         for number, (raw_id, sequence, _) in enumerate(FastaFile(file).records(), start=1):
-            name = raw_id.decode()
+            name, sequence = raw_id.decode(), b"".join(sequence.split())
             if name in self._starts:
                 raise SequenceFileError(
                     f"{file.name}, record {number}: a record before it has the id {shown(name)!r}, too; rename one."
@@ -48,9 +57,13 @@ class Genome:
 
 
 class BedFile(Source):
-    """The regions of a BED file, in its order, cut out of a genome in FASTA; of BED12, the blocks joined."""
+    """
+    The regions of a BED file, in its order, cut out of a genome in FASTA; of BED12, the blocks joined.
 
-    unit, is_typed = "region", True
+    The id of a region without a name is chrom:start-end(strand), with its line after it if that was there before.
+    """
+
+    unit, is_typed = "line", True
     schema = pa.schema(
         [
             ("id", pa.string()),
@@ -67,61 +80,80 @@ class BedFile(Source):
         self._genome = Genome(genome)
         self._stream = bed.open()
 
-    def __iter__(self) -> Iterator[pa.Table]:
-        return tables(self._rows(), self.schema)
+    def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
+        seen = SeenIds()
+        for numbers, table in tables(self._rows(), self.schema):
+            rows = table.drop_columns("sequence").to_pylist()
+            names = [row["id"] or OWN_ID.format_map(row) for row in rows]
+            unnamed = [i for i, row in enumerate(rows) if not row["id"]]
+            for i in seen.add([names[i] for i in unnamed]):
+                names[unnamed[i]] += f".{numbers[unnamed[i]]}"
+            yield numbers, table.set_column(0, "id", pa.array(names, pa.string()))
 
-    def _rows(self) -> Iterator[tuple]:
+    def _rows(self) -> Iterator[tuple[int, tuple]]:
         count = 0
         for line, raw in enumerate(self._stream, start=1):
             text = raw.decode().rstrip("\n")
+            fields = [field.strip() for field in (text.split("\t") if "\t" in text else text.split())]
+            if form := _other_format(text, fields, self._bed.suffix):
+                raise SequenceFileError(
+                    f"{self._bed.name}, line {line}: this is {form}, not BED (chrom, start, end; 0-based half-open); "
+                    "convert it."
+                )
             if text.strip() and not text.startswith("#") and text.split(None, 1)[0] not in NOT_REGIONS:
                 count += 1
-                fields = [field.strip() for field in (text.split("\t") if "\t" in text else text.split())]
                 try:
-                    row = self._row(fields)
-                except ValueError as error:
-                    raise SequenceFileError(
-                        f"{self._bed.name}, line {line}: {error}; correct or remove the line."
-                    ) from error
-                yield row
+                    yield line, self._row(fields)
+                except BadRecord as fault:
+                    self.bad.note(self._bed.name, f"line {line}", fields[3] if len(fields) > 3 else None, fault)
         if not count:
             raise SequenceFileError(f"{self._bed.name}: it has no regions; write chrom, start and end in a line.")
 
     def _row(self, fields: list[str]) -> tuple:
-        if form := _other_format(fields, self._bed.suffix):
-            raise ValueError(f"this is {form}, not BED (chrom, start, end; 0-based half-open): convert it")
+        """Raises BadRecord."""
         if len(fields) < 3 or not all(map(_is_number, fields[1:3])):
-            raise ValueError("it does not begin with a chromosome, a start and an end, two numbers, as BED does")
+            raise BadRecord(
+                "a line that is not BED", "it does not begin with a chromosome, a start and an end, two numbers"
+            )
         chrom, start, end = fields[0], int(fields[1]), int(fields[2])
-        for column in (4, 5):
-            if fields[column - 1 : column] in (["+"], ["-"]):
-                raise ValueError(f"column {column} is {fields[column - 1]!r}, but the strand is column 6 of BED")
         strand = fields[5] if len(fields) > 5 else "."
-        if strand not in STRANDS:
-            raise ValueError(f"its strand is {shown(strand)!r}, not one of {' '.join(STRANDS)}")
-        name = fields[3] if len(fields) > 3 and fields[3] not in ("", ".") else f"{chrom}:{start}-{end}({strand})"
+        others = [column for column, field in enumerate(fields, start=1) if field in ("+", "-") and column != 6]
+        if strand not in STRANDS or (strand == "." and others):
+            where = f"; column {others[0]} is {fields[others[0] - 1]!r}" if others else ""
+            fault = f"its strand, column 6, is {shown(strand)!r}, not one of {' '.join(STRANDS)}{where}"
+            raise BadRecord("a strand in another column, or none", fault)
         blocks = _blocks(fields, start, end) if len(fields) >= BED12_COLUMNS else [(start, end)]
         if chrom not in self._genome.num_nt:
             listed = ", ".join(map(shown, list(self._genome.num_nt)[:5]))
-            raise ValueError(f"there is no chromosome {shown(chrom)!r} in {self._genome_name}, which begins {listed}")
+            raise BadRecord(
+                "no such chromosome",
+                f"there is no chromosome {shown(chrom)!r} in {self._genome_name}, which begins {listed}",
+            )
         if start >= end:
-            raise ValueError(f"{chrom}:{start}-{end} ends at or before its start; BED is 0-based half-open")
+            raise BadRecord("a region without length", f"{chrom}:{start}-{end} ends at or before its start")
         if end > self._genome.num_nt[chrom]:
-            raise ValueError(
+            raise BadRecord(
+                "a region beyond its chromosome",
                 f"{chrom}:{start}-{end} exceeds its chromosome, which has {self._genome.num_nt[chrom]} nt in "
-                f"{self._genome_name}"
+                f"{self._genome_name}",
             )
         sequence = "".join(self._genome.fetch(chrom, *block) for block in blocks)
         if strand == "-":
             sequence = sequence.translate(COMPLEMENT)[::-1]
+        name = fields[3] if len(fields) > 3 and fields[3] not in ("", ".") else None
         return name, sequence, chrom, start, end, strand
 
 
-def _other_format(fields: list[str], suffix: str) -> str | None:
+def _other_format(text: str, fields: list[str], suffix: str) -> str | None:
     """What a line is of that may stand in a file called BED; a score in column 4 is a name only if it is whole."""
-    if len(fields) >= 8 and all(map(_is_number, fields[3:5])) and fields[6] in STRANDS:
+    if found := OTHER_FORMATS.match(text):
+        return found.lastgroup
+    if text.startswith("#"):
+        return None
+    if len(fields) >= 8 and all(map(_is_number, fields[3:5])) and fields[6] in (*STRANDS, "?"):
         return "GFF or GTF"
-    if len(fields) >= 5 and _is_number(fields[1]) and not _is_number(fields[2]) and fields[3].isalpha():
+    is_ref = len(fields) >= 5 and _is_number(fields[1]) and NUCLEOTIDES.fullmatch(fields[3])
+    if is_ref and not (_is_number(fields[2]) and (fields[4] in STRANDS or SCORE.fullmatch(fields[4]))):
         return "VCF"
     is_score = len(fields) == 4 and SCORE.fullmatch(fields[3])
     return "bedGraph" if is_score and (suffix in BEDGRAPH or not _is_number(fields[3])) else None
@@ -135,7 +167,10 @@ def _blocks(fields: list[str], start: int, end: int) -> list[tuple[int, int]]:
         bounds = [place for block in blocks for place in block]
         if bounds == sorted(bounds) and (bounds[0], bounds[-1]) == (start, end):
             return blocks
-    raise ValueError("its columns 10 to 12 are not the blocks of BED12, from its start to its end")
+    raise BadRecord(
+        "blocks that are not those of BED12",
+        "its columns 10 to 12 are not the blocks of BED12, from its start to its end",
+    )
 
 
 def _is_number(text: str) -> bool:

@@ -1,8 +1,10 @@
 """Flags that say what to read -> its reader."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dnahub.sequences.arguments import InputArguments
+from dnahub.sequences.bad_records import BadRecords
 from dnahub.sequences.opening import InputFile
 from dnahub.sequences.reader import SequenceReader, open_inputs
 from dnahub.sequences.regions import BedFile
@@ -11,13 +13,14 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 
-def open_sequences(args: InputArguments, api: "HfApi | None" = None) -> SequenceReader:
+def open_sequences(args: InputArguments, api: "HfApi | None" = None, bad: BadRecords | None = None) -> SequenceReader:
     """
     Look at all that is to be read, and open the first of it.
 
     Args:
         args: Files, regions of a genome, or a data set.
         api: Who asks for a data set, and which Hub; default the user of the environment.
+        bad: As that of `SequenceReader`.
 
     Raises:
         ValueError: If the arguments do not go together.
@@ -32,11 +35,12 @@ def open_sequences(args: InputArguments, api: "HfApi | None" = None) -> Sequence
         found = find_dataset(args.dataset_name, args.dataset_config_name, args.dataset_revision, api)
         # Those that it has chosen, for what records them.
         args.dataset_config_name, args.dataset_split = found.config, found.choose(args.dataset_split)
-        return found.open(found.paths[args.dataset_split], args)
+        return found.open(found.paths[args.dataset_split], args, bad=bad)
     files = [InputFile(path) for path in args.input]
     if args.bed:
-        return SequenceReader([InputFile(args.bed)], lambda bed: BedFile(bed, files[0]), args)
-    return open_inputs(files, args)
+        opener = partial(BedFile, genome=files[0])
+        return SequenceReader([InputFile(args.bed)], opener, args, bad=bad)
+    return open_inputs(files, args, bad=bad)
 
 
 def _check_arguments(args: InputArguments) -> None:

@@ -4,14 +4,17 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from functools import reduce
+from itertools import count, islice
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from dnahub.sequences.batching import Source
-from dnahub.sequences.checks import SequenceFileError, one_line
+from dnahub.sequences.batching import Numbers, Source
+from dnahub.sequences.checks import BadRecord, SequenceFileError, one_line, shown
 from dnahub.sequences.opening import InputFile
 
 BLOCK_BYTES = 1 << 24  # of CSV, where it is the longest row, too
@@ -24,7 +27,7 @@ PARQUET_ROWS = 1024
 class Rows(Source):
     """Rows are counted from 0."""
 
-    unit, first = "row", 0
+    unit = "row"
     is_table = is_typed = True
 
     def __init__(self, file: InputFile):
@@ -36,9 +39,9 @@ class Rows(Source):
         if repeated is not None:
             raise SequenceFileError(f"{self._file.name}: two columns are called {repeated!r}; rename one of them.")
 
-    def _counted(self, table: pa.Table) -> pa.Table:
+    def _counted(self, table: pa.Table) -> tuple[Numbers, pa.Table]:
         self._count += table.num_rows
-        return table
+        return range(self._count - table.num_rows, self._count), table
 
 
 class CsvFile(Rows):
@@ -54,6 +57,9 @@ class CsvFile(Rows):
         super().__init__(file)
         self._stream = _QuoteCounter(file.open())
         self._has_quotes = delimiter != "\t"
+        self._invalid: set[int] = set()  # rows, lines of white space among them
+        self._to_note: dict[int, BadRecord] = {}
+        self._has_open_quote = False  # one that ends neither in its row nor in any other
         try:
             self._reader = pyarrow.csv.open_csv(
                 self._stream,
@@ -62,6 +68,7 @@ class CsvFile(Rows):
                     delimiter=delimiter,
                     quote_char='"' if self._has_quotes else False,
                     newlines_in_values=self._has_quotes,
+                    invalid_row_handler=self._set_aside,
                 ),
                 pyarrow.csv.ConvertOptions(default_column_type=pa.string()),
             )
@@ -78,26 +85,55 @@ class CsvFile(Rows):
             )
         self._check_names(self.schema.names)
 
-    def __iter__(self) -> Iterator[pa.Table]:
-        last = ""
+    def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
+        last, valid = "", (number for number in count() if number not in self._invalid)
         try:
             for batch in self._reader:
                 last = batch.column(batch.num_columns - 1)[-1].as_py() if batch.num_rows else last
-                yield self._counted(pa.Table.from_batches([batch]))
+                self._note_invalid()
+                self._count += batch.num_rows
+                yield _without_blank(list(islice(valid, batch.num_rows)), pa.Table.from_batches([batch]))
         except pa.ArrowInvalid as error:
             raise self._fault(error) from error
         # A quote that is not closed takes all lines after it into one value, without an error (pyarrow 26).
-        if self._has_quotes and self._stream.quotes % 2 and "\n" in last:
+        if self._has_quotes and self._stream.quotes % 2 and ("\n" in last or self._has_open_quote):
             raise SequenceFileError(
-                f"{self._file.name}, row {self._count - 1}: a quote is not closed before the end of the file; close "
+                f"{self._file.name}, row {next(valid) - 1}: a quote is not closed before the end of the file; close "
                 "it."
             )
+        self._note_invalid()
+
+    def _set_aside(self, row: pyarrow.csv.InvalidRow) -> str:
+        number = row.number - 2  # of the header, 1
+        self._invalid.add(number)
+        self._has_open_quote |= "\n" in row.text and row.text.count('"') % 2 == 1
+        if row.text.strip():
+            fault = (
+                f"it has {row.actual_columns} fields, not {row.expected_columns} as the header ({shown(row.text)!r})"
+            )
+            self._to_note[number] = BadRecord("a row of more or fewer fields than the header", fault)
+        return "skip"
+
+    def _note_invalid(self) -> None:
+        for number, fault in self._to_note.items():
+            self.bad.note(self._file.name, f"row {number}", None, fault)
+        self._to_note.clear()
 
     def _fault(self, error: pa.ArrowInvalid) -> SequenceFileError:
         return SequenceFileError(
             f"{self._file.name}, after {self._count} rows: {one_line(error)} (row 1 is the header); correct that row, "
             f"close its quotes, or give sequences longer than {BLOCK_BYTES} bytes as FASTA."
         )
+
+
+def _without_blank(numbers: list[int], table: pa.Table) -> tuple[Numbers, pa.Table]:
+    """The rows in which anything is written: spreadsheets end with lines of separators."""
+    blank = (pc.equal(pc.utf8_trim_whitespace(column), "") for column in table.columns)
+    is_blank = next(blank)
+    if not pc.any(is_blank).as_py():
+        return numbers, table
+    kept = pc.indices_nonzero(pc.invert(reduce(pc.and_, blank, is_blank)))
+    return [numbers[row] for row in kept.to_pylist()], table.take(kept)
 
 
 class _QuoteCounter(io.RawIOBase):
@@ -137,7 +173,7 @@ class JsonlFile(Rows):
         self._options = pyarrow.json.ParseOptions(self.schema, unexpected_field_behavior="error")
         self._first = self._parse(first, self._options)
 
-    def __iter__(self) -> Iterator[pa.Table]:
+    def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
         first, self._first = self._first, None
         yield self._counted(first)
         for block in self._blocks:
@@ -196,15 +232,15 @@ class ParquetFile(Rows):
             from datasets import Features  # here, for loading `datasets` takes a second
 
             self.features = Features.from_arrow_schema(schema)
-        self.schema = schema.remove_metadata()
+        self.schema = pa.schema([(field.name, _without_views(field.type)) for field in schema])
         self._check_names(self.schema.names)
 
-    def __iter__(self) -> Iterator[pa.Table]:
+    def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
         try:
             for batch in self._parquet.iter_batches(batch_size=PARQUET_ROWS, use_threads=False):
-                table = self._counted(pa.Table.from_batches([batch]))
+                counted = self._counted(pa.Table.from_batches([batch]).cast(self.schema))
                 self._file.bytes_read = (self._file.size or 0) * self._count // self._parquet.metadata.num_rows
-                yield table
+                yield counted
         except (pa.ArrowInvalid, OSError) as error:
             raise SequenceFileError(
                 f"{self._file.name}, row {self._count} or after it: the Parquet file is corrupt ({one_line(error)}); "
@@ -212,17 +248,25 @@ class ParquetFile(Rows):
             ) from error
 
 
+def _without_views(kind: pa.DataType) -> pa.DataType:
+    """Types that all functions of pyarrow take, for those that polars may write (pyarrow 26)."""
+    for is_list, list_of in ((pa.types.is_list, pa.list_), (pa.types.is_large_list, pa.large_list)):
+        if is_list(kind):
+            return list_of(_without_views(kind.value_type))
+    return {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind, kind)
+
+
 class TextFile(Rows):
     """The lines of a text file, a sequence each; lines of white space are neither read nor counted."""
 
-    is_table = is_typed = False
+    is_table = is_typed = drops_spaces = False
     schema = pa.schema([("sequence", pa.large_string())])
 
     def __init__(self, file: InputFile):
         super().__init__(file)
         self._stream = file.open()
 
-    def __iter__(self) -> Iterator[pa.Table]:
+    def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
         while lines := self._stream.readlines(TEXT_BLOCK_BYTES):
             sequences = [sequence for line in lines if (sequence := line.strip())]
-            yield pa.table([pa.array(sequences, pa.large_string())], schema=self.schema)
+            yield self._counted(pa.table([pa.array(sequences, pa.large_string())], schema=self.schema))

@@ -109,6 +109,10 @@ class DataArguments:
     sequence_format: Literal["letters", "kmers"] = flag(
         "letters", "kmers: overlapping k-mers separated by spaces (ACG CGT GTA), which are joined (ACGTA)."
     )
+    bad_records: Literal["error", "skip"] = flag(
+        "error",
+        "skip: leave out records that cannot be read, and list them in OUTPUT_DIR/skipped.tsv; see the card.",
+    )
     label_column: str = flag(
         "label", "Column of the labels; in a FASTA header NAME=... or NAME:... is the column NAME."
     )

@@ -21,6 +21,7 @@ from huggingface_hub import HfApi
 
 from dnahub.machine.processes import num_launched
 from dnahub.sequences.arguments import InputArguments
+from dnahub.sequences.bad_records import BadRecords
 from dnahub.sequences.checks import SequenceFileError, one_line
 from dnahub.sequences.dataset import KNOWN_WORD, ROLE_OF, DatasetFiles, find_dataset
 from dnahub.sequences.opening import STANDARD_INPUT
@@ -34,8 +35,6 @@ from dnahub.training.splits import CUT_SEED, ROLES, check_groups, check_overlap,
 
 # Rows that are shuffled at a time, of a stream.
 SHUFFLE_BUFFER = 10_000
-NUCLEOTIDE = "[ACGTUacgtu]"  # what a model can learn from
-REPLACED = "[^ACGTUNacgtun]"  # what it reads as N
 # Text that is a number and loses nothing as one: "007" and ids of 19 digits stay text.
 INTEGERS = r"^(0|-?[1-9][0-9]{0,17})$"
 DECIMALS = r"^-?((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^-?([nN][aA][nN]|[iI][nN][fF])$"
@@ -55,6 +54,7 @@ class SequenceData:
     build: dict[str, Any]  # the record of the data set's build, its build.json; empty where it has none
     cut_off: dict[str, str]  # how new splits were made, such as {"test": "0.1 of train, by gene"}
     num_replaced: int  # letters other than A, C, G, T, U and N, which are read as N; those of a stream are not counted
+    bad: BadRecords  # those that were skipped; of a stream, they are not known
     place: Callable[[str, int], str]  # split, but no stream, and row -> where that is, as "reads.fa, record 3"
 
 
@@ -69,8 +69,9 @@ def load_sequences(
     task = TASKS[task]
     if args.streaming and (task.takes_labels or args.dataset_filter):
         raise ValueError("--streaming is for --task mlm, without --dataset_filter; leave it out.")
-    input_args = InputArguments(sequence_column=args.sequence_column, sequence_format=args.sequence_format)
-    build = {}
+    names = ("sequence_column", "sequence_format", "bad_records")
+    input_args = InputArguments(**{name: getattr(args, name) for name in names})
+    build, bad = {}, _new_bad_records(input_args)
     if args.train_file:
         name = Path(args.train_file[0]).name
         source = DatasetFiles(name, None, Path(), None, _given_files(args), Features(), None, None)
@@ -89,10 +90,10 @@ def load_sequences(
     stream = _stream(name, source, input_args) if args.streaming else None
     splits, texts, files, num_replaced = {}, {}, [], 0
     for split in (role for role in ROLES if role in source.paths and not (role == "train" and args.streaming)):
-        reader = source.open(source.paths[split], input_args, read)
-        splits[split], of_split = _hold(reader, split, list(needed), row_filter, files)
+        reader = source.open(source.paths[split], input_args, read, bad, row_filter)
+        splits[split] = _hold(reader, split, list(needed), files)
         texts[split] = [] if reader.is_typed else [column for column in needed if column not in reader.features]
-        num_replaced += of_split
+        num_replaced += reader.num_replaced
     splits = DatasetDict(_with_numbers(splits, texts))
 
     def place(split: str, row: int) -> str:
@@ -116,7 +117,7 @@ def load_sequences(
     chosen = splits.select_columns(["sequence", "label"] if task.takes_labels else ["sequence"])
     if stream is not None:
         chosen["train"] = stream
-    return SequenceData(chosen, labels, name, source.config, source.commit, build, cut_off, num_replaced, place)
+    return SequenceData(chosen, labels, name, source.config, source.commit, build, cut_off, num_replaced, bad, place)
 
 
 def _given_files(args: DataArguments) -> dict[str, list[str]]:
@@ -156,7 +157,9 @@ def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
 def _stream(name: str, source: DatasetFiles, args: InputArguments) -> IterableDataset:
     if "validation" not in source.paths:
         raise ValueError(f"{name}: there is no split 'validation', and nothing can be cut off a stream; add one.")
-    next(iter(source.open(source.paths["train"], args, {})))  # at least its beginning can be read
+    next(
+        iter(source.open(source.paths["train"], args, {}, _new_bad_records(args)))
+    )  # at least its beginning can be read
     rows = IterableDataset.from_generator(
         partial(_sequences, source, args),
         features=Features({"sequence": Value("large_string")}),
@@ -168,79 +171,65 @@ def _stream(name: str, source: DatasetFiles, args: InputArguments) -> IterableDa
 
 
 def _sequences(source: DatasetFiles, args: InputArguments, paths: list[str]) -> Iterator[dict[str, str]]:
-    for batch in source.open(paths, args, {}):
-        _check_nucleotides(batch.table, batch.place)
+    bad = _new_bad_records(args)
+    for batch in source.open(paths, args, {}, bad):
         for sequence in batch.table["sequence"].to_pylist():
             yield {"sequence": sequence}
+    if bad.counts:
+        warnings.warn(bad.summary(), stacklevel=1)
 
 
-def _hold(
-    reader: SequenceReader, split: str, needed: Sequence[str], row_filter: RowFilter | None, files: list[str]
-) -> tuple[Dataset, int]:
-    """
-    A split, in an Arrow file named by a digest of its content, which all processes map and the same rows share.
+def _new_bad_records(args: InputArguments) -> BadRecords:
+    return BadRecords(args.bad_records == "skip", need_bases=True)
 
-    Also, how many of its letters are read as N.
-    """
+
+def _hold(reader: SequenceReader, split: str, needed: Sequence[str], files: list[str]) -> Dataset:
+    """A split, in an Arrow file named by a digest of its content, which all processes map and the same rows share."""
     features = Features(
         {"sequence": Value("large_string"), **{name: _feature(reader, name) for name in needed}}
         | {FILE: Value("int32"), ROW: Value("int64")}
     )
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "sequences"
     folder.mkdir(parents=True, exist_ok=True)
-    num_rows = num_replaced = 0
+    num_rows = 0
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = Path(scratch) / "rows.arrow"
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, features.arrow_schema) as writer:
             for batch in reader:
-                table, rows = batch.table, np.arange(batch.table.num_rows)
-                if row_filter:
-                    rows = row_filter.rows(batch.table, batch.source)
-                    table = table.take(rows)
-                    num_replaced += pc.sum(pc.count_substring_regex(table["sequence"], REPLACED)).as_py() or 0
-                place = partial(_place, batch, rows)
-                _check_nucleotides(table, place)
                 name = f"{batch.source}, {batch.unit}"
                 if name not in files:
                     files.append(name)
-                columns = {"sequence": table["sequence"]}
-                columns |= {
-                    each: _values(table[each], each, features[each], reader.is_typed, place) for each in needed
-                }
-                columns[FILE] = pa.repeat(files.index(name), len(rows))
-                columns[ROW] = pa.array(batch.first + rows)
+                columns = {"sequence": batch.table["sequence"]}
+                columns |= {each: _values(batch, each, features[each], reader.is_typed) for each in needed}
+                columns[FILE] = pa.repeat(files.index(name), batch.table.num_rows)
+                columns[ROW] = pa.array(batch.numbers)
                 try:
                     table = pa.table(columns).cast(features.arrow_schema)
                 except pa.ArrowInvalid as error:  # the card of the data set says of which type the text is
-                    raise SequenceFileError(f"{place(0)} or after it: {one_line(error)}; correct it.") from error
+                    raise SequenceFileError(f"{batch.place(0)} or after it: {one_line(error)}; correct it.") from error
                 writer.write_table(table)
                 num_rows += table.num_rows
         if not num_rows:
-            raise ValueError(f"split {split}: {row_filter.nothing_found()}")
+            raise ValueError(f"split {split}: {reader.row_filter.nothing_found()}")
         with path.open("rb") as file:
             kept = folder / hashlib.file_digest(file, "sha256").hexdigest() / path.name
         if not kept.is_file():
             kept.parent.mkdir(exist_ok=True)
             os.replace(path, kept)
-    return Dataset.from_file(str(kept)), num_replaced if row_filter else reader.num_replaced
-
-
-def _place(batch: SequenceBatch, rows: np.ndarray, row: int) -> str:
-    return batch.place(int(rows[row]))
+    return Dataset.from_file(str(kept))
 
 
 def _feature(reader: SequenceReader, column: str) -> Any:
     if column in reader.features:
         return reader.features[column]
     kind = reader.schema.field(column).type
-    if pa.types.is_dictionary(kind) or pa.types.is_string_view(kind):
+    if pa.types.is_dictionary(kind):
         kind = pa.string()
     return Features.from_arrow_schema(pa.schema([(column, kind)]))[column]
 
 
-def _values(
-    values: pa.ChunkedArray, column: str, feature: Any, is_typed: bool, place: Callable[[int], str]
-) -> pa.ChunkedArray | pa.Array:
+def _values(batch: SequenceBatch, column: str, feature: Any, is_typed: bool) -> pa.ChunkedArray | pa.Array:
+    values = batch.table[column]
     if not is_typed and pa.types.is_string(values.type):  # text without types: an empty field is missing
         values = pc.utf8_trim_whitespace(values)
         values = pc.if_else(pc.equal(values, ""), None, values)
@@ -249,7 +238,7 @@ def _values(
         row = pc.index(pc.is_in(values, value_set=pa.concat_arrays([names, pa.nulls(1, pa.string())])), False).as_py()
         if row >= 0:
             raise SequenceFileError(
-                f"{place(row)}: {values[row].as_py()!r} is not one of the classes of column {column!r}, "
+                f"{batch.place(row)}: {values[row].as_py()!r} is not one of the classes of column {column!r}, "
                 f"{listed(feature.names)}; correct that row or leave it out."
             )
         return pc.index_in(values, value_set=names).cast(pa.int64())
@@ -281,12 +270,6 @@ def _note_absent(task: Task, splits: DatasetDict, labels: Labels, cut_off: Itera
 
 def _spelling(label: str) -> str:
     return "".join(label.split()).casefold()
-
-
-def _check_nucleotides(table: pa.Table, place: Callable[[int], str]) -> None:
-    row = pc.index(pc.match_substring_regex(table["sequence"], NUCLEOTIDE), False).as_py()
-    if row >= 0:
-        raise SequenceFileError(f"{place(row)}: the sequence has no A, C, G or T; leave that row out.")
 
 
 def _with_numbers(splits: dict[str, Dataset], texts: Mapping[str, Sequence[str]]) -> dict[str, Dataset]:

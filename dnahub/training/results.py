@@ -87,6 +87,7 @@ def describe(
             "rows": {split: len(rows) for split, rows in data.splits.items() if isinstance(rows, Dataset)},
             "cut_off": data.cut_off,
             "num_replaced": data.num_replaced,
+            "skipped": dict(data.bad.counts),
         },
         "training": {
             "tuning": args.model.tuning,

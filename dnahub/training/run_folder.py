@@ -30,6 +30,7 @@ from dnahub.training.results import LIBRARIES, hardware
 
 CHECKPOINT = "checkpoint"  # the finished one; the Trainer's own, to resume from, are `checkpoint-STEP`
 RECORD = "run.json"  # what the run was begun with
+SKIPPED = "skipped.tsv"  # the bad records that were left out
 DIGITS = 16  # of a digest: 64 bits, and two files are alike by chance once in 10^19
 # What a run leaves behind, so that another one is not begun on top of it.
 SAVED = r"checkpoint(-\d+)?|seed-\d+|search\.json"

@@ -101,7 +101,7 @@ def test_the_fast_check_agrees_with_a_slow_one_on_random_sequences():
         ("", ["empty"]),
         (f"ACGT\n>g\n{GENE}\n", ["'ACGT'", "'>'"]),
         (f">a\n{GENE}\n>b empty\n>c\n{GENE}\n", ["record 2 (b)", "sequence"]),
-        (f">a\n{GENE}\n>b\nACGTJ\n", ["record 2 (b)", "'J'", "position 4", "ABCDGHKMNRSTUVWY"]),
+        (f">a\n{GENE}\n>b\nACGTJ\n", ["record 2 (b)", "'J'", "position 4"]),
         (f">a\n{GENE}A\n", [NOT_MULTIPLE_OF_THREE]),
     ],
 )

@@ -16,7 +16,7 @@ def batches(sequences, sizes) -> list[SequenceBatch]:
         part = sequences[start : start + size]
         ids = [f"r{start + i}" for i in range(len(part))]
         table = pa.table({"id": pa.array(ids, pa.string()), "sequence": pa.array(part, pa.large_string())})
-        made.append(SequenceBatch(table, "in.fa", "record", start + 1))
+        made.append(SequenceBatch(table, "in.fa", "record", range(start + 1, start + 1 + len(part))))
         start += len(part)
     return made
 

@@ -28,9 +28,11 @@ from dnahub.inference.outputs import FORMATS, check_output, join, output_files
 from dnahub.inference.parts import Parts
 from dnahub.inference.rows import Layout
 from dnahub.machine.faults import limits_explained
+from dnahub.sequences.bad_records import BadRecords
 from tests import forked
 
 HIDDEN = 8
+NONE_BAD = BadRecords()
 MADE_BY = {"model": "user/répo", "revision": None, "layer": -1, "normalize": True, "inputs": ["a.fa", "b.fa"]}
 SUFFIXES = list(FORMATS)
 TAGS = pa.list_(pa.struct([("a", pa.int64())]))
@@ -91,7 +93,7 @@ def write_parts(
 
 def write(output: Path, **options) -> Made:
     made = write_parts(output, **options)
-    assert join(made.parts, made.digests, output, MADE_BY) is not None
+    assert join(made.parts, made.digests, output, MADE_BY, NONE_BAD) is not None
     return made
 
 
@@ -236,12 +238,12 @@ def test_every_format_says_what_made_it(tmp_path, suffix):
 def test_missing_parts_or_a_process_that_joins_them_write_nothing(tmp_path):
     output = tmp_path / "out.parquet"
     made = write_parts(output)
-    assert join(made.parts, [*made.digests, "d3"], output, MADE_BY) is None
-    assert join(made.parts, ["d0", "other", "d2"], output, MADE_BY) is None
+    assert join(made.parts, [*made.digests, "d3"], output, MADE_BY, NONE_BAD) is None
+    assert join(made.parts, ["d0", "other", "d2"], output, MADE_BY, NONE_BAD) is None
     with made.parts.locked():
-        assert join(made.parts, made.digests, output, MADE_BY) is None
+        assert join(made.parts, made.digests, output, MADE_BY, NONE_BAD) is None
     assert not output.exists()
-    assert join(made.parts, made.digests[:2], output, MADE_BY) is not None  # of a shorter input
+    assert join(made.parts, made.digests[:2], output, MADE_BY, NONE_BAD) is not None  # of a shorter input
     assert pq.read_table(output)["id"].to_pylist() == [row["id"] for row in made.rows[:6]]
     assert list(tmp_path.iterdir()) == [output]
 
@@ -257,7 +259,7 @@ def test_a_part_that_was_damaged_within_is_named_and_the_old_output_stays(tmp_pa
     path.write_bytes(content)
 
     with pytest.raises(ValueError, match="part-000001.parquet is damaged"):
-        join(made.parts, made.digests, output, MADE_BY)
+        join(made.parts, made.digests, output, MADE_BY, NONE_BAD)
 
     assert output.read_bytes() == b"precious" and len(list(made.parts.folder.glob("part-*"))) == 3
 
@@ -275,12 +277,12 @@ def test_a_full_disk_is_one_sentence_and_nothing_changes(tmp_path, monkeypatch, 
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))  # the system refuses more, as on a full disk
     try:
         with pytest.raises(ValueError, match=rf"{output.name}: .* full"), limits_explained(output, ""):
-            join(made.parts, made.digests, output, MADE_BY)
+            join(made.parts, made.digests, output, MADE_BY, NONE_BAD)
     finally:  # before pytest writes again: its output may be a larger file
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert files_in(tmp_path) == before
-    assert join(made.parts, made.digests, output, MADE_BY) is not None
+    assert join(made.parts, made.digests, output, MADE_BY, NONE_BAD) is not None
 
 
 @pytest.mark.parametrize(
@@ -296,7 +298,7 @@ def test_a_stop_while_joining_leaves_a_complete_output_or_all_parts(tmp_path, mo
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(f"dnahub.inference.outputs.{where}", stop)
-        join(made.parts, made.digests, output, MADE_BY)
+        join(made.parts, made.digests, output, MADE_BY, NONE_BAD)
 
     if where == "fsync":
         assert output.read_bytes() == b"precious"
@@ -307,7 +309,7 @@ def test_a_stop_while_joining_leaves_a_complete_output_or_all_parts(tmp_path, mo
     assert len(list(made.parts.folder.glob("part-*"))) == 3
     check_output(output, [], ["id"], False, False, overwrite=output.exists())
     (made.parts.folder / "output").mkdir()  # of a process that was killed
-    assert join(made.parts, made.digests, output, MADE_BY) is not None
+    assert join(made.parts, made.digests, output, MADE_BY, NONE_BAD) is not None
     assert sorted(tmp_path.iterdir()) == sorted(output_files(output))
 
 

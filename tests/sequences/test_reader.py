@@ -200,22 +200,40 @@ def test_white_space_in_a_sequence_of_a_table_is_dropped_as_in_fasta(tmp_path):
         assert [row["sequence"] for row in rows_of(write(tmp_path / name, text))] == expected[:2]
 
 
-KMERS = " ".join("ACGTTGCAAGGCTTAAC"[i : i + 6] for i in range(12))
+JOINED = "ACGTTGCAAGGCTTAACTCCAG"
+
+
+def kmers(k: int, stride: int = 1) -> str:
+    return " ".join(JOINED[i : i + k] for i in range(0, len(JOINED) - k + 1, stride))
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("in.csv", f"sequence\n{KMERS}\n"), ("in.txt", f"{KMERS}\n")], ids=["csv", "text"]
+    ("name", "text"),
+    [
+        ("in.csv", f"sequence\n{kmers(6)}\n"),
+        ("in.tsv", f"sequence\nATG CCC TAA\n{kmers(3).lower()}\n"),
+        ("in.jsonl", f'{{"sequence": "{kmers(6, stride=2)}"}}\n'),
+        ("in.txt", f"{kmers(4)}\n"),
+        ("in.fa", f">a\n{kmers(6)}\n"),
+        ("in.fa", f">a\n{kmers(6)[:27]}\n{kmers(6)[28:]}\n"),
+    ],
 )
-def test_overlapping_kmers_are_refused_or_joined_and_codons_are_neither(tmp_path, name, text):
+def test_overlapping_kmers_are_refused_or_joined(tmp_path, name, text):
     path = write(tmp_path / name, text)
-    with pytest.raises(SequenceFileError, match=f"{name}, .*row 0.*--sequence_format kmers"):
+    with pytest.raises(SequenceFileError, match=f"{name}, (row|record) [01]: .*--sequence_format kmers"):
         rows_of(path)
-    assert [row["sequence"] for row in rows_of(path, sequence_format="kmers")] == ["ACGTTGCAAGGCTTAAC"]
+    rows = rows_of(path, sequence_format="kmers", bad_records="skip")
+    assert [row["sequence"].upper() for row in rows] == [JOINED]
 
-    codons = write(tmp_path / "codons.csv", "sequence\nATG AAA AAA AAA AAA AAA AAA AAA AAA TGG GGA\n")
-    assert [row["sequence"] for row in rows_of(codons)] == ["ATGAAAAAAAAAAAAAAAAAAAAAAAATGGGGA"]
-    with pytest.raises(SequenceFileError, match="codons.csv, row 0: 'AAA' does not overlap with 'ATG'"):
+
+def test_words_that_do_not_overlap_stay_a_sequence(tmp_path):
+    words = "ATG AAA AAA AAA AAA AAA AAA AAA AAA TGG GGA"
+    codons = write(tmp_path / "codons.csv", f"sequence\n{words}\n")
+    assert [row["sequence"] for row in rows_of(codons)] == [words.replace(" ", "")]
+    with pytest.raises(SequenceFileError, match="codons.csv, row 0 .*'AAA' does not overlap with 'ATG'"):
         rows_of(codons, sequence_format="kmers")
+    fasta = write(tmp_path / "blocks.fa", ">a\nACGTACGTAC GTACGTACGT\nACGTACGTAC\n")
+    assert [row["sequence"] for row in rows_of(fasta)] == ["ACGTACGTACGTACGTACGTACGTACGTAC"]
 
 
 def test_columns_are_named_and_another_column_of_the_name_id_or_sequence_is_left_out(tmp_path):
@@ -243,6 +261,15 @@ def test_integer_ids_and_categories_become_text_and_other_columns_keep_their_typ
     assert batch.table["id"].to_pylist() == ["5", "6"]
     assert batch.table["sequence"].to_pylist() == ["AC", "GT"]
     assert batch.table.select(["score", "tags"]).equals(table.select(["score", "tags"]))
+
+
+def test_views_become_the_types_that_all_outputs_take(tmp_path):
+    views = {"sequence": pa.string_view(), "note": pa.string_view(), "tags": pa.list_(pa.string_view())}
+    rows = [{"sequence": "AC", "note": "a", "tags": ["x"]}, {"sequence": "GT", "note": None, "tags": []}]
+    pq.write_table(pa.Table.from_pylist(rows, pa.schema(views)), tmp_path / "in.parquet")
+    (batch,) = opened(tmp_path / "in.parquet")
+    assert batch.table.drop_columns("id").to_pylist() == rows
+    assert batch.table.schema.types[2:] == [pa.string(), pa.list_(pa.string())]
 
 
 def test_times_in_jsonl_stay_as_they_are_written_and_lines_may_be_longer_than_a_block(tmp_path, monkeypatch):

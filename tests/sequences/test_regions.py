@@ -88,15 +88,21 @@ def test_the_other_strand_is_that_of_the_models_encoding():
         ("chr2\t-1\t6", "numbers"),
         ("chr2\t1.0\t6", "numbers"),
         ("chr2\t1", "numbers"),
-        ("chr2\t1\t6\tname\t0\tx", "strand is 'x'"),
+        ("chr2\t1\t6\tname\t0\tx", "column 6, is 'x'"),
         ("chr2\t1\t6\t+", "column 4"),
         ("chr2\t1\t6\tname\t-", "column 5"),
+        ("chr2\t1\t6\tname\t0\t.\t+", "column 7"),
         ("chr2\t10\t50\tn\t0\t-\t10\t50\t0\t2\t5,5,\t0,30,", "BED12"),
         ("chr2\t10\t50\tn\t0\t-\t10\t50\t0\t3\t5,5,\t0,35,", "BED12"),
         ("chr2\t10\t50\tn\t0\t-\t10\t50\t0\t2\t9,9,\t0,x,", "BED12"),
         ('chr1\tens\tCDS\t101\t200\t.\t-\t0\tgene_id "G1";', "GFF or GTF"),
         ("chr1\t101\trs1\tA\tG\t.\tPASS\t.", "VCF"),
+        ("chr1\t101\t200\tA\tG\t.\t.\t.", "VCF"),  # its ID is a number
+        ("#CHROM\tPOS\tID", "VCF"),
+        ("##gff-version 3", "GFF"),
         ("chr1\t101\t200\t0.5", "bedGraph"),
+        ("track name='a b' type=bedGraph", "bedGraph"),
+        ("fixedStep chrom=chr1 start=1", "WIG"),
     ],
 )
 def test_a_region_that_cannot_be_cut_out_is_named_by_its_line(tmp_path, genome, line, told):
@@ -125,6 +131,26 @@ def test_the_blocks_of_bed12_are_joined(tmp_path, genome, strand):
     (row,) = rows_of(genome, bed)
     assert row["sequence"] == (str(Seq(sequence).reverse_complement()) if strand == "-" else sequence)
     assert (row["region_start"], row["region_end"], row["id"]) == (100, 700, "tx")
+
+
+@pytest.mark.parametrize("name", ["t a t a", "+", "gata"])
+def test_what_looks_like_another_format_or_a_strand_may_be_a_name(tmp_path, genome, name):
+    (row,) = rows_of(genome, write_bed(tmp_path, f"chr1\t0\t9\t{name}\t.\t-\t-\n"))
+    assert row == expected_row("chr1", 0, 9, "-", name)
+
+
+@pytest.mark.parametrize(
+    "lines", ["ACG  \nTAC\nGT\n", "AC GT\n\nACGT", "ACGTA\tC\nGT  \n \n", "ACGTACG\r\nT\r\n", "ACGTACG\rT\r"]
+)
+def test_neither_the_layout_of_a_genome_nor_an_index_of_another_nor_a_folder_that_is_read_only_matters(
+    tmp_path, lines
+):
+    (tmp_path / "ro").mkdir()
+    path = write(tmp_path / "ro" / "genome.fa", f">b\nTTT\n>a\n{lines}")
+    write(tmp_path / "ro" / "genome.fa.fai", "a\t8\t3\t60\t61\n")
+    (tmp_path / "ro").chmod(0o500)
+    assert [row["sequence"] for row in rows_of(path, write_bed(tmp_path, "a\t1\t8\n"))] == ["CGTACGT"]
+    (tmp_path / "ro").chmod(0o700)
 
 
 def test_a_genome_may_be_compressed_in_any_way_or_come_from_a_pipe(tmp_path, monkeypatch):

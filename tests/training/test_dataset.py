@@ -221,6 +221,18 @@ def test_the_files_of_each_split_are_read_and_the_type_of_a_column_of_text_is_th
     }
 
 
+def test_bad_records_are_skipped_and_counted_or_an_error_that_names_them(write):
+    rows = "".join(f"{'ACGT'[i % 4] * 9}{'AC'[i % 2] * i}C,{'ab'[i % 2]}\n" for i in range(30))
+    path = write("in.csv", f"sequence,label\n{rows},a\nAC-GT,b\nNNN,a\nACG,a,b\n")
+    data = load_sequences(DataArguments(train_file=[path], bad_records="skip"), "classification")
+    assert sum(map(len, data.splits.values())) == 30 and data.bad.counts.total() == 4
+    assert data.bad.counts["no A, C, G or T"] == 1
+    with pytest.raises(
+        ValueError, match="^4 bad records: .*in.csv, row 33: .*; row 30 .30.: no seq.*; row 31 .*; row 32 "
+    ):
+        load_sequences(DataArguments(train_file=[path]), "classification")
+
+
 def test_standard_input_is_read_once_by_one_process(monkeypatch):
     for arguments in ({"validation_file": ["-"]}, {"streaming": True}):
         with pytest.raises(ValueError, match="standard input"):

@@ -61,6 +61,7 @@ def test_the_run_is_described_as_it_was(classification, toy_dataset):
         "rows": {"train": 96, "validation": 24, "test": 36},
         "cut_off": {},
         "num_replaced": 0,
+        "skipped": {},
     }
     training = classification["training"]
     assert training["learning_rate"] == 1e-3  # the recipe's

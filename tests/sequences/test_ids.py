@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnahub.inference.ids import SeenIds
+from dnahub.sequences.ids import SeenIds
 
 
 @given(st.lists(st.lists(st.sampled_from([f"gène{i}" for i in range(40)]), max_size=12), max_size=12))
