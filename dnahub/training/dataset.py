@@ -157,9 +157,7 @@ def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
 def _stream(name: str, source: DatasetFiles, args: InputArguments) -> IterableDataset:
     if "validation" not in source.paths:
         raise ValueError(f"{name}: there is no split 'validation', and nothing can be cut off a stream; add one.")
-    next(
-        iter(source.open(source.paths["train"], args, {}, _new_bad_records(args)))
-    )  # at least its beginning can be read
+    next(iter(source.open(source.paths["train"], args, {}, _new_bad_records(args))))  # it can be read, at least so far
     rows = IterableDataset.from_generator(
         partial(_sequences, source, args),
         features=Features({"sequence": Value("large_string")}),
