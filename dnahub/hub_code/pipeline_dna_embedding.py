@@ -203,7 +203,7 @@ class DNAEmbeddingPipeline(Pipeline):
         self.batch_tokens = batch_tokens or BATCH_TOKENS["cpu" if self.device.type == "cpu" else "other"]
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """The model with all code, and the tokenizer; config.json names both pipelines."""
+        """The model with all code, and the tokenizer; config.json names the pipelines."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.tokenizer.save_pretrained(save_directory, **kwargs)
 

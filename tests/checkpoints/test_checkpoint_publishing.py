@@ -15,6 +15,7 @@ from scipy.special import softmax
 
 import dataset_builder.__main__
 import train
+from dnahub.hub_code.configuration_nucleotide_transformer import CUSTOM_PIPELINES
 from tests.hub_fixtures import REPOSITORY, HubBench
 from tests.local_hub import CUT
 
@@ -99,7 +100,7 @@ def test_all_of_a_checkpoint_is_on_the_hub_in_one_commit(published):
         assert sorted(repository.files()) == sorted([".gitattributes", *FILES, *CODE, *adapter])
         assert len(repository.history()) == 2 and repository.private
         config = json.loads(published.hub.server.read("models", f"user/{name}", "config.json"))
-        assert set(config["custom_pipelines"]) == {"dna-embedding", "dna-classification"}
+        assert config["custom_pipelines"] == CUSTOM_PIPELINES
         for file in CODE:
             local = (REPOSITORY / "dnahub" / "hub_code" / file).read_bytes()
             assert published.hub.server.read("models", f"user/{name}", file) == local
