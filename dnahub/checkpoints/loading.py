@@ -69,6 +69,11 @@ class CheckpointFiles:
     commit: str | None  # on the Hub; None for a folder
 
     @property
+    def place(self) -> str:
+        """The Hub id, or the whole path of the folder."""
+        return self.name if self.commit else str(self.folder.resolve())
+
+    @property
     def published_name(self) -> str:
         """The Hub id, or the name of the folder without its place, which is private."""
         return self.name if self.commit else self.folder.resolve().name
@@ -155,7 +160,7 @@ def load_for_task(
             f"{files.name}: {len(faults)} tensors of the encoder do not fit config.json, the first of them "
             f"{faults[0]}; download or save the checkpoint again."
         )
-    model.name_or_path = files.published_name
+    model.name_or_path = files.place
     return model, tokenizer
 
 
@@ -216,7 +221,7 @@ def load_checkpoint(
     tokenizer = _load_nt_tokenizer(files.folder, config)
     # A head of other labels than are asked for is created, like one that is not there.
     model, _ = _load(model_class, files.folder, files.name, bool(config_fields), config=config)
-    model.name_or_path = files.published_name  # what peft writes down as the base of an adapter
+    model.name_or_path = files.place  # what peft writes down as the base of an adapter
     return model, tokenizer
 
 
