@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import TokenClassificationPipeline
 
-from .pipeline_dna_embedding import DNAEmbeddingPipeline, Piece, check_choice, letters_of, pool
+from .pipeline_dna_embedding import DNAEmbeddingPipeline, Piece, check_choice, device_explained, letters_of, pool
 
 
 class DNAClassificationPipeline(DNAEmbeddingPipeline):
@@ -82,6 +82,10 @@ class DNATokenClassificationPipeline(TokenClassificationPipeline):
     a window), and each token has its label from the window in which it is farther from an end. Of the strategies of
     aggregation, there are "none" and "simple": the others are about words, which DNA does not have.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        with device_explained(kwargs.get("device")):
+            super().__init__(*args, **kwargs)
 
     def _sanitize_parameters(self, **given: Any) -> tuple[dict, dict, dict]:
         check_choice("aggregation_strategy", given.get("aggregation_strategy"), (None, "none", "simple"))

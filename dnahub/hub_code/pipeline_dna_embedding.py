@@ -4,6 +4,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -193,13 +194,8 @@ class DNAEmbeddingPipeline(Pipeline):
             model = model.base_model.model  # with the adapter in its layers
         _check_whole("batch_tokens", batch_tokens, 1)
         self.num_replaced = 0
-        try:
+        with device_explained(kwargs.get("device")):
             super().__init__(model, *args, **kwargs)
-        except (AssertionError, RuntimeError) as error:  # from moving the model
-            raise ValueError(
-                f"Got device {kwargs.get('device')!r}, which cannot be used ({' '.join(str(error).split())[:200]}); "
-                "give one that this machine has, as 'cpu', or leave it out."
-            ) from error
         self.batch_tokens = batch_tokens or BATCH_TOKENS["cpu" if self.device.type == "cpu" else "other"]
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
@@ -360,6 +356,18 @@ class DNAEmbeddingPipeline(Pipeline):
                 f"The model {self.model.name_or_path} gives NaN or infinite numbers as {name} in {self.model.dtype}: "
                 "load it in float32; if it already is, its weights are damaged: download the checkpoint again."
             )
+
+
+@contextmanager
+def device_explained(device: object) -> Iterator[None]:
+    """A device that the model cannot be moved to is a ValueError that names it."""
+    try:
+        yield
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(
+            f"Got device {device!r}, which cannot be used ({' '.join(str(error).split())[:200]}); give one that this "
+            "machine has, as 'cpu', or leave it out."
+        ) from error
 
 
 def _overlapping(items: Any, size: int, stride: int) -> list[Any]:

@@ -211,5 +211,7 @@ def test_every_token_of_a_long_sequence_has_its_label_once(of_tokens, stride, ov
     ],
 )
 def test_what_cannot_be_labelled_is_an_error(of_tokens, sequence, arguments, named):
+    with pytest.raises(ValueError, match="device 'cuda'.*'cpu'"):
+        DNATokenClassificationPipeline(model=of_tokens.model, tokenizer=of_tokens.tokenizer, device="cuda")
     with pytest.raises(ValueError, match=naming(*named.split())):
         of_tokens(sequence, **arguments)
