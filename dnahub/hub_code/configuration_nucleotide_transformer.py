@@ -50,9 +50,6 @@ CUSTOM_PIPELINES = {
     "ner": _pipeline("classification.DNATokenClassification", "AutoModelForTokenClassification"),
 }
 
-# Fields that are not those of this class, and that transformers reads.
-READ_ELSEWHERE = ("model_type", "num_labels", "transformers_version", "quantization_config")
-
 
 @strict
 class NucleotideTransformerConfig(EsmConfig):
@@ -100,19 +97,14 @@ class NucleotideTransformerConfig(EsmConfig):
         default_rope = ({}, {"rope_type": "default"}, {"rope_type": "default", "rope_theta": self.rope_theta})
         # Fields of related models that change what is computed, with the values that agree with this one.
         neutral = {
-            "hidden_act": activations,
-            "ffn_activation_name": activations,
+            **dict.fromkeys(("hidden_act", "ffn_activation_name"), activations),
+            **dict.fromkeys(("rope_scaling", "rope_parameters"), default_rope),
+            **dict.fromkeys(("pre_layer_norm", "attention_bias", "embed_scale", "partial_rotary_factor"), (1,)),
             "use_glu_in_ffn": (not self.add_bias_fnn,),
-            "pre_layer_norm": (True,),
-            "attention_bias": (True,),
             "head_dim": (self.hidden_size // self.num_attention_heads,),
             "num_key_value_heads": (self.num_attention_heads,),
             "sliding_window": (False,),
-            "embed_scale": (1,),
-            "partial_rotary_factor": (1,),
             "rope_type": ("default",),
-            "rope_scaling": default_rope,
-            "rope_parameters": default_rope,
         }
         wrong = {name: value for name, value in unknown.items() if value not in (None, *neutral.get(name, (value,)))}
         positions, factor = self.position_embedding_type, self.rescaling_factor
@@ -120,16 +112,16 @@ class NucleotideTransformerConfig(EsmConfig):
             wrong["position_embedding_type"] = positions
         if factor not in (None, 1) and not (positions == "rotary" and 0 < factor < inf):
             wrong |= {"rescaling_factor": factor, "position_embedding_type": positions}
-        if self.add_cross_attention:
-            wrong["add_cross_attention"] = True
+        wrong |= {"add_cross_attention": True} if self.add_cross_attention else {}
         if wrong:
             said = ", ".join(f"{name} {value!r}" for name, value in wrong.items())
             raise ValueError(
                 f"The configuration says {said}, which this model does not implement; use the code with which the "
                 "checkpoint was trained."
             )
-        # transformers keeps any other unknown field as an attribute, which nothing reads.
-        kept = [name for name in unknown if name in vars(self) and name not in (*neutral, *READ_ELSEWHERE)]
+        # transformers keeps any other unknown field as an attribute, and reads only these.
+        read = ("model_type", "num_labels", "transformers_version", "quantization_config")
+        kept = [name for name in unknown if name in vars(self) and name not in (*neutral, *read)]
         if ignored := [name for name in kept if unknown[name] not in (None, "", [], {}) and not name.startswith("_")]:
             logger.warning(
                 f"The configuration has fields unknown to a Nucleotide Transformer: {', '.join(ignored)}. They are "
