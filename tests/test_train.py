@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from datasets import ClassLabel, Features, Value
+from peft import AutoPeftModelForSequenceClassification
 from safetensors.torch import save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -293,7 +294,19 @@ def test_a_pretrained_checkpoint_is_tuned_in_part(tmp_path, run_train, toy_datas
     encoder = [name for name in before if name.startswith("esm.")]
     changed = {name for name in encoder if not torch.equal(before[name], after[name])}
     assert changed == {name for name in encoder if re.search(CHANGED[tuning], name)}
-    assert (tmp_path / "run" / "checkpoint" / "adapter").exists() is (tuning in ("lora", "ia3"))
+    folder = tmp_path / "run" / "checkpoint"
+    assert (folder / "adapter").exists() is (tuning in ("lora", "ia3"))
+    if tuning in ("lora", "ia3"):
+        card, ids, found = (folder / "README.md").read_text(), torch.tensor([[3, 506, 3662, 1567]]), {}
+        (block,) = (each for each in re.findall(r"```python\n(.*?)```", card, re.DOTALL) if "peft" in each)
+        exec(block.replace(THIS_CHECKPOINT, str(folder)), found)
+        models = [found["model"], found["merged"]]
+        if tuning == "lora":
+            given = {"num_labels": 3, "trust_remote_code": True}
+            models.append(AutoPeftModelForSequenceClassification.from_pretrained(folder / "adapter", **given).eval())
+        with torch.no_grad():
+            logits = [model(ids).logits for model in models]
+        assert all(torch.allclose(each, logits[0], atol=1e-5) for each in logits)
     measured = metrics(tmp_path / "run")
     assert measured["model"]["parameters_trained"] < measured["model"]["parameters"] / 2
     assert measured["test"]["accuracy"] > 0.6  # chance is 0.33

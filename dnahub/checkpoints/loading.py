@@ -8,6 +8,7 @@ from typing import Any
 
 import transformers
 from huggingface_hub import HfApi
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import nn
@@ -66,6 +67,11 @@ class CheckpointFiles:
     name: str  # a folder or a Hub id, as it was given
     folder: Path
     commit: str | None  # on the Hub; None for a folder
+
+    @property
+    def place(self) -> str:
+        """The Hub id, or the whole path of the folder."""
+        return self.name if self.commit else str(self.folder.resolve())
 
     @property
     def published_name(self) -> str:
@@ -143,7 +149,7 @@ def load_for_task(
         )
     if config_class not in native_classes:
         raise ValueError(f"{files.name}: transformers has no {head} head for {model_type!r}; give another model.")
-    config = config_class.from_pretrained(files.folder, **head_fields)
+    config = _read_config(config_class, files, head_fields)
     tokenizer = _load_native_tokenizer(files, config)
     model, faults = _load(native_classes[config_class], files.folder, files.name, config=config)
     encoder = f"{model.base_model_prefix}."
@@ -154,7 +160,7 @@ def load_for_task(
             f"{files.name}: {len(faults)} tensors of the encoder do not fit config.json, the first of them "
             f"{faults[0]}; download or save the checkpoint again."
         )
-    model.name_or_path = files.published_name
+    model.name_or_path = files.place
     return model, tokenizer
 
 
@@ -211,12 +217,22 @@ def load_checkpoint(
         ValueError: If the folder has another kind of model or another vocabulary than its configuration says.
         OSError: If a file is missing.
     """
-    config = NucleotideTransformerConfig.from_pretrained(files.folder, **config_fields)
+    config = _read_config(NucleotideTransformerConfig, files, config_fields)
     tokenizer = _load_nt_tokenizer(files.folder, config)
     # A head of other labels than are asked for is created, like one that is not there.
     model, _ = _load(model_class, files.folder, files.name, bool(config_fields), config=config)
-    model.name_or_path = files.published_name  # what peft writes down as the base of an adapter
+    model.name_or_path = files.place  # what peft writes down as the base of an adapter
     return model, tokenizer
+
+
+def _read_config(
+    config_class: type[PreTrainedConfig], files: CheckpointFiles, fields: dict[str, Any]
+) -> PreTrainedConfig:
+    try:
+        return config_class.from_pretrained(files.folder, **fields)
+    except StrictDataclassError as error:  # a field of another type
+        cause = first_line(error.__cause__ or error)
+        raise ValueError(f"{files.name}: config.json is faulty ({cause}); give the one of these weights.") from error
 
 
 def _load(

@@ -13,12 +13,13 @@ from dnahub.hub.publishing import Publication, Target, check_target, publish
 THIS_CHECKPOINT = "PATH_OF_THIS_FOLDER"
 METRICS = "metrics.json"
 SINGLE = {"model.safetensors"}  # weights that are not in shards
+ADAPTER = "adapter/adapter_config.json"
 NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json", METRICS, "README.md")
 # Files that only some checkpoints have: shards, an adapter, code. A push deletes those that it does not replace.
 VARYING = (
     "model*.safetensors",
     "model.safetensors.index.json",
-    "adapter/adapter_config.json",
+    ADAPTER,
     "adapter/adapter_model.safetensors",
     "*_nucleotide_transformer.py",
     "pipeline_dna_*.py",
@@ -77,6 +78,10 @@ def push_checkpoint(folder: Path, target: Target, api: HfApi) -> Publication:
     files = checkpoint_files(folder)
     card = files["README.md"].read_text(encoding="utf-8").replace(THIS_CHECKPOINT, target.repo_id)
     published = {**files, "README.md": card.encode()}
+    if ADAPTER in files:
+        adapter = json.loads(files[ADAPTER].read_text(encoding="utf-8"))
+        if (base := Path(adapter["base_model_name_or_path"])).is_absolute():  # the place of a folder is private
+            published[ADAPTER] = json.dumps(adapter | {"base_model_name_or_path": base.name}, indent=2).encode()
     return publish(target, lambda _: published, _varies, "Checkpoint", api)
 
 

@@ -25,7 +25,7 @@ def save_checkpoint(
     card: str,
 ) -> PreTrainedModel:
     """
-    Write a checkpoint that every Auto class and, for an NT, both pipelines load; nothing in it is a pickle.
+    Write a checkpoint that every Auto class and, for an NT, its pipelines load; nothing in it is a pickle.
 
     LoRA weights are merged into the model (in place) and saved at the root, because `pipeline()` would load the bare
     base model if it found an adapter there; the adapter itself is saved in `adapter/`.

@@ -16,7 +16,7 @@ from .modeling_nucleotide_transformer import (
     NucleotideTransformerForTokenClassification,
     NucleotideTransformerModel,
 )
-from .pipeline_dna_classification import DNAClassificationPipeline
+from .pipeline_dna_classification import DNAClassificationPipeline, DNATokenClassificationPipeline
 from .pipeline_dna_embedding import DNAEmbeddingPipeline
 
 # This file stays here; a checkpoint names the same classes in its config.json (`auto_map`, `custom_pipelines`).
@@ -35,6 +35,7 @@ PIPELINE_REGISTRY.register_pipeline(
 __all__ = [
     "DNAClassificationPipeline",
     "DNAEmbeddingPipeline",
+    "DNATokenClassificationPipeline",
     "NucleotideTransformerConfig",
     "NucleotideTransformerForMaskedLM",
     "NucleotideTransformerForSequenceClassification",

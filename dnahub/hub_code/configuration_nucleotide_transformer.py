@@ -1,6 +1,7 @@
 """config.json, the published or our own -> NucleotideTransformerConfig."""
 
 from copy import deepcopy
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import transformers
@@ -35,21 +36,19 @@ AUTO_MAP = {
     "AutoModelForSequenceClassification": f"{MODELS}ForSequenceClassification",
     "AutoModelForTokenClassification": f"{MODELS}ForTokenClassification",
 }
-CUSTOM_PIPELINES = {
-    "dna-embedding": {"impl": "pipeline_dna_embedding.DNAEmbeddingPipeline", "pt": ["AutoModel"], "type": "text"},
-    "dna-classification": {
-        "impl": "pipeline_dna_classification.DNAClassificationPipeline",
-        "pt": ["AutoModelForSequenceClassification"],
-        "type": "text",
-    },
-}
 
-# Fields of related models that change what is computed, and that this model does not implement.
-OTHER_MATHEMATICS = {
-    *("hidden_act", "ffn_activation_name", "use_glu_in_ffn", "pre_layer_norm", "head_dim", "sliding_window"),
-    *("rope_scaling", "rope_parameters", "rope_type", "partial_rotary_factor", "attention_bias", "embed_scale"),
+
+def _pipeline(name: str, auto_class: str) -> dict[str, Any]:
+    return {"impl": f"pipeline_dna_{name}Pipeline", "pt": [auto_class], "type": "text"}
+
+
+CUSTOM_PIPELINES = {
+    "dna-embedding": _pipeline("embedding.DNAEmbedding", "AutoModel"),
+    "dna-classification": _pipeline("classification.DNAClassification", "AutoModelForSequenceClassification"),
+    # In place of transformers' own, which silently leaves out what is beyond the model's positions.
+    "token-classification": _pipeline("classification.DNATokenClassification", "AutoModelForTokenClassification"),
+    "ner": _pipeline("classification.DNATokenClassification", "AutoModelForTokenClassification"),
 }
-KNOWN = {*OTHER_MATHEMATICS, "model_type", "num_labels", "transformers_version", "quantization_config"}
 
 
 @strict
@@ -79,6 +78,7 @@ class NucleotideTransformerConfig(EsmConfig):
     # Whether the feed-forward is ESM's own, with biases and GELU (v1), or gated by SiLU without biases (v2, `False`).
     # The name comes from the published files. Default: gated if the positions are rotary.
     add_bias_fnn: bool | None = None
+    rope_theta: float | int = 10000.0
     rescaling_factor: float | int | None = None  # stretches the rotary positions, as in SegmentNT
     auto_map: dict[str, str] | None = None
     custom_pipelines: dict[str, Any] | None = None
@@ -93,27 +93,36 @@ class NucleotideTransformerConfig(EsmConfig):
         self.custom_pipelines = deepcopy(CUSTOM_PIPELINES)
 
     def _refuse_other_mathematics(self, unknown: dict[str, Any]) -> None:
-        positions = self.position_embedding_type
+        activations = ("gelu", "gelu-no-approx") if self.add_bias_fnn else ("silu", "swish")
+        default_rope = ({}, {"rope_type": "default"}, {"rope_type": "default", "rope_theta": self.rope_theta})
+        # Fields of related models that change what is computed, with the values that agree with this one.
         neutral = {
-            "hidden_act": "gelu" if self.add_bias_fnn else "silu",
-            "head_dim": self.hidden_size // self.num_attention_heads,
-            "rope_parameters": {"rope_type": "default", "rope_theta": self.rope_theta},
-            "rope_type": "default",
+            **dict.fromkeys(("hidden_act", "ffn_activation_name"), activations),
+            **dict.fromkeys(("rope_scaling", "rope_parameters"), default_rope),
+            **dict.fromkeys(("pre_layer_norm", "attention_bias", "embed_scale", "partial_rotary_factor"), (1,)),
+            "use_glu_in_ffn": (not self.add_bias_fnn,),
+            "head_dim": (self.hidden_size // self.num_attention_heads,),
+            "num_key_value_heads": (self.num_attention_heads,),
+            "sliding_window": (False,),
+            "rope_type": ("default",),
         }
-        given = {name: unknown[name] for name in unknown if name in OTHER_MATHEMATICS}
-        wrong = [f"{name} {v!r}" for name, v in given.items() if v not in (None, False, 1, neutral.get(name))]
+        wrong = {name: value for name, value in unknown.items() if value not in (None, *neutral.get(name, (value,)))}
+        positions, factor = self.position_embedding_type, self.rescaling_factor
         if positions not in ("rotary", "absolute"):
-            wrong.append(f"position_embedding_type {positions!r}")
-        if positions != "rotary" and self.rescaling_factor not in (None, 1):
-            wrong.append(f"rescaling_factor {self.rescaling_factor} with {positions} positions")
+            wrong["position_embedding_type"] = positions
+        if factor not in (None, 1) and not (positions == "rotary" and 0 < factor < inf):
+            wrong |= {"rescaling_factor": factor, "position_embedding_type": positions}
+        wrong |= {"add_cross_attention": True} if self.add_cross_attention else {}
         if wrong:
+            said = ", ".join(f"{name} {value!r}" for name, value in wrong.items())
             raise ValueError(
-                f"The configuration says {', '.join(wrong)}, which this model does not implement; use "
-                "the code that the checkpoint was trained with."
+                f"The configuration says {said}, which this model does not implement; use the code with which the "
+                "checkpoint was trained."
             )
-        # transformers keeps any other unknown field as an attribute, which nothing reads.
-        kept = [name for name in unknown if name in vars(self) and name not in KNOWN and not name.startswith("_")]
-        if ignored := [name for name in kept if unknown[name]]:
+        # transformers keeps any other unknown field as an attribute, and reads only these.
+        read = ("model_type", "num_labels", "transformers_version", "quantization_config")
+        kept = [name for name in unknown if name in vars(self) and name not in (*neutral, *read)]
+        if ignored := [name for name in kept if unknown[name] not in (None, "", [], {}) and not name.startswith("_")]:
             logger.warning(
                 f"The configuration has fields unknown to a Nucleotide Transformer: {', '.join(ignored)}. They are "
                 "ignored; if one changes what the model computes, its results here are wrong."

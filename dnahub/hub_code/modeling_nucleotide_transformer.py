@@ -161,7 +161,10 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
         if inputs_embeds is not None and input_ids is None:
             # Given these, native ESM skips the rest of the embedding layer, such as NT-v1's position embeddings.
             if is_absolute and position_ids is None and attention_mask is not None and attention_mask.dim() == 2:
-                position_ids = attention_mask.cumsum(dim=1) * attention_mask + self.config.pad_token_id
+                mask_BT = attention_mask.long()  # peft's is float
+                position_ids = mask_BT.cumsum(dim=1) * mask_BT + self.config.pad_token_id
+            if self.config.token_dropout:
+                inputs_embeds = inputs_embeds * (1 - 0.15 * 0.8)  # as ESM scales a sequence without mask tokens
             inputs_embeds = self.embeddings(
                 inputs_embeds=inputs_embeds, attention_mask=attention_mask, position_ids=position_ids
             )

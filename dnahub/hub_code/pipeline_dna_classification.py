@@ -1,10 +1,12 @@
-"""DNA sequences -> labels or numbers, by `pipeline("dna-classification")`."""
+"""DNA sequences -> labels or numbers, by `pipeline("dna-classification")` or `pipeline("token-classification")`."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from transformers import TokenClassificationPipeline
 
-from .pipeline_dna_embedding import DNAEmbeddingPipeline, Piece, pool
+from .pipeline_dna_embedding import DNAEmbeddingPipeline, Piece, check_choice, device_explained, letters_of, pool
 
 
 class DNAClassificationPipeline(DNAEmbeddingPipeline):
@@ -70,3 +72,40 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
         if several:
             answer["labels"] = [name for name, score in scores.items() if score >= 0.5]
         return answer | {"scores": scores}
+
+
+class DNATokenClassificationPipeline(TokenClassificationPipeline):
+    """
+    transformers' `TokenClassificationPipeline` for a DNA sequence of any length: a label of every token.
+
+    What is longer than the model's positions is read in windows that overlap by `stride` tokens (default a quarter of
+    a window), and each token has its label from the window in which it is farther from an end. Of the strategies of
+    aggregation, there are "none" and "simple": the others are about words, which DNA does not have.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        with device_explained(kwargs.get("device")):
+            super().__init__(*args, **kwargs)
+
+    def _sanitize_parameters(self, **given: Any) -> tuple[dict, dict, dict]:
+        check_choice("aggregation_strategy", given.get("aggregation_strategy"), (None, "none", "simple"))
+        return super()._sanitize_parameters(**given)
+
+    def preprocess(self, sentence: str, tokenizer_params: dict | None = None, **params: Any) -> Iterator[dict]:
+        letters_of(sentence)  # raises if it is no DNA sequence
+        windows = {"return_overflowing_tokens": True, "padding": True, "stride": self.tokenizer.model_max_length // 4}
+        return super().preprocess(sentence, tokenizer_params=windows | (tokenizer_params or {}), **params)
+
+    def postprocess(self, windows: list[dict[str, Any]], **params: Any) -> list[dict[str, Any]]:
+        """The windows are joined before anything is grouped, so that the result is as if they had been one."""
+        whole, first = {name: [] for name in ("logits", "input_ids", "offset_mapping", "special_tokens_mask")}, 0
+        for window, following in zip(windows, [*windows[1:], None], strict=True):
+            starts, overlap = window["offset_mapping"][0, 1:, 0], 0  # of `<cls>` alone there is none
+            if following is not None:
+                overlap = int((starts >= following["offset_mapping"][0, 1, 0]).sum())
+            for name, parts in whole.items():
+                parts.append(window[name][:, first : window[name].shape[1] - overlap // 2])
+            first = 1 + overlap - overlap // 2
+        joined = {name: torch.cat(parts, dim=1) for name, parts in whole.items()}
+        entities = super().postprocess([windows[0] | joined], **params)
+        return [entity | {"score": float(entity["score"])} for entity in entities]

@@ -4,6 +4,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -31,7 +32,8 @@ BUFFER_NT = 1_000_000  # sorted by length at a time; their token vectors (poolin
 
 _COMPLEMENT = str.maketrans("ACGTUacgtu", "TGCAAtgcaa")
 _NOT_DNA = re.compile(r"[^ACGTNUacgtnu\s]")
-_FILE = re.compile(r"[/\\]|\.(fa|fasta|fna|ffn|fq|fastq|gb|gbk|bed|txt|csv|tsv|parquet)(\.\w+)?$", re.IGNORECASE)
+_NOT_IUPAC = re.compile(r"[^ABCDGHKMNRSTUVWY]", re.IGNORECASE)  # nucleotide codes, doi:10.1093/nar/13.9.3021
+_NAME_OR_RECORD = re.compile(r"^\s*[>@]|\n[>@]|[/\\]|\.(?![acgtun]+\s*\Z)[a-z]\w*\s*\Z", re.IGNORECASE)
 _NOT_LISTS = ("DataFrame", "LazyFrame", "Table", "Seq", "MutableSeq", "SeqRecord")  # of pandas, polars, Biopython, …
 _PROCESS = os.getpid()
 
@@ -48,7 +50,7 @@ class SequenceError(ValueError):
 
 def pool(hidden_states_BTH: torch.Tensor, attention_mask_BT: torch.Tensor, pooling: str) -> torch.Tensor:
     """Token vectors, `<cls>` first, padding last -> float32 (batch, hidden); with "none" (batch, tokens, hidden)."""
-    _check_choice("pooling", pooling, POOLINGS)
+    check_choice("pooling", pooling, POOLINGS)
     hidden_states_BTH = hidden_states_BTH.float()
     if pooling == "none":
         return hidden_states_BTH
@@ -110,10 +112,10 @@ def complete_settings(model: PreTrainedModel, given: Mapping[str, Any]) -> dict[
     _check_whole("window_nt", settings["window_nt"], 1, reach)
     _check_whole("stride_nt", settings["stride_nt"], 1, settings["window_nt"] or reach)  # no nt is skipped
     _check_whole("batch_size", settings["batch_size"], 1)
-    _check_choice("pooling", settings["pooling"], POOLINGS)
-    _check_choice("long", settings["long"], LONG)
-    _check_choice("normalize", settings["normalize"], (True, False))
-    _check_choice("reverse_complement", settings["reverse_complement"], (True, False))
+    check_choice("pooling", settings["pooling"], POOLINGS)
+    check_choice("long", settings["long"], LONG)
+    check_choice("normalize", settings["normalize"], (True, False))
+    check_choice("reverse_complement", settings["reverse_complement"], (True, False))
     model.base_model.num_layers_up_to(settings["layer"])  # raises if there is no such layer
     if (settings["window_nt"] or settings["stride_nt"]) and settings["long"] not in ("mean", "windows"):
         raise ValueError(f"Got window_nt or stride_nt with long {settings['long']!r}; give long 'mean' or 'windows'.")
@@ -122,7 +124,7 @@ def complete_settings(model: PreTrainedModel, given: Mapping[str, Any]) -> dict[
     return settings
 
 
-def _check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     if value not in choices:
         raise ValueError(f"Got {name} {value!r}; give one of {', '.join(map(str, choices))}.")
 
@@ -187,16 +189,17 @@ class DNAEmbeddingPipeline(Pipeline):
 
     def __init__(self, model: PreTrainedModel, *args: Any, batch_tokens: int | None = None, **kwargs: Any):
         if type(model).__module__.startswith("peft."):
-            if model.active_peft_config.is_prompt_learning:
+            if any(config.is_prompt_learning for config in model.peft_config.values()):
                 raise ValueError(f"Got a {type(model).__name__} with learned prompts; give one with adapted layers.")
-            model = model.get_base_model()  # with the adapter in its layers
+            model = model.base_model.model  # with the adapter in its layers
         _check_whole("batch_tokens", batch_tokens, 1)
         self.num_replaced = 0
-        super().__init__(model, *args, **kwargs)
+        with device_explained(kwargs.get("device")):
+            super().__init__(model, *args, **kwargs)
         self.batch_tokens = batch_tokens or BATCH_TOKENS["cpu" if self.device.type == "cpu" else "other"]
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """The model with all code, and the tokenizer; config.json names both pipelines."""
+        """The model with all code, and the tokenizer; config.json names the pipelines."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.tokenizer.save_pretrained(save_directory, **kwargs)
 
@@ -355,6 +358,18 @@ class DNAEmbeddingPipeline(Pipeline):
             )
 
 
+@contextmanager
+def device_explained(device: object) -> Iterator[None]:
+    """A device that the model cannot be moved to is a ValueError that names it."""
+    try:
+        yield
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(
+            f"Got device {device!r}, which cannot be used ({' '.join(str(error).split())[:200]}); give one that this "
+            "machine has, as 'cpu', or leave it out."
+        ) from error
+
+
 def _overlapping(items: Any, size: int, stride: int) -> list[Any]:
     """Windows of a string or list; the last one may be shorter."""
     return [items[start : start + size] for start in range(0, max(1, len(items) - size + stride), stride)]
@@ -373,8 +388,11 @@ def letters_of(sequence: object) -> str:
     words = sequence.split()
     if not words:
         raise SequenceError("Got an empty sequence, which has no embedding; leave it out.")
-    if words[0].startswith(">") or _FILE.search(sequence[-100:]):
+    letters = "".join(words)
+    if _NAME_OR_RECORD.search(sequence):
         raise SequenceError(f"Got {sequence[:60]!r}, which looks like a FASTA record or file name; give its sequence.")
+    if 2 * count_replaced(letters) > len(letters) and _NOT_IUPAC.search(letters):
+        raise SequenceError(f"Got {sequence[:60]!r}, most of whose letters are not nucleotides; give a DNA sequence.")
     if len(set(words)) > 3 and all(len(a) > 1 and a[1:] == b[:-1] for a, b in zip(words, words[1:], strict=False)):
         raise SequenceError(f"Got overlapping k-mers ({' '.join(words[:3])} …); give the sequence that they are from.")
-    return "".join(words)
+    return letters

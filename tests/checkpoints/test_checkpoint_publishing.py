@@ -1,6 +1,7 @@
 """train.py --push_to_hub, and what others make of the checkpoint, over HTTP, by the real clients."""
 
 import json
+import re
 import shlex
 import shutil
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from scipy.special import softmax
 
 import dataset_builder.__main__
 import train
+from dnahub.hub_code.configuration_nucleotide_transformer import CUSTOM_PIPELINES
 from tests.hub_fixtures import REPOSITORY, HubBench
 from tests.local_hub import CUT
 
@@ -99,7 +101,7 @@ def test_all_of_a_checkpoint_is_on_the_hub_in_one_commit(published):
         assert sorted(repository.files()) == sorted([".gitattributes", *FILES, *CODE, *adapter])
         assert len(repository.history()) == 2 and repository.private
         config = json.loads(published.hub.server.read("models", f"user/{name}", "config.json"))
-        assert set(config["custom_pipelines"]) == {"dna-embedding", "dna-classification"}
+        assert config["custom_pipelines"] == CUSTOM_PIPELINES
         for file in CODE:
             local = (REPOSITORY / "dnahub" / "hub_code" / file).read_bytes()
             assert published.hub.server.read("models", f"user/{name}", file) == local
@@ -151,25 +153,16 @@ def test_pipelines_and_auto_classes_give_elsewhere_what_they_gave_before_the_pus
 def test_an_adapter_works_with_peft_on_the_base_model_it_names(published):
     config = json.loads(published.hub.server.read("models", "user/nt-lora", "adapter/adapter_config.json"))
     assert (config["base_model_name_or_path"], config["revision"]) == ("user/nt-pretrained", published.base_commit)
+    card = published.hub.server.read("models", "user/nt-lora", "README.md").decode()
+    (block,) = (each for each in re.findall(r"```python\n(.*?)```", card, re.DOTALL) if "peft" in each)
     printed = published.python(
-        """
-        import torch
-        from peft import PeftConfig, PeftModel
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-        wanted = PeftConfig.from_pretrained("user/nt-lora", subfolder="adapter")
-        remote = {"trust_remote_code": True}
-        base = AutoModelForSequenceClassification.from_pretrained(
-            wanted.base_model_name_or_path, revision=wanted.revision, num_labels=6, **remote)
-        adapted = PeftModel.from_pretrained(base, "user/nt-lora", subfolder="adapter").eval()
-        merged = AutoModelForSequenceClassification.from_pretrained("user/nt-lora", **remote)
-        tokenizer = AutoTokenizer.from_pretrained("user/nt-lora", **remote)
-        batch = tokenizer(["ATGGTAGCTACATCATCT", "ACGTAC"], padding=True, return_tensors="pt")
-        with torch.no_grad():
-            print((adapted(**batch).logits - merged(**batch).logits).abs().max().item())
-        """
+        f"{block}import torch\n"
+        "ids = torch.tensor([[3, 506, 3662, 1567], [3, 6, 7, 8]])\n"
+        "with torch.no_grad():\n"
+        "    print(type(model).__name__, (model(ids).logits - merged(ids).logits).abs().max().item())\n"
     )
-    assert float(printed) < 1e-5
+    name, difference = printed.split()
+    assert name == "PeftModelForSequenceClassification" and float(difference) < 1e-5
 
 
 def test_the_card_has_what_the_hub_reads_and_everything_that_was_measured(published):

@@ -189,6 +189,14 @@ def test_weights_that_were_cut_off_are_named_with_their_checkpoint(published):
         load_for_task("masked_lm", find_checkpoint(str(folder)), {})
 
 
+def test_a_field_of_another_type_is_named_with_its_checkpoint(published):
+    folder, _ = published()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"rescaling_factor": "2.5"}))
+    with pytest.raises(ValueError, match=naming(folder, "config.json", "rescaling_factor", "'2.5'")):
+        load_for_task("masked_lm", find_checkpoint(str(folder)), {})
+
+
 def test_what_is_not_a_checkpoint_is_named(tmp_path, published, hub):
     for name in ("runs/absent/checkpoint", "absent", "user/absent"):
         with pytest.raises(ValueError, match=naming(name, "folder", "Hub")):

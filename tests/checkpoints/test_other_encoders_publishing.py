@@ -194,5 +194,9 @@ def test_pipelines_of_transformers_work_elsewhere(elsewhere):
 
 def test_the_code_of_the_card_runs_elsewhere(published):
     card = ModelCard(published.hub.server.read("models", "user/bert-lora", "README.md").decode())
-    (block,) = re.findall(r"```python\n(.*?)```", card.text, re.DOTALL)
+    block, of_adapter = re.findall(r"```python\n(.*?)```", card.text, re.DOTALL)
     published.hub.python(block + "\nassert logits.shape == (1, 3)")
+    adapter = json.loads(published.hub.server.read("models", "user/bert-lora", ADAPTER[0]))
+    assert adapter["base_model_name_or_path"] == "bert" and "`bert`: elsewhere, give its path" in card.text
+    found = of_adapter.replace("adapter.base_model_name_or_path", repr(str(published.bases / "bert")))
+    published.hub.python(found + "\nassert model.config.num_labels == 3")

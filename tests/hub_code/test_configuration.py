@@ -62,32 +62,42 @@ def test_the_config_of_another_kind_of_model_is_an_error(tmp_path, model_type):
         NucleotideTransformerConfig.from_pretrained(tmp_path)
 
 
-NEUTRAL = {"rescaling_factor": None, "hidden_act": "silu", "rope_type": "default", "head_dim": 16}
+GATED = {"hidden_act": "silu", "ffn_activation_name": "swish", "use_glu_in_ffn": True}
+PLAIN = {"hidden_act": "gelu", "ffn_activation_name": "gelu-no-approx", "use_glu_in_ffn": False, "head_dim": 16}
+NEUTRAL = {"rescaling_factor": None, "rope_type": "default", "rope_theta": 10000, "pre_layer_norm": True}
+NEUTRAL |= {
+    "rope_parameters": {"rope_type": "default"},
+    "torch_dtype": "float32",
+    "my_note": None,
+    "_name_or_path": "x",
+}
 CHANGING = [
-    {"hidden_act": "relu"},
+    *({"hidden_act": "relu"}, {"head_dim": 8}, {"head_dim": 1}, {"num_key_value_heads": 2}, {"embed_scale": 0.0}),
+    *({"partial_rotary_factor": 0.5}, {"sliding_window": 128}, {"attention_bias": False}, {"pre_layer_norm": False}),
+    *({"use_glu_in_ffn": False}, {"add_cross_attention": True}, {"position_embedding_type": "relative_key"}),
     {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
-    {"partial_rotary_factor": 0.5},
-    {"head_dim": 8},
-    {"sliding_window": 128},
-    {"position_embedding_type": "relative_key"},
+    {"rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}},
+    *({"rescaling_factor": factor} for factor in (0, -2.5, float("nan"), float("inf"))),
     {"rescaling_factor": 2.5, "position_embedding_type": "absolute"},
 ]
 
 
-def test_fields_at_neutral_values_are_accepted_without_a_warning(tmp_path, caplog):
-    read(tmp_path, **NEUTRAL, _name_or_path="x", torch_dtype="float32", my_note=None)
+@pytest.mark.parametrize("feed_forward", [GATED | {"add_bias_fnn": False}, PLAIN | {"add_bias_fnn": True}])
+def test_fields_at_neutral_values_are_accepted_without_a_warning(tmp_path, caplog, feed_forward):
+    read(tmp_path, **NEUTRAL, **feed_forward)
     assert caplog.messages == []
 
 
 @pytest.mark.parametrize("fields", CHANGING, ids=str)
 def test_a_field_of_other_mathematics_is_an_error_that_names_it(tmp_path, fields):
-    with pytest.raises(ValueError, match=next(iter(fields))):
+    with pytest.raises(ValueError, match=naming(*next(iter(fields.items())))):
         read(tmp_path, **fields)
 
 
-def test_an_unknown_field_gets_a_warning_that_names_it(tmp_path, caplog):
-    read(tmp_path, attention_temperature=0.5)
-    assert len(caplog.messages) == 1 and "attention_temperature" in caplog.text
+@pytest.mark.parametrize("fields", [{"attention_temperature": 0.5}, {"use_bias": False}], ids=str)
+def test_an_unknown_field_gets_a_warning_that_names_it(tmp_path, caplog, fields):
+    read(tmp_path, **fields)
+    assert len(caplog.messages) == 1 and next(iter(fields)) in caplog.text
 
 
 @pytest.mark.parametrize("version", ["5.9.2", "4.57.1", "6.0.0"])

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import pipeline
+from peft import LoraConfig, get_peft_model
+from transformers import Trainer, TrainingArguments, pipeline
 
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import (
@@ -205,12 +206,17 @@ from transformers import pipeline
 
 of_tokens, of_several, sequence, output = sys.argv[1:]
 given = {"trust_remote_code": True, "device": "cpu"}
+for task in ("ner", "token-classification"):
+    tokens = pipeline(task, model=of_tokens, ignore_labels=[], **given)
+    assert type(tokens).__name__ == "DNATokenClassificationPipeline", type(tokens)
+ends = [each["end"] for each in tokens("ACGTAC" * 5000)]
+assert ends == list(range(6, 30_001, 6)), "each nt once"
 results = [
-    pipeline("token-classification", model=of_tokens, ignore_labels=[], **given)([sequence]),
+    tokens([sequence]),
     pipeline("text-classification", model=of_several, top_k=None, **given)([sequence]),
     pipeline("dna-classification", model=of_several, **given)([sequence]),
 ]
-json.dump(results, open(output, "w"), default=lambda array: array.tolist())
+json.dump(results, open(output, "w"))
 print("all of it")
 """
 
@@ -240,27 +246,29 @@ def test_labels_of_tokens_and_several_labels_come_out_of_the_usual_pipelines(tmp
     assert dna["labels"] == [name for name, score in expected.items() if score >= 0.5]
 
 
-# Its arguments are two checkpoints of one name, whose code differs in the modelling file alone.
+# Its arguments are a file, and two checkpoints of one name whose code differs in that file alone.
 TWO = """
 import sys
-from transformers import AutoModel, AutoTokenizer, pipeline
+from transformers import AutoModel, pipeline
 
-for folder, name in zip(sys.argv[1:], ("first", "second")):
-    model = AutoModel.from_pretrained(folder, trust_remote_code=True)
-    assert sys.modules[type(model).__module__].NAME == name, (folder, type(model))
-    pipe = pipeline("dna-embedding", model=folder, trust_remote_code=True, device="cpu")
-    assert sys.modules[type(pipe.model).__module__].NAME == name, (folder, type(pipe.model))
+file, *folders = sys.argv[1:]
+for folder, name in zip(folders, ("first", "second")):
+    pipe = pipeline("dna-classification", model=folder, trust_remote_code=True, device="cpu")
+    used = [AutoModel.from_pretrained(folder, trust_remote_code=True), pipe.model, pipe]
+    modules = [type(each).__module__.rpartition(".")[0] + f".{file}" for each in used]
+    assert {sys.modules[module].NAME for module in modules if module in sys.modules} == {name}, modules
 print("all of it")
 """
 
 
-def test_two_checkpoints_in_one_process_run_each_its_own_code(checkpoint, tmp_path):
+@pytest.mark.parametrize("file", [path.stem for path in FILES])
+def test_two_checkpoints_in_one_process_run_each_its_own_code(checkpoint, tmp_path, file):
     folders = [tmp_path / name / "checkpoint" for name in ("first", "second")]
     for folder in folders:
         shutil.copytree(checkpoint, folder)
-        with open(folder / "modeling_nucleotide_transformer.py", "a") as file:
-            file.write(f"NAME = {folder.parent.name!r}\n")
-    run_elsewhere(tmp_path / "work", TWO, *folders)
+        with open(folder / f"{file}.py", "a") as code:
+            code.write(f"NAME = {folder.parent.name!r}\n")
+    run_elsewhere(tmp_path / "work", TWO, file, *folders)
 
 
 # A head of the user's own, in a module of the user's own.
@@ -277,14 +285,25 @@ class OwnHead(NucleotideTransformerPreTrainedModel):
 """
 
 
-def test_a_head_of_the_users_own_takes_all_files_along(tmp_path, monkeypatch, checkpoint):
+@pytest.mark.parametrize("saved_by", ["a head of the user's own", "the configuration", "Trainer", "peft"])
+def test_whoever_saves_it_takes_all_files_along(tmp_path, monkeypatch, checkpoint, saved_by):
     (tmp_path / "own_head.py").write_text(OWN_HEAD)
     monkeypatch.syspath_prepend(tmp_path)
-    head = importlib.import_module("own_head").OwnHead.from_pretrained(checkpoint)
-    head.save_pretrained(tmp_path / "saved")
-    config = json.loads((tmp_path / "saved" / "config.json").read_text())
+    model = NucleotideTransformerForSequenceClassification.from_pretrained(checkpoint)
+    folder = tmp_path / "saved"
+    match saved_by:
+        case "the configuration":
+            model.config.save_pretrained(folder)
+        case "Trainer":
+            Trainer(model, TrainingArguments(tmp_path / "run", report_to="none", use_cpu=True)).save_model(folder)
+        case "peft":
+            adapted = get_peft_model(model, LoraConfig(target_modules=["query"]))
+            adapted.merge_and_unload().save_pretrained(folder)
+        case _:
+            importlib.import_module("own_head").OwnHead.from_pretrained(checkpoint).save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
     for reference in [*config["auto_map"].values(), *(each["impl"] for each in config["custom_pipelines"].values())]:
-        assert (tmp_path / "saved" / f"{reference.partition('.')[0]}.py").is_file(), reference
+        assert (folder / f"{reference.partition('.')[0]}.py").is_file(), reference
 
 
 def test_a_pipeline_that_is_registered_here_saves_both_tasks(checkpoint, tmp_path):

@@ -12,6 +12,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from peft import PromptTuningConfig, get_peft_model
 from safetensors.numpy import load_file, save_file
 
 from dnahub.hub_code import (
@@ -429,20 +430,32 @@ def test_a_layer_that_does_not_exist_is_an_error(layer):
         tiny()(**padded([[CLS]]), layer=layer)
 
 
+@pytest.mark.parametrize("fields", [{}, tiny_models.V1, tiny_models.V1 | {"token_dropout": True}], ids=str)
 @pytest.mark.parametrize("side", ["right", "left"])
-@pytest.mark.parametrize("kind", ["v2", "v1"])
-def test_input_embeddings_have_the_positions_of_their_tokens(kind, side):
-    model = tiny(NucleotideTransformerForMaskedLM, kind)
-    inputs = padded([random_ids(n, seed=n, vocabulary=4105) for n in LENGTHS])
+def test_input_embeddings_have_the_positions_of_their_tokens(fields, side):
+    model = random_model(NucleotideTransformerForMaskedLM, **fields)
+    inputs = padded([[CLS, *range(6, n)] for n in LENGTHS])
     if side == "left":
         inputs = {name: tensor.flip(1) for name, tensor in inputs.items()}
     embeddings, mask = model.get_input_embeddings()(inputs["input_ids"]), inputs["attention_mask"]
     with torch.no_grad():
         expected = model(**inputs).logits[mask.bool()]
-        got = model(inputs_embeds=embeddings, attention_mask=mask).logits[mask.bool()]
-        torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
-        alone = model(inputs_embeds=embeddings[:1, :23] if side == "right" else embeddings[:1, -23:]).logits[0]
-    torch.testing.assert_close(alone, expected[:23], rtol=0, atol=1e-5)
+        for dtype in (torch.long, torch.float, torch.bool):
+            got = model(inputs_embeds=embeddings, attention_mask=mask.to(dtype)).logits[mask.bool()]
+            torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+        length = int(mask[0].sum())
+        first = embeddings[:1, :length] if side == "right" else embeddings[:1, -length:]
+        alone = model(inputs_embeds=first).logits[0]
+    torch.testing.assert_close(alone, expected[:length], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["v2", "v1"])
+def test_learned_prompts_leave_the_order_of_tokens_visible(kind):
+    config = PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=3)
+    model = get_peft_model(tiny(NucleotideTransformerForSequenceClassification, kind), config).eval()
+    forward, backward = torch.tensor([[CLS, *range(6, 30)]]), torch.tensor([[CLS, *range(29, 5, -1)]])
+    with torch.no_grad():
+        assert (model(forward).logits - model(backward).logits).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("num_tokens", [4120, 4000])

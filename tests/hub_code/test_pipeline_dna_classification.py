@@ -2,19 +2,24 @@
 
 import json
 import math
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from transformers import pipeline
 
 from dnahub.hub_code import (
     DNAClassificationPipeline,
     DNAEmbeddingPipeline,
+    DNATokenClassificationPipeline,
     NucleotideTransformerForMaskedLM,
     NucleotideTransformerForSequenceClassification,
     NucleotideTransformerForTokenClassification,
     NucleotideTransformerModel,
 )
+from tests.messages import naming
 from tests.tiny_models import V1, random_model, tokenizer_of
 
 LABELS = {0: "Homo sapiens", 1: "Mus musculus", 2: "Escherichia coli"}
@@ -141,3 +146,72 @@ def test_a_head_that_gives_nan_is_an_error(pipe):
         next(pipe.model.classifier.parameters()).fill_(float("nan"))
     with pytest.raises(ValueError, match="NaN.*logits"):
         pipe("ATGGTAGCTACA")
+
+
+def test_an_adapter_by_peft_is_unwrapped(pipe):
+    adapted = get_peft_model(pipe.model, LoraConfig(task_type="SEQ_CLS", target_modules=["query"])).eval()
+    classify = pipeline("dna-classification", model=adapted, tokenizer=pipe.tokenizer, device="cpu")
+    assert classify("ATGGTAGCTACA")["scores"] == pipe("ATGGTAGCTACA")["scores"]
+
+
+MOST = 20  # tokens that the model below takes, `<cls>` included
+
+
+@pytest.fixture
+def of_tokens() -> DNATokenClassificationPipeline:
+    fields = {"id2label": LABELS, "max_position_embeddings": MOST + 2}
+    model = random_model(NucleotideTransformerForTokenClassification, **fields)
+    return DNATokenClassificationPipeline(model=model, tokenizer=tokenizer_of(model), device="cpu", ignore_labels=[])
+
+
+def labels_by_hand(pipe, sequence: str, overlap: int) -> list[tuple[str, float]]:
+    """Label and score of each token, from the window with the most neighbours on the side where it has fewer."""
+    ids = pipe.tokenizer(sequence, add_special_tokens=False, verbose=False).input_ids
+    size, best = MOST - 1, {}
+    for start in range(0, max(1, len(ids) - overlap), size - overlap):
+        window = ids[start : start + size]
+        with torch.no_grad():
+            probabilities = pipe.model(torch.tensor([[pipe.tokenizer.cls_token_id, *window]])).logits[0, 1:].softmax(1)
+        for i, row in enumerate(probabilities.tolist()):
+            before = i if start else math.inf
+            after = len(window) - 1 - i if start + len(window) < len(ids) else math.inf
+            best[start + i] = max(best.get(start + i, (-1,)), (min(before, after), -start, row))
+    return [(LABELS[row.index(max(row))], max(row)) for *_, row in (best[i] for i in range(len(ids)))]
+
+
+@pytest.mark.parametrize(("stride", "overlap"), [({}, MOST // 4), ({"stride": 6}, 6), ({"stride": 0}, 0)], ids=str)
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_every_token_of_a_long_sequence_has_its_label_once(of_tokens, stride, overlap, batch_size):
+    sequences = ["ACGGTTCAT" * 90 + "N" * 30 + "GAT" * 41, "acg\nTTAGACNA", "ATGGTA" * (MOST - 1)]
+    for sequence, tokens in zip(sequences, of_tokens(sequences, batch_size=batch_size, **stride), strict=True):
+        letters = [i for i, letter in enumerate(sequence) if not letter.isspace()]
+        assert [i for each in tokens for i in range(each["start"], each["end"]) if i in letters] == letters
+        expected = labels_by_hand(of_tokens, sequence, overlap)
+        assert [each["entity"] for each in tokens] == [label for label, _ in expected]
+        assert [each["score"] for each in tokens] == pytest.approx([score for _, score in expected], abs=1e-5)
+        assert json.loads(json.dumps(tokens)) == tokens
+    whole = of_tokens(sequences[0], aggregation_strategy="simple", **stride)
+    groups = [
+        (label, sum(1 for _ in run))
+        for label, run in groupby(label for label, _ in labels_by_hand(of_tokens, sequences[0], overlap))
+    ]
+    assert [each["entity_group"] for each in whole] == [label for label, _ in groups]
+    assert whole[0]["start"] == 0 and whole[-1]["end"] == len(sequences[0])
+    assert all(before["end"] == after["start"] for before, after in pairwise(whole))
+
+
+@pytest.mark.parametrize(
+    ("sequence", "arguments", "named"),
+    [
+        ("ACGT", {"aggregation_strategy": "first"}, "aggregation_strategy first"),
+        ("ACGT", {"stride": MOST}, "stride"),
+        ("genes.fa", {}, "genes.fa"),
+        (["ACGT", ["AC", "GT"]], {}, "list"),
+        ("", {}, "empty"),
+    ],
+)
+def test_what_cannot_be_labelled_is_an_error(of_tokens, sequence, arguments, named):
+    with pytest.raises(ValueError, match="device 'cuda'.*'cpu'"):
+        DNATokenClassificationPipeline(model=of_tokens.model, tokenizer=of_tokens.tokenizer, device="cuda")
+    with pytest.raises(ValueError, match=naming(*named.split())):
+        of_tokens(sequence, **arguments)

@@ -189,7 +189,8 @@ def test_unknown_letters_are_read_as_n_counted_and_warned_of_once(pipe, caplog):
 
 
 @pytest.mark.parametrize(
-    ("text", "plain"), [("A<unk>T", "ANTNNNT"), ("ATG<cls>", "ATGNCNNN"), ("<mask>", "NNANNN"), ("A<pad>T", "ANNANNT")]
+    ("text", "plain"),
+    [("AC<unk>TT", "ACNTNNNTT"), ("ATG<cls>", "ATGNCNNN"), ("ACGT<mask>", "ACGTNNANNN"), ("AC<pad>T", "ACNNANNT")],
 )
 def test_the_names_of_special_tokens_are_letters_like_any_other(pipe, text, plain):
     np.testing.assert_array_equal(pipe(text), pipe(plain))
@@ -217,9 +218,16 @@ def test_another_type_is_an_error_that_names_it(pipe, given):
     [
         ("genes.fa", "'genes.fa'.*file"),
         ("data/genes.FASTQ.gz", "file"),
+        ("x.h5ad\n", "file"),
         ("", "empty sequence"),
         (" \n\t", "empty sequence"),
         (">gene1 human\nACGT", ">gene1.*FASTA"),
+        ("ACGT\n>gene2\nACGT", "FASTA"),
+        (f"@read1\n{'ACGT' * 9}\n+\n{'I' * 36}\n", "record"),
+        ("peaks.vcf.bgz", "'peaks.vcf.bgz'.*file"),
+        ("s.2bit\n", "'s.2bit.*nucleotides"),
+        ('{"sequence": "ACGT"}', "nucleotides"),
+        ("MKVLAAGIVGLCAKEKLPQRSTVWYEDNHF", "MKVLA.*nucleotides"),
         ("ACGTAC CGTACG GTACGT TACGTT ACGTTA", "overlapping k-mers.*ACGTAC CGTACG"),
     ],
 )
@@ -430,6 +438,12 @@ def test_the_registered_task_takes_any_head_and_a_device_map(v2_folder, pipe):
     assert_same(by_task(LONG_SEQUENCES), pipe(LONG_SEQUENCES, layer=2), tolerance=1e-6)
 
 
+@pytest.mark.parametrize("device", ["cuda:1", "mps", torch.device("cuda"), "gpu"], ids=repr)
+def test_a_device_that_this_machine_lacks_is_one_sentence(pipe, device):
+    with pytest.raises(ValueError, match=naming(f"device {device!r}", "'cpu'")):
+        DNAEmbeddingPipeline(pipe.model, pipe.tokenizer, device=device)
+
+
 def embedded(batch: dict, pipe: DNAEmbeddingPipeline) -> dict:
     return {"embedding": pipe(batch["sequence"])}
 
@@ -456,6 +470,8 @@ def test_an_adapter_by_peft_is_unwrapped_and_learned_prompts_are_refused(v2_fold
     with torch.no_grad():
         expected = model(**pipe.tokenizer("ATGGTA", return_tensors="pt")).last_hidden_state[0].mean(0).numpy()
     assert_same([DNAEmbeddingPipeline(model, pipe.tokenizer, device="cpu")("ATGGTA")], [expected])
+    mixed = get_peft_model(load(v2_folder).model, LoraConfig(target_modules=["query"]), mixed=True)
+    assert_same([DNAEmbeddingPipeline(mixed, pipe.tokenizer, device="cpu")("ATGGTA")], [load(v2_folder)("ATGGTA")])
     config = PromptTuningConfig(task_type="FEATURE_EXTRACTION", num_virtual_tokens=2)
     with pytest.raises(ValueError, match="learned prompts"):
         DNAEmbeddingPipeline(get_peft_model(load(v2_folder).model, config), pipe.tokenizer, device="cpu")

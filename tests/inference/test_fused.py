@@ -68,6 +68,7 @@ def test_every_layer_is_that_of_the_model(model, lengths, layer):
         {"num_attention_heads": 16},  # of two numbers each
         {"hidden_size": 48, "num_attention_heads": 6, "intermediate_size": 20},
         {"pad_token_id": 0},
+        {"rescaling_factor": 2.5},
     ],
     ids=str,
 )
