@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from dnahub.checkpoints.loading import CheckpointFiles
 from dnahub.checkpoints.publishing import THIS_CHECKPOINT
 from dnahub.checkpoints.saving import travelling_files
+from dnahub.hub.cards import LICENCE
 from dnahub.metrics.names import interval, name_of, number
 from dnahub.tasks import TASKS
 from dnahub.tasks.task import Labels, Task
@@ -35,7 +36,7 @@ def inherited_licence(base: CheckpointFiles | None) -> dict[str, str]:
     card, found = base.folder / "README.md", {"license": "unknown"}
     if card.is_file():
         data = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict()
-        found |= {name: data[name] for name in ("license", "license_name", "license_link") if data.get(name)}
+        found |= {name: data[name] for name in LICENCE if data.get(name)}
     return found
 
 
