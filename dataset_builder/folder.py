@@ -10,7 +10,7 @@ from dataset_builder.card import render_card
 from dataset_builder.layout import build_file, data_folder, holds_nothing_else
 from dataset_builder.nt_species import build_splits
 from dataset_builder.sources import sha256
-from dnahub.machine.files import replacing_folder
+from dnahub.machine.files import replacing_folder, write_text
 
 ROW_GROUP = 1000  # rows, so that streaming reads little at a time
 
@@ -52,6 +52,6 @@ def write_folder(settings: Build) -> dict[str, Any]:
             "files": {f"{parquet.name}/{path.name}": sha256(path) for path in sorted(files.values())},
         }
         text = json.dumps(build, indent=2, ensure_ascii=False) + "\n"
-        (folder / build_file(settings.config_name)).write_text(text, encoding="utf-8")
-        (folder / "README.md").write_text(render_card([build]), encoding="utf-8")
+        write_text(folder / build_file(settings.config_name), text)
+        write_text(folder / "README.md", render_card([build]))
     return build

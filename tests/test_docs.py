@@ -6,17 +6,19 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.hub_fixtures import REPOSITORY
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+OTHER_TOOLS = REPOSITORY / "docs" / "other_tools.md"
 # What CI itself runs, or what needs the network or a folder of real sequences; `make real` does the last two.
 NOT_HERE = ("make demo", "recipes/species_nt_v2_50m_lora.yaml", "--source FOLDER", "benchmarks/")
-EXTRAS = ("h5py", "zarr")  # packages that the project does not need
 # Appended, so that a block takes seconds: what is shown is the command, not its result.
 SHORT = {
     "--source synthetic": "--train_per_species 40 --validation_per_species 8 --test_per_species 12",
@@ -24,10 +26,39 @@ SHORT = {
 }
 
 
-def blocks_of(document: Path) -> list[tuple[str, str]]:
+def blocks_of(text: str) -> list[tuple[str, str]]:
     """Language and text of each block, without those that are not run here."""
-    blocks = BLOCK.findall(document.read_text(encoding="utf-8"))
-    return [(language, text) for language, text in blocks if not any(each in text for each in NOT_HERE)]
+    return [
+        (language, block) for language, block in BLOCK.findall(text) if not any(each in block for each in NOT_HERE)
+    ]
+
+
+SECTIONS = dict(
+    re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", OTHER_TOOLS.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+)
+HIDDEN_STATES = """
+mask = batch["attention_mask"].astype(bool)
+expected = model(**tokenizer(["ATGGTAGCTACATCATCT" * 30, "ACGTNNACGT", "A"], padding=True, return_tensors="pt"))
+assert hidden.shape == (3, 91, 128) and abs(hidden - expected.last_hidden_state.detach().numpy())[mask].max() < 1e-5
+"""
+VECTORS = """
+from transformers import pipeline
+embed = pipeline("dna-embedding", model="runs/demo/checkpoint", trust_remote_code=True)
+assert vectors.shape == (2, 128) and abs(embed.encode(sequences) - {}).max() < 1e-5
+"""
+# What must be so after the example of each section.
+CHECKS = {
+    "sentence-transformers": 'sequences = ["ATGGTAGCTACATCATCT", "ACGTNNACGT"]' + VECTORS.format("vectors"),
+    "ONNX": HIDDEN_STATES,
+    "OpenVINO": HIDDEN_STATES,
+    "FastAPI": """
+assert [sum(each["scores"].values()) for each in answers] == __import__("pytest").approx([1, 1])
+assert TestClient(app).post("/classify", json=[""]).status_code == 422
+""",
+    "scanpy": 'assert genes.obsm["X_umap"].shape == (96, 2) and genes.X.shape == (96, 128)',
+    "DuckDB": 'assert windows == {"fly": 32, "mouse": 32, "yeast": 32}',
+    "The snippet of InstaDeep's cards": VECTORS.format("vectors.numpy()"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -69,27 +100,44 @@ def shortened(command: str) -> str:
     return "\n".join(" ".join([line, *(more for sign, more in SHORT.items() if sign in line)]) for line in lines)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
-def test_every_block_of_a_document_runs_in_its_order(hub, example_clone, document, tmp_path):
-    clone = shutil.copytree(example_clone, tmp_path / "clone", symlinks=True)
-    environment = hub.environment(home=tmp_path / "hf-home") | {"MY_TOKEN": hub.user, "HF_TOKEN": hub.user}
-    before: list[str] = []  # Python blocks of one document go on from each other
-    for language, block in blocks_of(document):
+def run_blocks(hub, blocks: list[tuple[str, str]], clone: Path, environment: dict[str, str], check: str = "") -> None:
+    """In their order; Python blocks go on from each other, and `check` from the last."""
+    before: list[str] = []
+    for language, block in blocks:
         if language == "sh":
             command = ["bash", "-euo", "pipefail", "-c", shortened(block)]
             done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, timeout=500)
-            assert done.returncode == 0, block + done.stdout[-2000:] + done.stderr[-4000:]
-            assert hub.user not in done.stdout + done.stderr
-        elif language == "python" and not any(f"import {name}" in block for name in EXTRAS):
+        elif language == "python":
             before.append(block)
-            command = [sys.executable, "-c", "\n".join(before)]
-            done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, timeout=300)
-            assert done.returncode == 0, block + done.stderr[-4000:]
+            is_last = (language, block) == blocks[-1]
+            done = forked.run(["-c", "\n".join([*before, *[check] * is_last])], clone, environment)
+        else:
+            continue
+        assert done.returncode == 0, block + done.stdout[-2000:] + done.stderr[-4000:]
+        assert hub.user not in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", [each for each in DOCUMENTS if each != OTHER_TOOLS], ids=lambda path: path.stem)
+def test_every_block_of_a_document_runs_in_its_order(hub, example_clone, document, tmp_path):
+    clone = shutil.copytree(example_clone, tmp_path / "clone", symlinks=True)
+    environment = hub.environment(home=tmp_path / "hf-home") | {"MY_TOKEN": hub.user, "HF_TOKEN": hub.user}
+    run_blocks(hub, blocks_of(document.read_text(encoding="utf-8")), clone, environment)
     if document.stem == "hub":
         model = hub.server.repository("models", "user/nt-species-clf")
         assert model.private and len(model.history()) == 2  # the second push changed nothing
         assert hub.server.repository("datasets", "user/nt-species").private
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", SECTIONS)
+def test_every_example_of_another_tool_gives_what_is_right(hub, example_clone, tool, tmp_path):
+    blocks = blocks_of(SECTIONS[tool])
+    packages = {name for _, block in blocks for name in re.findall(r"^(?:import|from) (\w+)", block, re.MULTILINE)}
+    packages |= {"onnxscript"} if tool == "ONNX" else {"httpx"} if tool == "FastAPI" else set()
+    if missing := [name for name in packages if find_spec(name) is None]:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    run_blocks(hub, blocks, example_clone, hub.environment(home=tmp_path / "hf-home"), CHECKS[tool])
 
 
 def test_every_path_that_a_document_links_to_or_lists_is_there():

@@ -165,11 +165,14 @@ def test_each_record_has_the_vector_of_a_plain_forward_pass_in_the_order_of_the_
 def test_settings_decide_the_vectors_and_are_recorded_and_columns_of_the_source_are_kept(tmp_path, run, checkpoint):
     rows = pa.table({"gene": ["a", "b"], "sequence": ["ACGT", "GGG"], "score": [0.5, None], "id": ["x", "y"]})
     pq.write_table(rows, tmp_path / "in.parquet")
+    names = [tmp_path / f"{name}\udce9.parquet" for name in ("in", "out")]  # with a byte that is not UTF-8
+    (tmp_path / "in.parquet").rename(names[0])
 
     options = ["--pooling", "max", "--layer", 1, "--normalize", "--output_dtype", "float16"]
-    status, _, error = run("--input", tmp_path / "in.parquet", "--output", tmp_path / "out.parquet", *options)
+    status, _, error = run("--input", names[0], "--output", names[1], *options)
 
     assert status == 0, error
+    names[1].rename(tmp_path / "out.parquet")
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.drop_columns("embedding").equals(rows.select(["id", "gene", "score"]))
     vectors = [by_hand(checkpoint, sequence, layer=1).max(axis=0) for sequence in ("ACGT", "GGG")]

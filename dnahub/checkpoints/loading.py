@@ -34,6 +34,7 @@ from dnahub.hub_code import (
 )
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
 from dnahub.machine.faults import first_line
+from dnahub.machine.files import check_folder_name
 
 # What is fetched from the Hub: no code, and pickles only where they are asked for.
 TOKENIZER_FILES = ("tokenizer*.json", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json")
@@ -99,6 +100,7 @@ def find_checkpoint(
         folder, commit = download(name_or_path, "model", revision, FILES, IGNORED, api)
     elif revision is not None:
         raise ValueError(f"{name_or_path} is a folder; give a revision ({revision}) for a repository on the Hub only.")
+    check_folder_name(folder)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{name_or_path} is not a checkpoint: it has no config.json.")
     if not any(folder.glob("*.safetensors")):

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.request import getproxies
 
 from huggingface_hub import constants
 from huggingface_hub.errors import (
@@ -48,6 +49,8 @@ def retrying(call: Callable[[], Result], what: str) -> Result:
         try:
             return call()
         except Exception as error:
+            if unusable := _unusable(error):
+                raise HubError(f"{what}: {unusable}") from error
             fault = _fault(error)
             if fault is None:
                 raise
@@ -57,6 +60,21 @@ def retrying(call: Callable[[], Result], what: str) -> Result:
                 raise HubError(f"{what}: {_explain(fault, error, status)}") from error
             asked = fault.response.headers.get("Retry-After", "") if status else ""
             time.sleep(min(int(asked), LONGEST_WAIT) if asked.isdecimal() else wait)
+
+
+def _unusable(error: Exception) -> str | None:
+    """What of the environment made a request impossible, and what to do; None where it was made. No secrets."""
+    if not constants.ENDPOINT.startswith(("https://", "http://")) and not isinstance(error, LASTING):
+        return f"HF_ENDPOINT is {constants.ENDPOINT!r}; it must begin with https://, as https://huggingface.co."
+    if isinstance(error, UnicodeEncodeError) and str(error.object).startswith("Bearer "):
+        return "the token contains a character other than ASCII; copy it again."
+    proxies = " and ".join(f"{kind.upper()}_PROXY" for kind in getproxies() if kind in ("http", "https", "all"))
+    if isinstance(error, ImportError) and "SOCKS" in str(error):
+        return f"a SOCKS proxy needs a package: pip install socksio; or unset {proxies}."
+    # By name, for the HTTP library is another one in each major version.
+    if proxies and (type(error).__name__ == "InvalidURL" or "proxy URL" in str(error)):
+        return f"the proxy cannot be used ({error}); correct or unset {proxies}."
+    return None
 
 
 def _fault(error: BaseException) -> Exception | None:

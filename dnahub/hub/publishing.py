@@ -163,7 +163,7 @@ def publish(
         new = dict(files(parent))
         if "README.md" in there:
             folder, _ = download(target.repo_id, target.kind, parent, ("README.md",), api=api)
-            old = (folder / "README.md").read_text(encoding="utf-8")
+            old = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
         else:
             old = None
         new["README.md"] = merge_cards(new["README.md"].decode(), old).encode()

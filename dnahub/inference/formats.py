@@ -1,6 +1,7 @@
 """Rows of all parts -> a file in each format."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +29,8 @@ class Rows:
 
     def tables(self) -> Iterator[pa.Table]:
         for path in self.paths:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            source = pa.OSFile(os.fsencode(path))  # arrow takes no `str` that is not UTF-8
+            with source, pq.ParquetFile(source, page_checksum_verification=True) as file:
                 for i in range(file.num_row_groups):
                     try:
                         table = file.read_row_group(i)

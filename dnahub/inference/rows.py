@@ -1,5 +1,6 @@
 """Records of a block and their embeddings -> rows, as an Arrow table."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +78,9 @@ class Layout:
         """
         names = self.schema.names[:-1]
         leaf = f"{EMBEDDING}.list.element.list.element" if self.per_token else f"{EMBEDDING}.list.element"
+        file = pa.OSFile(os.fsencode(path), "wb")  # arrow takes no `str` that is not UTF-8
         writer = pq.ParquetWriter(
-            path,
+            file,
             self.schema.with_metadata(metadata),
             compression="zstd",
             use_dictionary=names,
@@ -86,7 +88,7 @@ class Layout:
             column_encoding={leaf: "BYTE_STREAM_SPLIT" if self.dtype == "float32" else "PLAIN"},
             write_page_checksum=True,
         )
-        with writer:
+        with file, writer:
             for table in tables:
                 num_groups = -(-table.nbytes // ROW_GROUP_BYTES)
                 writer.write_table(table, row_group_size=max(1, len(table) // num_groups))

@@ -23,9 +23,23 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Under a temporary name, then moved: a kill leaves the old file or the new one."""
+    """
+    In UTF-8, under a temporary name, then moved: a kill leaves the old file or the new one.
+
+    A byte of a file's name that is not UTF-8 is written as Python shows it, such as `\\udce9`.
+    """
     with replacing(path) as scratch:
-        scratch.write_text(text, encoding="utf-8")
+        scratch.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def check_folder_name(path: Path) -> None:
+    """ValueError if the path of a folder is not UTF-8: tokenizers and datasets cannot open what is in it."""
+    name = os.fsencode(path.absolute())
+    if name.decode(errors="ignore").encode() != name:
+        raise ValueError(
+            f"{name.decode(errors='backslashreplace')}: the path of this folder is not UTF-8, which the libraries "
+            "need; rename it, or name another."
+        )
 
 
 @contextmanager

@@ -42,7 +42,8 @@ def locked_folder(folder: Path, program: str) -> Iterator[None]:
     try:
         yield
     finally:
-        (folder / LOCK).unlink(missing_ok=True)
+        with suppress(OSError):  # some file systems keep a file that is open; else no other may lock it in between
+            (folder / LOCK).unlink()
         lock.close()
         with suppress(OSError):  # not empty
             for path in made:

@@ -31,6 +31,8 @@ def run(program: str, main: Callable[[], object], goes_on: str = "") -> None:
     `goes_on` says what an interrupted user can do next, as "the same command goes on from what was saved".
     """
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # what a terminal or pipe cannot show ends nothing
+        stream.reconfigure(errors="backslashreplace")
     status, message = outcome(main, goes_on)
     if not status:
         return

@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from dnahub.checkpoints.loading import CheckpointFiles
 from dnahub.checkpoints.publishing import THIS_CHECKPOINT
 from dnahub.checkpoints.saving import travelling_files
+from dnahub.hub.cards import LICENCE
 from dnahub.metrics.names import interval, name_of, number
 from dnahub.tasks import TASKS
 from dnahub.tasks.task import Labels, Task
@@ -35,7 +36,7 @@ def inherited_licence(base: CheckpointFiles | None) -> dict[str, str]:
     card, found = base.folder / "README.md", {"license": "unknown"}
     if card.is_file():
         data = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict()
-        found |= {name: data[name] for name in ("license", "license_name", "license_link") if data.get(name)}
+        found |= {name: data[name] for name in LICENCE if data.get(name)}
     return found
 
 
@@ -80,10 +81,11 @@ def compare(results: dict[str, Any], task: Task) -> dict[str, Any] | None:
     The best baseline by the metric that chose the checkpoint; the loss is not measured of baselines.
 
     A baseline is better only where its interval lies wholly on the better side of the model's, for each metric of
-    `task.compared_by`, or where the model's metric is undefined.
+    `task.compared_by`, or where the model's metric is undefined. One that is better goes before one that is not.
 
     Returns:
-        `metric`, `best` (a baseline's name), `is_better`, `direction` ("higher" or "lower"); None without baselines.
+        `metrics` (those compared, the one that chose first), `best` (a baseline's name), `is_better`, `direction`
+        ("higher" or "lower"); None without baselines.
     """
     baselines, test, metric = results["baselines"], results["test"], results["training"]["chosen_by"]
     if not baselines:
@@ -96,19 +98,22 @@ def compare(results: dict[str, Any], task: Task) -> dict[str, Any] | None:
         value = baselines[name][metric]
         return -math.inf if value is None else value if rises else -value
 
-    best = max(baselines, key=goodness)
+    def is_better(name: str) -> bool:
+        if test[metric] is None and baselines[name][metric] is not None:
+            return True
+        for compared in task.compared_by(metric):
+            theirs, ours = (scores.get("intervals", {}).get(compared) for scores in (baselines[name], test))
+            if not theirs or not ours:
+                return False
+            if theirs[0] <= ours[1] if task.greater_is_better(compared) else theirs[1] >= ours[0]:
+                return False
+        return True
 
-    def is_beyond(compared: str) -> bool:
-        theirs, ours = (scores.get("intervals", {}).get(compared) for scores in (baselines[best], test))
-        if not theirs or not ours:
-            return False
-        return theirs[0] > ours[1] if task.greater_is_better(compared) else theirs[1] < ours[0]
-
-    undefined = test[metric] is None and baselines[best][metric] is not None
+    better = list(filter(is_better, baselines))
     return {
-        "metric": metric,
-        "best": best,
-        "is_better": undefined or all(map(is_beyond, task.compared_by(metric))),
+        "metrics": task.compared_by(metric),
+        "best": max(better or baselines, key=goodness),
+        "is_better": bool(better),
         "direction": "higher" if rises else "lower",
     }
 

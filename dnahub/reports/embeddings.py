@@ -1,6 +1,7 @@
 """Parquet files of embeddings and labels -> vectors and labels of three splits."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,7 +90,10 @@ def read_embeddings(files: dict[str, str], label_column: str) -> LabelledEmbeddi
 
 def _read(path: str, label_column: str, split: str | None) -> tuple[pa.Table, np.ndarray]:
     """`embedding`, the labels and, if there is one, `sequence`, of the rows of a split, and their numbers."""
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(pa.OSFile(os.fsencode(path)))  # arrow takes no `str` that is not UTF-8
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path}: it is not a complete Parquet file ({error}); embed again.") from error
     needed = ["embedding", label_column] if split is None else ["embedding", label_column, "split"]
     for column in needed:
         if column not in table.column_names:

@@ -31,12 +31,12 @@ def render_report(results: dict[str, Any], folder: Path) -> str:
     if missing:
         table.append((f"  no rows of: {', '.join(missing)}", "", ""))
     if verdict := compare(results, task):
-        metric = verdict["metric"]
-        table.append((f"{name_of(metric)}, for comparison", "", ""))
-        for name, scores in results["baselines"].items():
-            table.append((f"  {name}", number(scores[metric]), interval(scores, metric)))
-        if metric == "accuracy" and dataset["bayes_optimal_accuracy"] is not None:
-            table.append(("  best possible", number(dataset["bayes_optimal_accuracy"]), ""))
+        for metric in verdict["metrics"]:
+            table.append((f"{name_of(metric)}, for comparison", "", ""))
+            for name, scores in results["baselines"].items():
+                table.append((f"  {name}", number(scores[metric]), interval(scores, metric)))
+            if metric == "accuracy" and dataset["bayes_optimal_accuracy"] is not None:
+                table.append(("  best possible", number(dataset["bayes_optimal_accuracy"]), ""))
     if seeds := results.get("seeds"):
         table.append((f"{split}, mean and standard deviation of seeds {', '.join(map(str, seeds['seeds']))}", "", ""))
         for name, spread in seeds[split].items():
@@ -59,6 +59,8 @@ def _facts(results: dict[str, Any], folder: Path) -> dict[str, str]:
     model = json.dumps(str(folder), ensure_ascii=False)
     if results["model"]["type"] == "nucleotide_transformer":
         facts["use it"] = f'pipeline("{task.pipeline}", model={model}, trust_remote_code=True)'
-    else:
+    elif task.native_pipeline:
         facts["use it"] = f'pipeline("{task.native_pipeline}", model={model})'
+    else:
+        facts["use it"] = f"{task.auto_class}.from_pretrained({model})"
     return facts

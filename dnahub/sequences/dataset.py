@@ -18,7 +18,7 @@ from huggingface_hub import HfApi, HfFileSystem, is_offline_mode, metadata_load
 
 from dnahub.hub.downloading import download
 from dnahub.hub.faults import retrying
-from dnahub.machine.files import replacing
+from dnahub.machine.files import check_folder_name, replacing
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.bad_records import BadRecords
 from dnahub.sequences.checks import SequenceFileError, one_line
@@ -97,6 +97,7 @@ def find_dataset(
     """
     folder, commit, filesystem = Path(name), None, None
     if folder.is_dir():
+        check_folder_name(folder)
         if revision is not None:
             raise SequenceFileError(f"{name} is a folder; a revision ({revision}) is of a data set on the Hub.")
         several = sorted(path.parent.name for path in folder.glob("*/README.md"))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 from collections.abc import Iterator
 from functools import reduce
@@ -222,7 +223,9 @@ class ParquetFile(Rows):
         if not file.is_regular:
             raise SequenceFileError(f"{file.name}: Parquet cannot be read from a pipe; name a Parquet file.")
         try:
-            self._parquet = pq.ParquetFile(file.path, pre_buffer=False, filesystem=file.filesystem)
+            # As bytes, for arrow takes no `str` of a path that is not UTF-8.
+            source = file.path if file.filesystem else pa.OSFile(os.fsencode(file.path))
+            self._parquet = pq.ParquetFile(source, pre_buffer=False, filesystem=file.filesystem)
         except (pa.ArrowInvalid, OSError) as error:
             raise SequenceFileError(
                 f"{file.name}: it is not a complete Parquet file ({one_line(error)}); fetch it again."

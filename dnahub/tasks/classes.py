@@ -16,6 +16,7 @@ class ClassTask(Task):
     """Labels are ids, -100 where there is none."""
 
     metrics = ("accuracy", "macro_f1", "mcc", "auroc", "auprc", "loss")
+    misses_rare = ("accuracy",)
     stratified = True
     smooths_labels = True
 
@@ -43,10 +44,6 @@ class ClassTask(Task):
             **rank_labels(has_label, probabilities, label_names),
             "constant": self.is_constant(outputs, labels),
         }
-
-    def compared_by(self, metric: str) -> tuple[str, ...]:
-        """Accuracy alone says little on unbalanced classes: who names the most common class only may lead by it."""
-        return ("accuracy", "macro_f1") if metric == "accuracy" else (metric,)
 
 
 def balanced_weights(ids: np.ndarray, num_labels: int) -> torch.Tensor:

@@ -17,6 +17,7 @@ class MultiLabel(Task):
 
     problem_type = "multi_label_classification"
     metrics = ("micro_f1", "macro_f1", "auroc", "auprc", "subset_accuracy", "loss")
+    misses_rare = ("micro_f1", "subset_accuracy")
     stratified = True
     fits_classes = False
     usage = ("classify", "label, score, labels, scores of all labels")

@@ -31,7 +31,7 @@ class Regression(Task):
     problem_type = "regression"
     metrics = ("spearman", "pearson", "r2", "rmse", "mae", "loss")
     fits_classes = False
-    hub_tag = None  # the Hub's only one for sequences is text-classification
+    hub_tag = native_pipeline = None  # the only ones for sequences are text-classification
     usage = ("predict", "value")
 
     def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:

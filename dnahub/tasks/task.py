@@ -37,12 +37,15 @@ class Task(ABC):
     # Metrics that are one number; `loss` is one of them. The first chooses the best checkpoint by default.
     metrics: tuple[str, ...]
     takes_labels: bool = True  # whether rows have a label column; only without one can rows be streamed
+    # Those that hardly fall where rare labels are missed: macro F1 is compared beside them.
+    misses_rare: tuple[str, ...] = ()
     stratified: bool = False  # whether splits are stratified by label: whether `row_labels` gives pairs
     smooths_labels: bool = False  # whether the loss takes `--label_smoothing_factor`
     # Whether a k-mer baseline is a logistic regression on ids, or a ridge regression on numbers; None: no baseline.
     fits_classes: bool | None = None
     pipeline: str = "dna-classification"  # for an NT checkpoint
-    native_pipeline: str = "text-classification"  # of transformers, for a checkpoint of another encoder
+    # Of transformers, for a checkpoint of another encoder; None: none gives what the task is for.
+    native_pipeline: str | None = "text-classification"
     hub_tag: str | None = "text-classification"  # the Hub's name of what a checkpoint is for, if it has one
     item: str = "sequence"  # what has a label: a "sequence" or a "token"
     usage: tuple[str, str] | None = None  # a variable for the pipeline, and what it returns; None: it only embeds
@@ -149,7 +152,7 @@ class Task(ABC):
 
     def compared_by(self, metric: str) -> tuple[str, ...]:
         """By which metrics a baseline must be better than the model to be called better, given the one that chose."""
-        return (metric,)
+        return (metric, "macro_f1") if metric in self.misses_rare else (metric,)
 
     def baseline_outputs(self, predicted: np.ndarray, classes: np.ndarray | None, labels: Labels) -> np.ndarray:
         """What `measure` takes of a baseline; `classes` are the ids of the columns of `predicted`."""

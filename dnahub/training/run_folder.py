@@ -20,7 +20,7 @@ from dnahub.checkpoints.identity import checkpoint_digest
 from dnahub.checkpoints.loading import find_checkpoint
 from dnahub.checkpoints.publishing import METRICS, checkpoint_files
 from dnahub.hub.downloading import download
-from dnahub.machine.files import write_text
+from dnahub.machine.files import check_folder_name, write_text
 from dnahub.machine.locks import locked_folder
 from dnahub.machine.processes import from_first
 from dnahub.machine.script import is_first_process
@@ -85,6 +85,7 @@ def find_run(folder: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
     """The record of the run in a folder, None if nothing is saved there yet; ValueError if it is another run."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--output_dir {folder} is a file; name a folder.")
+    check_folder_name(folder)
     saved = sorted(path.name for path in folder.glob("*") if re.fullmatch(SAVED, path.name))
     if not saved:
         return None

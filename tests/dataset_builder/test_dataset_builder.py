@@ -87,6 +87,7 @@ def test_the_folder_loads_with_an_empty_cache_and_another_build_has_the_same_byt
 
 
 def test_the_card_is_valid_and_holds_the_figures_of_the_record(source, tmp_path):
+    (source / "Mus_musculus.fa").rename(source / "Mus_musculus.\udce9.fa")  # a byte that is not UTF-8
     record = build(tmp_path / "out", source, license="cc-by-4.0")
     assert json.loads((tmp_path / "out" / "build.json").read_text()) == record
     card = DatasetCard((tmp_path / "out" / "README.md").read_text())
@@ -107,7 +108,7 @@ def test_the_card_is_valid_and_holds_the_figures_of_the_record(source, tmp_path)
         name, origin = species["scientific_name"], species["origin"]
         for line in (
             f"| *{name}* ({species['common_name']}) | 20 | 5 | 10 | 40 |",
-            f"| *{name}* | {origin['name']} | `{origin['sha256']}` |",
+            f"| *{name}* | {origin['name'].encode(errors='backslashreplace').decode()} | `{origin['sha256']}` |",
             f"| *{name}* | {species['gc']:.3f} | {species['gc3']:.3f} |",
             f"| *{name}* | 40 | 0 | 0 | 0 | 0 | 0 | 0 | 40 |",
             f"| *{name}* | GENE TRANSCRIPT | 40 | 1.00 | 0 |",

@@ -22,7 +22,7 @@ def test_a_first_card_has_the_generated_metadata_and_text():
     assert "\n# Title\n\nText é\n" in card.text
 
 
-@pytest.mark.parametrize("old", [None, "# Title\n", LATER, edited(merge_cards(NEW, None))])
+@pytest.mark.parametrize("old", [None, "# Mine\n", LATER, "---\ntags: mine\n---", edited(merge_cards(NEW, None))])
 def test_the_same_card_again_changes_nothing(old):
     once = merge_cards(NEW, old)
     assert merge_cards(NEW, once) == once
@@ -36,7 +36,20 @@ def test_what_people_wrote_stays_and_what_was_generated_goes():
     assert "# Another title" in card.text and "# Title" not in card.text
 
 
-def test_of_a_card_without_marks_the_metadata_stays():
-    card = RepoCard(merge_cards(LATER, "---\nauthor: me\nlicense: mit\n---\nText of before\n"))
-    assert card.data.to_dict() == {"license": "cc0-1.0", "tags": ["dna"], "author": "me"}
-    assert "Text of before" not in card.text
+def test_all_of_a_card_without_marks_stays():
+    card = RepoCard(merge_cards(LATER, "---\nauthor: me\nlicense: mit\ntags: mine\n---\nWritten by hand\n"))
+    assert card.data.to_dict() == {"license": "cc0-1.0", "tags": ["dna", "mine"], "author": "me"}
+    assert card.text.endswith("-->\n\nWritten by hand\n")
+
+
+def test_a_licence_that_is_not_known_replaces_none():
+    theirs = "license: other\nlicense_name: ours\nlicense_link: LICENSE"
+    once = merge_cards("---\nlicense: unknown\n---\n", f"---\n{theirs}\n---\n")
+    assert theirs in once
+    assert RepoCard(merge_cards("---\nlicense: mit\n---\n", once)).data.to_dict() == {"license": "mit"}
+
+
+@pytest.mark.parametrize("metadata", ["a: [", "- a"])
+def test_metadata_that_cannot_be_read_are_an_error(metadata):
+    with pytest.raises(ValueError, match=r"README\.md.*metadata"):
+        merge_cards(NEW, f"---\n{metadata}\n---\nText\n")

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from huggingface_hub import HfApi, close_session
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -36,6 +37,33 @@ def failing(*errors):
         return "done"
 
     return call, calls
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "facts"),
+    [
+        ("HF_ENDPOINT", "hf-mirror.com", ["HF_ENDPOINT", "'hf-mirror.com'", "https://"]),
+        ("HF_ENDPOINT", "", ["HF_ENDPOINT", "''", "https://"]),
+        ("ALL_PROXY", "socks5://me:secret@127.0.0.1:9", ["ALL_PROXY", "socksio"]),
+        ("HTTPS_PROXY", "socks4://127.0.0.1:9", ["HTTPS_PROXY", "socks4"]),
+        ("HTTP_PROXY", "http://127.0.0.1:port", ["HTTP_PROXY", "port"]),
+        ("HF_TOKEN", "hf_secret\xe9", ["token", "ASCII"]),
+    ],
+)
+def test_an_environment_with_which_no_request_can_be_made_is_one_sentence_at_once(
+    monkeypatch, slept, name, value, facts
+):
+    monkeypatch.setenv(name, value)
+    if name == "HF_ENDPOINT":
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", value)
+    api = HfApi(endpoint=value if name == "HF_ENDPOINT" else "http://127.0.0.1:9")
+    close_session()  # the next call makes another, by this environment
+    try:
+        with pytest.raises(HubError, match="^user/x: ") as caught:
+            retrying(lambda: api.model_info("user/x"), "user/x")
+    finally:
+        close_session()
+    assert slept == [] and all(fact in str(caught.value) for fact in facts) and "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])

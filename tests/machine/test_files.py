@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from dnahub.machine.files import replacing, replacing_folder
+from dnahub.machine.files import check_folder_name, replacing, replacing_folder
 
 
 def test_a_file_is_replaced_when_the_new_one_is_complete(tmp_path):
@@ -25,6 +25,13 @@ def test_after_an_error_the_path_is_what_it_was_and_nothing_is_left(tmp_path, re
         (scratch / "b" if scratch.is_dir() else scratch).write_text("half")
         raise error
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", "caf\udce9/below"])
+def test_a_folder_whose_path_is_not_utf_8_is_refused_by_its_name(tmp_path, name):
+    check_folder_name(tmp_path / "café 中")
+    with pytest.raises(ValueError, match=r"caf\\xe9.*UTF-8.*rename"):
+        check_folder_name(tmp_path / name)
 
 
 def fill(folder, text):

@@ -1,8 +1,10 @@
 """Locks, which end with their process."""
 
+import errno
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +39,18 @@ def test_a_locked_folder_is_removed_with_its_parents_if_nothing_was_put_into_it(
     with locked_folder(tmp_path / "a" / "b", "train.py"):
         (tmp_path / "a" / "b" / "kept").touch()
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["kept"]
+
+
+def test_a_file_system_that_keeps_open_files_ends_nothing(tmp_path, monkeypatch):
+    unlink = Path.unlink
+
+    def busy(path, **options):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    with locked_folder(tmp_path / "run", "train.py"):
+        (tmp_path / "run" / "kept").touch()
+        monkeypatch.setattr(Path, "unlink", busy)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with locked_folder(tmp_path / "run", "train.py"):  # what is left locks nobody out
+        pass
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["kept"]

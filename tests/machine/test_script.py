@@ -61,6 +61,7 @@ def start(body: str, **environment) -> subprocess.Popen:
     ("body", "environment", "expected"),
     [
         ("print('done')", {}, ("done\nafter\n", "", 0)),
+        ("print('± \\udce9')", {"PYTHONIOENCODING": "ascii"}, ("\\xb1 \\udce9\nafter\n", "", 0)),
         ("raise ValueError('bad row 3')", {}, ("", "x.py: error: bad row 3\n", 2)),
         ("raise KeyboardInterrupt", {"RANK": "1"}, ("", "", 130)),
         ("raise ValueError('bad row 3')", {"RANK": "1"}, ("", "x.py: error: bad row 3\n", 2)),  # of this one alone

@@ -63,11 +63,13 @@ def test_every_label_has_its_colour_and_the_rarest_of_many_are_grey(tmp_path, dr
     assert len(colours) == num_coloured + (num_labels == 40)
 
 
-@pytest.mark.parametrize(("num_labels", "has_numbers", "num_names"), [(20, True, 20), (160, False, 0)])
+@pytest.mark.parametrize(
+    ("num_labels", "has_numbers", "num_names"), [(20, True, 20), (100, False, 100), (160, False, 0)]
+)
 def test_a_confusion_matrix_of_many_labels_has_no_numbers_and_of_very_many_no_names(
     tmp_path, drawn, num_labels, has_numbers, num_names
 ):
-    names = [f"label {i}" for i in range(num_labels)]
+    names = [f"label {i} {'x' * 300}" for i in range(num_labels)]
     draw_confusion_matrix(np.eye(num_labels, dtype=int), names, "", tmp_path / "confusion_matrix.png")
     axes = drawn[0].axes[0]
     assert len(axes.texts) == (num_labels**2 if has_numbers else 0)

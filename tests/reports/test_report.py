@@ -31,6 +31,9 @@ def test_a_classifier_stands_beside_its_baselines():
         "  3-mer counts                           0.5112  0.4700 to 0.5000",
         "  in-frame codons                        0.5889",
         "  best possible                          0.5760",
+        "Macro F1, for comparison",
+        "  3-mer counts                           0.5235",
+        "  in-frame codons                        0.5235",
         "",
         "time         0:12:03",
         "speed        3,456 tokens/s",
@@ -73,6 +76,7 @@ def test_a_collapsed_model_is_reported():
         (OF_TASKS["token_classification"], 'pipeline("token-classification", model="c", trust_remote_code=True)'),
         (of_another_encoder(OF_TASKS["mlm"]), 'pipeline("fill-mask", model="c")'),
         (of_another_encoder(results()), 'pipeline("text-classification", model="c")'),
+        (of_another_encoder(OF_TASKS["regression"]), 'AutoModelForSequenceClassification.from_pretrained("c")'),
     ],
 )
 def test_the_last_line_is_a_call_that_this_checkpoint_has(made, call):

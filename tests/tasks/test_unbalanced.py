@@ -36,8 +36,9 @@ def sites(rng: random.Random) -> list[dict]:
 @pytest.fixture
 def write(tmp_path):
     def write(rows: list[dict]):
-        (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-        return tmp_path / "rows.jsonl"
+        path = tmp_path / "rows\udce9.jsonl"  # a byte that is not UTF-8, which the card names
+        path.write_text("\n".join(map(json.dumps, rows)))
+        return path
 
     return write
 
