@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import AnyStr
 
-# [NAME=value]; or NAME=value or NAME:value, in quotes, or up to the next such word or the end; ";" and "|" end it where
-# a space, such a word or nothing follows, for several labels may stand between them:
+# [NAME=value]; or NAME=value or NAME:value, in quotes, or up to the next such word or the end; also up to ";" or "|"
+# before a space, such a word or the end, for these may stand between several labels, too:
 # NCBI ([gene=dnaA] [protein=replication initiator]), UniProt (OS=Plasmodium falciparum OX=5833,
 # https://www.uniprot.org/help/fasta-headers), FlyBase (name=Adh-RA; parent=FBgn0000055;), Ensembl (gene:ENSG1).
 VALUE = (

@@ -161,8 +161,12 @@ def _other_format(text: str, fields: list[str], suffix: str) -> str | None:
         return None
     if len(fields) >= 8 and all(map(_is_number, fields[3:5])) and fields[6] in (*STRANDS, "?"):
         return "GFF or GTF"
-    is_ref = len(fields) >= 5 and _is_number(fields[1]) and NUCLEOTIDES.fullmatch(fields[3])
-    if is_ref and ALTERNATIVE.fullmatch(fields[4]) and not (_is_number(fields[2]) and (fields[4] in STRANDS or SCORE.fullmatch(fields[4]))):
+    is_variant = len(fields) >= 5 and NUCLEOTIDES.fullmatch(fields[3]) and ALTERNATIVE.fullmatch(fields[4])
+    if (
+        is_variant
+        and _is_number(fields[1])
+        and not (_is_number(fields[2]) and (fields[4] in STRANDS or SCORE.fullmatch(fields[4])))
+    ):
         return "VCF"
     is_score = len(fields) == 4 and SCORE.fullmatch(fields[3])
     return "bedGraph" if is_score and (suffix in BEDGRAPH or not _is_number(fields[3])) else None

@@ -493,9 +493,7 @@ def labelled(labels):
         (["caf\u00e9", "cafe\u0301", "a"], ["a", "cafe\u0301", "caf\u00e9"], "'cafe\u0301', 'caf\u00e9'"),
     ],
 )
-def test_labels_are_trimmed_and_those_that_differ_by_spelling_only_are_named(
-    write, recwarn, labels, names, warned
-):
+def test_labels_are_trimmed_and_those_that_differ_by_spelling_only_are_named(write, recwarn, labels, names, warned):
     data = load_sequences(DataArguments(train_file=[write("a.csv", labelled(labels * 10))]), "classification")
     assert data.labels.names == names
     told = [str(each.message) for each in recwarn if "differ only" in str(each.message)]
