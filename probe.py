@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dnahub.machine.arguments import parse
 from dnahub.machine.files import write_text
@@ -58,6 +58,9 @@ class CheckpointArguments:
     )
     dataset_config_name: str | None = field(default=None, metadata={"help": "Configuration, where it has several."})
     dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of the data set."})
+    sequence_format: Literal["letters", "kmers"] = field(
+        default="letters", metadata={"help": "kmers: the data set has overlapping k-mers, which are joined."}
+    )
 
 
 @dataclass
@@ -106,7 +109,12 @@ def embed_data_set(args: CheckpointArguments, label_column: str) -> "LabelledEmb
     from dnahub.training.dataset import load_sequences
 
     name = args.dataset_name
-    wanted = DataArguments(dataset_name=name, dataset_config_name=args.dataset_config_name, label_column=label_column)
+    wanted = DataArguments(
+        dataset_name=name,
+        dataset_config_name=args.dataset_config_name,
+        sequence_format=args.sequence_format,
+        label_column=label_column,
+    )
     data = load_sequences(wanted, "classification", args.dataset_revision)
     for split in data.cut_off:
         raise ValueError(f"{name}: there is no split '{split}'; a probe needs train, validation and test.")

@@ -193,6 +193,18 @@ def test_arguments_that_do_not_go_together_are_an_error(run, names):
         run(**dict.fromkeys(names, "x"))
 
 
+def test_kmers_of_a_data_set_are_refused_or_joined(tmp_path, write_dataset, data_folder, run, figures):
+    def kmers(row: dict) -> dict:
+        return row | {"sequence": " ".join(row["sequence"][i : i + 6] for i in range(55))}
+
+    folder = write_dataset(tmp_path / "kmers", {split: [*map(kmers, rows)] for split, rows in ROWS.items()}, FEATURES)
+    with pytest.raises(ValueError, match="--sequence_format kmers"):
+        run(model_name_or_path="x", dataset_name=folder)
+    joined, *_ = run(model_name_or_path="x", dataset_name=folder, sequence_format="kmers")
+    plain, *_ = run(model_name_or_path="x", dataset_name=data_folder)
+    assert joined["linear_probe"] == plain["linear_probe"] and joined["baselines"] == plain["baselines"]
+
+
 def test_a_missing_split_is_an_error(tmp_path, write_dataset, run):
     folder = write_dataset(tmp_path / "nt-species", {split: ROWS[split] for split in ("train", "test")}, FEATURES)
     with pytest.raises(ValueError, match="nt-species.*'validation'"):

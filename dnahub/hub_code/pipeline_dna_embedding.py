@@ -393,6 +393,16 @@ def letters_of(sequence: object) -> str:
         raise SequenceError(f"Got {sequence[:60]!r}, which looks like a FASTA record or file name; give its sequence.")
     if 2 * count_replaced(letters) > len(letters) and _NOT_IUPAC.search(letters):
         raise SequenceError(f"Got {sequence[:60]!r}, most of whose letters are not nucleotides; give a DNA sequence.")
-    if len(set(words)) > 3 and all(len(a) > 1 and a[1:] == b[:-1] for a, b in zip(words, words[1:], strict=False)):
+    if _are_kmers(words):
         raise SequenceError(f"Got overlapping k-mers ({' '.join(words[:3])} …); give the sequence that they are from.")
     return letters
+
+
+def _are_kmers(words: list[str]) -> bool:
+    """Whether each word begins with all but the first letters of the one before, for which codons need chance."""
+    pairs = set(zip(words, words[1:], strict=False))
+    for stride in range(1, len(words[0])):
+        if all(len(b) <= len(a) and a[stride:] and b.startswith(a[stride:]) for a, b in pairs):  # the last are shorter
+            num_letters = sum(len(a) - stride for a, _ in pairs)
+            return (stride == 1 and len(set(words)) > 3) or (len(pairs) >= 8 and num_letters >= 16)
+    return False

@@ -31,7 +31,8 @@ class BadRecords:
         self._first: list[str] = []
         self._last_file = ""
         if skips:
-            self._list = tempfile.TemporaryFile("w+", encoding="utf-8")  # there may be millions
+            # There may be millions; the name of a file may have bytes that are not UTF-8.
+            self._list = tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace")
             self._list.write("file\trecord\tid\treason\tfault\n")
 
     def note(self, file: str, record: str, name: str | None, fault: BadRecord) -> None:

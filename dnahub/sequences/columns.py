@@ -120,21 +120,24 @@ def _find_kmers(sequences: pa.ChunkedArray) -> int | None:
     for row, sequence in enumerate(sequences.to_pylist()):
         words = (sequence or "").split()
         pairs = list(zip(words, words[1:], strict=False))
-        num_letters = _overlap(pairs)
-        if not num_letters:
+        stride, _ = _stride(pairs)
+        if not stride:
             overlaps.clear()
             continue
-        overlaps.update(dict.fromkeys(pairs, num_letters))
+        overlaps.update((pair, len(pair[0]) - stride) for pair in pairs)
         if len(overlaps) >= max([KMER_PAIRS, *map(len, words)]) and sum(overlaps.values()) >= KMER_LETTERS:
             return row
     return None
 
 
-def _overlap(pairs: list[tuple[str, str]]) -> int:
-    """By how many letters the first word of each pair overlaps with the second; 0 if they do not."""
-    lengths = {len(word) for pair in pairs for word in pair}
-    sizes = range(max(lengths, default=2) - 1, 0, -1) if len(lengths) < 2 else ()
-    return next((size for size in sizes if all(a[-size:] == b[:size] for a, b in pairs)), 0)
+def _stride(pairs: list[tuple[str, str]]) -> tuple[int, tuple[str, str] | None]:
+    """By how many letters each word is shifted from the one before, or 0 and the first pair that differs in this."""
+    strides = list(range(1, len(pairs[0][0]))) if pairs else [1]
+    for a, b in pairs:  # at the end of a sequence, words may be shorter
+        strides = [each for each in strides if len(b) <= len(a) and a[each:] and b.startswith(a[each:])]
+        if not strides:
+            return 0, (a, b)
+    return strides[0], None
 
 
 def _joined_kmers(sequences: pa.ChunkedArray) -> tuple[pa.Array, dict[int, BadRecord]]:
@@ -142,12 +145,12 @@ def _joined_kmers(sequences: pa.ChunkedArray) -> tuple[pa.Array, dict[int, BadRe
     for row, sequence in enumerate(sequences.to_pylist()):
         words = (sequence or "").split()
         pairs = list(zip(words, words[1:], strict=False))
-        num_letters = _overlap(pairs)
-        if not num_letters:
-            a, b = next(pair for pair in pairs if not _overlap([pair]))
+        stride, other = _stride(pairs)
+        if other:
+            a, b = other
             text = f"{shown(b)!r} does not overlap with {shown(a)!r}, as --sequence_format kmers needs"
             faults[row] = BadRecord("no overlapping k-mers", text)
-        joined.append("".join([*words[:1], *(word[num_letters:] for word in words[1:])]))
+        joined.append("".join([*words[:1], *(b[len(a) - stride :] for a, b in pairs)]))
     return pa.array(joined, pa.large_string()), faults
 
 

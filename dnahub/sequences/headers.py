@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable
 from typing import AnyStr
 
-# [NAME=value]; or NAME=value or NAME:value, in quotes, or up to the next such word, ";", "|" or the end:
+# [NAME=value]; or NAME=value or NAME:value, in quotes, or up to the next such word or the end; also up to ";" or "|"
+# before a space, such a word or the end, for these may stand between several labels, too:
 # NCBI ([gene=dnaA] [protein=replication initiator]), UniProt (OS=Plasmodium falciparum OX=5833,
 # https://www.uniprot.org/help/fasta-headers), FlyBase (name=Adh-RA; parent=FBgn0000055;), Ensembl (gene:ENSG1).
 VALUE = (
-    r"""\[{0}=([^\]]*)\]|(?:^|[\s;|,\[]){0}[=:](?:"([^"]*)"|'([^']*)'"""
-    r"""|(\S.*?)(?=\s*(?:[;|\]]|$|,?\s\[?[\w.-]+[=:]|,[\w.-]+=)))"""
+    r"""\[{0}=(.*?)\](?=\s*(?:\[[\w.-]+=|$))|(?:^|[\s;|,\[]){0}[=:](?:"([^"]*)"|'([^']*)'"""
+    r"""|(\S.*?)(?=\s*(?:[;|](?:\s|$|[\w.-]+[=:])|\]|$|,?\s\[?[\w.'-]+[=:]|,[\w.-]+=)))"""
 )
 # Ensembl's chromosome:GRCh38:1:1000:1059:1, https://ftp.ensembl.org/pub/current_fasta/homo_sapiens/cds/README
 LOCATION = re.compile(r"[^\s:]*:([^\s:]+):\d+:\d+:-?[01](?!\S)")

@@ -1,6 +1,7 @@
 """Genome + BED -> tables of its regions, on their strand."""
 
 import re
+import string
 import tempfile
 from collections.abc import Iterator
 
@@ -24,7 +25,10 @@ OTHER_FORMATS = re.compile(
 STRANDS = ("+", "-", ".")
 BED12_COLUMNS = 12
 OWN_ID = "{chrom}:{region_start}-{region_end}({strand})"
+# What may stand in the sequence of a genome: a line number would move all regions behind it.
+GENOME_LETTERS = (string.ascii_letters + "-*.").encode()
 NUCLEOTIDES = re.compile("[ACGTNacgtn]+")
+ALTERNATIVE = re.compile(r"[ACGTNacgtn*,.]+|<.+>|.*[\[\]].*")  # of VCF
 BEDGRAPH, SCORE = (".bedgraph", ".bdg", ".bg"), re.compile(r"-?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
 
 
@@ -45,6 +49,11 @@ class Genome:
             if name in self._starts:
                 raise SequenceFileError(
                     f"{file.name}, record {number}: a record before it has the id {shown(name)!r}, too; rename one."
+                )
+            if strange := sequence.translate(None, GENOME_LETTERS).decode("utf-8", "replace"):
+                raise SequenceFileError(
+                    f"{file.name}, record {number} ({shown(name)}): {strange[0]!r} stands in its sequence, and would "
+                    "count as a nucleotide of every region behind it; remove what is not sequence."
                 )
             self._starts[name], self.num_nt[name] = self._letters.tell(), len(sequence)
             self._letters.write(sequence)
@@ -152,8 +161,12 @@ def _other_format(text: str, fields: list[str], suffix: str) -> str | None:
         return None
     if len(fields) >= 8 and all(map(_is_number, fields[3:5])) and fields[6] in (*STRANDS, "?"):
         return "GFF or GTF"
-    is_ref = len(fields) >= 5 and _is_number(fields[1]) and NUCLEOTIDES.fullmatch(fields[3])
-    if is_ref and not (_is_number(fields[2]) and (fields[4] in STRANDS or SCORE.fullmatch(fields[4]))):
+    is_variant = len(fields) >= 5 and NUCLEOTIDES.fullmatch(fields[3]) and ALTERNATIVE.fullmatch(fields[4])
+    if (
+        is_variant
+        and _is_number(fields[1])
+        and not (_is_number(fields[2]) and (fields[4] in STRANDS or SCORE.fullmatch(fields[4])))
+    ):
         return "VCF"
     is_score = len(fields) == 4 and SCORE.fullmatch(fields[3])
     return "bedGraph" if is_score and (suffix in BEDGRAPH or not _is_number(fields[3])) else None

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -249,7 +250,8 @@ def _note_alike(kind: str, names: Iterable[str]) -> None:
     if alike:
         more = f" (and {len(alike) - 1} more such)" * (len(alike) > 1)
         warnings.warn(
-            f"the {kind} {alike[0]}{more} differ only by case or white space; they stay different", stacklevel=3
+            f"the {kind} {alike[0]}{more} differ only by case, white space or Unicode form; they stay different",
+            stacklevel=3,
         )
 
 
@@ -267,7 +269,7 @@ def _note_absent(task: Task, splits: DatasetDict, labels: Labels, cut_off: Itera
 
 
 def _spelling(label: str) -> str:
-    return "".join(label.split()).casefold()
+    return "".join(unicodedata.normalize("NFKC", label).split()).casefold()
 
 
 def _with_numbers(splits: dict[str, Dataset], texts: Mapping[str, Sequence[str]]) -> dict[str, Dataset]:

@@ -229,6 +229,8 @@ def test_another_type_is_an_error_that_names_it(pipe, given):
         ('{"sequence": "ACGT"}', "nucleotides"),
         ("MKVLAAGIVGLCAKEKLPQRSTVWYEDNHF", "MKVLA.*nucleotides"),
         ("ACGTAC CGTACG GTACGT TACGTT ACGTTA", "overlapping k-mers.*ACGTAC CGTACG"),
+        ("ACGTTG GTTGCA TGCAAG CAAGGC AGGCTT GCTTAA TTAACT AACTCC CTCCAG", "overlapping k-mers.*ACGTTG GTTGCA"),
+        ("ACGTTG CGTTGC GTTGCA TTGCA TGCA GCA CA A", "overlapping k-mers.*ACGTTG CGTTGC"),
     ],
 )
 def test_text_without_a_plain_sequence_is_an_error(pipe, text, message):

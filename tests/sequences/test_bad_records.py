@@ -135,3 +135,10 @@ def test_blank_lines_at_the_end_are_no_record(tmp_path, suffix, end):
     path.write_bytes(path.read_bytes() + end.encode())
     rows = [row for batch in opened(path, genbank_features="record") for row in batch.table.to_pylist()]
     assert [row["sequence"] for row in rows] == ["ACGT", "GGTT"]
+
+
+def test_the_list_names_a_file_whose_name_is_not_utf_8(tmp_path):
+    path, bad = write(tmp_path / "caf\udce9.fa", ">a\nAC\n>b\n"), BadRecords(skips=True)
+    list(open_sequences(InputArguments(input=[str(path)]), bad=bad))
+    bad.write(tmp_path / "list.tsv")
+    assert "caf\\udce9.fa\trecord 2\tb\t" in (tmp_path / "list.tsv").read_text(encoding="utf-8")

@@ -203,8 +203,9 @@ def test_white_space_in_a_sequence_of_a_table_is_dropped_as_in_fasta(tmp_path):
 JOINED = "ACGTTGCAAGGCTTAACTCCAG"
 
 
-def kmers(k: int, stride: int = 1) -> str:
-    return " ".join(JOINED[i : i + k] for i in range(0, len(JOINED) - k + 1, stride))
+def kmers(k: int, stride: int = 1, to_end: bool = False) -> str:
+    """`to_end`: shorter words at the end."""
+    return " ".join(JOINED[i : i + k] for i in range(0, len(JOINED) - (0 if to_end else k - 1), stride))
 
 
 @pytest.mark.parametrize(
@@ -216,6 +217,8 @@ def kmers(k: int, stride: int = 1) -> str:
         ("in.txt", f"{kmers(4)}\n"),
         ("in.fa", f">a\n{kmers(6)}\n"),
         ("in.fa", f">a\n{kmers(6)[:27]}\n{kmers(6)[28:]}\n"),
+        ("in.csv", f"sequence\n{kmers(6, to_end=True)}\n"),
+        ("in.csv", f"sequence\n{kmers(6, stride=2, to_end=True)}\n"),
     ],
 )
 def test_overlapping_kmers_are_refused_or_joined(tmp_path, name, text):
@@ -232,6 +235,9 @@ def test_words_that_do_not_overlap_stay_a_sequence(tmp_path):
     assert [row["sequence"] for row in rows_of(codons)] == [words.replace(" ", "")]
     with pytest.raises(SequenceFileError, match="codons.csv, row 0 .*'AAA' does not overlap with 'ATG'"):
         rows_of(codons, sequence_format="kmers")
+    uneven = write(tmp_path / "uneven.csv", "sequence\nAACC ACCT CTGG\n")
+    with pytest.raises(SequenceFileError, match="uneven.csv, row 0 .*'CTGG' does not overlap with 'ACCT'"):
+        rows_of(uneven, sequence_format="kmers")
     fasta = write(tmp_path / "blocks.fa", ">a\nACGTACGTAC GTACGTACGT\nACGTACGTAC\n")
     assert [row["sequence"] for row in rows_of(fasta)] == ["ACGTACGTACGTACGTACGTACGTACGTAC"]
 

@@ -98,6 +98,8 @@ def test_the_other_strand_is_that_of_the_models_encoding():
         ('chr1\tens\tCDS\t101\t200\t.\t-\t0\tgene_id "G1";', "GFF or GTF"),
         ("chr1\t101\trs1\tA\tG\t.\tPASS\t.", "VCF"),
         ("chr1\t101\t200\tA\tG\t.\t.\t.", "VCF"),  # its ID is a number
+        ("chr1\t101\tsv1\tN\t<DEL>\t.\t.\t.", "VCF"),
+        ("chr1\t101\tsv1\tN\tN]chr2:9]\t.\t.\t.", "VCF"),
         ("#CHROM\tPOS\tID", "VCF"),
         ("##gff-version 3", "GFF"),
         ("chr1\t101\t200\t0.5", "bedGraph"),
@@ -137,6 +139,18 @@ def test_the_blocks_of_bed12_are_joined(tmp_path, genome, strand):
 def test_what_looks_like_another_format_or_a_strand_may_be_a_name(tmp_path, genome, name):
     (row,) = rows_of(genome, write_bed(tmp_path, f"chr1\t0\t9\t{name}\t.\t-\t-\n"))
     assert row == expected_row("chr1", 0, 9, "-", name)
+
+
+def test_a_name_of_nucleotides_with_another_id_behind_it_is_not_vcf(tmp_path, genome):
+    (row,) = rows_of(genome, write_bed(tmp_path, "chr1\t0\t9\tCAT\tENSG00000121691\t-\n"))
+    assert row == expected_row("chr1", 0, 9, "-", "CAT")
+
+
+@pytest.mark.parametrize("line", ["1 ACGTAC", ";a comment", "AC\u00a0GT", "ACGT\0"])
+def test_what_would_move_the_regions_of_a_genome_is_found_before_one_is_cut(tmp_path, line):
+    path = write(tmp_path / "genome.fa", f">b\nTTT\n>a\n{line}\nACGTAC\n")
+    with pytest.raises(SequenceFileError, match=r"genome.fa, record 2 \(a\)"):
+        rows_of(path, write_bed(tmp_path, "b\t1\t3\n"))
 
 
 @pytest.mark.parametrize(
