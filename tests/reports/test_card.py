@@ -368,6 +368,13 @@ def test_a_baseline_is_called_better_only_where_its_interval_lies_beyond_the_mod
     assert "than this model" not in against("auprc", (0.0, 0.0, 0.1), (0.05, 0.0, 0.2))
 
 
+@pytest.mark.parametrize(("num_rows", "is_said"), [(1, False), (5, False), (6, True)])
+def test_a_baseline_is_not_called_better_by_a_handful_of_test_rows(num_rows, is_said):
+    made = results(dataset={"rows": {"train": 80, "validation": 9, "test": num_rows}})
+    card = against("auprc", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), made=made)
+    assert ("than this model" in card) == is_said and ("best baseline by AUPRC" in card) != is_said
+
+
 @pytest.mark.parametrize(
     ("made", "metric"),
     [
