@@ -140,6 +140,21 @@ def test_files_that_cannot_be_trained_on_are_refused_with_the_reason(write, text
         load_sequences(DataArguments(train_file=[write("a.csv", text)], **arguments), "classification")
 
 
+@pytest.mark.parametrize(
+    ("task", "arguments"),
+    [
+        ("classification", {"validation_fraction": 0.2}),
+        ("classification", {"test_fraction": 0.3}),
+        ("mlm", {"label_column": "species"}),
+    ],
+)
+def test_a_flag_that_this_data_or_task_does_not_need_is_refused(folder, task, arguments):
+    path = folder({"train": GOOD, "validation": GOOD, "test": GOOD})
+    assert len(load(path, task).splits) == 3
+    with pytest.raises(ValueError, match=naming(f"--{next(iter(arguments))}", "no effect")):
+        load(path, task, **arguments)
+
+
 def test_a_row_is_named_by_its_number_in_its_file_whatever_was_read_before_it(write):
     files = [
         write("a.csv", "sequence,label,task\nAC,1,x\n"),
