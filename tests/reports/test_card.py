@@ -442,10 +442,11 @@ def test_a_metric_of_exactly_zero_is_a_figure(task):
     assert {each.metric_type for each in ModelCard(card).data.eval_results} == zeros.keys() - {"loss"}
 
 
-def test_a_label_with_a_bar_in_its_name_does_not_break_the_table():
-    scores = {f"{name}_per_label": {"a|b": 0.25} for name in ("recall", "auroc", "auprc")}
+@pytest.mark.parametrize(("label", "shown"), [("a|b", r"a\|b"), ("c\nd\te", "c d e")])
+def test_a_label_with_a_bar_or_a_line_break_in_its_name_does_not_break_the_table(label, shown):
+    scores = {f"{name}_per_label": {label: 0.25} for name in ("recall", "auroc", "auprc")}
     card = render_card(results(test=scores | {"confusion_matrix": [[8]]}))
-    assert re.search(r"\| a\\\|b \| \d+ \| 0.2500 \| 0.2500 \| 0.2500 \|", card)
+    assert f"| {shown} | 8 | 0.2500 | 0.2500 | 0.2500 |" in card
 
 
 def test_the_code_files_are_listed_with_their_sha256():
