@@ -81,6 +81,11 @@ def load_sequences(
         build = _read_build(source.folder, source.config)
         roles = _roles(name, list(source.paths), args)
         source = replace(source, paths={role: source.paths[split] for role, split in roles.items()})
+        unnamed = [path.removeprefix(f"{source.folder}/") for path in source.paths["train"]]
+        if len(roles) == 1 and len(unnamed) > 1 and not any(map(KNOWN_WORD.search, unnamed)):
+            warnings.warn(
+                f"{name}: none of its files is named as a split, all are train: {listed(unnamed)}", stacklevel=2
+            )
     unused = {f"{role}_fraction": f"a {role} split is given" for role in ROLES if role in source.paths}
     unused |= {} if task.takes_labels else {"label_column": "--task mlm takes no labels"}
     for each in fields(args):

@@ -379,6 +379,15 @@ def test_files_that_would_be_left_out_or_mixed_are_named(tmp_path, paths, told):
         load(written(tmp_path / "set", paths), "mlm", test_fraction=0.1)
 
 
+def test_files_that_are_all_train_because_none_is_named_as_a_split_are_named(tmp_path, recwarn):
+    chunks = [f"data/train-0000{i}-of-00002.csv" for i in range(2)]
+    for name, paths in {"chunks": chunks, "halves": ["tr.csv", "te.csv"]}.items():
+        load(written(tmp_path / name, paths), "mlm", validation_fraction=0.5)
+    assert [str(each.message) for each in recwarn] == [
+        "halves: none of its files is named as a split, all are train: te.csv, tr.csv"
+    ]
+
+
 def test_a_folder_whose_content_changed_but_not_its_dates_and_sizes_is_read_anew(tmp_path):
     for sequence in ("ACGT", "TTTT"):
         for split in ("train", "test", "validation"):
