@@ -33,7 +33,7 @@ def merge_cards(new: str, old: str | None) -> str:
     before = after = ""
     if old is not None:
         try:
-            previous = RepoCard(old)
+            previous = RepoCard(old.removeprefix("\ufeff"))  # a byte order mark would hide the metadata
         except (yaml.YAMLError, ValueError) as error:
             raise ValueError(
                 f"README.md on the Hub: its metadata are not valid YAML; correct them ({error})."

@@ -75,8 +75,9 @@ class CsvFile(Rows):
             )
         except pa.ArrowInvalid as error:
             raise self._fault(error) from error
-        self.schema = self._reader.schema
-        if not any(name.strip() for name in self.schema.names):
+        names = [name.strip() for name in self._reader.schema.names]  # "sequence, label"
+        self.schema = pa.schema([(name, pa.string()) for name in names])
+        if not any(names):
             raise SequenceFileError(f"{file.name}: it begins with an empty line; give a header line.")
         other = next((each for each in ";\t," if each in self.schema.names[0]), None)
         if other and len(self.schema.names) == 1:
@@ -87,13 +88,15 @@ class CsvFile(Rows):
         self._check_names(self.schema.names)
 
     def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
+        names = self.schema.names
         last, valid = "", (number for number in count() if number not in self._invalid)
         try:
             for batch in self._reader:
                 last = batch.column(batch.num_columns - 1)[-1].as_py() if batch.num_rows else last
                 self._note_invalid()
                 self._count += batch.num_rows
-                yield _without_blank(list(islice(valid, batch.num_rows)), pa.Table.from_batches([batch]))
+                table = pa.Table.from_batches([batch]).rename_columns(names)
+                yield _without_blank(list(islice(valid, batch.num_rows)), table)
         except pa.ArrowInvalid as error:
             raise self._fault(error) from error
         # A quote that is not closed takes all lines after it into one value, without an error (pyarrow 26).

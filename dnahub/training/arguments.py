@@ -274,8 +274,10 @@ def parse_arguments(description: str, argv: Sequence[str]) -> Arguments:
         trainer.save_steps = 500
     if trainer.save_strategy == "no":
         trainer.load_best_model_at_end = False
-        if trainer.metric_for_best_model and run.seeds == 1 and not run.hyperparameter_search:
-            raise ValueError("--metric_for_best_model has no effect with --save_strategy no; leave one of them out.")
+    if trainer.metric_for_best_model and not (
+        trainer.load_best_model_at_end or run.seeds > 1 or run.hyperparameter_search
+    ):
+        raise ValueError("--metric_for_best_model needs evaluations and --load_best_model_at_end; leave it out.")
     if trainer.early_stopping_patience not in (PATIENCE, 0) and not trainer.load_best_model_at_end:
         raise ValueError("--early_stopping_patience needs evaluations and --load_best_model_at_end; leave it out.")
     if trainer.lr_scheduler_type == "constant" and run.hyperparameter_search:

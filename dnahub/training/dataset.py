@@ -7,7 +7,7 @@ import tempfile
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -82,6 +82,17 @@ def load_sequences(
         build = _read_build(source.folder, source.config)
         roles = _roles(name, list(source.paths), args)
         source = replace(source, paths={role: source.paths[split] for role, split in roles.items()})
+        unnamed = [path.removeprefix(f"{source.folder}/") for path in source.paths["train"]]
+        if len(roles) == 1 and len(unnamed) > 1 and not any(map(KNOWN_WORD.search, unnamed)):
+            warnings.warn(
+                f"{name}: none of its files is named as a split, all are train: {listed(unnamed)}", stacklevel=2
+            )
+    unused = {f"{role}_fraction": f"a {role} split is given" for role in ROLES if role in source.paths}
+    unused |= {} if task.takes_labels else {"label_column": "--task mlm takes no labels"}
+    for each in fields(args):
+        value = getattr(args, each.name)
+        if each.name in unused and value not in (each.default, 0):
+            raise ValueError(f"--{each.name} {value} has no effect, for {unused[each.name]}; leave it out.")
     row_filter = RowFilter(args.dataset_filter) if args.dataset_filter else None
     needed = {args.label_column: "--label_column"} if task.takes_labels else {}
     if args.group_column is not None:

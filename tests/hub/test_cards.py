@@ -28,8 +28,9 @@ def test_the_same_card_again_changes_nothing(old):
     assert merge_cards(NEW, once) == once
 
 
-def test_what_people_wrote_stays_and_what_was_generated_goes():
-    merged = merge_cards(LATER, edited(merge_cards(NEW, None)))
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_what_people_wrote_stays_and_what_was_generated_goes(mark):
+    merged = merge_cards(LATER, mark + edited(merge_cards(NEW, None)))
     card = RepoCard(merged)
     assert card.data.to_dict() == {"license": "cc0-1.0", "tags": ["dna", "yeast"], "author": "me"}
     assert card.text.startswith("Before\n\n<!--") and card.text.endswith("-->\n\n## After\n")

@@ -121,7 +121,7 @@ def test_values_of_a_recipe_stay_as_they_are_written_and_flags_override_them(rec
 @pytest.mark.parametrize(
     ("text", "facts"),
     [
-        ("source: a\nsource: b\n", ["source", "twice"]),
+        ("source: a\nsource: b\n", ["source", "twice", "line 2"]),
         *((f"source: a\nname: {value}\n", ["name", "quote it"]) for value in ("#", "~", "NULL", "''", "|")),
         *((f"source: a\nname: {value}\n", ["name", value, "quote it"]) for value in ("no", "Yes", "on", "010")),
         *((f"source: a\nname: {value}\n", ["name", "quote it"]) for value in ("*", "@", "- ", "1:30", "1.10", "a: b")),

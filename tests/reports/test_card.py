@@ -368,6 +368,13 @@ def test_a_baseline_is_called_better_only_where_its_interval_lies_beyond_the_mod
     assert "than this model" not in against("auprc", (0.0, 0.0, 0.1), (0.05, 0.0, 0.2))
 
 
+@pytest.mark.parametrize(("num_rows", "is_said"), [(1, False), (5, False), (6, True)])
+def test_a_baseline_is_not_called_better_by_a_handful_of_test_rows(num_rows, is_said):
+    made = results(dataset={"rows": {"train": 80, "validation": 9, "test": num_rows}})
+    card = against("auprc", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), made=made)
+    assert ("than this model" in card) == is_said and ("best baseline by AUPRC" in card) != is_said
+
+
 @pytest.mark.parametrize(
     ("made", "metric"),
     [
@@ -435,10 +442,11 @@ def test_a_metric_of_exactly_zero_is_a_figure(task):
     assert {each.metric_type for each in ModelCard(card).data.eval_results} == zeros.keys() - {"loss"}
 
 
-def test_a_label_with_a_bar_in_its_name_does_not_break_the_table():
-    scores = {f"{name}_per_label": {"a|b": 0.25} for name in ("recall", "auroc", "auprc")}
+@pytest.mark.parametrize(("label", "shown"), [("a|b", r"a\|b"), ("c\nd\te", "c d e")])
+def test_a_label_with_a_bar_or_a_line_break_in_its_name_does_not_break_the_table(label, shown):
+    scores = {f"{name}_per_label": {label: 0.25} for name in ("recall", "auroc", "auprc")}
     card = render_card(results(test=scores | {"confusion_matrix": [[8]]}))
-    assert re.search(r"\| a\\\|b \| \d+ \| 0.2500 \| 0.2500 \| 0.2500 \|", card)
+    assert f"| {shown} | 8 | 0.2500 | 0.2500 | 0.2500 |" in card
 
 
 def test_the_code_files_are_listed_with_their_sha256():

@@ -137,6 +137,14 @@ def test_fasta_of_any_layout_is_read_as_line_by_line(tmp_path_factory, records, 
         assert rows_of(path) == expected
 
 
+@pytest.mark.parametrize(("suffix", "separator"), [("csv", ", "), ("tsv", " \t")])
+def test_white_space_around_the_names_of_columns_is_dropped(tmp_path, suffix, separator):
+    lines = [["id", "sequence", "label"], ["a", "ACGT", "x"]]
+    path = write(tmp_path / f"a.{suffix}", "".join(separator.join(line) + "\n" for line in lines))
+    (row,) = rows_of(path)
+    assert list(row) == ["id", "sequence", "label"] and row["sequence"] == "ACGT"
+
+
 def test_a_fasta_header_gives_id_and_description_in_any_script_and_a_byte_order_mark_is_no_letter(tmp_path):
     path = write(tmp_path / "in.fa", "\ufeff>gene1 größe 5 \r\nACGT\r\nAC\r\n>gene2\r\nA\r\n")
     assert rows_of(path) == [

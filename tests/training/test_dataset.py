@@ -140,6 +140,21 @@ def test_files_that_cannot_be_trained_on_are_refused_with_the_reason(write, text
         load_sequences(DataArguments(train_file=[write("a.csv", text)], **arguments), "classification")
 
 
+@pytest.mark.parametrize(
+    ("task", "arguments"),
+    [
+        ("classification", {"validation_fraction": 0.2}),
+        ("classification", {"test_fraction": 0.3}),
+        ("mlm", {"label_column": "species"}),
+    ],
+)
+def test_a_flag_that_this_data_or_task_does_not_need_is_refused(folder, task, arguments):
+    path = folder({"train": GOOD, "validation": GOOD, "test": GOOD})
+    assert len(load(path, task).splits) == 3
+    with pytest.raises(ValueError, match=naming(f"--{next(iter(arguments))}", "no effect")):
+        load(path, task, **arguments)
+
+
 def test_a_row_is_named_by_its_number_in_its_file_whatever_was_read_before_it(write):
     files = [
         write("a.csv", "sequence,label,task\nAC,1,x\n"),
@@ -362,6 +377,15 @@ def test_files_of_a_folder_are_recognised_by_their_names(tmp_path, paths, name):
 def test_files_that_would_be_left_out_or_mixed_are_named(tmp_path, paths, told):
     with pytest.raises(ValueError, match=naming(*told, "set")):
         load(written(tmp_path / "set", paths), "mlm", test_fraction=0.1)
+
+
+def test_files_that_are_all_train_because_none_is_named_as_a_split_are_named(tmp_path, recwarn):
+    chunks = [f"data/train-0000{i}-of-00002.csv" for i in range(2)]
+    for name, paths in {"chunks": chunks, "halves": ["tr.csv", "te.csv"]}.items():
+        load(written(tmp_path / name, paths), "mlm", validation_fraction=0.5)
+    assert [str(each.message) for each in recwarn] == [
+        "halves: none of its files is named as a split, all are train: te.csv, tr.csv"
+    ]
 
 
 def test_a_folder_whose_content_changed_but_not_its_dates_and_sizes_is_read_anew(tmp_path):
