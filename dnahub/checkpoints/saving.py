@@ -1,12 +1,14 @@
 """Model, tokenizer, metrics, card -> a complete checkpoint folder, moved into place when it is complete."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForTokenClassification
 from dnahub.machine.files import replacing_folder, write_text
 
 HUB_CODE = Path(__file__).parent.parent / "hub_code"
@@ -38,6 +40,11 @@ def save_checkpoint(
             (whole / "adapter" / "README.md").unlink(missing_ok=True)  # peft's template; ours is at the root
             model = model.merge_and_unload()
         model.save_pretrained(whole)
+        if isinstance(model.config, NucleotideTransformerConfig):
+            tokenizer = deepcopy(tokenizer)
+            # One more for labels of tokens, by which the model's forward recognises a sequence that was cut.
+            is_of_tokens = isinstance(model, NucleotideTransformerForTokenClassification)
+            tokenizer.model_max_length = model.config.max_tokens + is_of_tokens
         tokenizer.save_pretrained(whole)
         write_results(whole, metrics, card)
     return model

@@ -237,3 +237,26 @@ class NucleotideTransformerForTokenClassification(NucleotideTransformerPreTraine
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ):
+        """As ESM's, but in evaluation mode without labels, more tokens than the model's positions are a ValueError."""
+        most = self.config.max_tokens
+        if labels is None and not self.training and input_ids is not None and input_ids.shape[1] > most:
+            # transformers' own pipeline has the tokenizer cut the input, without a message. That of a checkpoint cuts
+            # after one token too many, so that the pipeline ends here.
+            is_2d = attention_mask is not None and attention_mask.dim() == 2
+            if not is_2d or attention_mask.sum(dim=1).max() > most:
+                raise ValueError(
+                    f"Got a sequence of more than {most} tokens, `<cls>` included. To label all of it, give "
+                    "pipeline('token-classification', trust_remote_code=True) the name of the checkpoint instead of "
+                    f"a model object; to cut it, give the tokenizer max_length={most} and truncation=True."
+                )
+        return super().forward(input_ids, attention_mask, position_ids, inputs_embeds, labels, **kwargs)

@@ -6,7 +6,15 @@ from typing import Any
 import torch
 from transformers import TokenClassificationPipeline
 
-from .pipeline_dna_embedding import DNAEmbeddingPipeline, Piece, check_choice, device_explained, letters_of, pool
+from .pipeline_dna_embedding import (
+    DNAEmbeddingPipeline,
+    Piece,
+    check_choice,
+    check_whole,
+    device_explained,
+    letters_of,
+    pool,
+)
 
 
 class DNAClassificationPipeline(DNAEmbeddingPipeline):
@@ -87,13 +95,17 @@ class DNATokenClassificationPipeline(TokenClassificationPipeline):
         with device_explained(kwargs.get("device")):
             super().__init__(*args, **kwargs)
 
-    def _sanitize_parameters(self, **given: Any) -> tuple[dict, dict, dict]:
+    def _sanitize_parameters(self, stride: int | None = None, **given: Any) -> tuple[dict, dict, dict]:
         check_choice("aggregation_strategy", given.get("aggregation_strategy"), (None, "none", "simple"))
-        return super()._sanitize_parameters(**given)
+        check_whole("stride", stride, 0, self.model.config.max_tokens - 2)
+        preprocess, forward, postprocess = super()._sanitize_parameters(**given)
+        # transformers' own takes no stride with the strategy "none".
+        return preprocess | ({} if stride is None else {"tokenizer_params": {"stride": stride}}), forward, postprocess
 
     def preprocess(self, sentence: str, tokenizer_params: dict | None = None, **params: Any) -> Iterator[dict]:
         letters_of(sentence)  # raises if it is no DNA sequence
-        windows = {"return_overflowing_tokens": True, "padding": True, "stride": self.tokenizer.model_max_length // 4}
+        most = self.model.config.max_tokens
+        windows = {"return_overflowing_tokens": True, "padding": True, "max_length": most, "stride": most // 4}
         return super().preprocess(sentence, tokenizer_params=windows | (tokenizer_params or {}), **params)
 
     def postprocess(self, windows: list[dict[str, Any]], **params: Any) -> list[dict[str, Any]]:

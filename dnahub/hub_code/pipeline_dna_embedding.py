@@ -104,14 +104,14 @@ class Cutting:
 def complete_settings(model: PreTrainedModel, given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `DNAEmbeddingPipeline`, checked, with defaults for those that are not given."""
     settings = DEFAULTS | given
-    _check_whole("max_length", settings["max_length"], 2, model.config.max_tokens)
+    check_whole("max_length", settings["max_length"], 2, model.config.max_tokens)
     if settings["long"] is None:
         settings["long"] = "error" if settings["max_length"] is None else "truncate"
     settings["max_length"] = settings["max_length"] or model.config.max_tokens
     reach = KMER * (settings["max_length"] - 1)
-    _check_whole("window_nt", settings["window_nt"], 1, reach)
-    _check_whole("stride_nt", settings["stride_nt"], 1, settings["window_nt"] or reach)  # no nt is skipped
-    _check_whole("batch_size", settings["batch_size"], 1)
+    check_whole("window_nt", settings["window_nt"], 1, reach)
+    check_whole("stride_nt", settings["stride_nt"], 1, settings["window_nt"] or reach)  # no nt is skipped
+    check_whole("batch_size", settings["batch_size"], 1)
     check_choice("pooling", settings["pooling"], POOLINGS)
     check_choice("long", settings["long"], LONG)
     check_choice("normalize", settings["normalize"], (True, False))
@@ -129,7 +129,7 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
         raise ValueError(f"Got {name} {value!r}; give one of {', '.join(map(str, choices))}.")
 
 
-def _check_whole(name: str, value: Any, least: int, most: float = np.inf) -> None:
+def check_whole(name: str, value: Any, least: int, most: float = np.inf) -> None:
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if value is not None and not (is_whole and least <= value <= most):
         raise ValueError(f"Got {name} {value!r}; give a whole number from {least} to {most}.")
@@ -192,7 +192,7 @@ class DNAEmbeddingPipeline(Pipeline):
             if any(config.is_prompt_learning for config in model.peft_config.values()):
                 raise ValueError(f"Got a {type(model).__name__} with learned prompts; give one with adapted layers.")
             model = model.base_model.model  # with the adapter in its layers
-        _check_whole("batch_tokens", batch_tokens, 1)
+        check_whole("batch_tokens", batch_tokens, 1)
         self.num_replaced = 0
         with device_explained(kwargs.get("device")):
             super().__init__(model, *args, **kwargs)

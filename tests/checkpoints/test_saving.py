@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from peft import PeftModel
+from transformers import AutoTokenizer, pipeline
 
 import dnahub.checkpoints.saving
 from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
@@ -14,6 +15,7 @@ from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import (
     NucleotideTransformerConfig,
     NucleotideTransformerForSequenceClassification,
+    NucleotideTransformerForTokenClassification,
 )
 from dnahub.training.tuning import add_lora
 
@@ -53,6 +55,26 @@ def test_the_folder_holds_these_files_and_no_others(tmp_path, model, tokenizer):
     assert (folder / "README.md").read_text(encoding="utf-8") == "the card é"
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1  # safetensors writes 0600
     assert json.loads((folder / "metrics.json").read_text()) == {"a": [1, None]}
+
+
+def test_a_pipeline_from_a_model_object_labels_all_tokens_or_none(tmp_path, tokenizer):
+    config = NucleotideTransformerConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, max_position_embeddings=22
+    )
+    model = NucleotideTransformerForTokenClassification(config).eval()
+    save_checkpoint(tmp_path / "tokens", model, tokenizer, {}, "")
+    saved = AutoTokenizer.from_pretrained(tmp_path / "tokens")
+    assert (tokenizer.model_max_length, saved.model_max_length) == (2048, 21)
+    of_tokens = pipeline("token-classification", model=model, tokenizer=saved, device="cpu", ignore_labels=[])
+    assert type(of_tokens).__name__ == "TokenClassificationPipeline"  # transformers' own
+    assert len(of_tokens("ACGTAC" * 19)) == 19
+    for arguments in ({}, {"stride": 5, "aggregation_strategy": "simple"}):
+        with pytest.raises(ValueError, match="20 tokens.*name of the checkpoint"):
+            of_tokens("ACGTAC" * 20, **arguments)
+    padded = saved(["ACGTAC"], padding="max_length", return_tensors="pt")
+    assert model(**padded).logits.shape == (1, 21, 2)  # of these, only two are tokens
+    cut = saved("ACGTAC" * 30, truncation=True, return_tensors="pt")
+    assert model(**cut, labels=cut["input_ids"] % 2).loss is not None  # as in training and its evaluation
 
 
 def test_lora_weights_are_merged_at_the_root_and_the_adapter_works_on_the_base_model(tmp_path, model, tokenizer):

@@ -179,7 +179,11 @@ def labels_by_hand(pipe, sequence: str, overlap: int) -> list[tuple[str, float]]
     return [(LABELS[row.index(max(row))], max(row)) for *_, row in (best[i] for i in range(len(ids)))]
 
 
-@pytest.mark.parametrize(("stride", "overlap"), [({}, MOST // 4), ({"stride": 6}, 6), ({"stride": 0}, 0)], ids=str)
+@pytest.mark.parametrize(
+    ("stride", "overlap"),
+    [({}, MOST // 4), ({"stride": 6, "aggregation_strategy": "none"}, 6), ({"stride": 0}, 0)],
+    ids=str,
+)
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_every_token_of_a_long_sequence_has_its_label_once(of_tokens, stride, overlap, batch_size):
     sequences = ["ACGGTTCAT" * 90 + "N" * 30 + "GAT" * 41, "acg\nTTAGACNA", "ATGGTA" * (MOST - 1)]
@@ -190,7 +194,7 @@ def test_every_token_of_a_long_sequence_has_its_label_once(of_tokens, stride, ov
         assert [each["entity"] for each in tokens] == [label for label, _ in expected]
         assert [each["score"] for each in tokens] == pytest.approx([score for _, score in expected], abs=1e-5)
         assert json.loads(json.dumps(tokens)) == tokens
-    whole = of_tokens(sequences[0], aggregation_strategy="simple", **stride)
+    whole = of_tokens(sequences[0], **stride | {"aggregation_strategy": "simple"})
     groups = [
         (label, sum(1 for _ in run))
         for label, run in groupby(label for label, _ in labels_by_hand(of_tokens, sequences[0], overlap))
@@ -204,7 +208,8 @@ def test_every_token_of_a_long_sequence_has_its_label_once(of_tokens, stride, ov
     ("sequence", "arguments", "named"),
     [
         ("ACGT", {"aggregation_strategy": "first"}, "aggregation_strategy first"),
-        ("ACGT", {"stride": MOST}, "stride"),
+        ("ACGT" * MOST, {"stride": MOST - 1}, f"stride {MOST - 1}"),
+        ("ACGT" * MOST, {"stride": -1}, "stride -1"),
         ("genes.fa", {}, "genes.fa"),
         (["ACGT", ["AC", "GT"]], {}, "list"),
         ("", {}, "empty"),
