@@ -34,7 +34,7 @@ class GenbankFile(Source):
                 f"{file.name}: reading GenBank needs biopython; pip install -r requirements-extra.txt."
             ) from error
         self._name = file.name
-        self._records = SeqIO.parse(io.TextIOWrapper(file.open(), encoding="utf-8"), "genbank")
+        self._records = SeqIO.parse(_Lines(file.open(), encoding="utf-8"), "genbank")
         self._warning = BiopythonParserWarning
         self._taken = taken
         self._features = features
@@ -97,6 +97,21 @@ class GenbankFile(Source):
         name = next(each for each in candidates if each not in self._taken)
         self._taken.add(name)
         return name
+
+
+class _Lines(io.TextIOWrapper):
+    """Raises ValueError at the end of a record without LOCUS, over which Biopython passes (1.88)."""
+
+    _has_locus = False
+
+    def readline(self, *size: int) -> str:
+        line = super().readline(*size)
+        self._has_locus |= line.startswith("LOCUS ")
+        if line.startswith("//"):
+            if not self._has_locus:
+                raise ValueError("it does not begin with LOCUS")
+            self._has_locus = False
+        return line
 
 
 def _cut_out(cds, record) -> str:

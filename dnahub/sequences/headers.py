@@ -10,7 +10,7 @@ from typing import AnyStr
 # https://www.uniprot.org/help/fasta-headers), FlyBase (name=Adh-RA; parent=FBgn0000055;), Ensembl (gene:ENSG1).
 VALUE = (
     r"""\[{0}=(.*?)\](?=\s*(?:\[[\w.-]+=|$))|(?:^|[\s;|,\[]){0}[=:](?:"([^"]*)"|'([^']*)'"""
-    r"""|(\S.*?)(?=\s*(?:[;|](?:\s|$|[\w.-]+[=:])|\]|$|,?\s\[?[\w.'-]+[=:]|,[\w.-]+=)))"""
+    r"""|(\S.*?)(?=\s*(?:[;|](?:\s|$|[\w.-]+[=:])|\]|$|,?\s\[?[\w.'-]+(?:=|:(?=\S))|,[\w.-]+=)))"""
 )
 # Ensembl's chromosome:GRCh38:1:1000:1059:1, https://ftp.ensembl.org/pub/current_fasta/homo_sapiens/cds/README
 LOCATION = re.compile(r"[^\s:]*:([^\s:]+):\d+:\d+:-?[01](?!\S)")

@@ -94,9 +94,9 @@ class BedFile(Source):
         for numbers, table in tables(self._rows(), self.schema):
             rows = table.drop_columns("sequence").to_pylist()
             names = [row["id"] or OWN_ID.format_map(row) for row in rows]
-            unnamed = [i for i, row in enumerate(rows) if not row["id"]]
-            for i in seen.add([names[i] for i in unnamed]):
-                names[unnamed[i]] += f".{numbers[unnamed[i]]}"
+            for i in seen.add(names):
+                if not rows[i]["id"]:
+                    names[i] += f".{numbers[i]}"
             yield numbers, table.set_column(0, "id", pa.array(names, pa.string()))
 
     def _rows(self) -> Iterator[tuple[int, tuple]]:

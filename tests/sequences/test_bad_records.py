@@ -142,3 +142,9 @@ def test_the_list_names_a_file_whose_name_is_not_utf_8(tmp_path):
     list(open_sequences(InputArguments(input=[str(path)]), bad=bad))
     bad.write(tmp_path / "list.tsv")
     assert "caf\\udce9.fa\trecord 2\tb\t" in (tmp_path / "list.tsv").read_text(encoding="utf-8")
+
+
+def test_the_id_of_a_region_without_a_name_is_not_the_name_of_one_before(tmp_path):
+    genome, bed = write(tmp_path / "in.fa", ">c\nACGT\n"), write(tmp_path / "in.bed", "c\t1\t3\tc:1-3(.)\nc\t1\t3\n")
+    reader = open_sequences(InputArguments(input=[str(genome)], bed=str(bed)), bad=BadRecords(unique_ids=True))
+    assert [name for batch in reader for name in batch.table["id"].to_pylist()] == ["c:1-3(.)", "c:1-3(.).2"]

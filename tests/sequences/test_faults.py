@@ -223,6 +223,13 @@ def test_a_cds_that_cannot_be_cut_out_is_named(tmp_path, cds, fact):
         assert part in message
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_genbank_record_whose_first_line_is_missing_is_not_passed_over(tmp_path, number):
+    records = [genbank_record(name, "ACGTACGT", "     CDS             1..3") for name in ("A", "B", "C")]
+    records[number - 1] = records[number - 1].partition("\n")[2]
+    assert f"in.gb, record {number}: " in fault_of(write(tmp_path / "in.gb", "".join(records)))
+
+
 def test_a_genbank_record_without_letters_is_refused(tmp_path):
     record = genbank_record("CHR", "ACGTACGT", "     CDS             1..3")
     text = record.replace("ORIGIN\n        1 acgtacgt\n", "CONTIG      join(AB1.1:1..8)\n")

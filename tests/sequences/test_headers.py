@@ -40,6 +40,7 @@ OURS = "label=heat shock gene:g1 label=other quoted=\"a b; c\" single='x y'"
         ("label=promoter|enhancer | gene=x", "label", "promoter|enhancer"),
         ("size=5;label=a;b;gene=x;", "label", "a;b"),
         ("range=chr1:1-9 5'pad=0 3'pad=0 strand=+", "range", "chr1:1-9"),
+        ("label=heat shock: mild gene:x", "label", "heat shock: mild"),
         ("gene=G1, label=b", "gene", "G1"),
         ("gene=G1,label=b,x=1", "label", "b"),
         ("cds plasmid:ASM584v2:pA:1:9:1 gene:b", "plasmid", "pA"),
