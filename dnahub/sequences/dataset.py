@@ -154,6 +154,8 @@ def _list(name: str, path: str, place: str, config_name: str | None, **options: 
         raise SequenceFileError(
             f"{name}: there are no data files in it; give a data set, or name the files."
         ) from error
+    except RuntimeError as error:  # it has a loading script, which `datasets` ran before its version 4
+        raise SequenceFileError(f"{name}: {one_line(error)}; download its files and give these.") from error
     except ValueError as error:
         fault = one_line(error).partition(". Got {")[0]
         advice = "--dataset_config_name says which configuration to take" if "onfig" in fault else "give files instead"

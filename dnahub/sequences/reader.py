@@ -234,6 +234,6 @@ def _format_of(file: InputFile) -> str:
         return "fasta" if head == b">" else "fastq"
     raise SequenceFileError(
         f"{file.name}: neither its suffix ({', '.join(SUFFIXES)}, with {', '.join(COMPRESSIONS)} after it where it is "
-        "compressed) nor, in a pipe, the > of FASTA or the @ of FASTQ says its format; give --format "
-        f"{'|'.join(FORMATS)}."
+        "compressed) nor, in a pipe, the > of FASTA or the @ of FASTQ says its format; rename it, convert it, or give "
+        f"--format {'|'.join(FORMATS)} (embed.py)."
     )

@@ -368,6 +368,12 @@ def test_a_baseline_is_called_better_only_where_its_interval_lies_beyond_the_mod
     assert "than this model" not in against("auprc", (0.0, 0.0, 0.1), (0.05, 0.0, 0.2))
 
 
+def test_no_baseline_is_the_best_by_a_metric_that_is_undefined_for_all():
+    baselines = {name: scores | {"auprc": None} for name, scores in RESULTS["baselines"].items()}
+    card = against("auprc", (None,), (None,), made=results(baselines=baselines))
+    assert "AUPRC is undefined for the baselines, too" in card and "best baseline" not in card
+
+
 @pytest.mark.parametrize(("num_rows", "is_said"), [(1, False), (5, False), (6, True)])
 def test_a_baseline_is_not_called_better_by_a_handful_of_test_rows(num_rows, is_said):
     made = results(dataset={"rows": {"train": 80, "validation": 9, "test": num_rows}})

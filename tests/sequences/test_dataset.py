@@ -64,6 +64,10 @@ def test_a_folder_without_data_with_several_data_sets_or_with_broken_files_is_re
     (tmp_path / "none").mkdir()
     with pytest.raises(SequenceFileError, match=str(tmp_path / "none")):
         opened(tmp_path / "none")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "old.py").write_text("")  # a loading script, which `datasets` no longer runs
+    with pytest.raises(SequenceFileError, match=f"{tmp_path / 'old'}.* script.* files"):
+        opened(tmp_path / "old")
     write_dataset(tmp_path / "two" / "a", {"test": ROWS["test"]}, FEATURES)
     write_dataset(tmp_path / "two" / "b", {"test": ROWS["test"]}, FEATURES)
     with pytest.raises(SequenceFileError, match=rf"{tmp_path / 'two'} .*\(a, b\)"):
