@@ -258,9 +258,11 @@ def _load_nt_tokenizer(folder: Path, config: NucleotideTransformerConfig) -> Pre
     try:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     except (OSError, ValueError):  # depending on the other files there
-        vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").split()
-        tokenizer = build_tokenizer(vocabulary, config.max_tokens)
+        tokenizer = None
     try:
+        if tokenizer is None:
+            vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").split()
+            tokenizer = build_tokenizer(vocabulary, config.max_tokens)
         first_kmer_id(tokenizer)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error

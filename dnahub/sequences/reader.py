@@ -232,6 +232,10 @@ def _format_of(file: InputFile) -> str:
         return SUFFIXES[file.suffix]
     if not file.is_regular and (head := file.open().peek(1).lstrip()[:1]) in (b">", b"@"):
         return "fasta" if head == b">" else "fastq"
+    if file.suffix == ".bed":
+        raise SequenceFileError(
+            f"{file.name}: BED names regions of a genome; give it as --bed, the genome as --input."
+        )
     raise SequenceFileError(
         f"{file.name}: neither its suffix ({', '.join(SUFFIXES)}, with {', '.join(COMPRESSIONS)} after it where it is "
         "compressed) nor, in a pipe, the > of FASTA or the @ of FASTQ says its format; rename it, convert it, or give "

@@ -44,11 +44,11 @@ def open_sequences(args: InputArguments, api: "HfApi | None" = None, bad: BadRec
 
 
 def _check_arguments(args: InputArguments) -> None:
+    if args.bed and (len(args.input) != 1 or args.format not in (None, "fasta")):
+        raise ValueError("--bed needs exactly one --input, a genome as FASTA; it does not go with --dataset_name.")
     if bool(args.input) == bool(args.dataset_name):
         raise ValueError("give either --input or --dataset_name; one of them, and not both.")
-    if args.dataset_name and (args.format or args.bed):
-        raise ValueError("--format and --bed are of --input; leave them out with --dataset_name.")
+    if args.dataset_name and args.format:
+        raise ValueError("--format is of --input; leave it out with --dataset_name.")
     if args.input and (args.dataset_config_name or args.dataset_split or args.dataset_revision):
         raise ValueError("--dataset_config_name, --dataset_split and --dataset_revision need --dataset_name.")
-    if args.bed and (len(args.input) != 1 or args.format not in (None, "fasta")):
-        raise ValueError("--bed needs exactly one --input, a genome as FASTA.")

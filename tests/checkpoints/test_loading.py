@@ -106,7 +106,7 @@ SWAPPED = [*VOCABULARY["v2"][:6], *VOCABULARY["v2"][7:5:-1], *VOCABULARY["v2"][8
     ("file_name", "vocabulary", "facts"),
     [
         ("vocab.txt", VOCABULARY["v1"], ["config.json", 4105, 4107]),
-        ("vocab.txt", AMINO_ACIDS, [33, "6-mer"]),
+        ("vocab.txt", AMINO_ACIDS, ["published: Got", 33, "6-mer"]),
         ("tokenizer.json", AMINO_ACIDS, [33, "6-mers"]),
         ("tokenizer.json", SWAPPED, ["6-mers", "order"]),  # ids are computed from the letters, not looked up there
         (None, [], ["vocab.txt"]),

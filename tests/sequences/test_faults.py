@@ -138,6 +138,7 @@ def test_a_corrupt_parquet_file_says_so(tmp_path):
 def test_a_path_that_cannot_be_read_says_why(tmp_path, monkeypatch):
     assert "No such file" in fault_of(tmp_path / "missing.fa")
     assert "is a folder" in fault_of(tmp_path)
+    assert "--bed" in fault_of(write(tmp_path / "in.bed", "chr1\t0\t9\n"))
     assert ".fasta, .fna" in fault_of(write(tmp_path / "in.xyz", "AC")) and "--format" in fault_of(tmp_path / "in.xyz")
     assert "File name too long" in fault_of(tmp_path / ("a" * 300 + ".fa"))
     path = write(tmp_path / "in.fa", ">a\nAC\n")
@@ -177,6 +178,7 @@ def test_inputs_that_do_not_go_together_are_refused_before_any_is_read(tmp_path)
         ({"input": ["a.fa"], "dataset_split": "train"}, "--dataset_name"),
         ({"input": ["a.fa", "b.fa"], "bed": "c.bed"}, "--bed.*--input"),
         ({"dataset_name": "user/data", "bed": "c.bed"}, "--bed.*--input"),
+        ({"bed": "c.bed"}, "--bed.*--input"),
     ],
 )
 def test_arguments_that_do_not_go_together_are_refused(arguments, told):
