@@ -84,6 +84,7 @@ class SequenceReader:
 
     Attributes:
         schema: Of the batches' tables without `sequence`: `id`, then the other columns of the source.
+        source_columns: The names of all columns of the first input.
         is_typed: Whether the values of the other columns have types; those of CSV and of FASTA headers are all text.
         features: What the data set, or `datasets` in a Parquet file, says of the columns; classes are read by name.
         num_bytes: Size of all inputs, compressed as they are; None where it is not known (standard input, the Hub).
@@ -109,7 +110,7 @@ class SequenceReader:
     ):
         self._files, self._open = files, open_source
         self._first = open_source(files[0])
-        self.is_typed = self._first.is_typed
+        self.source_columns, self.is_typed = self._first.schema.names, self._first.is_typed
         self.features = {**self._first.features, **(features or {})}
         class_names = {}
         if self.features:

@@ -34,6 +34,8 @@ from dnahub.tasks.task import Labels, Task
 from dnahub.training.arguments import DataArguments
 from dnahub.training.splits import CUT_SEED, ROLES, check_groups, check_overlap, complete
 
+# Columns whose values say which rows do not belong together: those of several tasks, or of splits.
+MIXED = ("task", "split")
 # Rows that are shuffled at a time, of a stream.
 SHUFFLE_BUFFER = 10_000
 # Text that is a number and loses nothing as one: "007" and ids of 19 digits stay text.
@@ -103,6 +105,12 @@ def load_sequences(
     splits, texts, files, num_replaced = {}, {}, [], 0
     for split in (role for role in ROLES if role in source.paths and not (role == "train" and args.streaming)):
         reader = source.open(source.paths[split], input_args, read, bad, row_filter)
+        for column in MIXED if task.takes_labels and split == "train" else ():
+            if column in reader.source_columns and column not in read:
+                warnings.warn(
+                    f"{name}: rows of every {column} are used; --dataset_filter {column}=VALUE chooses some",
+                    stacklevel=2,
+                )
         splits[split] = _hold(reader, split, list(needed), files)
         texts[split] = [] if reader.is_typed else [column for column in needed if column not in reader.features]
         num_replaced += reader.num_replaced

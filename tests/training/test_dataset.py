@@ -303,6 +303,14 @@ def test_groups_of_text_and_of_numbers_are_the_same(write):
         load_sequences(DataArguments(group_column="chr", test_fraction=0, **files), "mlm")
 
 
+def test_columns_by_which_rows_may_not_belong_together_are_named(write, recwarn):
+    text = CSV.replace("\n", ",splice,x\n").replace("splice,x", "task,split", 1)
+    columns = {"sequence_column": "dna", "label_column": "species"}
+    load_sequences(DataArguments(train_file=[write("a.csv", text)], **columns), "classification")
+    told = [f"a.csv: rows of every {each} are used; --dataset_filter {each}=VALUE" for each in ("task", "split")]
+    assert [str(each.message).rpartition(" chooses")[0] for each in recwarn] == told
+
+
 def test_groups_that_differ_by_spelling_only_are_named(write):
     rows = "".join(f"{'ACGT' * (i + 1)},{('chr1', 'Chr1', 'chrX', 'chrY')[i % 4]}\n" for i in range(12))
     with pytest.warns(UserWarning, match="groups .'Chr1', 'chr1'. differ"):
