@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from dnahub.checkpoints.initialisation import compose_kmers
 from dnahub.checkpoints.presets import PRESETS
 from dnahub.checkpoints.tokenizer import build_tokenizer, first_kmer_id, nt_vocabulary
 from dnahub.hub.downloading import download
@@ -181,13 +182,20 @@ def load_saved(folder: Path, head: str) -> PreTrainedModel:
 
 
 def build_from_scratch(
-    preset: str, head: str, head_fields: dict[str, Any]
+    preset: str, head: str, head_fields: dict[str, Any], init: str = "composed"
 ) -> tuple[NucleotideTransformerPreTrainedModel, PreTrainedTokenizerFast]:
-    """An NT with random weights and the head of a task, and its tokenizer; ValueError if there is no such preset."""
+    """
+    An NT with random weights and the head of a task, and its tokenizer; ValueError if there is no such preset.
+
+    `init` is one of `INITS`: "composed" as `compose_kmers` does it, or "plain", as transformers does.
+    """
     if preset not in PRESETS:
         raise ValueError(f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
     config = NucleotideTransformerConfig(**PRESETS[preset] | head_fields)
-    return HEADS[head][0](config), build_tokenizer(nt_vocabulary(), config.max_tokens)
+    model, vocabulary = HEADS[head][0](config), nt_vocabulary()
+    if init == "composed":
+        compose_kmers(model, vocabulary)
+    return model, build_tokenizer(vocabulary, config.max_tokens)
 
 
 def max_tokens(model: PreTrainedModel) -> int:

@@ -9,3 +9,6 @@ PRESETS = {
     "v2-250m": {"hidden_size": 768, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 3072},
     "v2-500m": {"hidden_size": 1024, "num_hidden_layers": 29, "num_attention_heads": 16, "intermediate_size": 4096},
 }
+
+# How the vectors of k-mers begin with random weights: similar where letters are shared, or transformers' own way.
+INITS = ("composed", "plain")

@@ -6,7 +6,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from dnahub.checkpoints.presets import PRESETS
+from dnahub.checkpoints.presets import INITS, PRESETS
 from dnahub.machine.arguments import parse
 from dnahub.tasks import TASKS
 
@@ -52,6 +52,10 @@ class ModelArguments:
         False, "Load weights in pickle format if there are no others; only from people you trust."
     )
     from_scratch: Literal[tuple(PRESETS)] | None = flag(None, "Random weights of this size instead of a base model.")
+    init: Literal[INITS] | None = flag(
+        None,
+        "With --from_scratch: 6-mers begin similar where they share letters (composed, the default), or unrelated.",
+    )
     task: str = flag(
         "classification",
         f"{', '.join(TASKS)}: one class per sequence, any number of labels per sequence, numbers, one "
@@ -84,6 +88,10 @@ class ModelArguments:
             )
         if not 0 <= self.lora_dropout < 1:
             raise ValueError(f"--lora_dropout {self.lora_dropout}: give 0 or more, and less than 1.")
+        if self.init is not None and not self.from_scratch:
+            raise ValueError(f"--init {self.init} has no effect without --from_scratch; leave it out.")
+        if self.from_scratch and self.init is None:
+            self.init = INITS[0]
         if self.from_scratch and self.tuning != "full":
             raise ValueError(f"--tuning {self.tuning} would freeze the random weights of --from_scratch; give full.")
         if self.tuning == "frozen" and self.trainable_layers < 1:

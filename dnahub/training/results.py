@@ -69,6 +69,7 @@ def describe(
             "base": base and base.published_name,
             "revision": base and base.commit,
             "from_scratch": args.model.from_scratch,
+            "init": args.model.init,
             "hidden_size": trainer.model.config.hidden_size,
             "max_tokens": max_tokens(trainer.model),
             "type": trainer.model.config.model_type,

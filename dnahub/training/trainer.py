@@ -61,7 +61,7 @@ def build_model(
     task = TASKS[model_args.task]
     head_fields = task.head_fields(data.labels)
     if base is None:
-        model, tokenizer = build_from_scratch(model_args.from_scratch, task.head, head_fields)
+        model, tokenizer = build_from_scratch(model_args.from_scratch, task.head, head_fields, model_args.init)
     else:
         model, tokenizer = load_for_task(task.head, base, head_fields)
     half = torch.cuda.is_available() and not training_args.use_cpu and (training_args.bf16 or training_args.fp16)

@@ -76,6 +76,7 @@ def test_flags_override_the_recipe_and_the_recipe_overrides_our_defaults(recipe)
             ["--from_scratch", "--model_name_or_path"],
         ),
         ([*REQUIRED, "--from_scratch", "tiny", "--tuning", "lora"], ["--tuning lora", "--from_scratch"]),
+        ([*REQUIRED, "--init", "plain"], ["--init plain", "--from_scratch"]),
         ([*REQUIRED, "--from_scratch", "tiny", "--model_revision", "main"], ["--from_scratch", "--model_revision"]),
         ([*REQUIRED, "--tuning", "lora", "--lora_r", "0"], ["--lora_r 0", "1"]),
         ([*REQUIRED, "--tuning", "lora", "--lora_dropout", "1"], ["--lora_dropout 1", "1"]),
