@@ -49,7 +49,7 @@ def train_once(data: Path, output: Path, *flags: object) -> dict[str, float]:
     """The section `training` of metrics.json."""
     shutil.rmtree(output, ignore_errors=True)
     argv = ["--dataset_name", data, "--output_dir", output, "--use_cpu", *flags, "--baselines", "false"]
-    argv += ["--save_strategy", "no", "--eval_strategy", "no", "--disable_tqdm", "true", "--report_to", "none"]
+    argv += ["--save_strategy", "no", "--disable_tqdm", "true", "--report_to", "none"]
     with contextlib.redirect_stdout(io.StringIO()):
         train.main([*map(str, argv), *sys.argv[1:]])
     return json.loads((output / "checkpoint" / "metrics.json").read_text())["training"]
