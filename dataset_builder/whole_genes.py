@@ -85,8 +85,8 @@ def _scan(
     genes: Sequence[CDS], window_nt: int, stretches_before: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    At each nt whether a stretch of those before starts, bool (nt,); and at each codon the hash of the window that starts
-    there, the same for both strands, uint64 (codons,), `_NONE` where a gene has none.
+    At each nt whether one of the stretches before starts, bool (nt,); and at each codon the hash of the window that
+    starts there, the same for both strands, uint64 (codons,), `_NONE` where there is none.
     """
     lengths = np.array([len(cds.sequence) for cds in genes])
     ends = lengths.cumsum()

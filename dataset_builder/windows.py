@@ -66,7 +66,7 @@ def canonical_stretches(sequences: np.ndarray) -> np.ndarray:
 
 
 def pack_strands(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes 0 to 3, (rows, nt) -> all stretches of 30 nt, and the reverse complement of each: uint64 (rows, nt - 29)."""
+    """Codes 0 to 3, (rows, nt) -> each stretch of 30 nt, and its reverse complement: uint64 (rows, nt - 29) each."""
     return _pack(codes), _pack(3 - codes[:, ::-1])[:, ::-1]
 
 
@@ -143,8 +143,8 @@ def select(
     equals an earlier one of the same species and split, or shares a stretch with an earlier split, of any species.
 
     Returns:
-        Per split and species, the indices of the windows kept, in the order drawn, and the counts; and all stretches of
-        30 nt of test and validation, sorted, as `canonical_stretches` has them.
+        Per split and species, the indices of the windows kept, in the order drawn, and the counts; and the
+        `canonical_stretches` of test and validation, sorted.
     """
     rows: dict[str, list[np.ndarray]] = {}
     counts: dict[str, list[SplitCounts]] = {}
