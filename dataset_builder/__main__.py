@@ -3,6 +3,7 @@
     python -m dataset_builder --source synthetic --output_dir data/nt-species
     python -m dataset_builder --source ensembl --output_dir data/nt-species
     python -m dataset_builder --source FOLDER --output_dir data/nt-species --all_windows
+    python -m dataset_builder --source FOLDER --output_dir data/nt-species-genes --all_windows --whole_genes
     python -m dataset_builder --source ensembl --push_to_hub --hub_dataset_id user/nt-species --hub_private_repo
     python -m dataset_builder --push_only --output_dir data/nt-species --hub_dataset_id user/nt-species
 
@@ -69,6 +70,15 @@ def summary(build: dict[str, Any], folder: Path) -> str:
     for species in build["species"]:
         counts = "".join(f"{species['splits'][split]['kept']:>12,}" for split in SPLITS)
         lines.append(f"{species['scientific_name']:{width}}{counts}")
+    if build["whole_genes"]:
+        counts = [species["splits"]["train"] for species in build["species"]]
+        genes, cut, nt, kept = (
+            sum(count[name] for count in counts) for name in ("genes", "genes_cut", "nt", "nt_kept")
+        )
+        lines.append(
+            f"train are whole genes: {genes:,}, of which {cut:,} were cut, as {100 - 100 * kept / nt:.2f} % of their "
+            f"{nt:,} nt occur in another split, in another species or twice (README.md has the counts)."
+        )
     if not build["synthetic"]:
         for species in build["species"]:
             lines.append(f"{species['scientific_name']:{width}}  {headers_of(species['origin'])}")

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from dataset_builder.layout import DEFAULT, SPLITS, data_folder
+from dataset_builder.layout import DEFAULT, GENES, SPLITS, data_folder
 
 ENSEMBL, SYNTHETIC = "ensembl", "synthetic"
 STRETCH_NT = 30  # no two splits share a stretch of this length; 60 bits, so that a stretch fits one uint64
@@ -21,9 +21,12 @@ class Build:
         },
     )
     output_dir: str = field(default="data/nt-species", metadata={"help": "folder to write"})
-    config_name: str = field(
-        default=DEFAULT,
-        metadata={"help": "name of this configuration if a repository has several, such as w120"},
+    config_name: str | None = field(
+        default=None,
+        metadata={
+            "help": f"name of this configuration if a repository has several, such as w120; default: {DEFAULT}, and "
+            f"{GENES} with --whole_genes"
+        },
     )
     window_nt: int = field(
         default=60, metadata={"help": f"window length in nt, a multiple of 3, at least {STRETCH_NT}"}
@@ -34,6 +37,13 @@ class Build:
     all_windows: bool = field(
         default=False,
         metadata={"help": "take every window instead of these numbers; 80 %, 10 % and 10 % of the genes"},
+    )
+    whole_genes: bool = field(
+        default=False,
+        metadata={
+            "help": "train are the whole sequences of its genes, less what they share with validation and test, whose "
+            "windows are the same as without; the number for train decides how many genes are train's"
+        },
     )
     seed: int = field(default=42, metadata={"help": "seed of everything random"})
     license: str | None = field(
@@ -54,6 +64,8 @@ class Build:
     )
 
     def __post_init__(self) -> None:
+        if self.config_name is None:
+            self.config_name = GENES if self.whole_genes else DEFAULT
         name = self.config_name
         if not re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", name) or name == data_folder(DEFAULT):
             raise ValueError(

@@ -11,7 +11,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 
 from dataset_builder.arguments import ENSEMBL
 from dataset_builder.composition import CODONS
-from dataset_builder.layout import DEFAULT, SPLITS, build_file, data_folder
+from dataset_builder.layout import DEFAULT, GENES, SPLITS, build_file, data_folder
 from dataset_builder.relatives import MIN_SEEDS, SEEDS
 from dataset_builder.species import ENSEMBL_LICENCE
 from dataset_builder.synthetic import MAX_WINDOWS, MIN_WINDOWS, codon_usage_notes
@@ -34,6 +34,7 @@ def render_card(builds: Sequence[dict[str, Any]], repo_id: str | None = None) ->
         codon_usage_notes=codon_usage_notes(),
         seeds=(MIN_SEEDS, SEEDS),
         gene_windows=(MIN_WINDOWS, MAX_WINDOWS),
+        same_test=len({_test_digest(build) for build in builds}) == 1,
     )
     return str(card)
 
@@ -75,7 +76,8 @@ def _description(build: dict[str, Any]) -> str:
     the same folder from its cache (datasets 5.2).
     """
     digest = hashlib.sha256(json.dumps(build["files"], sort_keys=True).encode()).hexdigest()
-    return f"windows of {build['window_nt']} nt, seed {build['seed']}, build {digest[:16]}"
+    train = "whole genes in train, " if build.get("whole_genes") else ""
+    return f"{train}windows of {build['window_nt']} nt, seed {build['seed']}, build {digest[:16]}"
 
 
 def _command(build: dict[str, Any]) -> str:
@@ -83,10 +85,16 @@ def _command(build: dict[str, Any]) -> str:
     source = "DIR" if build["source"] == "folder" else build["source"]
     budgets = build["windows_per_species"]
     windows = " ".join(f"--{split}_per_species {budgets[split]}" for split in SPLITS) if budgets else "--all_windows"
-    name = "" if build["config_name"] == DEFAULT else f" --config_name {build['config_name']}"
+    whole = " --whole_genes" if build.get("whole_genes") else ""
+    usual = GENES if whole else DEFAULT
+    name = "" if build["config_name"] == usual else f" --config_name {build['config_name']}"
     licence = f" --license {build['license']}" if build["license"] else ""
     pattern = f" --gene_pattern {shlex.quote(build['gene_pattern'])}" if build.get("gene_pattern") else ""
     audit = " --audit" if build.get("audit") else ""
     options = f"--source {source} --window_nt {build['window_nt']} {windows} --seed {build['seed']}"
-    options += name + licence + pattern + audit
+    options += whole + name + licence + pattern + audit
     return f"python -m dataset_builder {options}"
+
+
+def _test_digest(build: dict[str, Any]) -> str:
+    return next(digest for path, digest in build["files"].items() if "/test-" in path)

@@ -7,6 +7,7 @@ from typing import Any
 SPLITS = ("train", "validation", "test")
 BUILDER = "dataset_builder"  # the author of a record
 DEFAULT = "default"
+GENES = "genes"  # the name of a configuration of whole genes, unless another is given
 _FILE = "build.json"
 
 

@@ -16,7 +16,8 @@ from dataset_builder.relatives import group_relatives
 from dataset_builder.sources import genes_of_codon_usage, genes_of_ensembl, genes_of_files, species_files
 from dataset_builder.species import SPECIES, SPECIES_NAMES
 from dataset_builder.synthetic import bayes_optimal_predictions, codon_usage, num_genes_for
-from dataset_builder.windows import SplitCounts, assign_genes, drop_ambiguous, join_groups, select, tile
+from dataset_builder.whole_genes import cut_genes
+from dataset_builder.windows import LEAK_PRIORITY, assign_genes, drop_ambiguous, join_groups, select, tile
 
 VERSION = "1.1.0"  # raise it with every change of the rows
 ALL_WINDOWS_WEIGHTS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of the genes
@@ -48,10 +49,9 @@ def build_splits(settings: Build) -> tuple[DatasetDict, dict[str, Any]]:
     tiled = [tile(species_genes, settings.window_nt) for species_genes in genes]
     windows, ambiguous = drop_ambiguous([species_windows for species_windows, _ in tiled])
     split_of_gene, relatives = _assign(settings, genes)
-    chosen, counts = _select(settings, windows, split_of_gene)
+    chosen, counts = _select(settings, genes, windows, split_of_gene)
     rows = {
-        split: _rows(genes, windows, chosen[split], _rng(settings, ORDER_ROWS, index))
-        for index, split in enumerate(SPLITS)
+        split: _rows(genes, chosen[split], _rng(settings, ORDER_ROWS, index)) for index, split in enumerate(SPLITS)
     }
     accuracy = None
     if settings.source == SYNTHETIC:
@@ -65,6 +65,7 @@ def build_splits(settings: Build) -> tuple[DatasetDict, dict[str, Any]]:
         "synthetic": settings.source == SYNTHETIC,
         "window_nt": settings.window_nt,
         "windows_per_species": settings.budgets,
+        "whole_genes": settings.whole_genes,
         "seed": settings.seed,
         "gene_pattern": settings.gene_pattern,
         "leak_stretch_nt": STRETCH_NT,
@@ -80,7 +81,7 @@ def build_splits(settings: Build) -> tuple[DatasetDict, dict[str, Any]]:
                 "codons": codon_counts(genes[index]),
                 "windows_with_other_letters": tiled[index][1],
                 "ambiguous_windows": ambiguous[index],
-                "splits": {split: asdict(counts[split][index]) for split in SPLITS},
+                "splits": {split: counts[split][index] for split in SPLITS},
             }
             for index, species in enumerate(SPECIES)
         ],
@@ -121,13 +122,16 @@ def _assign(settings: Build, genes: list[list[CDS]]) -> tuple[list[np.ndarray], 
 
 
 def _select(
-    settings: Build, windows: list[np.ndarray], split_of_gene: list[np.ndarray]
-) -> tuple[dict[str, list[np.ndarray]], dict[str, list[SplitCounts]]]:
+    settings: Build, genes: list[list[CDS]], windows: list[np.ndarray], split_of_gene: list[np.ndarray]
+) -> tuple[dict[str, list[np.ndarray]], dict[str, list[dict[str, Any]]]]:
+    """Per split and species, the rows, (rows, 3): a gene, and start and stop in its CDS; and their counts."""
     orders = [_rng(settings, ORDER_WINDOWS, index).permutation(len(each)) for index, each in enumerate(windows)]
-    chosen, counts = select(windows, split_of_gene, orders, settings.budgets)
-    for split in SPLITS:
+    of_windows = LEAK_PRIORITY[:-1] if settings.whole_genes else LEAK_PRIORITY
+    drawn, drawn_counts, stretches = select(windows, split_of_gene, orders, settings.budgets, of_windows)
+    chosen, counts = {}, {}
+    for split in filter(drawn.get, SPLITS):
         asked = settings.budgets[split] if settings.budgets else 1
-        for species, count in zip(SPECIES, counts[split], strict=True):
+        for species, count in zip(SPECIES, drawn_counts[split], strict=True):
             if count.kept < asked:
                 raise ValueError(
                     f"{species.scientific_name}, {split}: {asked} windows of {settings.window_nt} nt requested, "
@@ -135,23 +139,35 @@ def _select(
                     f"duplicates and {count.leaks} that share {STRETCH_NT} nt with another split); ask for fewer or "
                     "shorter windows, or give files with more genes."
                 )
+        taken = [each[kept] for each, kept in zip(windows, drawn[split], strict=True)]
+        chosen[split] = [
+            np.stack([each["gene"], each["start"], each["start"] + settings.window_nt], axis=1) for each in taken
+        ]
+        counts[split] = list(map(asdict, drawn_counts[split]))
+    if settings.whole_genes:
+        in_train = [assigned == SPLITS.index("train") for assigned in split_of_gene]
+        chosen["train"], counts["train"] = cut_genes(genes, in_train, stretches, settings.window_nt)
+        for species, count in zip(SPECIES, counts["train"], strict=True):
+            if not count["kept"]:
+                raise ValueError(
+                    f"{species.scientific_name}, train: of {count['nt']} nt in {count['genes']} genes, no "
+                    f"{settings.window_nt} nt on end are unique ({count['nt_left_out']}); give a file with more genes."
+                )
     return chosen, counts
 
 
-def _rows(
-    genes: list[list[CDS]], windows: list[np.ndarray], chosen: list[np.ndarray], rng: np.random.Generator
-) -> Dataset:
-    """The chosen windows of all species in random order."""
+def _rows(genes: list[list[CDS]], chosen: list[np.ndarray], rng: np.random.Generator) -> Dataset:
+    """The chosen stretches of the genes of all species, in random order."""
     labels = np.repeat(np.arange(len(chosen)), [len(each) for each in chosen])
     order = rng.permutation(len(labels))
     labels = labels[order].tolist()
-    taken = np.concatenate([each[rows] for each, rows in zip(windows, chosen, strict=True)])[order]
-    sources = [genes[label][number] for label, number in zip(labels, taken["gene"], strict=True)]
+    places = np.concatenate(chosen)[order].tolist()
+    sources = [genes[label][gene] for label, (gene, _, _) in zip(labels, places, strict=True)]
     columns = {
-        "sequence": taken["sequence"].astype(str),
+        "sequence": [cds.sequence[start:stop] for cds, (_, start, stop) in zip(sources, places, strict=True)],
         "label": labels,
         "gene": [cds.gene for cds in sources],
         "transcript": [cds.transcript for cds in sources],
-        "start": taken["start"],
+        "start": [start for _, start, _ in places],
     }
     return Dataset.from_dict(columns, features=FEATURES)

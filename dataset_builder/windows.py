@@ -55,10 +55,19 @@ def _letters(sequences: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(sequences).view(np.uint8).reshape(len(sequences), sequences.dtype.itemsize)
 
 
+def codes_of(genes: Sequence[CDS]) -> np.ndarray:
+    """The letters of all genes, A, C, G and T as 0 to 3, others as 4: uint8 (nt,)."""
+    return _CODE[np.frombuffer("".join(cds.sequence for cds in genes).encode("ascii"), dtype=np.uint8)]
+
+
 def canonical_stretches(sequences: np.ndarray) -> np.ndarray:
     """All stretches of 30 nt, each as the smaller of both strands: uint64 (windows, window_nt - 29), 2 bits per nt."""
-    codes = _CODE[_letters(sequences)]
-    return np.minimum(_pack(codes), _pack(3 - codes[:, ::-1])[:, ::-1])
+    return np.minimum(*pack_strands(_CODE[_letters(sequences)]))
+
+
+def pack_strands(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes 0 to 3, (rows, nt) -> each stretch of 30 nt, and its reverse complement: uint64 (rows, nt - 29) each."""
+    return _pack(codes), _pack(3 - codes[:, ::-1])[:, ::-1]
 
 
 def _pack(codes: np.ndarray) -> np.ndarray:
@@ -124,21 +133,23 @@ def select(
     split_of_gene: Sequence[np.ndarray],
     orders: Sequence[np.ndarray],
     budgets: dict[str, int] | None,
-) -> tuple[dict[str, list[np.ndarray]], dict[str, list[SplitCounts]]]:
+    splits: Sequence[str] = LEAK_PRIORITY,
+) -> tuple[dict[str, list[np.ndarray]], dict[str, list[SplitCounts]], np.ndarray]:
     """
-    Draw the windows of each split so that no two splits share a stretch of 30 nt, on either strand.
+    Draw the windows of each of `splits` so that no two share a stretch of 30 nt, on either strand.
 
     Test comes first, then validation, then train. Within a split the windows of its genes are taken in the given
     order until the budget (windows per species; None for all) is filled. A window is skipped if, on either strand, it
     equals an earlier one of the same species and split, or shares a stretch with an earlier split, of any species.
 
     Returns:
-        Per split and species, the indices of the windows kept, in the order drawn, and the counts.
+        Per split and species, the indices of the windows kept, in the order drawn, and the counts; and the
+        `canonical_stretches` of test and validation, sorted.
     """
     rows: dict[str, list[np.ndarray]] = {}
     counts: dict[str, list[SplitCounts]] = {}
     stretches_before = np.empty(0, dtype=np.uint64)  # sorted
-    for split in LEAK_PRIORITY:
+    for split in splits:
         rows[split], counts[split] = [], []
         for windows, assigned, order in zip(species_windows, split_of_gene, orders, strict=True):
             in_split = assigned == SPLITS.index(split)
@@ -153,7 +164,7 @@ def select(
                 for windows, kept in zip(species_windows, rows[split], strict=True)
             ]
             stretches_before = np.unique(np.concatenate([stretches_before, *new]))
-    return rows, counts
+    return rows, counts, stretches_before
 
 
 def _draw(
@@ -182,9 +193,14 @@ def _draw(
 
 
 def _share_stretch(sequences: np.ndarray, stretches_before: np.ndarray) -> np.ndarray:
-    if not len(stretches_before):
-        return np.zeros(len(sequences), dtype=bool)
+    return is_in(canonical_stretches(sequences), stretches_before).any(axis=1)
+
+
+def is_in(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Whether each of `values` is among `known`, which are sorted: bool, of the shape of `values`."""
+    if not len(known):
+        return np.zeros(values.shape, dtype=bool)
     # Searched in order, because a search for each at random would miss the processor's cache.
-    distinct, place = np.unique(canonical_stretches(sequences), return_inverse=True)
-    found = stretches_before.take(np.searchsorted(stretches_before, distinct), mode="clip") == distinct
-    return found[place].any(axis=1)
+    distinct, place = np.unique(values, return_inverse=True)
+    found = known.take(np.searchsorted(known, distinct), mode="clip") == distinct
+    return found[place]

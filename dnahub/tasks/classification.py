@@ -46,6 +46,9 @@ class Classification(ClassTask):
     def class_weights(self, rows: Dataset, num_labels: int) -> torch.Tensor:
         return balanced_weights(label_array(rows).to_numpy(), num_labels)
 
+    def classes(self, rows: Dataset) -> np.ndarray:
+        return label_array(rows).to_numpy()
+
     def baseline_outputs(self, predicted: np.ndarray, classes: np.ndarray | None, labels: Labels) -> np.ndarray:
         logits = np.full((len(predicted), labels.num_outputs), NEVER)
         logits[:, classes] = predicted

@@ -114,6 +114,10 @@ class Task(ABC):
         """Weights by which each class of train counts the same in the loss, and all rows together as before."""
         raise ValueError("--class_weights balanced is for classes; leave it out.")
 
+    def classes(self, rows: Dataset) -> np.ndarray:
+        """The class of each row, (rows,), for `--class_sampling balanced`."""
+        raise ValueError("--class_sampling balanced is for one class per sequence; leave it out.")
+
     @abstractmethod
     def measure(self, outputs: np.ndarray, labels: np.ndarray, label_names: list[str]) -> dict[str, Any]:
         """

@@ -131,6 +131,15 @@ class DataArguments:
     class_weights: Literal["balanced"] | None = flag(
         None, "Weight the classes in the training loss so that all count the same, however rare."
     )
+    class_sampling: Literal["balanced"] | None = flag(
+        None, "Draw the rows of train so that all classes come equally often in an epoch, however rare."
+    )
+    crop_nt: int | None = flag(
+        None, "Train on windows of this length, drawn from the rows of train anew in every epoch.", least=1
+    )
+    crop_step: int | None = flag(
+        None, "With --crop_nt: windows start at multiples of this, in nt, of their row; default: 3, a codon.", least=1
+    )
     allow_overlap: bool = flag(False, "Allow the same sequence in train and in validation or test.")
     streaming: bool = flag(
         False, "With --task mlm: read train while training, for data larger than the disk; see --max_steps."
@@ -138,6 +147,15 @@ class DataArguments:
     max_length: int | None = flag(
         None, "Truncate sequences to this many tokens, <cls> included; default: a longer one is an error."
     )
+
+    def __post_init__(self):
+        check_numbers(self)
+        if self.crop_nt is None and self.crop_step is not None:
+            raise ValueError("--crop_step has no effect without --crop_nt; give it, or leave that out.")
+        if self.crop_nt is not None and self.crop_step is None:
+            self.crop_step = 3
+        if self.class_sampling and self.class_weights:
+            raise ValueError("--class_sampling and --class_weights would both balance the classes; give one of them.")
 
     def check(self) -> None:
         """Raises ValueError if there is neither a data set nor a file, or both; --push_only needs none."""
@@ -294,7 +312,13 @@ def parse_arguments(description: str, argv: Sequence[str]) -> Arguments:
         raise ValueError(
             f"--seed {trainer.seed} is too large; give less than {2**32} for it and those that follow it."
         )
+    if args.data.crop_nt is not None and trainer.train_sampling_strategy == "group_by_length":
+        raise ValueError(
+            "--train_sampling_strategy group_by_length: with --crop_nt all lengths are equal; leave it out."
+        )
     if args.data.streaming:
+        if args.data.crop_nt is not None:
+            raise ValueError("--crop_nt: of a stream no rows are known to draw from; leave it out, or --streaming.")
         if trainer.train_sampling_strategy == "group_by_length":
             raise ValueError(
                 "--train_sampling_strategy group_by_length: lengths in a stream are not known; leave it out."

@@ -19,6 +19,7 @@ from dnahub.reports.comparison import compare
 from dnahub.reports.intervals import Predictions, bootstrap_intervals, num_resamples
 from dnahub.tasks.task import Task
 from dnahub.training.arguments import Arguments
+from dnahub.training.crops import Crops
 from dnahub.training.dataset import SequenceData
 from dnahub.training.tokens import num_tokens
 from dnahub.training.tuning import count_parameters
@@ -98,6 +99,8 @@ def describe(
             **{name: of_model[name] for name in OF_TUNING.get(args.model.tuning, ())},
             **{name: settings[name] for name in HYPERPARAMETERS},
             "class_weights": args.data.class_weights,
+            "class_sampling": args.data.class_sampling,
+            **_of_crops(tokenised["train"]),
             "max_length": args.data.max_length,
             "sequences_cut": _num_cut(tokenised, args.data.max_length),
             "steps": state.global_step,
@@ -111,6 +114,17 @@ def describe(
             "hardware": hardware(args.training.device),
             "versions": {name: version(name) for name in LIBRARIES},
         },
+    }
+
+
+def _of_crops(train: Any) -> dict[str, int]:
+    if not isinstance(train, Crops):
+        return {}
+    return {
+        "crop_nt": train.crop_nt,
+        "crop_step": train.crop_step,
+        "windows_per_epoch": len(train),
+        "rows_used_whole": train.num_whole,
     }
 
 
@@ -170,11 +184,16 @@ def _num_cut(tokenised: DatasetDict, max_length: int | None) -> int | None:
 def _tokens_per_second(trainer: Trainer, tokenised: DatasetDict, seconds: float, first_step: int) -> int | None:
     """Of training, by the mean length of a row, padding not counted; the time is that of all, evaluations included."""
     args, steps = trainer.args, trainer.state.global_step - first_step
-    if not isinstance(tokenised["train"], Dataset) or not steps:
+    train = tokenised["train"]
+    if not isinstance(train, Dataset | Crops) or not steps:
         return None
     rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-    kept = np.minimum(num_tokens(tokenised["train"]), max_tokens(trainer.model))
-    return round(steps * rows * float(kept.mean()) / seconds)
+    mean = (
+        train.mean_tokens
+        if isinstance(train, Crops)
+        else float(np.minimum(num_tokens(train), max_tokens(trainer.model)).mean())
+    )
+    return round(steps * rows * mean / seconds)
 
 
 def _peak_memory_mib(device: torch.device) -> int:

@@ -1,17 +1,17 @@
 """transformers' Trainer -> one whose steps and resumed runs are those of one undisturbed process, or an error."""
 
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import torch
+import numpy as np
 from datasets import Dataset
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 from torch.utils.data import RandomSampler, Sampler
 from transformers import Trainer
-from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from dnahub.training.crops import Crops
+from dnahub.training.sampling import EpochRows
 from dnahub.training.tokens import num_tokens
 
 ADAPTER = "adapter_model.safetensors"
@@ -24,14 +24,24 @@ class SequenceTrainer(Trainer):
     Every step of an epoch has the same number of rows; rows that do not fill one are dropped, others in each epoch,
     unless train is smaller than a step. transformers' own last step is short with one process, and filled up with
     several.
+
+    With `classes`, the class of each row of train, all classes come equally often in an epoch.
     """
+
+    def __init__(self, *args, classes: np.ndarray | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.classes = classes
 
     # Private: of a dataloader that the Trainer has divided among processes, nothing public changes the sampler.
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         args = self.args
         rows_per_step = args.train_batch_size * args.world_size * args.gradient_accumulation_steps
-        if args.train_sampling_strategy == "group_by_length" and isinstance(self.train_dataset, Dataset):
-            return LengthGroups(num_tokens(self.train_dataset).tolist(), rows_per_step, args.seed)
+        crops = self.train_dataset if isinstance(self.train_dataset, Crops) else None
+        by_length = args.train_sampling_strategy == "group_by_length" and isinstance(self.train_dataset, Dataset)
+        if crops or by_length or self.classes is not None:
+            num_rows = len(crops.lengths if crops else self.train_dataset)
+            lengths = num_tokens(self.train_dataset) if by_length else None
+            return EpochRows(num_rows, rows_per_step, args.seed, crops, self.classes, lengths)
         sampler = super()._get_train_sampler(train_dataset)
         if isinstance(sampler, RandomSampler) and len(sampler.data_source) >= rows_per_step:
             return RandomSampler(
@@ -76,27 +86,3 @@ def _check_weights(trainer: Trainer, point: Path, advice: str) -> None:
     wrong += [name for name, each in expected.items() if name not in shapes and each.data_ptr() not in saved]
     if wrong:
         raise ValueError(f"{file}: {wrong[0]} does not fit the model of this run; restore the file, or {advice}.")
-
-
-class LengthGroups(Sampler):
-    """Rows of like length in a step, by seed and epoch alone: transformers' own differs in a resumed run."""
-
-    def __init__(self, lengths: list[int], rows_per_step: int, seed: int):
-        self.lengths = lengths
-        self.rows_per_step = rows_per_step
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths) // self.rows_per_step * self.rows_per_step or len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        kept = torch.randperm(len(self.lengths), generator=generator)[: len(self)].tolist()
-        lengths = [self.lengths[row] for row in kept]
-        order = get_length_grouped_indices(lengths, self.rows_per_step, generator=generator)
-        return iter([kept[place] for place in order])

@@ -71,7 +71,7 @@ def _tokenize_split(rows: Dataset, tokenizer: PreTrainedTokenizerFast, cut_at: i
     rules = json.loads(tokenizer.backend_tokenizer.to_str())
     del rules["padding"], rules["truncation"]  # how it was last used, which does not matter here
     return rows.map(
-        lambda sequences: _ids(tokenizer, sequences, cut_at),
+        lambda sequences: token_ids(tokenizer, sequences, cut_at),
         input_columns="sequence",
         batched=True,
         remove_columns="sequence",
@@ -81,7 +81,7 @@ def _tokenize_split(rows: Dataset, tokenizer: PreTrainedTokenizerFast, cut_at: i
     )
 
 
-def _ids(tokenizer: PreTrainedTokenizerFast, sequences: list[str], cut_at: int | None) -> dict[str, list]:
+def token_ids(tokenizer: PreTrainedTokenizerFast, sequences: list[str], cut_at: int | None) -> dict[str, list]:
     """Ids, cut, with those that the tokenizer puts at the end (an NT's puts none there), and the whole lengths."""
     ids = tokenizer(sequences, return_attention_mask=False, verbose=False)[IDS]
     lengths = [len(each) for each in ids]
@@ -95,7 +95,7 @@ def _tokenize_stream(
     rows: IterableDataset, tokenizer: PreTrainedTokenizerFast, max_tokens: int, cut_at: int | None
 ) -> IterableDataset:
     def batch_of_ids(batch: dict[str, list]) -> dict[str, list]:
-        made = _ids(tokenizer, batch["sequence"], cut_at)
+        made = token_ids(tokenizer, batch["sequence"], cut_at)
         if cut_at is None:
             lengths = np.array(made[NUM_TOKENS])
             _check_length(lambda row: f"split train, {batch['sequence'][row][:20]!r}…", lengths, max_tokens)

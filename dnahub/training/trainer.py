@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 from accelerate.utils import DistributedType
-from datasets import DatasetDict, IterableDataset
+from datasets import Dataset, DatasetDict
 from peft import PeftModel
 from transformers import (
     EvalPrediction,
@@ -27,6 +27,7 @@ from dnahub.tasks.losses import step_loss
 from dnahub.tasks.task import Task
 from dnahub.training import tuning
 from dnahub.training.arguments import Arguments, DataArguments, ModelArguments
+from dnahub.training.crops import Crops
 from dnahub.training.dataset import SequenceData
 from dnahub.training.features import features_computed_once, has_fixed_features
 from dnahub.training.sequence_trainer import SequenceTrainer
@@ -81,6 +82,9 @@ def build_trainer(
     choose_metric(training_args, task)
     if training_args.label_smoothing_factor and not task.smooths_labels:
         raise ValueError("--label_smoothing_factor is for labels of one class each; leave it out.")
+    if data_args.crop_nt is not None and task.takes_labels and task.item == "token":
+        raise ValueError("--crop_nt is for labels of whole sequences, not of tokens; leave it out.")
+    classes = task.classes(data.splits["train"]) if data_args.class_sampling else None
     model, tokenizer = build_model(model_args, training_args, data, base)
     limit = max_tokens(model)
     if data_args.max_length is not None and not 2 <= data_args.max_length <= limit:
@@ -88,15 +92,26 @@ def build_trainer(
     if training_args.learning_rate is None:
         rates = LEARNING_RATES["from_scratch" if model_args.from_scratch else model_args.tuning]
         training_args.learning_rate = rates[model.config.hidden_size > SMALL_HIDDEN_SIZE]
+    rows, crops = data.splits, None
+    if data_args.crop_nt is not None:
+        rows = {split: each for split, each in data.splits.items() if split != "train"}
+        taken = data_args.max_length or limit
+        crops = Crops(data.splits["train"], tokenizer, data_args.crop_nt, data_args.crop_step, taken)
     with training_args.main_process_first(desc="tokenising"):  # of each node; the others take it from the cache
-        tokenised = tokenize(data.splits, tokenizer, limit, data_args.max_length, data.place)
+        tokenised = tokenize(rows, tokenizer, limit, data_args.max_length, data.place)
+    if crops is not None:
+        tokenised["train"] = crops
     if training_args.train_sampling_strategy is None:
-        has_lengths = not data_args.streaming and model_args.tuning != "head"  # whose features have none
+        # Features of --tuning head and windows have none.
+        has_lengths = not data_args.streaming and model_args.tuning != "head" and crops is None
         unequal = has_lengths and are_unequal(num_tokens(tokenised["train"]))
         training_args.train_sampling_strategy = "group_by_length" if unequal else "random"
     if training_args.ddp_find_unused_parameters is None and isinstance(model, NucleotideTransformerPreTrainedModel):
         training_args.ddp_find_unused_parameters = False  # all are used, and looking for others costs time
-    weights = task.class_weights(data.splits["train"], data.labels.num_outputs) if data_args.class_weights else None
+    weights = None
+    if data_args.class_weights:
+        weighed = data.splits["train"] if crops is None else crops.rows_of_windows(data.splits["train"])
+        weights = task.class_weights(weighed, data.labels.num_outputs)
     collator = task.collator(tokenizer, training_args.seed)
     trainer = SequenceTrainer(
         model=model,
@@ -111,6 +126,7 @@ def build_trainer(
         ),
         compute_metrics=_compute_metrics(task, data.labels.names),
         preprocess_logits_for_metrics=task.outputs_kept,
+        classes=classes,
     )
     return trainer, tokenised
 
@@ -159,7 +175,7 @@ def whole_model(
 
 def training_context(trainer: Trainer, args: ModelArguments) -> AbstractContextManager:
     """Within which the training happens: where the head alone is trained, on features that are computed once."""
-    alone = trainer.args.world_size == 1 and not isinstance(trainer.train_dataset, IterableDataset)
+    alone = trainer.args.world_size == 1 and isinstance(trainer.train_dataset, Dataset)  # not a stream, nor windows
     alone &= trainer.args.train_sampling_strategy == "random"  # features have no length
     if args.tuning == "head" and alone and has_fixed_features(trainer.model):
         return features_computed_once(trainer)

@@ -124,7 +124,7 @@ def test_the_choice_is_that_of_the_slow_reference_and_splits_share_nothing(speci
     orders = [rng.permutation(len(sequences)) for sequences in species_sequences]
     species_windows = [windows_of(sequences) for sequences in species_sequences]
 
-    rows, counts = select(species_windows, split_of_gene, orders, budgets)
+    rows, counts, _ = select(species_windows, split_of_gene, orders, budgets)
 
     slow_rows, slow_counts = slow_select(species_sequences, split_of_gene, orders, budgets)
     assert {split: [kept.tolist() for kept in rows[split]] for split in SPLITS} == slow_rows
@@ -145,9 +145,9 @@ def test_the_choice_does_not_depend_on_how_many_windows_are_looked_at_together(m
     arguments = ([windows_of(sequences)], [assign_genes(400, (8, 1, 1), rng)], [rng.permutation(400)])
     for budgets in (None, {"train": 7, "validation": 5, "test": 4}):
         monkeypatch.undo()
-        whole_rows, whole_counts = select(*arguments, budgets)
+        whole_rows, whole_counts, _ = select(*arguments, budgets)
         monkeypatch.setattr("dataset_builder.windows.CHUNK_STRETCHES", 31 * 4)
-        rows, counts = select(*arguments, budgets)
+        rows, counts, _ = select(*arguments, budgets)
         assert counts == whole_counts
         assert counts["train"][0].leaks > 0
         for split in SPLITS:
