@@ -51,11 +51,13 @@ def main(argv: Sequence[str] | None = None, api=None) -> None:
     from dnahub.machine.faults import limits_explained
     from dnahub.machine.processes import leave_processes, share_cores
     from dnahub.reports.report import render_report
+    from dnahub.tasks import TASKS
     from dnahub.training import run_folder
     from dnahub.training.dataset import load_sequences
     from dnahub.training.run import train_once
     from dnahub.training.search import search
     from dnahub.training.seeds import train_seeds
+    from dnahub.training.self_training import add_unlabelled
     from dnahub.training.trainer_arguments import training_arguments
 
     quieten()
@@ -78,12 +80,14 @@ def main(argv: Sequence[str] | None = None, api=None) -> None:
             if data.bad.counts and is_first_process():
                 print(f"{data.bad.summary()}, listed in {folder / run_folder.SKIPPED}", file=sys.stderr)
                 data.bad.write(folder / run_folder.SKIPPED)
+            extra = {}
+            if args.data.unlabelled_file:
+                data, extra["self_training"] = add_unlabelled(data, args.data, TASKS[args.model.task])
             base = args.model.model_name_or_path
             if base is not None:
                 with args.training.main_process_first(desc="fetching the model"):
                     base = find_checkpoint(base, commits["model"], args.model.allow_pickle, api)
             record["commits"] = commits
-            extra = {}
             if args.run.hyperparameter_search:
                 extra["search"] = search(args, data, base, record)
             train = train_seeds if args.run.seeds > 1 else train_once

@@ -1,4 +1,4 @@
-"""Random weights begun in several ways -> validation scores of four tasks, over seeds: what `--init composed` is worth.
+"""Random weights begun in several ways -> validation scores of four tasks, over seeds.
 
     python benchmarks/initialisation.py --cds FOLDER --splice_junctions splice.csv [--seeds 3] [--only NAME ...]
 
@@ -92,7 +92,18 @@ def run(name: str, task: str, data: list[str], seed: int, folder: Path) -> float
     flags, constants = VARIANTS[name]
     score, of_task = TASKS[task]
     output = folder / f"{name}-{task}-{seed}".replace(" ", "_")
-    flags = [*RATE, *flags, *data, *of_task, "--from_scratch", "tiny", "--seed", str(seed), "--output_dir", str(output)]
+    flags = [
+        *RATE,
+        *flags,
+        *data,
+        *of_task,
+        "--from_scratch",
+        "tiny",
+        "--seed",
+        str(seed),
+        "--output_dir",
+        str(output),
+    ]
     flags += ["--save_strategy", "no", "--per_device_eval_batch_size", "500", "--disable_tqdm"]
     with replaced(constants), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         train.main(flags)

@@ -1,4 +1,4 @@
-"""Splice junctions (Debian's r-cran-mlbench) -> a table; with --folds, ten-fold cross-validation of recipe and baselines.
+"""Splice junctions (Debian's r-cran-mlbench) -> a table, and ten-fold cross-validation of recipe and baselines.
 
     python benchmarks/splice_junctions.py --output splice.csv
     python benchmarks/splice_junctions.py --output splice.csv --folds runs/splice [flags of train.py]
@@ -68,7 +68,9 @@ def cross_validate(rows: list[tuple[str, str]], folder: Path, flags: list[str]) 
         for part in ("train", "validation", "test"):
             chosen = [row for row, number in zip(rows, fold_of, strict=True) if part_of.get(number, "train") == part]
             write(folder / f"fold-{fold}" / f"{part}.csv", chosen)
-        files = [f"--{part}_file {folder / f'fold-{fold}' / f'{part}.csv'}" for part in ("train", "validation", "test")]
+        files = [
+            f"--{part}_file {folder / f'fold-{fold}' / f'{part}.csv'}" for part in ("train", "validation", "test")
+        ]
         output = folder / f"fold-{fold}" / "run"
         with contextlib.redirect_stdout(io.StringIO()):
             train.main([str(RECIPE), *" ".join(files).split(), "--output_dir", str(output), *flags])

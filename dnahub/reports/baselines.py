@@ -34,6 +34,9 @@ class Baseline:
     fit: Fitting
 
 
+FRAME_WISE = Baseline("frame-wise 3-mers", lambda sequences: count_kmers(sequences, 3), fit_linear)
+
+
 @dataclass(frozen=True)
 class MeasuredBaselines:
     scores: dict[str, dict[str, Any]]  # by name, for JSON
@@ -54,7 +57,7 @@ def choose_baselines(task: Task, one_length: bool) -> list[Baseline]:
         Baseline("GC content", gc_content, fit_linear),
         Baseline("3-mer counts", _count_3mers, fit_linear),
         Baseline("in-frame codons", lambda sequences: count_kmers(sequences, 3, frames=1), fit_linear),
-        Baseline("frame-wise 3-mers", lambda sequences: count_kmers(sequences, 3), fit_linear),
+        FRAME_WISE,
         Baseline("frame-wise 3+4-mers", _count_3_and_4_mers, fit_linear),
     ]
     if task.fits_classes:

@@ -113,6 +113,11 @@ class DataArguments:
     dataset_filter: str | None = flag(
         None, "COLUMN=VALUE: use only these rows, of a data set or files of several tasks."
     )
+    unlabelled_file: list[str] | None = flag(
+        None,
+        "Files of further sequences for train, labelled by a classifier of k-mers that is fitted on train: "
+        "self-training, by group where there is a --group_column.",
+    )
     sequence_column: str = flag("sequence", "Column of the DNA sequences.")
     sequence_format: Literal["letters", "kmers"] = flag(
         "letters", "kmers: overlapping k-mers separated by spaces (ACG CGT GTA), which are joined (ACGTA)."

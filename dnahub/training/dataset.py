@@ -63,6 +63,7 @@ class SequenceData:
     num_replaced: int  # letters other than A, C, G, T, U and N, which are read as N; those of a stream are not counted
     bad: BadRecords  # those that were skipped; of a stream, they are not known
     place: Callable[[str, int], str]  # split, but no stream, and row -> where that is, as "reads.fa, record 3"
+    num_pseudo: int = 0  # the last rows of train, whose labels are those of self-training
 
 
 def load_sequences(
@@ -148,6 +149,19 @@ def load_sequences(
         chosen["train"] = stream
     made_of = (source.config, source.commit, build, group_column, groups)
     return SequenceData(chosen, labels, name, *made_of, cut_off, num_replaced, bad, place)
+
+
+def load_unlabelled(args: DataArguments, group_column: str | None) -> tuple[Dataset, Callable[[int], str]]:
+    """Rows of --unlabelled_file, `sequence` and the group column, and row -> where that is."""
+    names = ("sequence_column", "sequence_format", "bad_records")
+    input_args = InputArguments(**{name: getattr(args, name) for name in names})
+    source = DatasetFiles("", None, Path(), None, {}, Features(), None, None)
+    needed = {} if group_column is None else {group_column: "--group_column"}
+    bad, files = _new_bad_records(input_args), []
+    rows = _hold(source.open(args.unlabelled_file, input_args, needed, bad), "unlabelled", list(needed), files)
+    if bad.counts:
+        warnings.warn(f"--unlabelled_file: {bad.summary()}", stacklevel=2)
+    return rows.select_columns(["sequence", *needed]), lambda row: f"{files[rows[row][FILE]]} {rows[row][ROW]}"
 
 
 def _given_files(args: DataArguments) -> dict[str, list[str]]:

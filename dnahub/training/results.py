@@ -13,13 +13,13 @@ from datasets import Dataset, DatasetDict
 from transformers import Trainer
 
 from dnahub.checkpoints.loading import CheckpointFiles, max_tokens
-from dnahub.reports.baselines import measure_baselines
+from dnahub.reports.baselines import MAX_ROWS, measure_baselines
 from dnahub.reports.card import inherited_licence
 from dnahub.reports.comparison import compare
 from dnahub.reports.intervals import Predictions, bootstrap_intervals, num_resamples
 from dnahub.tasks.task import Task
 from dnahub.training.arguments import Arguments
-from dnahub.training.crops import Crops
+from dnahub.training.crops import Crops, tile
 from dnahub.training.dataset import SequenceData
 from dnahub.training.tokens import num_tokens
 from dnahub.training.tuning import count_parameters
@@ -150,7 +150,9 @@ def measure_all(
     if baselines and task.fits_classes is not None and "test" in data.splits and trainer.is_world_process_zero():
         metric, names = trainer.args.metric_for_best_model, data.labels.names
         compared, is_shown = task.compared_by(metric)[0], not trainer.args.disable_tqdm
-        found = measure_baselines(task, data.splits, data.labels, compared, data.groups, is_shown)
+        splits = DatasetDict(data.splits | {"train": _labelled_windows(data, tokenised["train"])})
+        of_test = {split: groups for split, groups in data.groups.items() if split == "test"}
+        found = measure_baselines(task, splits, data.labels, compared, of_test, is_shown)
         measured["baselines"] = found.scores
         of_test = (measured["test"], predictions["test"])
         measured["comparison"] = compare(task, metric, *of_test, found, names, data.group_column)
@@ -171,6 +173,13 @@ def _measure(
         metrics["intervals"] = bootstrap_intervals(task, predictions, data.labels.names)
         metrics["resamples"] = num_resamples(outputs.size)
     return metrics, predictions
+
+
+def _labelled_windows(data: SequenceData, train: Dataset | Crops) -> Dataset:
+    """The rows of train that were given with their labels, where the model sees crops, as windows of that length."""
+    rows = data.splits["train"]
+    rows = rows.select(range(len(rows) - data.num_pseudo))
+    return tile(rows, train.crop_nt, MAX_ROWS) if isinstance(train, Crops) else rows
 
 
 def _num_cut(tokenised: DatasetDict, max_length: int | None) -> int | None:

@@ -3,12 +3,11 @@
 import math
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, DatasetDict
+from datasets import Dataset
 from peft import PeftModel
 from transformers import PreTrainedModel, TrainerState
 
@@ -16,7 +15,6 @@ from dnahub.checkpoints.loading import CheckpointFiles, load_saved
 from dnahub.checkpoints.saving import save_checkpoint, write_results
 from dnahub.machine.processes import from_first
 from dnahub.machine.script import Stopped
-from dnahub.reports.baselines import MAX_ROWS
 from dnahub.reports.card import render_card
 from dnahub.reports.learning_curve import draw_learning_curve
 from dnahub.tasks import TASKS
@@ -31,7 +29,7 @@ from dnahub.training.callbacks import (
     StopOnDivergence,
     UsualPermissions,
 )
-from dnahub.training.crops import Crops, tile
+from dnahub.training.crops import Crops
 from dnahub.training.dataset import SequenceData
 from dnahub.training.results import best_step, describe, measure_all
 from dnahub.training.run_folder import CHECKPOINT, begin, is_finished, read_results, resume_point
@@ -78,10 +76,6 @@ def train_once(
         seconds, resumed_at = train(trainer, args)
         results = describe(args, trainer, data, tokenised, base, seconds, resumed_at) | extra
         save(trainer, whole_model(trainer, args, data, base), results, folder)
-    if args.data.crop_nt is not None and args.run.baselines and task.fits_classes is not None:
-        windows = tile(data.splits["train"], args.data.crop_nt, MAX_ROWS)  # on which baselines are fitted, too
-        groups = {split: values for split, values in data.groups.items() if split != "train"}
-        data = replace(data, splits=DatasetDict(data.splits | {"train": windows}), groups=groups)
     measured, _ = measure_all(trainer, task, data, tokenised, args.run.baselines)
     results |= measured
     if not math.isfinite(results["validation"]["loss"]):

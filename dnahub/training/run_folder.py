@@ -72,7 +72,7 @@ def identity(args: Arguments) -> dict[str, Any]:
     """All that decides the result of a run, by name: it resumes, and its result stands, only if all is the same."""
     data, training = args.data, args.training
     files = [name for each in (data.train_file, data.validation_file, data.test_file) for name in each or ()]
-    found = deciding(args) | contents(files or [data.dataset_name])
+    found = deciding(args) | contents([*(files or [data.dataset_name]), *(data.unlabelled_file or ())])
     found |= {"processes": training.world_size, "bf16": training.bf16, "fp16": training.fp16}
     base = args.model.model_name_or_path
     if base and Path(base).is_dir():  # for the Hub, a commit says it

@@ -1,0 +1,112 @@
+"""Labelled splits + sequences without labels -> more rows of train, labelled by a classifier of k-mers.
+
+Self-training (Scudder 1965, https://doi.org/10.1109/TIT.1965.1053799; pseudo-labels): a classifier that is poor on one
+short window is good on all windows of a gene together. So groups are labelled as a whole, and the network then learns
+from each of their windows.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset, DatasetDict, concatenate_datasets
+from scipy.special import log_softmax
+
+from dnahub.reports.baselines import FRAME_WISE, MAX_ROWS, count_all
+from dnahub.reports.fitting import Rows
+from dnahub.reports.intervals import group_numbers
+from dnahub.reports.linear_probe import fit_linear
+from dnahub.tasks.labels import label_array, listed
+from dnahub.tasks.task import Task
+from dnahub.training.arguments import DataArguments
+from dnahub.training.crops import tile
+from dnahub.training.dataset import SequenceData, load_unlabelled
+from dnahub.training.splits import check_overlap
+
+UNLIMITED = 2**31
+ROW = "row"
+
+# Rows with `sequence`, and the group of each or None -> the class of each row, the same for all of a group: (rows,).
+Classifier = Callable[[Dataset, pa.Array | None], np.ndarray]
+
+
+def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple[SequenceData, dict[str, Any]]:
+    """
+    Add the sequences of --unlabelled_file to train, with the labels that `fit_classifier` gives them.
+
+    Returns the data, and what is known of the new rows, for JSON: `sequences`, `groups`, how many rows have each of
+    the `labels`, the `classifier`, the `window_nt` that it sees at a time, and the fraction of rows of validation that
+    it labels rightly in the same way, `validation_accuracy`.
+
+    Raises ValueError for a task without classes, and for sequences or groups that are in validation or test, too.
+    """
+    if not task.fits_classes:
+        raise ValueError("--unlabelled_file is for --task classification; leave it out.")
+    rows, place_of_new = load_unlabelled(args, data.group_column)
+    groups = None if data.group_column is None else _column(rows, data.group_column)
+    for split in ("validation", "test") if groups is not None else ():
+        shared = pc.unique(groups.filter(pc.is_in(groups, value_set=data.groups.get(split, groups[:0]).unique())))
+        if len(shared):
+            raise ValueError(
+                f"--unlabelled_file: {len(shared)} groups ({listed(shared.to_pylist())}) are in {split}, too; leave "
+                "their sequences out."
+            )
+    train, held = data.splits["train"], data.splits["validation"]
+    window_nt = args.crop_nt or int(np.median(pc.binary_length(_column(train, "sequence"))))
+    classify = fit_classifier(data, task, window_nt)
+    labels = classify(rows, groups)
+    facts = {
+        "sequences": len(rows),
+        "groups": len(rows) if groups is None else len(groups.unique()),
+        "labels": {name: int((labels == i).sum()) for i, name in enumerate(data.labels.names)},
+        "classifier": FRAME_WISE.name,
+        "window_nt": window_nt,
+        "validation_accuracy": float((classify(held, data.groups.get("validation")) == _labels(held)).mean()),
+    }
+
+    columns = pa.table({"sequence": _column(rows, "sequence"), "label": labels})
+    new = Dataset(columns.select(train.column_names).cast(train.features.arrow_schema))
+    splits = DatasetDict(data.splits | {"train": concatenate_datasets([train, new])})
+
+    def place(split: str, row: int) -> str:
+        is_new = split == "train" and row >= len(train)
+        return place_of_new(row - len(train)) if is_new else data.place(split, row)
+
+    if not args.allow_overlap:
+        check_overlap(splits, place)
+    of_all = data.groups | ({} if groups is None else {"train": pa.concat_arrays([data.groups["train"], groups])})
+    return replace(data, splits=splits, groups=of_all, place=place, num_pseudo=len(new)), facts
+
+
+def fit_classifier(data: SequenceData, task: Task, window_nt: int) -> Classifier:
+    """
+    Fit a logistic regression of frame-wise 3-mers on windows of train; validation chooses its penalty.
+
+    It cuts sequences into such windows. The log-likelihoods of all windows of a group, or of a sequence where there
+    are no groups, are added; all classes are taken to be equally frequent.
+    """
+    windows = {split: tile(data.splits[split], window_nt, MAX_ROWS) for split in ("train", "validation")}
+    fitted, held = (Rows(count_all(FRAME_WISE, each), _labels(each)) for each in windows.values())
+    fit = fit_linear(fitted, [(fitted, held)], task, data.labels)
+    log_prior = np.log(np.maximum(1, np.bincount(fitted.labels, minlength=data.labels.num_outputs)))
+
+    def classify(rows: Dataset, groups: pa.Array | None) -> np.ndarray:
+        windows = tile(rows.select_columns("sequence").add_column(ROW, np.arange(len(rows))), window_nt, UNLIMITED)
+        of_row = group_numbers(groups, len(rows))
+        log_likelihoods = log_softmax(fit.predict(count_all(FRAME_WISE, windows)) - log_prior, axis=1)
+        sums = np.zeros((of_row.max() + 1, data.labels.num_outputs))
+        np.add.at(sums, of_row[np.asarray(windows[ROW][:])], log_likelihoods)
+        return sums.argmax(axis=1)[of_row]
+
+    return classify
+
+
+def _labels(rows: Dataset) -> np.ndarray:
+    return label_array(rows).to_numpy()
+
+
+def _column(rows: Dataset, name: str) -> pa.Array:
+    return pa.chunked_array(rows.with_format("arrow")[:][name]).combine_chunks()

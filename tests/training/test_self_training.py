@@ -1,0 +1,74 @@
+import json
+
+import numpy as np
+import pytest
+
+import train
+from dnahub.tasks import TASKS
+from dnahub.training.arguments import DataArguments
+from dnahub.training.dataset import load_sequences
+from dnahub.training.self_training import add_unlabelled
+
+CLASSIFICATION = TASKS["classification"]
+CODONS = {"at": ["GAA", "AAA", "ATT", "TTA"], "gc": ["GAG", "AAG", "ATC", "CTG"]}
+
+
+def gene(kind: str, num_codons: int, rng: np.random.Generator) -> str:
+    """Four codons in five are those of its kind."""
+    other = "gc" if kind == "at" else "at"
+    kinds = rng.choice([kind, other], num_codons, p=[0.65, 0.35])
+    return "".join(rng.choice(CODONS[each]) for each in kinds)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Labelled windows of 30 nt, and 40 unlabelled genes of 900 nt, in two rows each."""
+    rng = np.random.default_rng(0)
+    for split, number in {"train": 60, "validation": 30, "test": 30}.items():
+        rows = [f"{gene(kind, 10, rng)},{kind},{split}{kind}{i // 2}" for i in range(number) for kind in CODONS]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["sequence,label,gene", *rows]))
+    truth = {f"gene {kind}{i}": kind for i in range(20) for kind in CODONS}
+    rows = [f"{gene(kind, 150, rng)},{name}" for name, kind in truth.items() for _ in range(2)]
+    (tmp_path / "unlabelled.csv").write_text("\n".join(["sequence,gene", *rows]))
+    flags = {f"{split}_file": [str(tmp_path / f"{split}.csv")] for split in ("train", "validation", "test")}
+    return DataArguments(**flags, unlabelled_file=[str(tmp_path / "unlabelled.csv")], group_column="gene"), truth
+
+
+def test_groups_get_the_label_of_their_likeliest_class(files):
+    args, truth = files
+    before = load_sequences(args, "classification")
+    data, facts = add_unlabelled(before, args, CLASSIFICATION)
+    new = data.splits["train"].select(range(120, 200))
+    of_gene = dict(zip(data.groups["train"].to_pylist()[120:], np.array(data.labels.names)[new["label"]], strict=True))
+    assert of_gene == truth  # though single windows are often taken for others
+    assert len(data.splits["train"]) == 200 and data.num_pseudo == 80 and data.splits["test"] is before.splits["test"]
+    assert facts["groups"] == 40 and facts["sequences"] == 80 and facts["labels"] == {"at": 40, "gc": 40}
+    assert facts["window_nt"] == 30 and 0.6 < facts["validation_accuracy"] < 1
+    assert data.place("train", 121).endswith("unlabelled.csv, row 1")
+
+
+def test_what_cannot_be_labelled_is_refused(files, tmp_path):
+    args, _ = files
+    data = load_sequences(args, "classification")
+    with pytest.raises(ValueError, match="--unlabelled_file is for --task classification"):
+        add_unlabelled(data, args, TASKS["regression"])
+    held = (tmp_path / "validation.csv").read_text().splitlines()
+    (tmp_path / "unlabelled.csv").write_text(f"sequence,gene\n{held[1].split(',')[0]},new\n")
+    with pytest.raises(ValueError, match="of validation are in train.*unlabelled.csv, row 0"):
+        add_unlabelled(data, args, CLASSIFICATION)
+    (tmp_path / "unlabelled.csv").write_text("sequence,gene\nACGTACGTACGTACG,testat3\n")
+    with pytest.raises(ValueError, match="1 groups .*testat3.* are in test"):
+        add_unlabelled(data, args, CLASSIFICATION)
+
+
+def test_the_model_learns_from_windows_of_unlabelled_genes_and_baselines_from_labelled_rows_alone(files, tmp_path):
+    args, _ = files
+    flags = [f"--{name}={getattr(args, name)[0]}" for name in vars(args) if name.endswith("_file")]
+    flags += ["--group_column", "gene", "--crop_nt", "30", "--from_scratch", "tiny", "--max_steps", "2", "--use_cpu"]
+    train.main([*flags, "--output_dir", str(tmp_path / "run")])
+    results = json.loads((tmp_path / "run" / "checkpoint" / "metrics.json").read_text())
+    assert results["dataset"]["rows"]["train"] == 200 and results["training"]["windows_per_epoch"] == 120 + 80 * 15
+    assert results["self_training"]["groups"] == 40
+    assert {baseline["rows"] for baseline in results["baselines"].values()} == {120}
+    card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
+    assert "80 sequences without labels" in card and "frame-wise 3-mers" in card
