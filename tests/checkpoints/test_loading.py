@@ -224,11 +224,11 @@ SIZES_OF_PRESETS = {
 
 
 def test_presets_have_the_published_sizes_and_others_are_refused():
-    assert PRESETS.keys() == {"tiny", *SIZES_OF_PRESETS}
+    assert PRESETS.keys() == {"tiny", "small", *SIZES_OF_PRESETS}
     for name, sizes in SIZES_OF_PRESETS.items():
         assert tuple(PRESETS[name].values()) == sizes
     assert NucleotideTransformerConfig().to_dict() == NucleotideTransformerConfig(**PRESETS["v2-50m"]).to_dict()
-    with pytest.raises(ValueError, match=r"'v3-7b'.*tiny, v2-50m, v2-100m, v2-250m, v2-500m"):
+    with pytest.raises(ValueError, match=r"'v3-7b'.*tiny, small, v2-50m, v2-100m, v2-250m, v2-500m"):
         build_from_scratch("v3-7b", "masked_lm", {})
 
 

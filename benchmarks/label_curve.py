@@ -1,0 +1,128 @@
+"""Coding sequences -> balanced accuracy by the number of labelled windows: models and baselines, in one plot.
+
+    python benchmarks/label_curve.py --source FOLDER --output_dir runs/label_curve [--sizes 100 900 all] [--seeds 3]
+
+FOLDER is one that `dataset_builder --source` takes. Of the windows of the training genes so many of each species keep
+their labels, drawn anew for each seed; validation and test are all windows of other genes. At each size the tiny model
+is trained on these windows alone (recipes/cds_windows.yaml) and with self-training on the whole sequences of the
+training genes without labels (recipes/cds_self_training.yaml); at `all`, where every training gene has its label, the
+small model is trained on crops of them (recipes/cds_crops.yaml). Test is evaluated once a run. What is finished is
+kept: the same command goes on. OUTPUT_DIR gets results.json and label_curve.png.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from matplotlib.figure import Figure
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import train  # noqa: E402
+from dataset_builder.__main__ import main as build_dataset  # noqa: E402
+from dnahub.machine.files import write_text  # noqa: E402
+from dnahub.reports.plots import COLOURS, save_figure  # noqa: E402
+
+SCORE = "balanced_accuracy"
+ALL = "all"
+SIZES = ("100", "300", "900", "3000", "10000", ALL)  # labelled windows of each species
+WINDOWS, SELF_TRAINED, CROPS = "tiny NT", "tiny NT, self-trained", "small NT, crops"
+RECIPES = {WINDOWS: "cds_windows.yaml", SELF_TRAINED: "cds_self_training.yaml", CROPS: "cds_crops.yaml"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--source", required=True, help="folder of coding sequences, a FASTA file of each species")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES)
+    parser.add_argument("--seeds", type=int, default=3)
+    args = parser.parse_args()
+    folder = args.output_dir
+    for name, flags in {"windows": [], "genes": ["--whole_genes"]}.items():
+        if not (folder / name / "build.json").is_file():
+            build_dataset(["--source", args.source, "--all_windows", *flags, "--output_dir", str(folder / name)])
+    results: dict[str, dict[str, list[dict[str, Any]]]] = {}  # curve -> size -> scores of each seed
+    for size in args.sizes:
+        for seed in range(args.seeds):
+            for model in (CROPS,) if size == ALL else (WINDOWS, SELF_TRAINED):
+                found = run(folder, model, size, seed)
+                curves = {model: found["test"]} | (found["baselines"] or {})
+                for name, scores in curves.items():
+                    of_seed = {"score": scores[SCORE], "interval": scores["intervals"][SCORE]}
+                    results.setdefault(name, {}).setdefault(size, []).append(of_seed)
+        write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
+        draw(results, folder / "label_curve.png")
+    for name, by_size in results.items():
+        print(name, {size: spread([each["score"] for each in runs]) for size, runs in by_size.items()})
+
+
+def run(folder: Path, model: str, size: str, seed: int) -> dict[str, Any]:
+    """metrics.json of one run; baselines are measured where the model sees the labelled windows alone."""
+    output = folder / f"{RECIPES[model].removesuffix('.yaml')}-{size}-{seed}"
+    flags = [str(ROOT / "recipes" / RECIPES[model]), "--output_dir", str(output), "--seed", str(seed)]
+    if size == ALL:
+        flags += ["--dataset_name", str(folder / "genes")]
+    else:
+        flags += ["--train_file", str(labelled_windows(folder, int(size), seed)), "--group_column", "gene"]
+        for split in ("validation", "test"):
+            flags += [f"--{split}_file", *files(folder / "windows", split)]
+    if model == SELF_TRAINED:
+        flags += ["--unlabelled_file", *files(folder / "genes", "train"), "--baselines", "false"]
+    train.main(flags)
+    return json.loads((output / "checkpoint" / "metrics.json").read_text())
+
+
+def files(dataset: Path, split: str) -> list[str]:
+    return sorted(map(str, (dataset / "data").glob(f"{split}-*.parquet")))
+
+
+def labelled_windows(folder: Path, size: int, seed: int) -> Path:
+    """A file of so many windows of each species, or all if there are fewer; those of a seed are nested."""
+    path = folder / f"labelled-{size}-{seed}.parquet"
+    if not path.is_file():
+        rows = pa.concat_tables(map(pq.read_table, files(folder / "windows", "train")))
+        order, labels = np.random.default_rng(seed).permutation(len(rows)), rows["label"].to_numpy()
+        chosen = [order[labels[order] == label][:size] for label in np.unique(labels)]
+        pq.write_table(rows.take(np.sort(np.concatenate(chosen))), path)
+    return path
+
+
+def spread(scores: list[float]) -> str:
+    deviation = f" ± {statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
+    return f"{statistics.fmean(scores):.4f}{deviation}"
+
+
+def draw(results: dict[str, dict[str, list[dict[str, Any]]]], path: Path) -> None:
+    """Means over seeds by size; bars are 95 % intervals over the genes of test, their mean over seeds."""
+    figure = Figure(figsize=(9.6, 5.6), layout="constrained")
+    axes = figure.add_subplot()
+    sizes = [size for size in SIZES if any(size in by_size for by_size in results.values())]
+    models = [name for name in results if name in RECIPES]
+    for number, name in enumerate([*models, *(name for name in results if name not in RECIPES)]):
+        shown = [size for size in sizes if size in results[name]]
+        places = [sizes.index(size) + (number - len(results) / 2) * 0.03 for size in shown]
+        means = [statistics.fmean(each["score"] for each in results[name][size]) for size in shown]
+        ends = np.array([np.mean([each["interval"] for each in results[name][size]], axis=0) for size in shown])
+        style = {"linewidth": 2.2, "marker": "o"} if name in models else {"linewidth": 1, "marker": ".", "alpha": 0.8}
+        colour = COLOURS[number % len(COLOURS)]
+        bars = np.abs(ends.T - means)
+        axes.errorbar(places, means, yerr=bars, color=colour, label=name, elinewidth=0.8, capsize=2, **style)
+    axes.set_xticks(range(len(sizes)), [size if size == ALL else f"{int(size):,}" for size in sizes])
+    axes.set_xlabel("Labelled windows of 60 nt per species")
+    axes.set_ylabel("Balanced accuracy on windows of other genes")
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right center", frameon=False)
+    save_figure(figure, path)
+
+
+if __name__ == "__main__":
+    main()
