@@ -19,9 +19,9 @@ START = "ATG"
 # gene carries no information on its species.
 MIN_WINDOWS, MAX_WINDOWS = 5, 25
 ALL_WINDOWS_GENES = 1000  # genes per species without a budget of windows
-# Added to the counts of what follows a codon, in proportion to codon usage. Without it, the noise of the rarer pairs
-# would tell the species apart. By the likelihood of genes that were not counted it is near the best in all species:
-# see test_the_pseudo_count_suits_genes_that_were_not_counted in tests/dataset_builder/test_synthetic.py.
+# Added to the counts of what follows a codon, in proportion to codon usage: with less, more of the noise of rare pairs
+# distinguishes the species; with more, less of what is true of them. Near the best by the likelihood of genes that
+# were not counted, in all species: test_the_pseudo_count_suits_genes_that_were_not_counted measures it.
 PSEUDO_COUNT = 500
 
 CODON_BYTES = np.array(CODONS, dtype="S3")  # bytes, because joining an array of str is slow
