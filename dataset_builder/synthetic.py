@@ -98,7 +98,7 @@ def synthetic_genes(chain: CodonChain, num_genes: int, window_nt: int, rng: np.r
     window_codons = window_nt // 3
     lengths = rng.integers(MIN_WINDOWS * window_codons, MAX_WINDOWS * window_codons, size=num_genes, endpoint=True)
     lengths = np.sort(lengths)[::-1]
-    codons = np.empty((lengths[0], num_genes), dtype=np.int64)
+    codons = np.empty((lengths[0], num_genes), dtype=np.uint8)
     codons[0] = CODONS.index(START)
     codons[1] = _draw(independent(chain).following, codons[0], rng)
     for place in range(2, lengths[0] - 1):
@@ -115,12 +115,13 @@ def synthetic_genes(chain: CodonChain, num_genes: int, window_nt: int, rng: np.r
 
 def _draw(table: np.ndarray, before: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A codon after each of `before`, by that row of `table`: int64 (codons,)."""
+    row = before.astype(np.int64)
     cumulative = table.cumsum(axis=1)
     cumulative /= cumulative[:, -1:]  # ends in 1, not nearly so
     # Row r plus r lies between r and r + 1, so that one search serves all rows; a number of 32 bits plus r is exact.
     rows = (cumulative + np.arange(len(table))[:, None]).ravel()
-    uniform = rng.integers(1 << 32, size=len(before)) / (1 << 32)
-    return np.searchsorted(rows, before + uniform, side="right") - len(table) * before
+    uniform = rng.integers(1 << 32, size=len(row)) / (1 << 32)
+    return np.searchsorted(rows, row + uniform, side="right") - len(table) * row
 
 
 def bayes_optimal_predictions(sequences: Sequence[str], chains: Sequence[CodonChain]) -> np.ndarray:
