@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from dataset_builder.cds import read_genes  # noqa: E402
 from dataset_builder.species import SPECIES  # noqa: E402
-from dataset_builder.synthetic import codon_usage, synthetic_genes  # noqa: E402
+from dataset_builder.synthetic import codon_chains, synthetic_genes  # noqa: E402
 from dataset_builder.windows import tile  # noqa: E402
 
 GENES = 20_000
@@ -32,7 +32,7 @@ GENE_WINDOW_NT = 78  # genes of 390 to 1,950 nt, mean 1,170
 
 def write_file(path: Path) -> None:
     """Transcripts with Ensembl's headers and lines of 60 nt, a sixth of them without a stop codon."""
-    genes = synthetic_genes(codon_usage()["Homo sapiens"], GENES, GENE_WINDOW_NT, np.random.default_rng(0))
+    genes = synthetic_genes(codon_chains()["Homo sapiens"], GENES, GENE_WINDOW_NT, np.random.default_rng(0))
     with gzip.open(path, "wt", compresslevel=6, encoding="ascii") as file:
         for isoform in range(TRANSCRIPTS_PER_GENE):  # far apart, beyond the window of gzip
             for number, cds in enumerate(genes):

@@ -14,7 +14,7 @@ from dataset_builder.composition import CODONS
 from dataset_builder.layout import DEFAULT, GENES, SPLITS, build_file, data_folder
 from dataset_builder.relatives import MIN_SEEDS, SEEDS
 from dataset_builder.species import ENSEMBL_LICENCE
-from dataset_builder.synthetic import MAX_WINDOWS, MIN_WINDOWS, codon_usage_notes
+from dataset_builder.synthetic import MAX_WINDOWS, MIN_WINDOWS, PSEUDO_COUNT, codon_pairs_notes
 
 TEMPLATE = Path(__file__).with_name("dataset_card.md")
 
@@ -31,7 +31,8 @@ def render_card(builds: Sequence[dict[str, Any]], repo_id: str | None = None) ->
         command=_command,
         build_file=build_file,
         codons=CODONS,
-        codon_usage_notes=codon_usage_notes(),
+        codon_pairs_notes=codon_pairs_notes(),
+        pseudo_count=PSEUDO_COUNT,
         seeds=(MIN_SEEDS, SEEDS),
         gene_windows=(MIN_WINDOWS, MAX_WINDOWS),
         same_test=len({_test_digest(build) for build in builds}) == 1,

@@ -13,7 +13,7 @@ from dataset_builder.arguments import ENSEMBL, SYNTHETIC
 from dataset_builder.cds import CDS, GENE_PATTERN, read_genes
 from dataset_builder.ensembl import fetch
 from dataset_builder.species import SPECIES
-from dataset_builder.synthetic import CODON_USAGE_FILE, codon_usage, synthetic_genes
+from dataset_builder.synthetic import CODON_PAIRS_FILE, codon_chains, synthetic_genes
 
 FASTA_SUFFIXES = tuple(suffix + gz for suffix in (".fa", ".fasta", ".fna") for gz in ("", ".gz"))
 
@@ -40,20 +40,21 @@ def genes_of_ensembl(min_length_nt: int) -> SpeciesGenes:
     return genes, origins
 
 
-def genes_of_codon_usage(num_genes: int, window_nt: int, generators: Sequence[np.random.Generator]) -> SpeciesGenes:
-    """Random genes per species, drawn from its codon usage by its random generator."""
+def genes_of_codon_pairs(num_genes: int, window_nt: int, generators: Sequence[np.random.Generator]) -> SpeciesGenes:
+    """Random genes per species, drawn from its codon pairs by its random generator."""
     genes = [
-        synthetic_genes(codon_usage()[species.scientific_name], num_genes, window_nt, rng)
+        synthetic_genes(codon_chains()[species.scientific_name], num_genes, window_nt, rng)
         for species, rng in zip(SPECIES, generators, strict=True)
     ]
-    return genes, [{"name": CODON_USAGE_FILE.name, "sha256": sha256(CODON_USAGE_FILE)}] * len(SPECIES)
+    return genes, [{"name": CODON_PAIRS_FILE.name, "sha256": sha256(CODON_PAIRS_FILE)}] * len(SPECIES)
 
 
 def species_files(folder: Path) -> list[Path]:
     """The FASTA file of each species in a folder, in the order of SPECIES, found by the beginning of its name."""
     if not folder.is_dir():
         raise ValueError(
-            f"--source {folder}: no such folder; give '{ENSEMBL}', '{SYNTHETIC}' or a folder of FASTA files."
+            f"--source {folder}: no such folder; give a folder of FASTA files, or, to build a data set, '{ENSEMBL}' "
+            f"or '{SYNTHETIC}'."
         )
     files = []
     for species in SPECIES:

@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from dnahub.metrics.names import name_of, number
 from dnahub.reports.plots import COLOURS, save_figure
 
 TRAINING, VALIDATION, BEST = COLOURS[:3]
@@ -18,14 +19,15 @@ def draw_learning_curve(log_history: list[dict[str, Any]], metric: str, best_ste
     Args:
         log_history: The Trainer's `state.log_history`; without evaluations, only the training loss is drawn.
         metric: The metric that chose; for the loss there is one panel.
-        best_step: The step of the best checkpoint, which is marked; `None` if none was chosen.
+        best_step: The step of the best checkpoint, a line in each panel and a star in that of the metric; `None` if
+            none was chosen.
         path: The PNG.
     """
     training, losses, scores = (_by_step(log_history, name) for name in ("loss", "eval_loss", f"eval_{metric}"))
     panels = {"Loss": losses}
     if metric != "loss" and scores:
-        panels[f"Validation {metric.replace('_', ' ')}"] = scores
-    figure = Figure(figsize=(1.6 + 4.6 * len(panels), 4.2), layout="constrained")
+        panels[f"{name_of(metric)} (validation)"] = scores
+    figure = Figure(figsize=(1.6 + 4.6 * len(panels), 4.4), layout="constrained")
     axes_of_panels = figure.subplots(1, len(panels), squeeze=False)[0]
     style = {"color": TRAINING, "linewidth": 1.2, "alpha": 0.8, "marker": "o" if len(training) == 1 else None}
     axes_of_panels[0].plot(training.keys(), training.values(), label="training", **style)
@@ -33,10 +35,8 @@ def draw_learning_curve(log_history: list[dict[str, Any]], metric: str, best_ste
         style = {"color": VALIDATION, "linewidth": 1.6, "marker": "o", "markersize": 4}
         if values:
             axes.plot(values.keys(), values.values(), label="validation", **style)
-        if best_step in values:
+        if best_step in scores:
             axes.axvline(best_step, color=BEST, linewidth=1, linestyle="--", zorder=1.5)
-            label = f"best checkpoint: {values[best_step]:.4g} at step {best_step:,}"
-            axes.plot(best_step, values[best_step], color=BEST, marker="*", markersize=13, linestyle="", label=label)
         axes.set_ylabel(title)
         axes.set_xlabel("Step")
         axes.set_xlim(left=0)
@@ -45,7 +45,15 @@ def draw_learning_curve(log_history: list[dict[str, Any]], metric: str, best_ste
         axes.grid(color="0.9")
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(framealpha=0.9, edgecolor="none")  # opaque: lines must not cross the text
+    if best_step in scores:  # in the panel of the metric that chose it, the last one
+        label = f"best checkpoint: {name_of(metric)} {number(scores[best_step])} at step {best_step:,}"
+        style = {"color": BEST, "marker": "*", "markersize": 13, "linestyle": "--", "linewidth": 1}
+        axes_of_panels[-1].plot(best_step, scores[best_step], label=label, **style)
+    entries = {}  # label -> line, of all panels; above them, where no line is hidden
+    for axes in axes_of_panels:
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, line)
+    figure.legend(entries.values(), entries, loc="outside upper center", ncols=1 + len(panels), frameon=False)
     save_figure(figure, path)
 
 

@@ -18,6 +18,7 @@ from huggingface_hub import DatasetCard
 
 from dataset_builder.__main__ import main
 from dataset_builder.arguments import Build, Publishing
+from dataset_builder.card import render_card
 from dataset_builder.folder import write_folder
 from dataset_builder.layout import SPLITS
 from dataset_builder.species import SPECIES_NAMES
@@ -70,7 +71,11 @@ def test_the_folder_holds_parquet_card_and_record_and_nothing_else(synthetic):
     assert record["synthetic"] is True and record["source"] == "synthetic" and record["seed"] == 42
     card = DatasetCard.load(synthetic / "README.md")
     assert card.data.pretty_name.endswith("(synthetic)") and "synthetic" in card.data.tags
-    assert f"{record['bayes_optimal_accuracy']:.4f}" in card.text
+    for accuracy in (record["bayes_optimal_accuracy"], record["codon_usage_accuracy"]):
+        assert f"{accuracy:.4f}" in card.text and accuracy > 0.3
+    earlier = {key: value for key, value in record.items() if key != "codon_usage_accuracy"}  # builder 1.1.0
+    both = render_card([record, earlier | {"config_name": "earlier"}])
+    assert both.count("Markov chain") == both.count("independent codons") == 1
 
 
 def test_the_folder_loads_with_an_empty_cache_and_another_build_has_the_same_bytes(synthetic, tmp_path):

@@ -14,14 +14,14 @@ from dataset_builder.arguments import Build
 from dataset_builder.cds import CDS
 from dataset_builder.nt_species import build_splits
 from dataset_builder.relatives import MIN_SEEDS, SEEDS, group_relatives
-from dataset_builder.synthetic import codon_usage, synthetic_genes
+from dataset_builder.synthetic import codon_chains, synthetic_genes
 from dataset_builder.windows import join_groups
 
 OTHER = str.maketrans("ACGT", "CGTA")
 
 
 def genes_of(num_genes: int, species: str = "Homo sapiens") -> list[CDS]:
-    return synthetic_genes(codon_usage()[species], num_genes, 60, np.random.default_rng(1))
+    return synthetic_genes(codon_chains()[species], num_genes, 60, np.random.default_rng(1))
 
 
 def copy(cds: CDS, positions) -> CDS:

@@ -1,35 +1,47 @@
-"""Codon usage -> genes; the Bayes-optimal classifier against a slow reference and by hand."""
+"""Codon pairs -> genes; the Bayes-optimal classifier against a slow reference, enumeration and simulation."""
 
-import hashlib
 import os
+from collections import Counter
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dataset_builder.cds import CDS, read_genes, skip_reason
+from dataset_builder.cds import CDS, skip_reason
+from dataset_builder.codon_pairs import count_pairs, main, table_of
 from dataset_builder.composition import CODONS, codon_counts, gc_content
-from dataset_builder.species import EUKARYOTIC_STARTS, SPECIES, SPECIES_NAMES, STOPS
+from dataset_builder.sources import genes_of_files, sha256, species_files
+from dataset_builder.species import EUKARYOTIC_STARTS, SPECIES, SPECIES_NAMES
 from dataset_builder.synthetic import (
+    CODON_PAIRS_FILE,
+    IS_STOP,
     MAX_WINDOWS,
     MIN_WINDOWS,
+    PSEUDO_COUNT,
+    CodonChain,
     bayes_log_likelihoods,
     bayes_optimal_predictions,
-    codon_usage,
-    codon_usage_notes,
+    codon_chain,
+    codon_chains,
+    codon_pairs,
+    codon_pairs_notes,
+    independent,
     num_genes_for,
     synthetic_genes,
 )
-from dataset_builder.windows import SPLITS, assign_genes
+from dataset_builder.windows import SPLITS, assign_genes, tile
+from tests.dataset_builder.fasta import write_species
 
 
-def test_the_table_counts_64_codons_of_six_species():
-    assert tuple(codon_usage()) == SPECIES_NAMES
-    for usage in codon_usage().values():
-        assert tuple(usage) == CODONS and min(usage.values()) > 0
-    notes = "\n".join(codon_usage_notes())
-    assert all(species.prefix in notes for species in SPECIES) and "2026-11-22" in notes
+def test_the_table_counts_the_pairs_of_64_codons_of_six_species():
+    assert tuple(codon_pairs()) == SPECIES_NAMES
+    for pairs in codon_pairs().values():
+        assert pairs.shape == (64, 64) and not pairs[IS_STOP].any() and pairs[~IS_STOP].sum(axis=1).min() > 1000
+    notes = "\n".join(codon_pairs_notes())
+    assert all(f"{species.prefix}: " in notes for species in SPECIES) and "2026-11-26" in notes
+    assert CODON_PAIRS_FILE.stat().st_size < 120_000
 
 
 # Share of a codon among the two of its amino acid: the Kazusa codon usage database, as packed in PyPI's
@@ -47,25 +59,80 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("species", PUBLISHED)
 def test_the_table_agrees_with_published_codon_usage(species):
-    usage = codon_usage()[species]
+    usage = dict(zip(CODONS, codon_pairs()[species].sum(axis=0), strict=True))
     shares = [usage[pair[:3]] / (usage[pair[:3]] + usage[pair[4:]]) for pair in PAIRS]
     assert shares == pytest.approx(PUBLISHED[species], abs=0.05)
 
 
-@pytest.mark.real_data
-def test_the_codon_table_is_that_of_the_real_genes():
+def test_cpg_between_codons_is_rare_in_mammals_alone():
+    """As in all of their DNA, where C is methylated: Bird 1980, https://doi.org/10.1093/nar/8.7.1499."""
+    before, after = (np.array([codon[place] == letter for codon in CODONS]) for place, letter in ((2, "C"), (0, "G")))
+    ratio = {
+        species: pairs[np.ix_(before, after)].sum() * pairs.sum() / pairs[before].sum() / pairs[:, after].sum()
+        for species, pairs in codon_pairs().items()
+    }
+    assert max(ratio["Homo sapiens"], ratio["Mus musculus"]) < 0.5
+    assert min(ratio[species] for species in SPECIES_NAMES[2:]) > 0.7
+
+
+def test_pairs_are_counted_within_genes_and_after_the_start_codon():
+    genes = [CDS("a", "a", "ATGGCTATGGCTATGTAA"), CDS("b", "b", "GTGNCTGCTTGA"), CDS("c", "c", "ATGTAG")]
+    pairs = count_pairs(genes)
+    counted = {(CODONS[i], CODONS[j]): pairs[i, j] for i, j in np.argwhere(pairs)}
+    assert counted == {("GCT", "ATG"): 2, ("ATG", "GCT"): 1, ("ATG", "TAA"): 1, ("GCT", "TGA"): 1}
+
+
+def test_the_command_counts_a_folder_and_keeps_the_notes_on_the_sources(tmp_path, monkeypatch, capsys):
+    table = tmp_path / "codon_pairs.csv"
+    table.write_text("# kept\n# Mus_musculus: 7 genes, of old.fa\nfirst,second\n")
+    for module in ("synthetic", "codon_pairs"):
+        monkeypatch.setattr(f"dataset_builder.{module}.CODON_PAIRS_FILE", table)
+    written = write_species(tmp_path / "source", num_genes=4)
+    main(["--source", str(tmp_path / "source")])
+    assert str(table) in capsys.readouterr().out
+    notes = codon_pairs_notes()
+    assert notes[0] == "kept" and len(notes) == 7 and notes[2].startswith("Mus_musculus: 4 genes, ")
+    assert sha256(tmp_path / "source" / "Mus_musculus.fa") in notes[2]
+    expected = Counter()
+    for sequence in written["Mus musculus"].values():
+        codons = [sequence[i : i + 3] for i in range(3, len(sequence), 3)]
+        expected.update(zip(codons, codons[1:], strict=False))
+    counted = codon_pairs.__wrapped__()["Mus musculus"]
+    assert {(CODONS[i], CODONS[j]): counted[i, j] for i, j in np.argwhere(counted)} == expected
+
+
+@pytest.fixture(scope="module")
+def real():
+    """The real genes of each species and their origins."""
     folder = os.environ.get("NT_CDS_DIR")
     if not folder:
         pytest.skip("NT_CDS_DIR is not set")
-    for species in SPECIES:
-        (path,) = Path(folder).glob(f"{species.prefix}*.fa.gz")
-        (note,) = [line for line in codon_usage_notes() if line.startswith(f"{species.prefix}:")]
-        if hashlib.sha256(path.read_bytes()).hexdigest() not in note:
-            pytest.skip(f"NT_CDS_DIR holds another {path.name} than the one that the table was counted from")
-        genes, _ = read_genes(path, species.starts, 3)
-        counts = codon_counts(genes)
-        assert counts == codon_usage()[species.scientific_name]
-        assert f" {len(genes)} genes, {sum(counts.values())} codons" in note
+    files = species_files(Path(folder))
+    others = [path.name for path in files if sha256(path) not in "".join(codon_pairs_notes())]
+    if others:
+        pytest.skip(f"NT_CDS_DIR holds another {others[0]} than the one that the table was counted from")
+    return genes_of_files(files, 3)
+
+
+@pytest.mark.real_data
+def test_the_table_is_that_of_the_real_genes(real):
+    assert table_of(*real) == CODON_PAIRS_FILE.read_text(encoding="utf-8")
+
+
+@pytest.mark.real_data
+def test_the_pseudo_count_suits_genes_that_were_not_counted(real, monkeypatch):
+    sense = np.ix_(~IS_STOP, ~IS_STOP)
+    for genes in real[0]:
+        held_out = count_pairs(genes[::5])
+        counted = count_pairs(genes) - held_out
+        log_likelihood = {}  # nats per codon of the genes held out
+        for pseudo_count in (1, 100, PSEUDO_COUNT, 2_000, 10_000):
+            monkeypatch.setattr("dataset_builder.synthetic.PSEUDO_COUNT", pseudo_count)
+            logs = np.log(codon_chain(counted).following[sense])
+            log_likelihood[pseudo_count] = (held_out[sense] * logs).sum() / held_out[sense].sum()
+        alone = np.log(independent(codon_chain(counted)).following[sense])
+        assert log_likelihood[PSEUDO_COUNT] > max(log_likelihood.values()) - 0.0005
+        assert log_likelihood[PSEUDO_COUNT] > (held_out[sense] * alone).sum() / held_out[sense].sum() + 0.02
 
 
 def test_codons_are_counted_after_the_start_and_with_the_stop():
@@ -78,23 +145,25 @@ def test_gc_and_gc3_count_a_c_g_and_t_alone():
 
 
 def test_every_synthetic_gene_is_a_valid_cds_of_the_stated_length():
-    genes = synthetic_genes(codon_usage()["Escherichia coli"], 300, 60, np.random.default_rng(0))
+    genes = synthetic_genes(codon_chains()["Escherichia coli"], 300, 60, np.random.default_rng(0))
     lengths = [len(cds.sequence) // 3 for cds in genes]
     assert all(skip_reason(cds.sequence, EUKARYOTIC_STARTS, 60) is None for cds in genes)
     assert len({cds.gene for cds in genes}) == 300
     assert MIN_WINDOWS * 20 <= min(lengths) < 120 and 480 < max(lengths) <= MAX_WINDOWS * 20
 
 
-def test_synthetic_codons_follow_the_table():
-    usage = codon_usage()["Drosophila melanogaster"]
-    genes = synthetic_genes(usage, 1000, 60, np.random.default_rng(1))
-    counts = codon_counts(genes)
-    for codons in (STOPS, set(CODONS) - STOPS):
-        drawn, expected = (
-            np.array([table[c] for c in sorted(codons)]) / sum(table[c] for c in codons) for table in (counts, usage)
-        )
-        number = sum(counts[codon] for codon in codons)
-        assert (np.abs(drawn - expected) < 5 * np.sqrt(expected / number)).all()
+def test_synthetic_codons_and_pairs_follow_the_chain():
+    chain = codon_chains()["Drosophila melanogaster"]
+    genes = synthetic_genes(chain, 1500, 60, np.random.default_rng(1))
+    pairs = count_pairs(genes)
+    for allowed, table in ((~IS_STOP, chain.following), (IS_STOP, chain.stop)):
+        drawn = np.where(allowed, pairs, 0)
+        expected = drawn.sum(axis=1, keepdims=True) * table
+        assert (np.abs(drawn - expected) < 5.5 * np.sqrt(expected) + 3).all()
+        assert not drawn[table == 0].any()
+    for place in (1, 2, 60):  # the same usage next to the start codon as far from it
+        usage = np.bincount([CODONS.index(cds.sequence[3 * place : 3 * place + 3]) for cds in genes], minlength=64)
+        assert (np.abs(usage - 1500 * chain.codon) < 5 * np.sqrt(1500 * chain.codon) + 1).all()
 
 
 @pytest.mark.parametrize("budgets", [(900, 100, 1000), (1, 1, 1), (1, 2000, 1), (2000, 1, 6), (3, 4, 7), (13, 1, 77)])
@@ -104,41 +173,114 @@ def test_there_are_genes_enough_for_every_split_even_if_all_are_short(budgets):
     assert (sizes * MIN_WINDOWS >= np.array(budgets)).all()
 
 
-def slow_posterior(window, usages):
-    """Straight from the model, in exact fractions: the window may be each of the windows that a gene can have."""
-    codons = [window[i : i + 3] for i in range(0, len(window), 3)]
-    width = len(codons)
-    likelihoods = []
-    for usage in usages:
-        sense_total = sum(count for codon, count in usage.items() if codon not in STOPS)
-        stop_total = sum(count for codon, count in usage.items() if codon in STOPS)
-        likelihood = Fraction(0)
-        for length in range(MIN_WINDOWS * width, MAX_WINDOWS * width + 1):
-            for first in range(0, length - width + 1, width):
-                term = Fraction(1)
-                for place, codon in enumerate(codons, start=first):
-                    if place == 0:
-                        term *= codon == "ATG"
-                    elif place == length - 1:
-                        term *= Fraction(usage[codon] if codon in STOPS else 0, stop_total)
-                    else:
-                        term *= Fraction(0 if codon in STOPS else usage[codon], sense_total)
-                likelihood += term
-        likelihoods.append(likelihood)
-    return [float(likelihood / sum(likelihoods)) for likelihood in likelihoods]
+# Few enough codons to enumerate all windows: the start codon, two others, two stop codons.
+SENSE, FEW_STOPS = ["ATG", "AAA", "TTT"], ["TAA", "TGA"]
+WINDOWS = list(product(SENSE + FEW_STOPS, repeat=3))
+FEW_PAIRS = [
+    [[900, 5000, 300, 7, 40], [4000, 100, 100, 30, 1], [20, 30, 9000, 2, 2]],
+    [[50, 400, 3000, 40, 7], [10, 8000, 2000, 5, 1], [3000, 1000, 60, 3, 9]],
+]
 
 
-def test_the_posterior_is_that_of_the_slow_reference_for_first_inner_and_last_windows():
-    usages = [codon_usage()[name] for name in ("Homo sapiens", "Escherichia coli", "Saccharomyces cerevisiae")]
-    windows = []
-    for index, usage in enumerate(usages):
-        genes = synthetic_genes(usage, 50, 12, np.random.default_rng(index))
-        whole = [cds for cds in genes if len(cds.sequence) % 12 == 0][:1]
-        windows += [cds.sequence[start : start + 12] for cds in whole for start in (0, 12, len(cds.sequence) - 12)]
-    assert len(windows) == 9
-    assert any(window[-3:] in STOPS for window in windows)
-    expected = [slow_posterior(window, usages) for window in windows]
-    likelihoods = bayes_log_likelihoods(windows, usages)
-    posteriors = np.exp(likelihoods - np.logaddexp.reduce(likelihoods, axis=1, keepdims=True))
-    assert posteriors == pytest.approx(np.array(expected), abs=1e-12)
-    assert bayes_optimal_predictions(windows, usages).tolist() == [int(np.argmax(row)) for row in expected]
+def few_chain(counts: list[list[int]]) -> CodonChain:
+    pairs = np.zeros((64, 64), dtype=np.int64)
+    pairs[np.ix_([CODONS.index(a) for a in SENSE], [CODONS.index(b) for b in SENSE + FEW_STOPS])] = counts
+    return codon_chain(pairs)
+
+
+def slow_chain(counts: list[list[int]]) -> tuple[dict, dict, dict]:
+    """P(second codon of a gene), P(next sense codon), P(stop codon at the end), in exact fractions."""
+    tables = []
+    for allowed, columns in ((SENSE, slice(3)), (FEW_STOPS, slice(3, 5))):
+        rows = [row[columns] for row in counts]
+        usage = [Fraction(sum(column), sum(map(sum, rows))) for column in zip(*rows, strict=True)]
+        tables.append(
+            {
+                first: {
+                    codon: (number + PSEUDO_COUNT * share) / (sum(row) + PSEUDO_COUNT)
+                    for codon, number, share in zip(allowed, row, usage, strict=True)
+                }
+                for first, row in zip(SENSE, rows, strict=True)
+            }
+        )
+    to = tables[0]
+    second = {}  # the stationary distribution of three states, by the Markov chain tree theorem
+    for root in SENSE:
+        a, b = (codon for codon in SENSE if codon != root)
+        second[root] = to[a][root] * to[b][root] + to[a][b] * to[b][root] + to[b][a] * to[a][root]
+    total = sum(second.values())
+    return {codon: weight / total for codon, weight in second.items()}, *tables
+
+
+def slow_probability(window: tuple[str, ...], chain: tuple[dict, dict, dict], max_windows: int) -> Fraction:
+    """Of a window that is any of the windows of a gene, straight from how a gene is drawn."""
+    second, following, stop = chain
+    width, probability, windows = len(window), Fraction(0), 0
+    for length in range(MIN_WINDOWS * width, max_windows * width + 1):
+        for begin in range(0, length - width + 1, width):
+            windows += 1
+            term = Fraction(1)
+            for place, before, codon in zip(range(begin, length), (None, *window), window, strict=False):
+                if place == 0:
+                    term *= codon == "ATG"
+                elif place == length - 1:
+                    term *= stop.get(before, {}).get(codon, 0)
+                elif place == 1 or before is None:
+                    term *= second.get(codon, 0)
+                else:
+                    term *= following.get(before, {}).get(codon, 0)
+            probability += term
+    return probability / windows
+
+
+def test_the_likelihood_is_that_of_the_slow_reference_and_sums_to_one_over_all_windows(monkeypatch):
+    monkeypatch.setattr("dataset_builder.synthetic.MAX_WINDOWS", 7)
+    slow_chains = [slow_chain(counts) for counts in FEW_PAIRS]
+    for second, following, _ in slow_chains:  # every place of a gene has the distribution of the second one
+        assert {b: sum(second[a] * following[a][b] for a in SENSE) for b in SENSE} == second
+    expected = np.array([[float(slow_probability(window, chain, 7)) for chain in slow_chains] for window in WINDOWS])
+    sequences, chains = ["".join(window) for window in WINDOWS], [few_chain(counts) for counts in FEW_PAIRS]
+    likelihoods = np.exp(bayes_log_likelihoods(sequences, chains))
+    assert likelihoods == pytest.approx(expected, rel=1e-12)
+    assert likelihoods.sum(axis=0) == pytest.approx(1, abs=1e-12)
+    assert (bayes_optimal_predictions(sequences, chains) == expected.argmax(axis=1)).all()
+
+
+def test_windows_of_synthetic_genes_have_the_probabilities_that_the_classifier_takes():
+    chain = few_chain(FEW_PAIRS[0])
+    drawn = Counter(tile(synthetic_genes(chain, 4000, 9, np.random.default_rng(0)), 9)[0]["sequence"].tolist())
+    sequences = ["".join(window) for window in WINDOWS]
+    expected = drawn.total() * np.exp(bayes_log_likelihoods(sequences, [chain]))[:, 0]
+    counts = np.array([drawn[sequence.encode()] for sequence in sequences])
+    assert counts.sum() == drawn.total() > 50_000 and not counts[expected == 0].any()
+    # Twice the deviation of independent windows, for those of a gene depend on each other.
+    assert (np.abs(counts - expected) <= 4 * 2 * np.sqrt(expected)).all()
+
+
+def test_the_classifier_is_as_accurate_as_it_says_of_itself():
+    chains = list(codon_chains().values())
+    correct, stated = [], []
+    for species, chain in enumerate(chains):
+        genes = synthetic_genes(chain, 300, 60, np.random.default_rng(species))
+        likelihoods = bayes_log_likelihoods(tile(genes, 60)[0]["sequence"], chains)
+        posteriors = np.exp(likelihoods - np.logaddexp.reduce(likelihoods, axis=1, keepdims=True))
+        correct.append((posteriors.argmax(axis=1) == species).mean())
+        stated.append(posteriors.max(axis=1).mean())
+    assert np.mean(correct) == pytest.approx(np.mean(stated), abs=0.01)  # 4 deviations of the mean of 27,000 windows
+    assert np.mean(correct) > 0.65
+
+
+def test_without_the_order_of_codons_accuracy_is_that_of_codon_usage():
+    chains = list(codon_chains().values())
+    alone = [independent(chain) for chain in chains]
+    inner = [
+        [cds.sequence[60:120] for cds in synthetic_genes(chain, 1000, 60, np.random.default_rng(i))]
+        for i, chain in enumerate(chains)
+    ]
+    labels = np.repeat(np.arange(6), 1000)
+    codons = [[CODONS.index(window[i : i + 3]) for i in range(0, 60, 3)] for window in sum(inner, [])]
+    by_counts = np.stack([np.log(chain.codon[codons]).sum(axis=1) for chain in chains], axis=1)
+    predicted = bayes_optimal_predictions(sum(inner, []), alone)
+    assert (predicted == by_counts.argmax(axis=1)).mean() > 0.999  # but for those that could begin or end a gene
+    better = (bayes_optimal_predictions(sum(inner, []), chains) == labels).mean()
+    assert better > (predicted == labels).mean() + 0.08

@@ -20,11 +20,14 @@ HISTORY = [
 
 
 def lines(axes) -> dict[str, tuple[list, list]]:
-    """Colour and kind of line -> its points."""
-    return {line.get_color() + line.get_linestyle(): tuple(map(list, line.get_data())) for line in axes.lines}
+    """Colour, kind of line and * of a star -> its points."""
+    return {
+        line.get_color() + line.get_linestyle() + "*" * (line.get_marker() == "*"): tuple(map(list, line.get_data()))
+        for line in axes.lines
+    }
 
 
-def test_losses_and_the_metric_that_chose_are_drawn_by_step_and_the_best_is_marked(tmp_path, drawn):
+def test_losses_and_the_metric_that_chose_are_drawn_by_step_and_the_best_is_marked_by_the_metric(tmp_path, drawn):
     path = tmp_path / "learning_curve.png"
     draw_learning_curve(HISTORY, "accuracy", 20, path)
     loss, score = drawn[0].axes
@@ -32,27 +35,31 @@ def test_losses_and_the_metric_that_chose_are_drawn_by_step_and_the_best_is_mark
         TRAINING + "-": ([5, 10, 20], [1.5, 1.2, 0.9]),
         VALIDATION + "-": ([10, 20], [1.3, 1.4]),
         BEST + "--": ([20, 20], [0, 1]),
-        BEST + "None": ([20], [1.4]),
     }
     assert lines(score) == {
         VALIDATION + "-": ([10, 20], [0.4, 0.5]),
         BEST + "--": ([20, 20], [0, 1]),
-        BEST + "None": ([20], [0.5]),
+        BEST + "--*": ([20], [0.5]),
     }
-    assert (loss.get_ylabel(), score.get_ylabel()) == ("Loss", "Validation accuracy")
-    assert [text.get_text() for text in loss.get_legend().get_texts()] == [
-        "training",
-        "validation",
-        "best checkpoint: 1.4 at step 20",
-    ]
+    assert (loss.get_ylabel(), score.get_ylabel()) == ("Loss", "Accuracy (validation)")
     assert matplotlib.image.imread(path).std() > 0.01  # something is drawn
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_run_chosen_by_its_loss_has_one_panel(tmp_path, drawn):
-    draw_learning_curve(HISTORY, "loss", 10, tmp_path / "learning_curve.png")
-    (loss,) = drawn[0].axes
-    assert lines(loss)[BEST + "None"] == ([10], [1.3])
+@pytest.mark.parametrize(
+    ("metric", "step", "value"), [("loss", 10, "Loss 1.3000"), ("accuracy", 20, "Accuracy 0.5000")]
+)
+def test_the_legend_names_the_best_and_lies_above_the_panels(tmp_path, drawn, metric, step, value):
+    draw_learning_curve(HISTORY, metric, step, tmp_path / "learning_curve.png")
+    (figure,) = drawn
+    assert lines(figure.axes[-1])[BEST + "--*"][0] == [step] and len(figure.axes) == (1 if metric == "loss" else 2)
+    (legend,) = figure.legends
+    best = f"best checkpoint: {value} at step {step}"
+    assert [text.get_text() for text in legend.get_texts()] == ["training", "validation", best]
+    figure.draw_without_rendering()
+    box = legend.get_window_extent()
+    assert all(axes.get_legend() is None and box.y0 >= axes.get_window_extent().y1 for axes in figure.axes)
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
 
 
 @pytest.mark.parametrize(("losses", "steps"), [([], []), ([1.0], [0]), ([1.0, math.nan, math.inf, 2.0], [0, 1, 2, 3])])
