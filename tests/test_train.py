@@ -195,7 +195,7 @@ def test_every_saving_strategy_works_alone(tmp_path, run_train, toy_dataset, fla
     assert {path.name for path in (tmp_path / "run").iterdir()} == of_the_run | {f"checkpoint-{i}" for i in points}
     assert len({path.stat().st_mode for path in (tmp_path / "run").rglob("*") if path.is_file()}) == 1
     training = metrics(tmp_path / "run")["training"]
-    assert (training["chosen_by"], training["best_step"] is None) == ("accuracy" if chosen else None, not chosen)
+    assert (training["chosen_by"], training["best_step"] is None) == ("loss" if chosen else None, not chosen)
     assert "train.py" in json.loads((tmp_path / "run" / "run.json").read_text())["environment"]["command"]
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
     assert ("chose the checkpoint" in card) is chosen

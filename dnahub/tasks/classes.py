@@ -35,15 +35,20 @@ class ClassTask(Task):
         """Scores of `score_classes`, AUROC and AUPRC of each class against the rest, and `constant`."""
         labelled = labels != IGNORED
         outputs, labels = outputs[labelled], labels[labelled]  # (items, labels) and (items,)
-        with np.errstate(invalid="ignore"):  # infinity minus infinity: NaN, which is undefined
-            powers = np.exp(outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True))
-        probabilities = powers / powers.sum(axis=1, keepdims=True)
+        probabilities = softmax_of(outputs)
         has_label = labels[:, None] == np.arange(outputs.shape[1])
         return {
             **score_classes(outputs.argmax(axis=1), labels, label_names),
             **rank_labels(has_label, probabilities, label_names),
             "constant": self.is_constant(outputs, labels),
         }
+
+
+def softmax_of(outputs: np.ndarray) -> np.ndarray:
+    """Probabilities of logits (items, classes), in float64; NaN where one is infinite."""
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        powers = np.exp(outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def balanced_weights(ids: np.ndarray, num_labels: int) -> torch.Tensor:
