@@ -64,7 +64,9 @@ def write_page(title: str, warnings: Sequence[str], facts: Sequence[str], sectio
             document.add_root(figure)
             roots[figure.id] = f"{section.name}-{number}"
     item = {"docid": "report", "roots": roots, "root_ids": list(roots)}
-    figures = json.dumps(_renumbered({"docs": {"report": document.to_json(deferred=False)}, "items": [item]}), allow_nan=False)
+    figures = json.dumps(
+        _renumbered({"docs": {"report": document.to_json(deferred=False)}, "items": [item]}), allow_nan=False
+    )
     scripts = {"bokeh": "\n".join(bokeh), "script": SCRIPT}
     template = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template("page.html")
     page = template.render(
@@ -86,7 +88,7 @@ def _renumbered(document: dict[str, Any]) -> dict[str, Any]:
     numbers: dict[str, str] = {}
 
     def visit(value: Any) -> Any:
-        if isinstance(value, list):
+        if isinstance(value, list | tuple):
             return [visit(each) for each in value]
         if isinstance(value, dict):
             return {key: new(each) if key == "id" else visit(each) for key, each in value.items()}

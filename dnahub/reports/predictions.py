@@ -16,7 +16,7 @@ PROBABILITY = "probability_"  # before the name of a class
 
 
 @dataclass(frozen=True)
-class Predictions:
+class PredictedRows:
     """Of one split."""
 
     ids: Sequence[str]  # those that embed.py gives the same sequences
@@ -25,7 +25,7 @@ class Predictions:
     of_rows: RowResults | None  # None where a task has no labels of sequences
 
 
-def write_predictions(splits: Mapping[str, Predictions], meaning: Labels, path: Path) -> None:
+def write_predictions(splits: Mapping[str, PredictedRows], meaning: Labels, path: Path) -> None:
     """
     Columns `id`, `split`, the groups (by the name of their column), `label`, `predicted`, and the probability of each
     class, such as `probability_mouse`.

@@ -13,10 +13,10 @@ from bokeh.transform import transform
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from dnahub.metrics.calibration import calibration
-from dnahub.metrics.names import name_of, number
+from dnahub.metrics.names import name_of
 from dnahub.reports.page import Key, Section, write_page
 from dnahub.reports.plots import COLOURS, OTHERS, class_colours, is_species, readable
-from dnahub.reports.predictions import Predictions
+from dnahub.reports.predictions import PredictedRows
 
 Figure = figure
 MODEL, BASELINE, TRAINING, VALIDATION, BEST = COLOURS[0], COLOURS[1], COLOURS[0], COLOURS[1], COLOURS[2]
@@ -40,7 +40,7 @@ class Report:
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # the scores of each, the model's first
     compared: Sequence[str] = ()  # metrics by which methods are compared
     best_possible: Mapping[str, float] = field(default_factory=dict)  # by metrics
-    rows: Predictions | None = None
+    rows: PredictedRows | None = None
     log: Sequence[Mapping[str, Any]] = ()  # the Trainer's log_history
     metrics_of_log: Sequence[str] = ()  # whose course over the training is shown, the one that chose first
     best_step: int | None = None
@@ -78,7 +78,7 @@ def _dot_plot(methods: Mapping[str, Mapping[str, Any]], metric: str, best_possib
     ]
     low, high = np.transpose(ends)
     texts = [
-        f"{name}   {number(value)}" + (f"  ({number(start)} to {number(end)})" if end > start else "")
+        f"{name}   {value:.3f}" + (f"   {start:.3f} to {end:.3f}" if end > start else "")
         for name, value, (start, end) in zip(names, values, ends, strict=True)
     ]
     rows = -np.arange(len(names))
@@ -133,6 +133,8 @@ def confusion_matrix(report: Report) -> Section | None:
             *("x", "y", "text"), source=source, text_color="ink", text_font_size="11px", text_align="center",
             text_baseline="middle", text_line_height=1.1,
         )  # fmt: skip
+    else:
+        plot.add_layout(ColorBar(color_mapper=colours, width=8, major_label_text_font_size="11px"), "right")
     shown = range(0, num_labels, max(1, num_labels // 40))
     for axis, sign in ((plot.xaxis, 1), (plot.yaxis, -1)):
         axis.ticker = [sign * i for i in shown]
@@ -140,7 +142,6 @@ def confusion_matrix(report: Report) -> Section | None:
         axis.major_tick_line_color = None
     plot.xaxis.major_label_orientation = 0.9
     plot.xaxis.axis_label, plot.yaxis.axis_label = "Predicted", "True"
-    plot.add_layout(ColorBar(color_mapper=colours, width=8, major_label_text_font_size="11px"), "right")
     _hover(plot, cells, true="@true", predicted="@predicted", rows="@count{0,0}", fraction="@fraction{0.0 %}")
     text = f"Of the {report.split} split: numbers, and fractions of the true label, which is the row and the colour."
     return Section("confusion", "Confusion matrix", text, {"": plot})
@@ -357,7 +358,7 @@ def _classes_of(has_label: np.ndarray) -> dict[int, np.ndarray]:
     return {each: found[each] for each in sorted(found, key=lambda each: (each < 0, each))}
 
 
-def _names_of(rows: Predictions, drawn: np.ndarray) -> dict[str, list[str]]:
+def _names_of(rows: PredictedRows, drawn: np.ndarray) -> dict[str, list[str]]:
     """Columns of what a pointer shows."""
     columns = {"id": [rows.ids[row] for row in drawn]}
     if rows.groups is not None:
@@ -365,7 +366,7 @@ def _names_of(rows: Predictions, drawn: np.ndarray) -> dict[str, list[str]]:
     return columns
 
 
-def _group_of(rows: Predictions) -> dict[str, str]:
+def _group_of(rows: PredictedRows) -> dict[str, str]:
     return {} if rows.groups is None else {rows.group_column: "@group"}
 
 
