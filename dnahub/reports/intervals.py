@@ -1,8 +1,10 @@
 """Outputs and labels of test sequences -> 95 % bootstrap intervals of the metrics."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from dnahub.tasks.task import Task
 
@@ -10,6 +12,15 @@ PERCENTILES = (2.5, 97.5)
 MOST_RESAMPLES, FEWEST_RESAMPLES = 300, 100
 # Resamples x outputs at most, but for the fewest resamples: 6,000 rows of 6 classes took 1.3 s.
 OUTPUTS_AT_MOST = 20_000_000
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of a model or baseline, for the rows of a split, in their order."""
+
+    outputs: np.ndarray  # logits or numbers, as `Task.measure` takes them: (rows, outputs) or (rows, tokens, outputs)
+    labels: np.ndarray  # as the collator makes them, (rows, ...)
+    groups: pa.Array | None = None  # (rows,), such as the gene of each; None: rows are independent
 
 
 def bootstrap_intervals(

@@ -41,6 +41,8 @@ SHUFFLE_BUFFER = 10_000
 # Text that is a number and loses nothing as one: "007" and ids of 19 digits stay text.
 INTEGERS = r"^(0|-?[1-9][0-9]{0,17})$"
 DECIMALS = r"^-?((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^-?([nN][aA][nN]|[iI][nN][fF])$"
+# The column by which `dataset_builder` splits its windows; intervals take them together.
+GENE = "gene"
 # Columns that say where a row stands, next to those of the user.
 FILE, ROW = "number of the file", "number of the row"
 
@@ -55,6 +57,8 @@ class SequenceData:
     config: str | None  # of a data set; None for files
     commit: str | None  # on the Hub; None for a folder and for files
     build: dict[str, Any]  # the record of the data set's build, its build.json; empty where it has none
+    group_column: str | None  # whose rows belong together: the given one, or that of a data set of `dataset_builder`
+    groups: dict[str, pa.Array]  # the values of that column in each split but a stream; empty without one
     cut_off: dict[str, str]  # how new splits were made, such as {"test": "0.1 of train, by gene"}
     num_replaced: int  # letters other than A, C, G, T, U and N, which are read as N; those of a stream are not counted
     bad: BadRecords  # those that were skipped; of a stream, they are not known
@@ -97,8 +101,12 @@ def load_sequences(
             raise ValueError(f"--{each.name} {value} has no effect, for {unused[each.name]}; leave it out.")
     row_filter = RowFilter(args.dataset_filter) if args.dataset_filter else None
     needed = {args.label_column: "--label_column"} if task.takes_labels else {}
-    if args.group_column is not None:
-        needed.setdefault(args.group_column, "--group_column")
+    group_column = args.group_column
+    if group_column is None and build and GENE not in needed:
+        reader = source.open(source.paths["train"], input_args, {}, _new_bad_records(input_args))
+        group_column = GENE if GENE in reader.source_columns else None
+    if group_column is not None:
+        needed.setdefault(group_column, "--group_column")
     read = {row_filter.column: "--dataset_filter"} | needed if row_filter else needed
 
     stream = _stream(name, source, input_args) if args.streaming else None
@@ -134,10 +142,12 @@ def load_sequences(
     _note_absent(task, splits, labels, cut_off)
     if not args.allow_overlap:
         check_overlap(splits, place)
+    groups = {} if group_column is None else {split: _column(rows, group_column) for split, rows in splits.items()}
     chosen = splits.select_columns(["sequence", "label"] if task.takes_labels else ["sequence"])
     if stream is not None:
         chosen["train"] = stream
-    return SequenceData(chosen, labels, name, source.config, source.commit, build, cut_off, num_replaced, bad, place)
+    made_of = (source.config, source.commit, build, group_column, groups)
+    return SequenceData(chosen, labels, name, *made_of, cut_off, num_replaced, bad, place)
 
 
 def _given_files(args: DataArguments) -> dict[str, list[str]]:
@@ -302,6 +312,10 @@ def _with_numbers(splits: dict[str, Dataset], texts: Mapping[str, Sequence[str]]
                 splits |= {split: splits[split].cast_column(name, kind) for split in of_text}
                 break
     return splits
+
+
+def _column(rows: Dataset, name: str) -> pa.Array:
+    return pa.chunked_array(rows.select_columns([name]).with_format("arrow")[:][name]).combine_chunks()
 
 
 def _read_build(folder: Path, config_name: str) -> dict[str, Any]:

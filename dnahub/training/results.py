@@ -15,7 +15,7 @@ from transformers import Trainer
 from dnahub.checkpoints.loading import CheckpointFiles, max_tokens
 from dnahub.reports.baselines import measure_baselines
 from dnahub.reports.card import inherited_licence
-from dnahub.reports.intervals import bootstrap_intervals, num_resamples
+from dnahub.reports.intervals import Predictions, bootstrap_intervals, num_resamples
 from dnahub.tasks.task import Task
 from dnahub.training.arguments import Arguments
 from dnahub.training.dataset import SequenceData
@@ -117,31 +117,36 @@ def best_step(trainer: Trainer) -> int | None:
 
 def measure_all(
     trainer: Trainer, task: Task, data: SequenceData, tokenised: DatasetDict, baselines: bool
-) -> dict[str, Any]:
-    """Measure the model on validation and, once, on test data, and baselines; to be called by all processes."""
+) -> tuple[dict[str, Any], dict[str, Predictions]]:
+    """
+    Measure the model on validation and, once, on test data, and baselines; to be called by all processes.
+
+    Returns what is added to the results, and the predictions for "validation" and, if there is such a split, "test".
+    """
+    measured: dict[str, Any] = {"measured": True, "validation": None, "test": None}
+    predictions = {}
+    for split in ("validation", "test"):
+        if split in tokenised:
+            measured[split], predictions[split] = _measure(trainer, task, data, tokenised, split)
     wanted = baselines and task.fits_classes is not None and "test" in data.splits and trainer.is_world_process_zero()
-    return {
-        "measured": True,
-        **{split: _measure(trainer, task, data, tokenised, split) for split in ("validation", "test")},
-        "baselines": measure_baselines(task, data.splits, data.labels) if wanted else None,
-    }
+    measured["baselines"] = measure_baselines(task, data.splits, data.labels) if wanted else None
+    return measured, predictions
 
 
 def _measure(
     trainer: Trainer, task: Task, data: SequenceData, tokenised: DatasetDict, split: str
-) -> dict[str, Any] | None:
-    if split not in tokenised:
-        return None
+) -> tuple[dict[str, Any], Predictions]:
     rows = task.evaluation_rows(tokenised[split], trainer.processing_class, trainer.args.seed)
     output = trainer.predict(rows, metric_key_prefix=split)
     outputs, labels = output.predictions, output.label_ids
+    predictions = Predictions(outputs, labels, data.groups.get(split))
     metrics = {"loss": output.metrics[f"{split}_loss"], **task.measure(outputs, labels, data.labels.names)}
     special_ids = trainer.processing_class.all_special_ids
     metrics |= task.references(labels, tokenised["train"], trainer.model.config.vocab_size, special_ids)
     if split == "test" and trainer.is_world_process_zero():
         metrics["intervals"] = bootstrap_intervals(task, outputs, labels, data.labels.names)
         metrics["resamples"] = num_resamples(outputs.size)
-    return metrics
+    return metrics, predictions
 
 
 def _num_cut(tokenised: DatasetDict, max_length: int | None) -> int | None:

@@ -73,7 +73,8 @@ def train_once(
         seconds, resumed_at = train(trainer, args)
         results = describe(args, trainer, data, tokenised, base, seconds, resumed_at) | extra
         save(trainer, whole_model(trainer, args, data, base), results, folder)
-    results |= measure_all(trainer, task, data, tokenised, args.run.baselines)
+    measured, _ = measure_all(trainer, task, data, tokenised, args.run.baselines)
+    results |= measured
     if not math.isfinite(results["validation"]["loss"]):
         raise DivergenceError("The validation loss is NaN or infinite; give a smaller --learning_rate, or no --fp16.")
     if first:
