@@ -223,6 +223,12 @@ class RunArguments:
     hyperparameter_search: int = flag(
         0, "Trials over learning rate, weight decay and warm-up by Optuna, before the run.", least=0
     )
+    report: bool = flag(
+        False,
+        "Write checkpoint/report/report.html: curves, and UMAPs before and after training; it shows ids and labels of "
+        "test sequences, and is published with the checkpoint.",
+        decides=False,
+    )
     baselines: bool = flag(True, "Measure k-mer baselines on the test split as well.", decides=False)
 
     def __post_init__(self):

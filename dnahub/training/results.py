@@ -65,6 +65,7 @@ def describe(
         "validation": None,
         "test": None,
         "baselines": None,
+        "report": None,
         "model": {
             "base": base and base.published_name,
             "revision": base and base.commit,
