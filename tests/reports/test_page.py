@@ -83,6 +83,11 @@ const text = node => node.nodeType === 3 ? node.textContent : ["STYLE", "SCRIPT"
   [...(node.shadowRoot ? [node.shadowRoot] : []), ...node.childNodes].map(text).join(" ");
 return [...document.querySelectorAll(".bk-Tooltip")].map(text).join(" ").replace(/\\s+/g, " ");
 """
+DRAWN = """
+const done = arguments[0];
+const wait = () => document.body.dataset.drawn ? requestAnimationFrame(() => done()) : setTimeout(wait, 50);
+wait();
+"""
 VISIBLE = "return arguments[0].map(name => Bokeh.documents[0].get_model_by_name(name).visible)"
 
 
@@ -96,29 +101,21 @@ def chromium():
     webdriver = pytest.importorskip("selenium.webdriver", reason="needs pip install -r requirements-tools.txt")
     if not shutil.which("chromedriver"):
         pytest.skip("needs Chromium (Debian: apt install chromium chromium-driver)")
-    open_now = []
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
 
     def open_page(path, width):
-        options = webdriver.ChromeOptions()
-        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
-            options.add_argument(argument)
-        metrics = {"width": width, "height": 900, "pixelRatio": 1, "touch": False}
-        options.add_experimental_option("mobileEmulation", {"deviceMetrics": metrics})
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        service = webdriver.ChromeService(shutil.which("chromedriver"))
-        open_now.append(webdriver.Chrome(options=options, service=service))
-        browser = open_now[-1]
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         browser.get(path.as_uri())
-        browser.set_script_timeout(60)
-        browser.execute_async_script(
-            "const done = arguments[0], wait = () => "
-            "document.body.dataset.drawn ? requestAnimationFrame(done) : setTimeout(wait, 50); wait()"
-        )
+        browser.execute_async_script(DRAWN)
         return browser
 
     yield open_page
-    for browser in open_now:
-        browser.quit()
+    browser.quit()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
