@@ -277,7 +277,7 @@ def training_curves(report: Report) -> Section | None:
     text = "The training loss is a mean over the steps since the last one logged."
     if report.best_step is not None:
         text += (
-            f" The weights of step {report.best_step:,} were kept, the best by {name_of(report.metrics_of_log[0])}."
+            f" The weights of step {report.best_step:,} were kept, the best by validation {report.metrics_of_log[0].replace('_', ' ')}."
         )
     return Section("training", "Training", text, figures)
 
