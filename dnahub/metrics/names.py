@@ -2,6 +2,7 @@
 
 NAMES = {
     "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
     "macro_f1": "Macro F1",
     "mcc": "MCC",
     "micro_f1": "Micro F1",

@@ -1,7 +1,6 @@
 """What was measured -> the checkpoint's README.md, by `model_card.md`."""
 
 import hashlib
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,11 @@ from dnahub.checkpoints.publishing import THIS_CHECKPOINT
 from dnahub.checkpoints.saving import travelling_files
 from dnahub.hub.cards import LICENCE
 from dnahub.metrics.names import interval, name_of, number
+from dnahub.reports.comparison import describe
 from dnahub.tasks import TASKS
 from dnahub.tasks.task import Labels, Task
 
 TEMPLATE = Path(__file__).parents[2] / "model_card.md"
-# Of test, below which no baseline is called better: with 5, a two-sided sign test of rows that it all wins gives 0.06;
-# and the bootstrap of one row has an interval without width.
-FEWEST_ROWS = 6
 
 
 def inherited_licence(base: CheckpointFiles | None) -> dict[str, str]:
@@ -63,7 +60,7 @@ def render_card(results: dict[str, Any]) -> str:
             summary=task.summary(labels),
             ours=model["type"] == "nucleotide_transformer",
             shown=metrics_of(results["validation"] or {}, task),
-            verdict=compare(results, task),
+            verdict=describe(results["comparison"]) if results.get("comparison") else None,
             only_class=_only_class(results["test"] or results["validation"] or {}),
             name_of=name_of,
             number=number,
@@ -77,51 +74,6 @@ def metrics_of(measured: dict[str, Any], task: Task) -> list[str]:
     """What was measured of a split that is one number, in the order of the task's metrics."""
     names = [name for name, value in measured.items() if value is None or isinstance(value, float)]
     return sorted(names, key=lambda name: task.metrics.index(name) if name in task.metrics else len(task.metrics))
-
-
-def compare(results: dict[str, Any], task: Task) -> dict[str, Any] | None:
-    """
-    The best baseline by the metric that chose the checkpoint; the loss is not measured of baselines.
-
-    A baseline is better only where its interval lies wholly on the better side of the model's, for each metric of
-    `task.compared_by`, or where the model's metric is undefined; and never on fewer than `FEWEST_ROWS` test rows. One
-    that is better goes before one that is not.
-
-    Returns:
-        `metrics` (those compared, the one that chose first), `best` (a baseline's name), `is_better`, `direction`
-        ("higher" or "lower"); None without baselines.
-    """
-    baselines, test, metric = results["baselines"], results["test"], results["training"]["chosen_by"]
-    if not baselines:
-        return None
-    if metric == "loss" or metric not in test:
-        metric = task.metrics[0]
-    rises = task.greater_is_better(metric)
-
-    def goodness(name: str) -> float:
-        value = baselines[name][metric]
-        return -math.inf if value is None else value if rises else -value
-
-    def is_better(name: str) -> bool:
-        if results["dataset"]["rows"]["test"] < FEWEST_ROWS:
-            return False
-        if test[metric] is None and baselines[name][metric] is not None:
-            return True
-        for compared in task.compared_by(metric):
-            theirs, ours = (scores.get("intervals", {}).get(compared) for scores in (baselines[name], test))
-            if not theirs or not ours:
-                return False
-            if theirs[0] <= ours[1] if task.greater_is_better(compared) else theirs[1] >= ours[0]:
-                return False
-        return True
-
-    better = list(filter(is_better, baselines))
-    return {
-        "metrics": task.compared_by(metric),
-        "best": max(better or baselines, key=goodness),
-        "is_better": bool(better),
-        "direction": "higher" if rises else "lower",
-    }
 
 
 def _metadata(results: dict[str, Any], task: Task) -> ModelCardData:

@@ -1,91 +1,125 @@
-"""Features and labels of three splits -> scores on test of a linear model whose penalty validation chose."""
-
-from typing import Any
+"""Features and labels -> logistic or ridge regression whose penalty held-out rows chose."""
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import log_loss, make_scorer
-from sklearn.model_selection import GridSearchCV, PredefinedSplit
-from sklearn.pipeline import Pipeline
+from scipy.sparse import issparse
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from dnahub.reports.intervals import bootstrap_intervals
-from dnahub.tasks.task import Labels, Task
+from dnahub.reports.fitting import Features, Fit, Folds, Rows, held_out_loss
+from dnahub.tasks.task import Labels, Task, columns
 
-# Inverse strengths of the L2 penalty of a logistic regression. On 60-nt windows of real CDS of six species (5400 for
-# training), six random splits, the k-mer baselines chose 0.01 or 0.1, once 1; test accuracy differed by under 0.01.
-C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+# Inverse strengths of the L2 penalty of a logistic regression, strongest first. On 60-nt windows of real CDS of six
+# species, the k-mer baselines chose 0.001 to 0.1.
+C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 # Strengths of the L2 penalty of a ridge regression.
 ALPHA_GRID = (1.0, 10.0, 100.0, 1_000.0, 10_000.0)
 # From zero, L-BFGS took at most 260 iterations for 5400 rows of 128 to 1024 strongly correlated features.
 MAX_ITER = 2000
+# Of train, by which the penalty of a logistic regression is chosen; it is then fitted on all rows.
+CHOOSING_ROWS = 20_000
 
 
-def measure_probe(
-    features: dict[str, np.ndarray], labels: dict[str, np.ndarray], task: Task, meaning: Labels
-) -> dict[str, Any]:
+def fit_linear(train: Rows, folds: Folds, task: Task, meaning: Labels) -> Fit:
     """
-    Fit a logistic regression, or for several labels or numbers a ridge regression, and measure it on test.
+    Fit a logistic regression, or for several labels or numbers a ridge regression, on train.
 
-    Features are standardised by the mean and deviation of train. The penalty with the lowest log loss (ridge: squared
-    error) on validation is used, fitted on train alone. Test is predicted once.
+    Features are standardised: dense ones by mean and deviation, sparse ones by the deviation alone, which with an
+    intercept is the same model. The penalty with the lowest log loss (ridge: squared error) on held-out rows is used.
 
     Args:
-        features: "train", "validation", "test" -> (rows, features), finite numbers.
-        labels: The same keys -> as `task.encode` makes them. Train has two labels or more; validation rows whose label
-            train lacks are not used.
+        train: Two labels or more.
+        folds: Held-out rows whose label the fold's other rows lack do not count.
         task: Of labels of sequences; it says which of the two models, see `Task.fits_classes`.
 
     Returns:
-        `rows` and `num_features` of train, the chosen penalty (`C` or `alpha`), `converged` (False if L-BFGS needs
-        more than `MAX_ITER` iterations; the fit is used), `candidates` (validation loss of every penalty), and the
-        metrics of test with `intervals`, the 95 % bootstrap interval of each.
+        Its facts are `rows` and `num_features` of train, the chosen penalty (`C` or `alpha`), `converged` (False if
+        L-BFGS needs more than `MAX_ITER` iterations; the fit is used), and `candidates`, the held-out loss of every
+        penalty tried: those of a logistic regression grow weaker until the loss rises.
     """
-    used = np.full(len(labels["validation"]), True)
-    if task.fits_classes:
-        used = np.isin(labels["validation"], labels["train"])
-        model, penalty, grid, loss = LogisticRegression(max_iter=MAX_ITER), "C", C_GRID, "validation_log_loss"
-        # "neg_log_loss" fails where validation lacks a label of train.
-        classes = np.unique(labels["train"])
-        scoring = make_scorer(log_loss, greater_is_better=False, response_method="predict_proba", labels=classes)
-    else:
-        model, penalty, grid, loss = Ridge(), "alpha", ALPHA_GRID, "validation_squared_error"
-        scoring = "neg_mean_squared_error"
-    scaled_model = Pipeline([("scale", StandardScaler()), ("model", model)])
-    fold = np.repeat([-1, 0], [len(labels["train"]), used.sum()])  # -1: always fitted on
-    # With refit, GridSearchCV would fit the chosen model on train and validation.
-    settings = {"scoring": scoring, "cv": PredefinedSplit(fold), "refit": False, "error_score": "raise"}
-    search = GridSearchCV(scaled_model, {f"model__{penalty}": grid}, **settings)
+    facts = {"rows": len(train.labels), "num_features": train.features.shape[1]}
     # On two busy cores, a fit of 48,000 rows of 128 took 1.5 s with one thread, and over 100 s with two.
     with threadpool_limits(1, "blas"):
-        search.fit(*(np.concatenate([each["train"], each["validation"][used]]) for each in (features, labels)))
-        scaled_model.set_params(**search.best_params_).fit(features["train"], labels["train"])
-    if task.fits_classes:
-        logits = scaled_model.decision_function(features["test"])
+        fit = (_fit_logistic if task.fits_classes else _fit_ridge)(train, folds, task, meaning)
+    return Fit(fit.predict, fit.held_out, facts | fit.facts)
+
+
+def _fit_logistic(train: Rows, folds: Folds, task: Task, meaning: Labels) -> Fit:
+    def new_model():
+        scaler = StandardScaler(with_mean=not issparse(train.features))
+        return make_pipeline(scaler, LogisticRegression(max_iter=MAX_ITER, warm_start=True))
+
+    def predict(model, features: Features) -> np.ndarray:
+        logits = model.decision_function(features)
         if logits.ndim == 1:  # with two labels, scikit-learn gives the log odds of the second
             logits = np.stack([np.zeros_like(logits), logits], axis=1)
-        outputs = task.baseline_outputs(logits, model.classes_, meaning)
-    else:
-        outputs = task.baseline_outputs(scaled_model.predict(features["test"]), None, meaning)
-    losses = -search.cv_results_["mean_test_score"]
-    return {
-        "rows": len(labels["train"]),
-        "num_features": features["train"].shape[1],
-        penalty: search.best_params_[f"model__{penalty}"],
-        "converged": not task.fits_classes or int(np.max(model.n_iter_)) < MAX_ITER,
-        "candidates": [{penalty: value, loss: float(each)} for value, each in zip(grid, losses, strict=True)],
-        **_score(outputs, labels["test"], task, meaning),
-    }
+        return task.baseline_outputs(logits, model.classes_, meaning)
+
+    models = [new_model() for _ in folds]
+    choosing = [_some(rows) for rows, _ in folds]
+    candidates, outputs = [], []
+    for c in C_GRID:
+        for model, rows in zip(models, choosing, strict=True):
+            model.set_params(logisticregression__C=c).fit(rows.features, rows.labels)
+        outputs.append([predict(model, held.features) for model, (_, held) in zip(models, folds, strict=True)])
+        loss = np.mean([held_out_loss(task, each, *fold) for each, fold in zip(outputs[-1], folds, strict=True)])
+        candidates.append({"C": c, "validation_log_loss": float(loss)})
+        if len(candidates) > 1 and loss > candidates[-2]["validation_log_loss"]:
+            break
+    best = int(np.argmin([each["validation_log_loss"] for each in candidates]))
+    model = models[0] if len(folds) == 1 else new_model()  # its weights are near those of all rows
+    model.set_params(logisticregression__C=C_GRID[best]).fit(train.features, train.labels)
+    held_out = [predict(model, folds[0][1].features)] if len(folds) == 1 else outputs[best]
+    converged = int(np.max(model[-1].n_iter_)) < MAX_ITER
+    facts = {"C": C_GRID[best], "converged": converged, "candidates": candidates}
+    return Fit(lambda features: predict(model, features), np.concatenate(held_out), facts)
 
 
-def measure_majority(labels: dict[str, np.ndarray], task: Task, meaning: Labels) -> dict[str, Any]:
-    """Scores on test of always predicting the most frequent label of train; arguments as of `measure_probe`."""
-    outputs = np.zeros((len(labels["test"]), meaning.num_outputs))
-    outputs[:, np.bincount(labels["train"]).argmax()] = 1
-    return _score(outputs, labels["test"], task, meaning)
+def _some(rows: Rows) -> Rows:
+    """`CHOOSING_ROWS` random rows, one of every label among them."""
+    if len(rows.labels) <= CHOOSING_ROWS:
+        return rows
+    drawn = np.random.default_rng(0).permutation(len(rows.labels))[:CHOOSING_ROWS]
+    return rows.take(np.union1d(drawn, np.unique(rows.labels, return_index=True)[1]))
 
 
-def _score(outputs: np.ndarray, labels: np.ndarray, task: Task, meaning: Labels) -> dict[str, Any]:
-    intervals = bootstrap_intervals(task, outputs, labels, meaning.names)
-    return {**task.measure(outputs, labels, meaning.names), "intervals": intervals}
+def _fit_ridge(train: Rows, folds: Folds, task: Task, meaning: Labels) -> Fit:
+    candidates, outputs = [], []
+    paths = [_RidgePath(rows) for rows, _ in folds]
+    for alpha in ALPHA_GRID:
+        outputs.append([path.predict(held.features, alpha) for path, (_, held) in zip(paths, folds, strict=True)])
+        pairs = zip(outputs[-1], folds, strict=True)
+        error = np.mean([np.square(each - columns(held.labels)).mean() for each, (_, held) in pairs])
+        candidates.append({"alpha": alpha, "validation_squared_error": float(error)})
+    best = int(np.argmin([each["validation_squared_error"] for each in candidates]))
+    path = paths[0] if len(folds) == 1 else _RidgePath(train)
+
+    def to_outputs(numbers: np.ndarray) -> np.ndarray:
+        return task.baseline_outputs(numbers.reshape(-1, *train.labels.shape[1:]), None, meaning)
+
+    return Fit(
+        lambda features: to_outputs(path.predict(features, ALPHA_GRID[best])),
+        to_outputs(np.concatenate(outputs[best])),
+        {"alpha": ALPHA_GRID[best], "converged": True, "candidates": candidates},
+    )
+
+
+class _RidgePath:
+    """Ridge regressions of all penalties, from one eigendecomposition: sparse rows need not be centred, or dense."""
+
+    def __init__(self, rows: Rows):
+        self._scaler = StandardScaler(with_mean=False)
+        scaled = self._scaler.fit_transform(rows.features.astype(np.float64))
+        numbers = columns(rows.labels)
+        self._mean, self._centre = np.asarray(scaled.mean(axis=0)).ravel(), numbers.mean(axis=0)
+        gram = scaled.T @ scaled
+        gram = (gram.toarray() if issparse(gram) else gram) - len(numbers) * np.outer(self._mean, self._mean)
+        self._values, self._vectors = np.linalg.eigh(gram)
+        self._target = self._vectors.T @ (scaled.T @ (numbers - self._centre))
+
+    def predict(self, features: Features, alpha: float) -> np.ndarray:
+        """(rows, outputs)"""
+        weights = self._vectors @ (self._target / (np.maximum(self._values, 0) + alpha)[:, None])
+        scaled = self._scaler.transform(features.astype(np.float64))
+        return scaled @ weights + (self._centre - self._mean @ weights)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dnahub.metrics.names import interval, name_of, number
-from dnahub.reports.card import compare, metrics_of
+from dnahub.reports.card import metrics_of
+from dnahub.reports.comparison import describe
 from dnahub.tasks import TASKS
 
 
@@ -30,9 +31,10 @@ def render_report(results: dict[str, Any], folder: Path) -> str:
     missing = [name for name, value in (measured.get("recall_per_label") or {}).items() if value is None]
     if missing:
         table.append((f"  no rows of: {', '.join(missing)}", "", ""))
-    if verdict := compare(results, task):
-        for metric in verdict["metrics"]:
-            table.append((f"{name_of(metric)}, for comparison", "", ""))
+    comparison = results.get("comparison")
+    if comparison:
+        for metric in comparison["metrics"]:
+            table.append((f"{name_of(metric)} of the baselines", "", ""))
             for name, scores in results["baselines"].items():
                 table.append((f"  {name}", number(scores[metric]), interval(scores, metric)))
             if metric == "accuracy" and dataset["bayes_optimal_accuracy"] is not None:
@@ -43,6 +45,7 @@ def render_report(results: dict[str, Any], folder: Path) -> str:
             table.append((f"  {name_of(name)}", number(spread["mean"]), f"± {number(spread['deviation'])}"))
     first, second = (max(len(row[i]) for row in table) for i in (0, 1))
     lines = [f"{name:<{first}}  {value:>{second}}  {ends}".rstrip() for name, value, ends in table]
+    lines += ["", describe(comparison)] if comparison else []
     return "\n".join([*lines, "", *(f"{name:<11}  {fact}" for name, fact in _facts(results, folder).items())])
 
 

@@ -13,7 +13,7 @@ from bokeh.transform import transform
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from dnahub.metrics.calibration import calibration
-from dnahub.metrics.names import name_of
+from dnahub.metrics.names import LOWER_IS_BETTER, name_of
 from dnahub.reports.page import Key, Section, write_page
 from dnahub.reports.plots import COLOURS, OTHERS, class_colours, is_species, readable
 from dnahub.reports.predictions import PredictedRows
@@ -61,7 +61,8 @@ def compare_methods(report: Report) -> Section | None:
     for metric in report.compared:
         found = {name: scores for name, scores in report.methods.items() if scores.get(metric) is not None}
         if found:
-            figures[name_of(metric)] = _dot_plot(found, metric, report.best_possible.get(metric))
+            direction = " (lower is better)" if metric in LOWER_IS_BETTER else ""
+            figures[name_of(metric) + direction] = _dot_plot(found, metric, report.best_possible.get(metric))
     if not figures:
         return None
     text = f"On the {report.split} split. The bar is the 95 % bootstrap interval."
@@ -276,9 +277,7 @@ def training_curves(report: Report) -> Section | None:
         return None
     text = "The training loss is a mean over the steps since the last one logged."
     if report.best_step is not None:
-        text += (
-            f" The weights of step {report.best_step:,} were kept, the best by validation {report.metrics_of_log[0].replace('_', ' ')}."
-        )
+        text += f" The weights of step {report.best_step:,} were kept, the best by validation {report.metrics_of_log[0].replace('_', ' ')}."
     return Section("training", "Training", text, figures)
 
 

@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
+from scipy.special import log_softmax
 from torch.nn.functional import cross_entropy
 
-from dnahub.metrics.classification.classification import score_classes
-from dnahub.metrics.rankings import rank_labels
+from dnahub.metrics.classification.classification import score_classes, score_confusions
+from dnahub.metrics.rankings import rank, rank_labels
 from dnahub.tasks.labels import IGNORED
 from dnahub.tasks.task import Task
 
@@ -15,8 +17,8 @@ from dnahub.tasks.task import Task
 class ClassTask(Task):
     """Labels are ids, -100 where there is none."""
 
-    metrics = ("accuracy", "macro_f1", "mcc", "auroc", "auprc", "loss")
-    misses_rare = ("accuracy",)
+    metrics = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "auprc", "loss")
+    beside = {"accuracy": "balanced_accuracy"}
     stratified = True
     smooths_labels = True
 
@@ -35,13 +37,28 @@ class ClassTask(Task):
         """Scores of `score_classes`, AUROC and AUPRC of each class against the rest, and `constant`."""
         labelled = labels != IGNORED
         outputs, labels = outputs[labelled], labels[labelled]  # (items, labels) and (items,)
-        probabilities = softmax_of(outputs)
-        has_label = labels[:, None] == np.arange(outputs.shape[1])
         return {
             **score_classes(outputs.argmax(axis=1), labels, label_names),
-            **rank_labels(has_label, probabilities, label_names),
+            **rank_labels(labels[:, None] == np.arange(len(label_names)), softmax_of(outputs), label_names),
             "constant": self.is_constant(outputs, labels),
         }
+
+    def measure_resamples(self, outputs, labels, label_names, counts):
+        """All resamples at once, by their confusion matrices and one ranking: the loop takes ten times as long."""
+        labelled = labels != IGNORED
+        counts = counts[:, np.nonzero(labelled)[0]]  # (resamples, items)
+        outputs, labels, num_labels = outputs[labelled], labels[labelled], len(label_names)
+        probabilities = softmax_of(outputs)
+        cell = labels * num_labels + outputs.argmax(axis=1)
+        cells = csr_array((np.ones(len(cell)), cell, np.arange(len(cell) + 1)), shape=(len(cell), num_labels**2))
+        scores = score_confusions((counts @ cells).reshape(len(counts), num_labels, num_labels))
+        ranks = np.array([rank(labels == i, probabilities[:, i], counts) for i in range(num_labels)])
+        defined = ~np.isnan(ranks)  # (labels, 2, resamples)
+        with np.errstate(invalid="ignore"):  # 0 / 0
+            scores["auroc"], scores["auprc"] = np.where(defined, ranks, 0).sum(axis=0) / defined.sum(axis=0)
+            losses = -log_softmax(outputs.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
+            scores["loss"] = counts @ losses / counts.sum(axis=1)
+        return scores
 
 
 def softmax_of(outputs: np.ndarray) -> np.ndarray:

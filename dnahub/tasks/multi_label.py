@@ -18,9 +18,9 @@ class MultiLabel(Task):
 
     problem_type = "multi_label_classification"
     metrics = ("micro_f1", "macro_f1", "auroc", "auprc", "subset_accuracy", "loss")
-    misses_rare = ("micro_f1", "subset_accuracy")
+    beside = {"micro_f1": "macro_f1", "subset_accuracy": "macro_f1"}
     stratified = True
-    fits_classes = False
+    fits_classes = baselines_have_loss = False  # a ridge regression gives no log odds
     usage = ("classify", "label, score, labels, scores of all labels")
 
     def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:

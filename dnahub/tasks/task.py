@@ -49,12 +49,13 @@ class Task(ABC):
     # falls while the loss on validation doubles.
     chosen_by: str = "loss"
     takes_labels: bool = True  # whether rows have a label column; only without one can rows be streamed
-    # Those that hardly fall where rare labels are missed: macro F1 is compared beside them.
-    misses_rare: tuple[str, ...] = ()
+    # Metrics that hardly fall where rare labels are missed -> the one that is compared beside each.
+    beside: dict[str, str] = {}
     stratified: bool = False  # whether splits are stratified by label: whether `row_labels` gives pairs
     smooths_labels: bool = False  # whether the loss takes `--label_smoothing_factor`
     # Whether a k-mer baseline is a logistic regression on ids, or a ridge regression on numbers; None: no baseline.
     fits_classes: bool | None = None
+    baselines_have_loss: bool = True  # whether `mean_loss` takes what a baseline gives
     pipeline: str = "dna-classification"  # for an NT checkpoint
     # Of transformers, for a checkpoint of another encoder; None: none gives what the task is for.
     native_pipeline: str | None = "text-classification"
@@ -138,6 +139,27 @@ class Task(ABC):
             label_names: The labels in the order of their ids.
         """
 
+    def measure_resamples(
+        self, outputs: np.ndarray, labels: np.ndarray, label_names: list[str], counts: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """
+        `metrics` of resamples of the rows, (resamples,) each, NaN where undefined; the loss of tasks with baselines.
+
+        Args:
+            outputs, labels, label_names: As of `measure`.
+            counts: How often each row is in each resample, (resamples, rows).
+        """
+        values: dict[str, list[float | None]] = {}
+        for of_rows in counts:
+            rows = np.repeat(np.arange(len(of_rows)), of_rows)
+            measured = self.measure(outputs[rows], labels[rows], label_names)
+            if self.fits_classes is not None:
+                measured["loss"] = self.mean_loss(outputs[rows], labels[rows])
+            for metric in self.metrics:
+                if metric in measured:
+                    values.setdefault(metric, []).append(measured[metric])
+        return {metric: np.array(of_metric, dtype=np.float64) for metric, of_metric in values.items()}
+
     def mean_loss(self, outputs: np.ndarray, labels: np.ndarray) -> float:
         """The loss over all labels, each weighing the same, unlike in the Trainer's mean over batches."""
         true = torch.tensor(labels)
@@ -166,9 +188,11 @@ class Task(ABC):
         """Which direction of a metric is better."""
         return metric not in LOWER_IS_BETTER
 
-    def compared_by(self, metric: str) -> tuple[str, ...]:
-        """By which metrics a baseline must be better than the model to be called better, given the one that chose."""
-        return (metric, "macro_f1") if metric in self.misses_rare else (metric,)
+    def compared_by(self, metric: str) -> list[str]:
+        """The metrics by which model and baselines are compared, given the one that chose the checkpoint."""
+        first = next(name for name in self.metrics if name != "loss")
+        compared = [metric] if metric != "loss" else ["loss", first] if self.baselines_have_loss else [first]
+        return compared + [self.beside[name] for name in compared if name in self.beside]
 
     def baseline_outputs(self, predicted: np.ndarray, classes: np.ndarray | None, labels: Labels) -> np.ndarray:
         """What `measure` takes of a baseline; `classes` are the ids of the columns of `predicted`."""

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from dnahub.checkpoints.loading import CheckpointFiles, load_saved
 from dnahub.checkpoints.publishing import REPORT
 from dnahub.hub_code.pipeline_dna_embedding import BATCH_TOKENS, DEFAULTS, batches_of, pool
+from dnahub.reports.comparison import describe
 from dnahub.reports.intervals import Predictions
 from dnahub.reports.predictions import PredictedRows
 from dnahub.reports.projection import MIN_POINTS, project
@@ -62,7 +63,7 @@ def write_report_of_run(
             embeddings = _embed(model.to(args.training.device).eval(), tokenizer, ids)
             if np.isfinite(embeddings).all():
                 maps[name] = project(embeddings, args.training.seed)
-    dataset = results["dataset"]
+    dataset, comparison = results["dataset"], results["comparison"]
     report = Report(
         title=_title(task, data, results),
         facts=_facts(results),
@@ -71,7 +72,8 @@ def write_report_of_run(
         class_names=data.labels.names,
         warnings=["Trained and measured on synthetic data."] * bool(dataset["synthetic"]),
         methods={"this model": results[split], **(results["baselines"] or {})},
-        compared=[task.metrics[0]] if results["baselines"] else [],
+        verdict=describe(comparison) if comparison else None,
+        compared=sorted(comparison["metrics"], key=task.metrics.index) if comparison else [],
         best_possible={"accuracy": dataset["bayes_optimal_accuracy"]} if dataset["bayes_optimal_accuracy"] else {},
         rows=rows[split],
         log=[json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else [],

@@ -15,6 +15,7 @@ from transformers import Trainer
 from dnahub.checkpoints.loading import CheckpointFiles, max_tokens
 from dnahub.reports.baselines import measure_baselines
 from dnahub.reports.card import inherited_licence
+from dnahub.reports.comparison import compare
 from dnahub.reports.intervals import Predictions, bootstrap_intervals, num_resamples
 from dnahub.tasks.task import Task
 from dnahub.training.arguments import Arguments
@@ -65,6 +66,7 @@ def describe(
         "validation": None,
         "test": None,
         "baselines": None,
+        "comparison": None,
         "report": None,
         "model": {
             "base": base and base.published_name,
@@ -87,6 +89,7 @@ def describe(
             "bayes_optimal_accuracy": data.build.get("bayes_optimal_accuracy"),
             "rows": {split: len(rows) for split, rows in data.splits.items() if isinstance(rows, Dataset)},
             "cut_off": data.cut_off,
+            "group_column": data.group_column,
             "num_replaced": data.num_replaced,
             "skipped": dict(data.bad.counts),
         },
@@ -125,12 +128,18 @@ def measure_all(
     Returns what is added to the results, and the predictions for "validation" and, if there is such a split, "test".
     """
     measured: dict[str, Any] = {"measured": True, "validation": None, "test": None}
+    measured |= {"baselines": None, "comparison": None}
     predictions = {}
     for split in ("validation", "test"):
         if split in tokenised:
             measured[split], predictions[split] = _measure(trainer, task, data, tokenised, split)
-    wanted = baselines and task.fits_classes is not None and "test" in data.splits and trainer.is_world_process_zero()
-    measured["baselines"] = measure_baselines(task, data.splits, data.labels) if wanted else None
+    if baselines and task.fits_classes is not None and "test" in data.splits and trainer.is_world_process_zero():
+        metric, names = trainer.args.metric_for_best_model, data.labels.names
+        compared, is_shown = task.compared_by(metric)[0], not trainer.args.disable_tqdm
+        found = measure_baselines(task, data.splits, data.labels, compared, data.groups, is_shown)
+        measured["baselines"] = found.scores
+        of_test = (measured["test"], predictions["test"])
+        measured["comparison"] = compare(task, metric, *of_test, found, names, data.group_column)
     return measured, predictions
 
 
@@ -145,7 +154,7 @@ def _measure(
     special_ids = trainer.processing_class.all_special_ids
     metrics |= task.references(labels, tokenised["train"], trainer.model.config.vocab_size, special_ids)
     if split == "test" and trainer.is_world_process_zero():
-        metrics["intervals"] = bootstrap_intervals(task, outputs, labels, data.labels.names)
+        metrics["intervals"] = bootstrap_intervals(task, predictions, data.labels.names)
         metrics["resamples"] = num_resamples(outputs.size)
     return metrics, predictions
 

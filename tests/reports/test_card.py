@@ -24,6 +24,7 @@ from dnahub.tasks import TASKS
 SCORES = {
     "loss": 0.5,
     "accuracy": 0.61234,
+    "balanced_accuracy": 0.57123,
     "macro_f1": 0.52347,
     "mcc": 0.43456,
     "auroc": 0.71234,
@@ -48,6 +49,15 @@ RESULTS = {
         "3-mer counts": SCORES | {"accuracy": 0.51119, "rows": 80, "C": 0.1},
         "in-frame codons": SCORES | {"accuracy": 0.58889, "rows": 80, "C": 0.01},
     },
+    "comparison": {
+        "baseline": "in-frame codons",
+        "groups": None,
+        "metrics": {
+            "accuracy": {"difference": 0.02345, "interval": [0.01, 0.03], "verdict": "better"},
+            "balanced_accuracy": {"difference": 0.0, "interval": [-0.01, 0.01], "verdict": "no difference"},
+        },
+        "verdict": "no difference",
+    },
     "model": {
         "base": "user/base",
         "revision": "abc123",
@@ -68,6 +78,7 @@ RESULTS = {
         "bayes_optimal_accuracy": None,
         "rows": {"train": 80, "validation": 9, "test": 8},
         "cut_off": {},
+        "group_column": None,
     },
     "training": {
         "tuning": "full",
@@ -99,7 +110,7 @@ def results(**sections):
 
 def of_task(task, validation, test, intervals, **model):
     """The results of a task that is not of one class a sequence."""
-    changed = results(task=task, model=model, baselines=None)
+    changed = results(task=task, model=model, baselines=None, comparison=None)
     changed["validation"] = {"loss": 0.5, **validation}
     changed["test"] = {"loss": 0.6, **test, "intervals": intervals, "resamples": 300}
     return changed
@@ -128,8 +139,8 @@ OF_TASKS = {
     ),
     "token_classification": of_task(
         "token_classification",
-        {"accuracy": 0.91111, "macro_f1": 0.7, "mcc": 0.6, "auroc": 0.8, "auprc": 0.5},
-        {"accuracy": 0.92222, "macro_f1": 0.71, "mcc": 0.61, "auroc": 0.81, "auprc": 0.51}
+        {"accuracy": 0.91111, "balanced_accuracy": 0.68, "macro_f1": 0.7, "mcc": 0.6, "auroc": 0.8, "auprc": 0.5},
+        {"accuracy": 0.92222, "balanced_accuracy": 0.69, "macro_f1": 0.71, "mcc": 0.61, "auroc": 0.81, "auprc": 0.51}
         | {
             "recall_per_label": {"exon": 0.9, "intron": 0.1},
             "auroc_per_label": {"exon": 0.83, "intron": 0.84},
@@ -156,7 +167,11 @@ def changed(made, **sections):
 
 
 def without_test(made):
-    return changed(made, dataset={"rows": {"train": 80, "validation": 9}}) | {"test": None, "baselines": None}
+    return changed(made, dataset={"rows": {"train": 80, "validation": 9}}) | {
+        "test": None,
+        "baselines": None,
+        "comparison": None,
+    }
 
 
 def of_another_encoder(made):
@@ -186,7 +201,7 @@ VARIANTS = {
     "as it is": lambda made: made,
     "all": lambda made: cut_off(of_seeds(changed(made, training={"tuning": "lora", "lora_targets": "query"}))),
     "all without test": lambda made: cut_off(of_seeds(without_test(made))),
-    "another encoder": lambda made: of_another_encoder(made) | {"baselines": None},
+    "another encoder": lambda made: of_another_encoder(made) | {"baselines": None, "comparison": None},
     "synthetic": lambda made: changed(made, dataset={"synthetic": True, "bayes_optimal_accuracy": 0.9}),
     "files": lambda made: changed(made, dataset={"config": None, "revision": None, "name": "a.csv"}),
 }
@@ -275,9 +290,9 @@ def test_every_metric_is_in_card_and_terminal_by_the_same_name_and_in_the_metada
             [
                 r"\| Accuracy \| 0.7000 \| 0.6123 \| 0.5000 to 0.7000 \|",
                 r"\| validation \(9 .*chose the checkpoint.*\| \*\*test\*\* \(8 .*\| 95 % interval \|",
-                r"logistic regression on \| Accuracy \| .* \| Loss \|( 95 % interval of (Accuracy|Macro F1) \|){2}",
-                r"\| 3-mer counts \| 0.5112 \| 0.5235 \| 0.4346 \| 0.7123 \| 0.3123 \| 0.5000 \|",
-                "best baseline by Accuracy .* in-frame codons: 0.5889",
+                r"baseline, test \| Accuracy \| .* \| Loss \|( 95 % interval of (Accuracy|Balanced accuracy) \|){2}",
+                r"\| 3-mer counts \| 0.5112 \| 0.5712 \| 0.5235 \| 0.4346 \| 0.7123 \| 0.3123 \| 0.5000 \|",
+                r"best baseline, in-frame codons: no clear difference; Accuracy 0.0234 higher .*0.0100 to \+0.0300",
                 "on 80 training sequences",
                 "bootstrap over sequences .300 resamples",
                 r"\| Homo sapiens \| \d+ \| 0.1250 \| 0.7500 \| 0.2500 \|",
@@ -320,7 +335,6 @@ def test_every_metric_is_in_card_and_terminal_by_the_same_name_and_in_the_metada
             changed(OF_TASKS["token_classification"], test={"confusion_matrix": [[7, 0], [1, 0]]}),
             ["every token is exon"],
         ),
-        (results(training={"chosen_by": "loss"}), ["best baseline by Accuracy"]),
     ],
 )
 def test_a_card_says(made, said):
@@ -336,7 +350,7 @@ def test_a_card_says(made, said):
             results(),
             "synthetic|best possible|and read as N|do not depend|The most likely class|The data set had no",
         ),
-        (results(), "`adapter/`|max steps|max length|trials|42, 43|than this model"),
+        (results(), "`adapter/`|max steps|max length|trials|42, 43|use that"),
         (results(training={"chosen_by": None}), "chose the checkpoint"),
         (without_test(results()), r"bootstrap|\*\*test\*\*|95 % interval"),
         (OF_TASKS["regression"], "The most likely class|do not depend"),
@@ -347,74 +361,42 @@ def test_a_card_does_not_say(made, words):
     assert not re.search(words, render_card(made))
 
 
-def against(metric, model, baseline, name="in-frame codons", made=None, **others):
-    """The card of a model and a baseline with these values and intervals of a metric."""
-    made = copy.deepcopy(made or results())
-    made["training"]["chosen_by"] = metric
-    other = made["baselines"][name] if made["baselines"] else {"rows": 80, "alpha": 1.0, "spearman": 0.1}
-    made["baselines"] = (made["baselines"] or {}) | {name: other}
-    for scores, (value, *ends) in ((made["test"], model), (other, baseline)):
-        scores[metric] = value
-        scores["intervals"] = scores.get("intervals", {}) | ({metric: ends} if ends else {})
-    other["intervals"] |= others
-    return render_card(made)
-
-
-def test_a_baseline_is_called_better_only_where_its_interval_lies_beyond_the_models():
-    said = re.compile(r"\*\*A logistic regression on in-frame codons has a higher AUPRC than this model\*\*")
-    assert said.search(against("auprc", (0.5, 0.4, 0.6), (0.7, 0.61, 0.8)))
-    for baseline in ((0.7, 0.59, 0.8), (0.4, 0.3, 0.45)):  # they overlap, or it is worse
-        assert "best baseline by AUPRC" in against("auprc", (0.5, 0.4, 0.6), baseline)
-    assert said.search(against("auprc", (None,), (0.7, 0.6, 0.8)))  # the model's is undefined
-    assert "than this model" not in against("auprc", (0.0, 0.0, 0.1), (0.05, 0.0, 0.2))
-
-
-def test_no_baseline_is_the_best_by_a_metric_that_is_undefined_for_all():
-    baselines = {name: scores | {"auprc": None} for name, scores in RESULTS["baselines"].items()}
-    card = against("auprc", (None,), (None,), made=results(baselines=baselines))
-    assert "AUPRC is undefined for the baselines, too" in card and "best baseline" not in card
-
-
-@pytest.mark.parametrize(("num_rows", "is_said"), [(1, False), (5, False), (6, True)])
-def test_a_baseline_is_not_called_better_by_a_handful_of_test_rows(num_rows, is_said):
-    made = results(dataset={"rows": {"train": 80, "validation": 9, "test": num_rows}})
-    card = against("auprc", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), made=made)
-    assert ("than this model" in card) == is_said and ("best baseline by AUPRC" in card) != is_said
+def compared(baseline="3-mer counts", verdict="better", groups=None, **metrics):
+    """A comparison with these differences and intervals; no interval: undefined."""
+    found = {
+        name: {"difference": each and each[0], "interval": each and each[1:], "verdict": verdict}
+        for name, each in metrics.items()
+    }
+    return {"baseline": baseline, "groups": groups, "metrics": found, "verdict": verdict}
 
 
 @pytest.mark.parametrize(
-    ("made", "metric"),
+    ("comparison", "said"),
     [
-        (results(), "accuracy"),
-        (OF_TASKS["multi_label"], "micro_f1"),
-        (OF_TASKS["multi_label"], "subset_accuracy"),
+        (compared(auprc=(0.2, 0.1, 0.3)), "**This model is better than the best baseline, 3-mer counts; AUPRC 0.2000"),
+        (
+            compared(loss=(-0.2, -0.3, -0.1)),
+            "3-mer counts; Loss 0.2000 lower (95 % interval of the difference -0.3000",
+        ),
+        (compared(verdict="worse", mcc=(-0.1, -0.2, -0.05)), "to -0.0500).** It takes seconds to fit"),
+        (compared(verdict="no difference", mcc=(0.1, -0.2, 0.3)), "no clear difference; MCC 0.1000 higher"),
+        (compared(verdict="mixed", mcc=(0.1, 0.05, 0.2), loss=(1, 0.5, 2)), "by one score and worse by another; MCC"),
+        (compared(verdict="worse", auroc=None), "worse than the best baseline, 3-mer counts; AUROC undefined.**"),
     ],
 )
-def test_a_metric_that_misses_rare_labels_alone_calls_no_baseline_better(made, metric):
-    """Who names the most common label only, or none, leads by it, which the macro F1 shows."""
-    model, baseline = (0.5, 0.45, 0.55), (0.95, 0.9, 0.99)
-    made = changed(made, test={"intervals": {"macro_f1": [0.4, 0.6]}})
-    cards = {f1: against(metric, model, baseline, made=made, macro_f1=[f1, 0.9]) for f1 in (0.3, 0.7)}
-    assert "than this model" not in cards[0.3]
-    assert f"has a higher {name_of(metric)} and Macro F1 than this model" in cards[0.7]
-    assert "| 0.9000 to 0.9900 | 0.7000 to 0.9000 |" in cards[0.7]
+def test_the_verdict_states_each_difference_with_its_interval(comparison, said):
+    made = results(comparison=comparison)
+    assert said in render_card(made)
+    assert (
+        said.split("**")[-1].split(".*")[0] in render_report(made, Path("checkpoint")).replace("**", "")
+        or "**" in said
+    )
 
 
-def test_the_baseline_that_is_called_better_need_not_be_the_best_by_one_metric():
-    made = copy.deepcopy(results())
-    made["baselines"]["3-mer counts"] |= {
-        "accuracy": 0.97,
-        "intervals": {"accuracy": [0.95, 0.99], "macro_f1": [0.3, 0.5]},
-    }
-    card = against("accuracy", (0.5, 0.45, 0.55), (0.95, 0.9, 0.99), made=made, macro_f1=[0.7, 0.9])
-    assert "regression on in-frame codons has a higher Accuracy and Macro F1" in card
-
-
-def test_errors_are_better_when_lower():
-    regression = OF_TASKS["regression"]
-    said = "A ridge regression on worse has a lower RMSE than this model"
-    assert said in against("rmse", (12.6, 11, 13), (9.0, 8, 10), "worse", regression)
-    assert "than this model" not in against("rmse", (12.6, 11, 13), (99.0, 90, 110), "worse", regression)
+def test_a_card_says_what_the_bootstrap_draws():
+    assert "bootstrap over sequences" in render_card(results())
+    card = render_card(results(dataset={"group_column": "gene"}))
+    assert "bootstrap over the values of `gene`" in card and "independent" not in card
 
 
 @pytest.mark.parametrize(("task", "outputs"), [("classification", 3), ("multi_label", 3), ("regression", 1)])
