@@ -65,7 +65,8 @@ def compare_methods(report: Report) -> Section | None:
             figures[name_of(metric) + direction] = _dot_plot(found, metric, report.best_possible.get(metric))
     if not figures:
         return None
-    text = f"On the {report.split} split. The bar is the 95 % bootstrap interval."
+    over = "rows" if report.rows is None or report.rows.groups is None else f"{report.rows.group_column} groups"
+    text = f"On the {report.split} split. The bar is the 95 % interval of a bootstrap over {over}."
     if report.best_possible:
         text += " The dashed line is the best possible classifier of this synthetic data."
     return Section("scores", "Model and baselines", text, figures, verdict=report.verdict)
@@ -277,7 +278,8 @@ def training_curves(report: Report) -> Section | None:
         return None
     text = "The training loss is a mean over the steps since the last one logged."
     if report.best_step is not None:
-        text += f" The weights of step {report.best_step:,} were kept, the best by validation {report.metrics_of_log[0].replace('_', ' ')}."
+        metric = report.metrics_of_log[0].replace("_", " ")
+        text += f" The weights of step {report.best_step:,} were kept, the best by validation {metric}."
     return Section("training", "Training", text, figures)
 
 
