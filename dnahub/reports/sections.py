@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColorBar, ColumnDataSource, HoverTool, LinearColorMapper, PlainText, Span
+from bokeh.models import (
+    ColorBar,
+    ColumnDataSource,
+    HoverTool,
+    LinearColorMapper,
+    NumeralTickFormatter,
+    PlainText,
+    Span,
+)
 from bokeh.palettes import Blues256, Cividis256
 from bokeh.plotting import figure
 from bokeh.transform import transform
@@ -15,7 +23,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from dnahub.metrics.calibration import calibration
 from dnahub.metrics.names import LOWER_IS_BETTER, name_of
 from dnahub.reports.page import Key, Section, write_page
-from dnahub.reports.plots import COLOURS, OTHERS, class_colours, is_species, readable
+from dnahub.reports.plots import COLOURS, MORE_COLOURS, OTHERS, class_colours, is_species, readable
 from dnahub.reports.predictions import PredictedRows
 
 Figure = figure
@@ -41,6 +49,9 @@ class Report:
     compared: Sequence[str] = ()  # metrics by which methods are compared
     best_possible: Mapping[str, float] = field(default_factory=dict)  # by metrics
     rows: PredictedRows | None = None
+    # Of each method, by the number of labelled rows: "rows", and "mean" and "deviation" of several draws of them.
+    curve: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    metric_of_curve: str = ""
     log: Sequence[Mapping[str, Any]] = ()  # the Trainer's log_history
     metrics_of_log: Sequence[str] = ()  # whose course over the training is shown, the one that chose first
     best_step: int | None = None
@@ -249,6 +260,31 @@ def predicted_and_true(report: Report) -> Section | None:
     return Section("numbers", "Predicted and true", f"{len(drawn):,} rows of the {report.split} split.", figures)
 
 
+def curve_of_labels(report: Report) -> Section | None:
+    """A score by the number of labelled rows of train."""
+    if not report.curve:
+        return None
+    plot = _figure(400, x_axis_type="log")
+    colours = [*COLOURS, *MORE_COLOURS]
+    keys = []
+    for i, (name, points) in enumerate(report.curve.items()):
+        columns = {each: np.array([point[each] for point in points]) for each in ("rows", "mean", "deviation")}
+        columns |= {"name": [name] * len(points)}
+        columns |= {"low": columns["mean"] - columns["deviation"], "high": columns["mean"] + columns["deviation"]}
+        source, colour = ColumnDataSource(columns), colours[i % len(colours)]
+        band = plot.varea("rows", "low", "high", source=source, color=colour, alpha=0.15)
+        line = plot.line("rows", "mean", source=source, color=colour, line_width=3 if i == 0 else 1.5)
+        dots = plot.scatter("rows", "mean", source=source, color=colour, size=7)
+        for kind, renderer in (("band", band), ("line", line), ("dots", dots)):
+            renderer.name = f"curve {kind} {i}"
+        _hover(plot, dots, method="@name", rows="@rows{0,0}", mean="@mean{0.0000}", deviation="@deviation{0.0000}")
+        keys.append(Key(name, colour, [renderer.name for renderer in (band, line, dots)]))
+    plot.xaxis.axis_label, plot.yaxis.axis_label = "Labelled rows of train", name_of(report.metric_of_curve)
+    plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
+    text = f"On the {report.split} split; the band is one standard deviation over several draws of the rows."
+    return Section("labels", "Learning curve", text, {"": plot}, keys)
+
+
 def training_curves(report: Report) -> Section | None:
     training = _by_step(report.log, "loss")
     figures = {}
@@ -409,6 +445,7 @@ SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     ranking_curves,
     reliability,
     predicted_and_true,
+    curve_of_labels,
     training_curves,
     maps,
 )

@@ -53,6 +53,8 @@ def report() -> Report:
         log=LOG,
         metrics_of_log=["loss", "accuracy"],
         best_step=10,
+        curve={name: [{"rows": n, "mean": n**0.1 / 4, "deviation": 0.01} for n in (100, 300)] for name in ("a", "b")},
+        metric_of_curve="accuracy",
         maps={
             "Before": rng.normal(size=(ROWS, 2)),
             "After": rng.normal(size=(ROWS, 2)) + 9 * np.eye(3)[labels][:, :2],
@@ -200,7 +202,7 @@ def names_of(report: Report) -> list[str]:
 
 
 def test_a_report_has_the_sections_that_it_has_data_for(report):
-    assert names_of(report) == ["scores", "confusion", "curves", "reliability", "training", "umap"]
+    assert names_of(report) == ["scores", "confusion", "curves", "reliability", "labels", "training", "umap"]
     assert names_of(Report("t", [], "test", {})) == []
     infinite = rows_of("classification", np.full((4, 3), np.inf), np.zeros(4, int), NAMES)
     assert names_of(Report("t", [], "test", {}, NAMES, rows=infinite)) == []
