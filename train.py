@@ -8,9 +8,10 @@
 
     python train.py --push_only --output_dir runs/my-run --hub_model_id user/nt-species-classifier
 
-OUTPUT_DIR/checkpoint/ is the result: weights, configuration, tokenizer, code, metrics.json and card; next to it are
-run.json (flags and environment), log.jsonl and learning_curve.png. The same command resumes an interrupted run, and
-prints the results of a finished one.
+OUTPUT_DIR/checkpoint/ is the result: weights, configuration, tokenizer, code, metrics.json and card, and with --report
+true report/report.html; next to it are run.json (flags and environment), log.jsonl, learning_curve.png and
+predictions.parquet (validation and test, row by row). The same command resumes an interrupted run, and prints the
+results of a finished one.
 """
 
 import shlex
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None, api=None) -> None:
     if args.training.device.type == "cpu":
         share_cores()
     with limits_explained(folder, LESS_MEMORY), run_folder.opened(folder, args, argv) as (record, begun, results):
-        if not run_folder.is_finished(results):
+        if not run_folder.is_done(results, args):
             # All processes take one commit, whatever is pushed meanwhile, and a resumed run the one it began with.
             commits = run_folder.commits(args, begun, api)
             with args.training.main_process_first(desc="loading the data"):  # the others take it from the cache

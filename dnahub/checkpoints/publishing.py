@@ -14,11 +14,13 @@ THIS_CHECKPOINT = "PATH_OF_THIS_FOLDER"
 METRICS = "metrics.json"
 SINGLE = {"model.safetensors"}  # weights that are not in shards
 ADAPTER = "adapter/adapter_config.json"
+REPORT = "report/report.html"
 NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json", METRICS, "README.md")
-# Files that only some checkpoints have: shards, an adapter, code. A push deletes those that it does not replace.
+# Files that only some checkpoints have: shards, adapter, code, report. A push deletes those that it does not replace.
 VARYING = (
     "model*.safetensors",
     "model.safetensors.index.json",
+    REPORT,
     ADAPTER,
     "adapter/adapter_model.safetensors",
     "*_nucleotide_transformer.py",

@@ -15,8 +15,10 @@ matplotlib.rcParams["text.parse_math"] = False  # a `$` in a label or path is a 
 DPI = 160
 # Okabe & Ito, distinguishable by the colour-blind (https://jfly.uni-koeln.de/color/); yellow is late, faint on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
-MORE_COLOURS = matplotlib.colormaps["tab20"].colors  # for more labels than COLOURS
-OTHERS = "0.8"  # grey, of labels without a colour of their own
+MORE_COLOURS = tuple(
+    map(matplotlib.colors.to_hex, matplotlib.colormaps["tab20"].colors)
+)  # for more labels than COLOURS
+OTHERS = "#cccccc"  # grey, of labels without a colour of their own
 
 MAX_LABELS_WITH_NUMBERS = 20  # in the cells of a confusion matrix
 MAX_LABELS_WITH_NAMES = 150  # beside it; of more, they would be smaller than 4 points
@@ -54,7 +56,7 @@ def draw_confusion_matrix(confusion: np.ndarray, label_names: list[str], title: 
             colour = "white" if fraction > 0.65 else "black"
             axes.text(predicted, true, text, ha="center", va="center", fontsize=font_size, color=colour)
     shown = label_names if num_labels <= MAX_LABELS_WITH_NAMES else []
-    names = list(map(_readable, shown))
+    names = list(map(readable, shown))
     font_size = min(10, 0.65 * 72 * side_inch / num_labels)
     axes.set_xticks(range(len(names)), names, fontsize=font_size, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names, fontsize=font_size)
@@ -83,17 +85,14 @@ def draw_points(points: np.ndarray, labels: np.ndarray, label_names: list[str], 
         title: Above the figure.
         path: The PNG.
     """
-    palette = COLOURS if len(label_names) <= len(COLOURS) else MORE_COLOURS
-    by_frequency = np.argsort(-np.bincount(labels, minlength=len(label_names)), kind="stable")
-    colours = dict(zip(np.sort(by_frequency[: len(palette)]), palette, strict=False))
-
+    colours = class_colours(np.bincount(labels, minlength=len(label_names)))
     figure = Figure(figsize=(8.8, 6.4), layout="constrained")
     axes = figure.add_subplot()
     order = np.random.default_rng(0).permutation(len(points))  # so that no label hides another
     size = np.clip(30_000 / len(points), 5, 40)
     of_points = [colours.get(label, OTHERS) for label in labels[order]]
     axes.scatter(*points[order].T, c=of_points, s=size, alpha=0.65, linewidths=0)
-    entries = [(_readable(label_names[label]), colour) for label, colour in colours.items()]
+    entries = [(readable(label_names[label]), colour) for label, colour in colours.items()]
     if len(colours) < len(label_names):
         entries.append((f"{len(label_names) - len(colours)} other labels", OTHERS))
     handles = [axes.scatter([], [], color=colour, s=45, linewidths=0, label=name) for name, colour in entries]
@@ -109,13 +108,25 @@ def draw_points(points: np.ndarray, labels: np.ndarray, label_names: list[str], 
     save_figure(figure, path)
 
 
-def _readable(name: str) -> str:
+def class_colours(counts: np.ndarray) -> dict[int, str]:
+    """Class -> its colour, given how often each occurs; of more than there are colours, the most frequent have one."""
+    palette = COLOURS if len(counts) <= len(COLOURS) else MORE_COLOURS
+    by_frequency = np.argsort(-counts, kind="stable")
+    return dict(zip(np.sort(by_frequency[: len(palette)]).tolist(), palette, strict=False))
+
+
+def readable(name: str, most: int = MAX_NAME) -> str:
     """On one line, the middle of a long name left out."""
     name = " ".join(name.replace("_", " ").split())
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 15]}…{name[-14:]}"
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[1 - most // 2 :]}"
+
+
+def is_species(name: str) -> bool:
+    """Whether it is to be set in italics."""
+    return _SPECIES_NAME.fullmatch(name) is not None
 
 
 def _set_italics(texts: list[Text]) -> None:
     for text in texts:
-        if _SPECIES_NAME.fullmatch(text.get_text()):
+        if is_species(text.get_text()):
             text.set_fontstyle("italic")

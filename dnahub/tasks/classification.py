@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict
 
-from dnahub.tasks.classes import ClassTask, balanced_weights
+from dnahub.tasks.classes import ClassTask, balanced_weights, softmax_of
 from dnahub.tasks.labels import as_ids, label_array, read_columns, refuse_separator, with_labels
-from dnahub.tasks.task import Labels
+from dnahub.tasks.task import Labels, RowResults
 
 # Logit of a class that the rows of a baseline's train lack: its probability is 0 for every sequence.
 NEVER = float(np.finfo(np.float32).min)
@@ -48,6 +48,11 @@ class Classification(ClassTask):
 
     def classes(self, rows: Dataset) -> np.ndarray:
         return label_array(rows).to_numpy()
+
+    def rows_of(self, outputs, labels, meaning):
+        has_label = labels[:, None] == np.arange(meaning.num_outputs)
+        names = np.array(meaning.names, dtype=object)
+        return RowResults(names[labels], names[outputs.argmax(axis=1)], softmax_of(outputs), has_label)
 
     def baseline_outputs(self, predicted: np.ndarray, classes: np.ndarray | None, labels: Labels) -> np.ndarray:
         logits = np.full((len(predicted), labels.num_outputs), NEVER)

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
+from scipy.special import expit
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from dnahub.metrics.rankings import mean_defined, rank_labels
 from dnahub.tasks.labels import as_ids, label_array, read_columns, split_texts, vectors, with_labels
-from dnahub.tasks.task import Labels, Task
+from dnahub.tasks.task import Labels, RowResults, Task
 
 
 class MultiLabel(Task):
@@ -64,6 +65,12 @@ class MultiLabel(Task):
             **rank_labels(true, outputs.astype(np.float64), label_names),
             "constant": self.is_constant(outputs, labels),
         }
+
+    def rows_of(self, outputs, labels, meaning):
+        true, predicted = (
+            [[meaning.names[i] for i in np.flatnonzero(row)] for row in which] for which in (labels > 0.5, outputs > 0)
+        )
+        return RowResults(true, predicted, expit(outputs.astype(np.float64)), labels > 0.5)
 
     def baseline_outputs(self, predicted: np.ndarray, classes: np.ndarray | None, labels: Labels) -> np.ndarray:
         return predicted - 0.5  # 0 and 1 were fitted; `measure` takes what is above 0 for present

@@ -20,7 +20,7 @@ from dnahub.tasks.labels import (
     vectors,
     with_labels,
 )
-from dnahub.tasks.task import Labels, Task, columns
+from dnahub.tasks.task import Labels, RowResults, Task, columns
 
 FAR_FROM_1 = 30.0
 
@@ -30,6 +30,7 @@ class Regression(Task):
 
     problem_type = "regression"
     metrics = ("spearman", "pearson", "r2", "rmse", "mae", "loss")
+    chosen_by = "spearman"
     fits_classes = False
     hub_tag = native_pipeline = None  # the only ones for sequences are text-classification
     usage = ("predict", "value")
@@ -79,6 +80,9 @@ class Regression(Task):
             "mae": float(np.abs(predicted - true).mean()),
             "constant": constant,
         }
+
+    def rows_of(self, outputs, labels, meaning):
+        return RowResults(labels.tolist(), outputs.reshape(labels.shape).tolist())
 
     def unit(self, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         deviation = columns(labels).std(axis=0)

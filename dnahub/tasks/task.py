@@ -28,14 +28,26 @@ class Labels:
     num_outputs: int  # of the model for a sequence, or for a token; 0 where the head is that of the base model
 
 
+@dataclass(frozen=True)
+class RowResults:
+    """What a model gave for each sequence: names of classes, lists of names, numbers or lists of numbers."""
+
+    label: Sequence[Any]
+    predicted: Sequence[Any]
+    probabilities: np.ndarray | None = None  # (rows, classes)
+    has_label: np.ndarray | None = None  # bool, (rows, classes)
+
+
 class Task(ABC):
     """A training objective. A new one is a subclass in its own file, its instance `TASK`, and an entry in `TASKS`."""
 
     head: str = "sequence"  # which model: a key of `dnahub.checkpoints.loading.HEADS`
     problem_type: str | None = None  # what config.json says of the labels, in transformers' words
     auto_class: str = "AutoModelForSequenceClassification"  # of transformers, which loads the checkpoint
-    # Metrics that are one number; `loss` is one of them. The first chooses the best checkpoint by default.
-    metrics: tuple[str, ...]
+    metrics: tuple[str, ...]  # that are one number, `loss` among them; the first is what card and report show first
+    # Which of them chooses the best checkpoint by default. Accuracy keeps a later and overconfident one: it hardly
+    # falls while the loss on validation doubles.
+    chosen_by: str = "loss"
     takes_labels: bool = True  # whether rows have a label column; only without one can rows be streamed
     # Metrics that hardly fall where rare labels are missed -> the one that is compared beside each.
     beside: dict[str, str] = {}
@@ -160,6 +172,10 @@ class Task(ABC):
     def count_labels(self, labels: np.ndarray) -> int:
         """How many labels count in the loss."""
         return labels.size
+
+    def rows_of(self, outputs: np.ndarray, labels: np.ndarray, meaning: Labels) -> RowResults | None:
+        """Outputs and labels as those of `measure` -> what stands in predictions.parquet; None: nothing."""
+        return None
 
     def is_constant(self, outputs: np.ndarray, labels: np.ndarray) -> bool:
         """Whether no output differs by `SAME_OUTPUT` units over all rows; one class for all is not enough."""

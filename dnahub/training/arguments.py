@@ -209,7 +209,7 @@ class TrainerArguments:
     )
     load_best_model_at_end: bool = flag(True, "Keep the best weights by validation, not the last.")
     metric_for_best_model: str | None = flag(
-        None, "What the best weights are best by; default: the first metric of the task."
+        None, "What the best weights are best by; default: the loss, in a regression Spearman's correlation."
     )
     early_stopping_patience: int = flag(
         PATIENCE, "Stop after so many evaluations without improvement; 0: never.", least=0
@@ -253,6 +253,12 @@ class RunArguments:
     seeds: int = flag(1, "Number of runs, with --seed, --seed + 1, ...; mean and deviation are reported.", least=1)
     hyperparameter_search: int = flag(
         0, "Trials over learning rate, weight decay and warm-up by Optuna, before the run.", least=0
+    )
+    report: bool = flag(
+        False,
+        "Write checkpoint/report/report.html: curves, and UMAPs before and after training; it shows ids and labels of "
+        "test sequences, and is published with the checkpoint.",
+        decides=False,
     )
     baselines: bool = flag(True, "Measure k-mer baselines on the test split as well.", decides=False)
 

@@ -44,7 +44,7 @@ DECIMALS = r"^-?((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^-
 # The column by which `dataset_builder` splits its windows; intervals take them together.
 GENE = "gene"
 # Columns that say where a row stands, next to those of the user.
-FILE, ROW = "number of the file", "number of the row"
+FILE, ROW, ID = "number of the file", "number of the row", "id of the row"
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class SequenceData:
     commit: str | None  # on the Hub; None for a folder and for files
     build: dict[str, Any]  # the record of the data set's build, its build.json; empty where it has none
     group_column: str | None  # whose rows belong together: the given one, or that of a data set of `dataset_builder`
+    ids: dict[str, pa.Array]  # of the rows of validation and test, as embed.py gives them
     groups: dict[str, pa.Array]  # the values of that column in each split but a stream; empty without one
     cut_off: dict[str, str]  # how new splits were made, such as {"test": "0.1 of train, by gene"}
     num_replaced: int  # letters other than A, C, G, T, U and N, which are read as N; those of a stream are not counted
@@ -143,11 +144,12 @@ def load_sequences(
     _note_absent(task, splits, labels, cut_off)
     if not args.allow_overlap:
         check_overlap(splits, place)
+    ids = {split: _column(rows, ID) for split, rows in splits.items() if split != "train"}
     groups = {} if group_column is None else {split: _column(rows, group_column) for split, rows in splits.items()}
     chosen = splits.select_columns(["sequence", "label"] if task.takes_labels else ["sequence"])
     if stream is not None:
         chosen["train"] = stream
-    made_of = (source.config, source.commit, build, group_column, groups)
+    made_of = (source.config, source.commit, build, group_column, ids, groups)
     return SequenceData(chosen, labels, name, *made_of, cut_off, num_replaced, bad, place)
 
 
@@ -229,7 +231,7 @@ def _hold(reader: SequenceReader, split: str, needed: Sequence[str], files: list
     """A split, in an Arrow file named by a digest of its content, which all processes map and the same rows share."""
     features = Features(
         {"sequence": Value("large_string"), **{name: _feature(reader, name) for name in needed}}
-        | {FILE: Value("int32"), ROW: Value("int64")}
+        | {FILE: Value("int32"), ROW: Value("int64"), ID: Value("string")}
     )
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "sequences"
     folder.mkdir(parents=True, exist_ok=True)
@@ -245,6 +247,7 @@ def _hold(reader: SequenceReader, split: str, needed: Sequence[str], files: list
                 columns |= {each: _values(batch, each, features[each], reader.is_typed) for each in needed}
                 columns[FILE] = pa.repeat(files.index(name), batch.table.num_rows)
                 columns[ROW] = pa.array(batch.numbers)
+                columns[ID] = batch.table["id"]
                 try:
                     table = pa.table(columns).cast(features.arrow_schema)
                 except pa.ArrowInvalid as error:  # the card of the data set says of which type the text is

@@ -68,6 +68,7 @@ def describe(
         "test": None,
         "baselines": None,
         "comparison": None,
+        "report": None,
         "model": {
             "base": base and base.published_name,
             "revision": base and base.commit,

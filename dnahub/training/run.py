@@ -12,11 +12,13 @@ from peft import PeftModel
 from transformers import PreTrainedModel, TrainerState
 
 from dnahub.checkpoints.loading import CheckpointFiles, load_saved
+from dnahub.checkpoints.publishing import REPORT
 from dnahub.checkpoints.saving import save_checkpoint, write_results
 from dnahub.machine.processes import from_first
 from dnahub.machine.script import Stopped
 from dnahub.reports.card import render_card
 from dnahub.reports.learning_curve import draw_learning_curve
+from dnahub.reports.predictions import PREDICTIONS, write_predictions
 from dnahub.tasks import TASKS
 from dnahub.training import tuning
 from dnahub.training.arguments import Arguments
@@ -31,8 +33,9 @@ from dnahub.training.callbacks import (
 )
 from dnahub.training.crops import Crops
 from dnahub.training.dataset import SequenceData
+from dnahub.training.report import rows_of_split, write_report_of_run
 from dnahub.training.results import best_step, describe, measure_all
-from dnahub.training.run_folder import CHECKPOINT, begin, is_finished, read_results, resume_point
+from dnahub.training.run_folder import CHECKPOINT, begin, is_done, read_results, resume_point
 from dnahub.training.sequence_trainer import SequenceTrainer, check_best, check_point
 from dnahub.training.trainer import build_trainer, training_context, whole_model
 
@@ -55,7 +58,7 @@ def train_once(
     """
     folder = Path(args.training.output_dir)
     results = from_first(lambda: read_results(folder))
-    if is_finished(results):
+    if is_done(results, args):
         return results
     task = TASKS[args.model.task]
     trainer, tokenised = build_trainer(args.model, args.data, args.training, data, base)
@@ -76,11 +79,17 @@ def train_once(
         seconds, resumed_at = train(trainer, args)
         results = describe(args, trainer, data, tokenised, base, seconds, resumed_at) | extra
         save(trainer, whole_model(trainer, args, data, base), results, folder)
-    measured, _ = measure_all(trainer, task, data, tokenised, args.run.baselines)
+    measured, predictions = measure_all(trainer, task, data, tokenised, args.run.baselines)
     results |= measured
     if not math.isfinite(results["validation"]["loss"]):
         raise DivergenceError("The validation loss is NaN or infinite; give a smaller --learning_rate, or no --fp16.")
     if first:
+        rows = {split: rows_of_split(task, data, split, each) for split, each in predictions.items()}
+        if all(each.of_rows for each in rows.values()):
+            write_predictions(rows, data.labels, folder / PREDICTIONS)
+        if args.run.report:
+            write_report_of_run(args, data, base, tokenised, results, rows, folder)
+            results["report"] = REPORT
         write_results(folder / CHECKPOINT, results, render_card(results))
     return results
 

@@ -50,7 +50,7 @@ def opened(
         def look() -> list[Any]:
             arguments = identity(args)
             begun = find_run(folder, arguments)
-            if not is_finished(read_results(folder)):
+            if not is_done(read_results(folder), args):
                 stack.enter_context(locked_folder(folder, "train.py"))
             return [arguments, begun, read_results(folder)]
 
@@ -179,6 +179,11 @@ def read_results(folder: Path) -> dict[str, Any] | None:
 def is_finished(results: dict[str, Any] | None) -> bool:
     """Whether these results of `read_results` are complete."""
     return bool(results and results.get("measured"))
+
+
+def is_done(results: dict[str, Any] | None, args: Arguments) -> bool:
+    """Whether nothing is left to do: with `--report true`, a report that is missing is."""
+    return is_finished(results) and not (args.run.report and not results.get("report"))
 
 
 def resume_point(folder: Path) -> Path | None:

@@ -10,13 +10,14 @@ from typing import Any
 
 from dnahub.checkpoints.loading import CheckpointFiles
 from dnahub.checkpoints.saving import write_results
-from dnahub.machine.files import replacing_folder
+from dnahub.machine.files import replacing, replacing_folder
 from dnahub.reports.card import render_card
+from dnahub.reports.predictions import PREDICTIONS
 from dnahub.tasks import TASKS
 from dnahub.training.arguments import Arguments
 from dnahub.training.dataset import SequenceData
 from dnahub.training.run import train_once
-from dnahub.training.run_folder import CHECKPOINT, begin, read_results
+from dnahub.training.run_folder import CHECKPOINT, begin, is_done, is_finished, read_results
 
 
 def train_seeds(
@@ -30,6 +31,12 @@ def train_seeds(
     folder = Path(args.training.output_dir)
     seeds = [args.training.seed + i for i in range(args.run.seeds)]
     runs = []
+    if is_finished(read_results(folder)):  # without the report that is asked for now
+        for seed in seeds:
+            if not (of_seed := folder / f"seed-{seed}" / CHECKPOINT).is_dir():
+                raise ValueError(
+                    f"--report true: {of_seed} was removed; leave it out, or train in another --output_dir."
+                )
     begin(folder, record)  # first, or the folders of seeds would be another run's
     for seed in seeds:
         training = copy.copy(args.training)  # the Trainer's settings of one seed do not reach the next
@@ -39,10 +46,10 @@ def train_seeds(
         of_seed = record | {"arguments": record["arguments"] | {"seed": seed, "seeds": 1}}
         runs.append(train_once(replace(args, training=training), data, base, of_seed, extra))
     finished = read_results(folder)
-    if finished is not None:
+    if is_done(finished, args):
         return finished
     task = TASKS[args.model.task]
-    metric = (args.trainer.metric_for_best_model or task.metrics[0]).removeprefix("eval_")
+    metric = (args.trainer.metric_for_best_model or task.chosen_by).removeprefix("eval_")
     sign = 1 if task.greater_is_better(metric) else -1
     values = [run["validation"][metric] for run in runs]
     # One that is undefined is never the best.
@@ -52,6 +59,9 @@ def train_seeds(
         with replacing_folder(folder / CHECKPOINT) as whole:
             shutil.copytree(folder / f"seed-{seeds[best]}" / CHECKPOINT, whole, dirs_exist_ok=True)
             write_results(whole, results, render_card(results))
+        if (of_seed := folder / f"seed-{seeds[best]}" / PREDICTIONS).is_file():
+            with replacing(folder / PREDICTIONS) as scratch:
+                shutil.copyfile(of_seed, scratch)
     return results
 
 

@@ -1,0 +1,113 @@
+"""A measured run -> report/report.html of its checkpoint."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import DatasetDict
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from dnahub.checkpoints.loading import CheckpointFiles, load_saved
+from dnahub.checkpoints.publishing import REPORT
+from dnahub.hub_code.pipeline_dna_embedding import BATCH_TOKENS, DEFAULTS, batches_of, pool
+from dnahub.reports.comparison import describe
+from dnahub.reports.intervals import Predictions
+from dnahub.reports.predictions import PredictedRows
+from dnahub.reports.projection import MIN_POINTS, project
+from dnahub.reports.sections import MAX_POINTS, Report, write_report
+from dnahub.tasks import TASKS
+from dnahub.tasks.collators import pad
+from dnahub.tasks.task import Task
+from dnahub.training.arguments import Arguments
+from dnahub.training.dataset import SequenceData
+from dnahub.training.run_folder import CHECKPOINT
+from dnahub.training.tokens import IDS
+from dnahub.training.trainer import build_model
+
+LOG = "log.jsonl"
+
+
+def rows_of_split(task: Task, data: SequenceData, split: str, predictions: Predictions) -> PredictedRows:
+    groups = data.groups.get(split)
+    return PredictedRows(
+        data.ids[split].to_pylist(),
+        data.group_column,
+        None if groups is None else groups.to_pylist(),
+        task.rows_of(predictions.outputs, predictions.labels, data.labels),
+    )
+
+
+def write_report_of_run(
+    args: Arguments,
+    data: SequenceData,
+    base: CheckpointFiles | None,
+    tokenised: DatasetDict,
+    results: dict[str, Any],
+    rows: dict[str, PredictedRows],
+    folder: Path,
+) -> None:
+    """Of the test split, or of validation where there is none; `rows` are those of both."""
+    task, split = TASKS[args.model.task], "test" if "test" in rows else "validation"
+    num_rows, log, chosen_by = len(rows[split].ids), folder / LOG, results["training"]["chosen_by"]
+    drawn, maps = np.sort(np.random.default_rng(0).permutation(num_rows)[:MAX_POINTS]), {}
+    if num_rows >= MIN_POINTS:
+        print(f"report: UMAPs of {len(drawn):,} {split} sequences, before and after training", file=sys.stderr)
+        before, tokenizer = build_model(args.model, args.training, data, base)
+        after = load_saved(folder / CHECKPOINT, task.head)
+        ids = tokenised[split].select(drawn)[IDS]
+        for name, model in (("Before training", before), ("After training", after)):
+            embeddings = _embed(model.to(args.training.device).eval(), tokenizer, ids)
+            if np.isfinite(embeddings).all():
+                maps[name] = project(embeddings, args.training.seed)
+    dataset, comparison = results["dataset"], results["comparison"]
+    report = Report(
+        title=_title(task, data, results),
+        facts=_facts(results),
+        split=split,
+        scores=results[split],
+        class_names=data.labels.names,
+        warnings=["Trained and measured on synthetic data."] * bool(dataset["synthetic"]),
+        methods={"this model": results[split], **(results["baselines"] or {})},
+        verdict=describe(comparison) if comparison else None,
+        compared=sorted(comparison["metrics"], key=task.metrics.index) if comparison else [],
+        best_possible={"accuracy": dataset["bayes_optimal_accuracy"]} if dataset["bayes_optimal_accuracy"] else {},
+        rows=rows[split],
+        log=[json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else [],
+        metrics_of_log=list(dict.fromkeys([chosen_by or "loss", "loss", task.metrics[0]])),
+        best_step=results["training"]["best_step"],
+        maps=maps,
+        drawn=drawn,
+    )
+    write_report(report, folder / CHECKPOINT / REPORT)
+
+
+def _title(task: Task, data: SequenceData, results: dict[str, Any]) -> str:
+    is_nt = results["model"]["type"] == "nucleotide_transformer"
+    return f"{'Nucleotide Transformer' if is_nt else 'DNA language model'}, {task.title(data.labels)}"
+
+
+def _facts(results: dict[str, Any]) -> list[str]:
+    model, dataset, training = (results[name] for name in ("model", "dataset", "training"))
+    rows = ", ".join(f"{number:,} {split}" for split, number in dataset["rows"].items())
+    base = model["base"] or f"none, random weights of size {model['from_scratch']}"
+    return [
+        f"Data set: {dataset['name']} (rows: {rows}).",
+        f"Base model: {base}. {training['steps']:,} steps, tuning: {training['tuning']}, seed {training['seed']}.",
+    ]
+
+
+@torch.no_grad()
+def _embed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, ids: Sequence[Sequence[int]]) -> np.ndarray:
+    """As the pipeline does by default, of any encoder: float32, (rows, hidden)."""
+    device = model.device
+    vectors: dict[int, np.ndarray] = {}
+    for rows in batches_of(list(map(len, ids)), BATCH_TOKENS.get(device.type, BATCH_TOKENS["other"])):
+        batch = {name: each.to(device) for name, each in pad(tokenizer, [ids[row] for row in rows]).items()}
+        hidden_states_BTH = model(**batch, output_hidden_states=True).hidden_states[DEFAULTS["layer"]]
+        pooled = pool(hidden_states_BTH, batch["attention_mask"], DEFAULTS["pooling"])  # (batch, hidden)
+        vectors |= dict(zip(rows, pooled.cpu().numpy(), strict=True))
+    return np.stack([vectors[row] for row in range(len(ids))])
