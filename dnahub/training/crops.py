@@ -1,15 +1,17 @@
 """Rows of sequences -> windows drawn from them, others in every epoch, as token ids."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from datasets import Dataset, Features, Value
+from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerFast
 
+from dnahub.training.dataset import SequenceData
 from dnahub.training.tokens import NUM_TOKENS, token_ids
 
 SAMPLE = 1_000  # windows that are tokenised to learn how many tokens they have
@@ -90,25 +92,29 @@ class Crops(torch.utils.data.Dataset):
         return text
 
 
-def tile(rows: Dataset, window_nt: int, most: int) -> Dataset:
-    """
-    Rows cut, from their first nt, into windows that do not overlap, in their order; a shorter rest is not used.
+def with_windows(data: SequenceData, window_nt: int, most: int) -> SequenceData:
+    """The data with windows in train, on which baselines are fitted; see `tile`."""
+    windows, _ = tile(data.splits["train"], window_nt, most)
+    return replace(data, splits=DatasetDict(data.splits | {"train": windows}))
 
-    A row that is not longer than `window_nt` stays whole. Of more than `most` windows, as many at random.
+
+def tile(rows: Dataset, window_nt: int, most: int) -> tuple[Dataset, np.ndarray]:
+    """
+    Rows cut, from their first nt, into windows that do not overlap; a shorter rest is not used.
+
+    A row that is not longer than `window_nt` stays whole. Of more than `most` windows, as many at random. Returns the
+    windows, in the order of the rows, and the number of the row of each, (windows,).
     """
     table = rows.with_format("arrow")[:]
-    num_windows = np.maximum(1, pc.binary_length(table["sequence"]).to_numpy() // window_nt)
-    last = num_windows.cumsum()
-    chosen = np.sort(np.random.default_rng(0).permutation(last[-1])[:most])
-    of_row = np.searchsorted(last, chosen, side="right")
-    starts = (chosen - (last - num_windows)[of_row]) * window_nt
-    texts = [
+    num_windows = np.maximum(1, pc.binary_length(table["sequence"]).to_numpy() // window_nt)  # (rows,)
+    stops = num_windows.cumsum()
+    chosen = np.sort(np.random.default_rng(0).permutation(stops[-1])[:most])
+    of_row = np.searchsorted(stops, chosen, side="right")
+    starts = window_nt * (chosen - (stops - num_windows)[of_row])
+    letters = [
         str(table["sequence"][row].as_buffer()[start : start + window_nt], "ascii")
         for row, start in zip(of_row.tolist(), starts.tolist(), strict=True)
     ]
-    others = [name for name in rows.column_names if name != "sequence"]
-    columns = {name: table[name].take(of_row) for name in others} | {"sequence": pa.array(texts, pa.large_string())}
-    features = Features({name: rows.features[name] for name in columns} | {"sequence": Value("large_string")})
-    return Dataset(
-        pa.table(columns).cast(features.arrow_schema).replace_schema_metadata(features.arrow_schema.metadata)
-    )
+    columns = {name: table[name].take(of_row) for name in rows.column_names}
+    columns["sequence"] = pa.array(letters, pa.large_string())
+    return Dataset(pa.table(columns, schema=rows.features.arrow_schema)), of_row

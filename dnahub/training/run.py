@@ -3,12 +3,11 @@
 import math
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, DatasetDict
+from datasets import Dataset
 from peft import PeftModel
 from transformers import PreTrainedModel, TrainerState
 
@@ -31,7 +30,7 @@ from dnahub.training.callbacks import (
     StopOnDivergence,
     UsualPermissions,
 )
-from dnahub.training.crops import Crops, tile
+from dnahub.training.crops import Crops, with_windows
 from dnahub.training.dataset import SequenceData
 from dnahub.training.results import best_step, describe, measure_all
 from dnahub.training.run_folder import CHECKPOINT, begin, is_finished, read_results, resume_point
@@ -78,9 +77,8 @@ def train_once(
         seconds, resumed_at = train(trainer, args)
         results = describe(args, trainer, data, tokenised, base, seconds, resumed_at) | extra
         save(trainer, whole_model(trainer, args, data, base), results, folder)
-    if args.data.crop_nt is not None and args.run.baselines:  # which are fitted on such windows, too
-        windows = tile(data.splits["train"], args.data.crop_nt, MAX_ROWS)
-        data = replace(data, splits=DatasetDict(data.splits | {"train": windows}))
+    if args.data.crop_nt is not None and args.run.baselines:
+        data = with_windows(data, args.data.crop_nt, MAX_ROWS)
     results |= measure_all(trainer, task, data, tokenised, args.run.baselines)
     if not math.isfinite(results["validation"]["loss"]):
         raise DivergenceError("The validation loss is NaN or infinite; give a smaller --learning_rate, or no --fp16.")
