@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from dnahub.training.dataset import SequenceData
 from dnahub.training.tokens import NUM_TOKENS, token_ids
 
-SAMPLE = 1_000  # windows that are tokenised to learn how many tokens they have
+SAMPLE = 500  # windows that are tokenised to learn how many tokens they have
 ROWS_AT_ONCE = 1_000
 
 
@@ -41,14 +41,21 @@ class Crops(torch.utils.data.Dataset):
         # As many as fit without overlap: a row counts by its length, and an epoch keeps its meaning.
         self.windows_of_row = np.maximum(1, self.lengths // crop_nt)
         self.num_whole = int((self.lengths <= crop_nt).sum())
-        num_tokens = np.array([made[NUM_TOKENS] for made in self.take(SAMPLE)])
-        self.mean_tokens = float(np.minimum(num_tokens, max_tokens).mean())
-        self.fraction_cut = float((num_tokens > max_tokens).mean())
-        if self.fraction_cut > 0.5:
+        longer = np.flatnonzero(self.lengths > crop_nt)[:SAMPLE]
+        if not len(longer):
             raise ValueError(
-                f"--crop_nt {crop_nt}: such windows have {int(np.median(num_tokens))} tokens, but {max_tokens} are "
-                "taken, by the model or --max_length; give shorter ones."
+                f"--crop_nt {crop_nt} has no effect, for no row of train is longer; leave it out, or give longer "
+                "rows, such as those of dataset_builder --whole_genes."
             )
+        num_tokens = np.median([made[NUM_TOKENS] for made in self.__getitems__([(row, 0) for row in longer.tolist()])])
+        if num_tokens > max_tokens:
+            raise ValueError(
+                f"--crop_nt {crop_nt}: such windows have {num_tokens:.0f} tokens, but the model or --max_length takes "
+                f"{max_tokens}; give a smaller one."
+            )
+        sampled = np.array([made[NUM_TOKENS] for made in self.take(SAMPLE)])
+        self.mean_tokens = float(np.minimum(sampled, max_tokens).mean())
+        self.fraction_cut = float((sampled > max_tokens).mean())  # of many N, for instance
 
     def __len__(self) -> int:
         """Windows in an epoch."""
