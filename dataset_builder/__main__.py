@@ -76,8 +76,8 @@ def summary(build: dict[str, Any], folder: Path) -> str:
             sum(count[name] for count in counts) for name in ("genes", "genes_cut", "nt", "nt_kept")
         )
         lines.append(
-            f"train are whole genes: {genes:,}, of which {cut:,} were cut, as {100 - 100 * kept / nt:.2f} % of their "
-            f"{nt:,} nt occur in another split, in another species or twice (README.md has the counts)."
+            f"train contains whole genes: {genes:,}, of which {cut:,} were cut, as {100 - 100 * kept / nt:.2f} % "
+            f"of their {nt:,} nt occur in another split, in another species or twice (README.md has the counts)."
         )
     if not build["synthetic"]:
         for species in build["species"]:

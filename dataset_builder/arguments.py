@@ -41,8 +41,8 @@ class Build:
     whole_genes: bool = field(
         default=False,
         metadata={
-            "help": "train are the whole sequences of its genes, less what they share with validation and test, whose "
-            "windows are the same as without; the number for train decides how many genes are train's"
+            "help": "train contains whole genes instead of windows, less what they share with validation and test, "
+            "whose windows stay the same; --train_per_species only decides how many genes go to train"
         },
     )
     seed: int = field(default=42, metadata={"help": "seed of everything random"})

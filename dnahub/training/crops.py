@@ -1,18 +1,20 @@
 """Rows of sequences -> windows drawn from them, others in every epoch, as token ids."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from datasets import Dataset, Features, Value
+from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerFast
 
+from dnahub.training.dataset import SequenceData
 from dnahub.training.tokens import NUM_TOKENS, token_ids
 
-SAMPLE = 1_000  # windows that are tokenised to learn how many tokens they have
+SAMPLE = 500  # windows that are tokenised to learn how many tokens they have
 ROWS_AT_ONCE = 1_000
 
 
@@ -39,14 +41,21 @@ class Crops(torch.utils.data.Dataset):
         # As many as fit without overlap: a row counts by its length, and an epoch keeps its meaning.
         self.windows_of_row = np.maximum(1, self.lengths // crop_nt)
         self.num_whole = int((self.lengths <= crop_nt).sum())
-        num_tokens = np.array([made[NUM_TOKENS] for made in self.take(SAMPLE)])
-        self.mean_tokens = float(np.minimum(num_tokens, max_tokens).mean())
-        self.fraction_cut = float((num_tokens > max_tokens).mean())
-        if self.fraction_cut > 0.5:
+        longer = np.flatnonzero(self.lengths > crop_nt)[:SAMPLE]
+        if not len(longer):
             raise ValueError(
-                f"--crop_nt {crop_nt}: such windows have {int(np.median(num_tokens))} tokens, but {max_tokens} are "
-                "taken, by the model or --max_length; give shorter ones."
+                f"--crop_nt {crop_nt} has no effect, for no row of train is longer; leave it out, or give longer "
+                "rows, such as those of dataset_builder --whole_genes."
             )
+        num_tokens = np.median([made[NUM_TOKENS] for made in self.__getitems__([(row, 0) for row in longer.tolist()])])
+        if num_tokens > max_tokens:
+            raise ValueError(
+                f"--crop_nt {crop_nt}: such windows have {num_tokens:.0f} tokens, but the model or --max_length takes "
+                f"{max_tokens}; give a smaller one."
+            )
+        sampled = np.array([made[NUM_TOKENS] for made in self.take(SAMPLE)])
+        self.mean_tokens = float(np.minimum(sampled, max_tokens).mean())
+        self.fraction_cut = float((sampled > max_tokens).mean())  # of many N, for instance
 
     def __len__(self) -> int:
         """Windows in an epoch."""
@@ -90,25 +99,29 @@ class Crops(torch.utils.data.Dataset):
         return text
 
 
-def tile(rows: Dataset, window_nt: int, most: int) -> Dataset:
-    """
-    Rows cut, from their first nt, into windows that do not overlap, in their order; a shorter rest is not used.
+def with_windows(data: SequenceData, window_nt: int, most: int) -> SequenceData:
+    """The data with windows in train, on which baselines are fitted; see `tile`."""
+    windows, _ = tile(data.splits["train"], window_nt, most)
+    return replace(data, splits=DatasetDict(data.splits | {"train": windows}))
 
-    A row that is not longer than `window_nt` stays whole. Of more than `most` windows, as many at random.
+
+def tile(rows: Dataset, window_nt: int, most: int) -> tuple[Dataset, np.ndarray]:
+    """
+    Rows cut, from their first nt, into windows that do not overlap; a shorter rest is not used.
+
+    A row that is not longer than `window_nt` stays whole. Of more than `most` windows, as many at random. Returns the
+    windows, in the order of the rows, and the number of the row of each, (windows,).
     """
     table = rows.with_format("arrow")[:]
-    num_windows = np.maximum(1, pc.binary_length(table["sequence"]).to_numpy() // window_nt)
-    last = num_windows.cumsum()
-    chosen = np.sort(np.random.default_rng(0).permutation(last[-1])[:most])
-    of_row = np.searchsorted(last, chosen, side="right")
-    starts = (chosen - (last - num_windows)[of_row]) * window_nt
-    texts = [
+    num_windows = np.maximum(1, pc.binary_length(table["sequence"]).to_numpy() // window_nt)  # (rows,)
+    stops = num_windows.cumsum()
+    chosen = np.sort(np.random.default_rng(0).permutation(stops[-1])[:most])
+    of_row = np.searchsorted(stops, chosen, side="right")
+    starts = window_nt * (chosen - (stops - num_windows)[of_row])
+    letters = [
         str(table["sequence"][row].as_buffer()[start : start + window_nt], "ascii")
         for row, start in zip(of_row.tolist(), starts.tolist(), strict=True)
     ]
-    others = [name for name in rows.column_names if name != "sequence"]
-    columns = {name: table[name].take(of_row) for name in others} | {"sequence": pa.array(texts, pa.large_string())}
-    features = Features({name: rows.features[name] for name in columns} | {"sequence": Value("large_string")})
-    return Dataset(
-        pa.table(columns).cast(features.arrow_schema).replace_schema_metadata(features.arrow_schema.metadata)
-    )
+    columns = {name: table[name].take(of_row) for name in rows.column_names}
+    columns["sequence"] = pa.array(letters, pa.large_string())
+    return Dataset(pa.table(columns, schema=rows.features.arrow_schema)), of_row

@@ -83,7 +83,10 @@ def _tokenize_split(rows: Dataset, tokenizer: PreTrainedTokenizerFast, cut_at: i
 
 def token_ids(tokenizer: PreTrainedTokenizerFast, sequences: list[str], cut_at: int | None) -> dict[str, list]:
     """Ids, cut, with those that the tokenizer puts at the end (an NT's puts none there), and the whole lengths."""
-    ids = tokenizer(sequences, return_attention_mask=False, verbose=False)[IDS]
+    backend = tokenizer.backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    ids = [each.ids for each in backend.encode_batch_fast(sequences)]  # a third faster than `tokenizer(sequences)`
     lengths = [len(each) for each in ids]
     if cut_at is not None:
         at_end = tokenizer("")[IDS][1:]

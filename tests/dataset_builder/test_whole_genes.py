@@ -152,7 +152,7 @@ def test_a_species_whose_genes_are_all_in_another_is_an_error(tmp_path):
 def test_real_genes_share_no_stretch_with_other_splits():
     if not os.environ.get("NT_CDS_DIR"):
         pytest.skip("NT_CDS_DIR is not set")
-    settings = {"train_per_species": 100, "test_per_species": 200, "whole_genes": True}
+    settings = {"train_per_species": 20, "test_per_species": 200, "whole_genes": True}
     record, rows = build(source=os.environ["NT_CDS_DIR"], **settings)
     assert_whole_genes(record, rows, rows)
     for species in record["species"]:

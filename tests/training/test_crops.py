@@ -75,20 +75,22 @@ def test_selected_rows_are_cropped_as_they_are_numbered():
 
 
 def test_windows_of_many_n_are_cut_and_counted_and_too_long_ones_are_an_error():
-    rows = rows_of(["N" * 60, *["ACGTAC" * 10] * 9], [0] * 10)
+    rows = rows_of(["N" * 60, *["ACGTAC" * 10] * 8, "ACGTAC" * 11], [0] * 10)
     crops = Crops(rows, TOKENIZER, 60, 3, 20)
     assert len(crops[0, 0]["input_ids"]) == 20 and len(crops[1, 0]["input_ids"]) == 11
     assert crops.fraction_cut == pytest.approx(0.1, abs=0.05) and "more than 20 tokens" in crops.note()
-    with pytest.raises(ValueError, match=naming("--crop_nt 60", "11", "10")):
-        Crops(rows, TOKENIZER, 60, 3, 10)
+    for crop_nt, told in (60, ("11", "10")), (66, ("longer",)):
+        with pytest.raises(ValueError, match=naming(f"--crop_nt {crop_nt}", *told)):
+            Crops(rows, TOKENIZER, crop_nt, 3, 10)
 
 
 def test_baselines_get_windows_that_do_not_overlap():
-    windows = tile(ROWS, 60, 1000)
+    windows, of_row = tile(ROWS, 60, 1000)
+    assert of_row.tolist() == [0, 1, 2, 3, 4, 4, *[5] * 15]
     expected = [sequence[i : i + 60] for sequence in SEQUENCES for i in range(0, max(len(sequence) - 59, 1), 60)]
     assert windows["sequence"] == expected and windows.features["label"] == ROWS.features["label"]
     assert np.bincount(windows["label"]).tolist() == [19, 2]
-    some = tile(ROWS, 60, 7)
+    some, _ = tile(ROWS, 60, 7)
     assert len(some) == 7 and not set(some["sequence"]) - set(expected)
 
 
@@ -111,6 +113,13 @@ def test_of_windows_classes_are_equally_often_too_and_a_row_that_comes_twice_giv
     assert len({start for row, start in items if row == 1}) > 5  # which has five windows
 
 
+def test_rows_of_a_step_are_alike_in_length_while_classes_are_equally_often():
+    lengths, classes = np.arange(100) % 10, np.repeat([0, 1], [90, 10])
+    steps = np.reshape(list(EpochRows(100, 10, 0, classes=classes, lengths=lengths)), (10, 10))
+    assert np.bincount(classes[steps.ravel()]).tolist() == [50, 50]
+    assert np.ptp(lengths[steps], axis=1).mean() < 5  # and 8 in random steps
+
+
 @pytest.fixture(scope="module")
 def long_rows(tmp_path_factory, write_dataset, toy_rows):
     """Arguments for rows of several toy windows, of unlike length, of a common, a less common and a rare class."""
@@ -125,7 +134,7 @@ def test_classes_weigh_by_their_windows(long_rows):
     args = parse(*long_rows[:2], "--class_weights", "balanced", *long_rows[-4:])
     data = load_sequences(args.data, args.model.task)
     trainer, tokenised = build_trainer(args.model, args.data, training_arguments(args), data, None)
-    counts = np.bincount(tile(data.splits["train"], 48, 10**6)["label"])
+    counts = np.bincount(tile(data.splits["train"], 48, 10**6)[0]["label"])
     weighed = trainer.compute_loss_func.keywords["class_weights"].numpy()
     np.testing.assert_allclose(weighed, counts.sum() / (3 * counts), rtol=1e-6)
     assert len(tokenised["train"]) == counts.sum()
@@ -138,7 +147,8 @@ def test_classes_weigh_by_their_windows(long_rows):
         ("multi_label", ["a"], ["--class_sampling", "balanced"], "--class_sampling"),
         ("regression", 0.5, ["--class_sampling", "balanced"], "--class_sampling"),
         ("mlm", 0.5, ["--class_sampling", "balanced"], "--class_sampling"),
-        ("mlm", 0.5, ["--crop_nt", 60, "--max_length", 10], "--crop_nt 60"),
+        ("mlm", 0.5, ["--crop_nt", 58, "--max_length", 10], "--crop_nt 58"),
+        ("mlm", 0.5, ["--crop_nt", 60], "--crop_nt 60"),
     ],
 )
 def test_what_a_task_or_length_does_not_go_with_is_refused(tmp_path, run_train, task, label, flags, told):
