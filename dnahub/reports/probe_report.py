@@ -120,7 +120,6 @@ def draw_reliability(calibration: dict[str, Any], title: str, path: Path) -> Non
     figure = Figure(figsize=(5.2, 5.2), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
-    axes.plot(confidence, accuracy, color=COLOURS[0], linewidth=1)
     axes.scatter(confidence, accuracy, s=20 + 400 * rows / rows.sum(), color=COLOURS[0], alpha=0.7, linewidths=0)
     axes.set_xlabel("Top probability (mean of the bin)")
     axes.set_ylabel("Accuracy")

@@ -33,9 +33,9 @@ def measure_embeddings(data: LabelledEmbeddings, show_progress: bool) -> dict[st
     Fit on train, choose settings on validation or by a cross-validation of train, measure on test.
 
     Returns:
-        For JSON: `baselines`, `linear_probe` and `nearest_neighbours` as of `score_fit`, `comparison` of the probe with
-        the best baseline as of `compare`, `learning_curve` of the probe and the best baselines as of `measure_by_rows`,
-        and `calibration` of the probe.
+        For JSON: `baselines`, `linear_probe` and `nearest_neighbours` as of `score_fit`, `comparison` of the probe
+        with the best baseline as of `compare`, `learning_curve` of the probe and the best baselines as of
+        `measure_by_rows`, and `calibration` of the probe.
     """
     task, labels, groups = TASKS["classification"], data.labels, data.groups
     rows = {split: Rows(vectors, labels[split]) for split, vectors in data.vectors.items()}
