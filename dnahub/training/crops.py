@@ -99,12 +99,6 @@ class Crops(torch.utils.data.Dataset):
         return text
 
 
-def with_windows(data: SequenceData, window_nt: int, most: int) -> SequenceData:
-    """The data with windows in train, on which baselines are fitted; see `tile`."""
-    windows, _ = tile(data.splits["train"], window_nt, most)
-    return replace(data, splits=DatasetDict(data.splits | {"train": windows}))
-
-
 def tile(rows: Dataset, window_nt: int, most: int) -> tuple[Dataset, np.ndarray]:
     """
     Rows cut, from their first nt, into windows that do not overlap; a shorter rest is not used.

@@ -180,7 +180,7 @@ def _labelled_windows(data: SequenceData, train: Dataset | Crops) -> Dataset:
     """The rows of train that were given with their labels, where the model sees crops, as windows of that length."""
     rows = data.splits["train"]
     rows = rows.select(range(len(rows) - data.num_pseudo))
-    return tile(rows, train.crop_nt, MAX_ROWS) if isinstance(train, Crops) else rows
+    return tile(rows, train.crop_nt, MAX_ROWS)[0] if isinstance(train, Crops) else rows
 
 
 def _num_cut(tokenised: DatasetDict, max_length: int | None) -> int | None:

@@ -27,7 +27,6 @@ from dnahub.training.dataset import SequenceData, load_unlabelled
 from dnahub.training.splits import check_overlap
 
 UNLIMITED = 2**31
-ROW = "row"
 
 # Rows with `sequence`, and the group of each or None -> the class of each row, the same for all of a group: (rows,).
 Classifier = Callable[[Dataset, pa.Array | None], np.ndarray]
@@ -88,17 +87,17 @@ def fit_classifier(data: SequenceData, task: Task, window_nt: int) -> Classifier
     It cuts sequences into such windows. The log-likelihoods of all windows of a group, or of a sequence where there
     are no groups, are added; all classes are taken to be equally frequent.
     """
-    windows = {split: tile(data.splits[split], window_nt, MAX_ROWS) for split in ("train", "validation")}
+    windows = {split: tile(data.splits[split], window_nt, MAX_ROWS)[0] for split in ("train", "validation")}
     fitted, held = (Rows(count_all(FRAME_WISE, each), _labels(each)) for each in windows.values())
     fit = fit_linear(fitted, [(fitted, held)], task, data.labels)
     log_prior = np.log(np.maximum(1, np.bincount(fitted.labels, minlength=data.labels.num_outputs)))
 
     def classify(rows: Dataset, groups: pa.Array | None) -> np.ndarray:
-        windows = tile(rows.select_columns("sequence").add_column(ROW, np.arange(len(rows))), window_nt, UNLIMITED)
+        windows, of_window = tile(rows.select_columns("sequence"), window_nt, UNLIMITED)
         of_row = group_numbers(groups, len(rows))
         log_likelihoods = log_softmax(fit.predict(count_all(FRAME_WISE, windows)) - log_prior, axis=1)
         sums = np.zeros((of_row.max() + 1, data.labels.num_outputs))
-        np.add.at(sums, of_row[np.asarray(windows[ROW][:])], log_likelihoods)
+        np.add.at(sums, of_row[of_window], log_likelihoods)
         return sums.argmax(axis=1)[of_row]
 
     return classify
