@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dnahub.reports.comparison import describe
 from dnahub.reports.report import render_report
 from tests.reports.test_card import OF_TASKS, changed, of_another_encoder, of_seeds, results, without_test
 
@@ -36,9 +37,7 @@ def test_a_classifier_stands_beside_its_baselines():
         "  3-mer counts                           0.5712",
         "  in-frame codons                        0.5712",
         "",
-        "This model and the best baseline, in-frame codons: no clear difference; Accuracy 0.0234 higher (95 % interval of "
-        "the difference +0.0100 to +0.0300), Balanced accuracy 0.0000 higher (95 % interval of the difference -0.0100 to "
-        "+0.0100).",
+        describe(made["comparison"]),
         "",
         "time         0:12:03",
         "speed        3,456 tokens/s",

@@ -60,6 +60,7 @@ def test_the_run_is_described_as_it_was(classification, toy_dataset):
         "bayes_optimal_accuracy": 1.0,
         "rows": {"train": 96, "validation": 24, "test": 36},
         "cut_off": {},
+        "group_column": None,
         "num_replaced": 0,
         "skipped": {},
     }
@@ -72,7 +73,11 @@ def test_the_run_is_described_as_it_was(classification, toy_dataset):
     assert (training["seed"], training["train_sampling_strategy"], training["resumed_at_step"]) == (42, "random", None)
     low, high = classification["test"]["intervals"]["accuracy"]
     assert low <= classification["test"]["accuracy"] <= high and "intervals" not in classification["validation"]
-    assert set(classification["baselines"]) == {"3-mer counts", "in-frame codons", "frame-wise 3-mers"}
+    baselines, comparison = classification["baselines"], classification["comparison"]
+    assert {"majority class", "frame-wise 3+4-mers", "codon pairs, naive Bayes", "letters"} < set(baselines)
+    by_validation = {name: scores["validation"]["accuracy"] for name, scores in baselines.items()}
+    assert by_validation[comparison["baseline"]] == max(by_validation.values())
+    assert set(comparison["metrics"]) == {"accuracy", "balanced_accuracy"} and comparison["groups"] is None
     described = classification["model"]
     assert described["label_names"] == ["fly", "mouse", "yeast"] and described["type"] == "nucleotide_transformer"
     assert described["parameters"] == described["parameters_trained"] and described["outputs"] == 3
