@@ -1,14 +1,16 @@
-"""Embeddings + labels -> scores of a linear probe and of k-mer baselines, confusion matrix, UMAP.
+"""Embeddings + labels -> scores of a linear probe and of baselines, learning curve, calibration, figures.
 
     python probe.py --train_embeddings train.parquet --validation_embeddings validation.parquet \
         --test_embeddings test.parquet --output_dir report
     python probe.py --model_name_or_path runs/demo/checkpoint --dataset_name data/nt-species --output_dir runs/demo
 
 Embeddings are Parquet files of embed.py or of any other encoder, a vector and a label a row: a file for each split, or
-one file with a column `split`. Alternatively, a checkpoint embeds a data set. The probe is fitted on train, validation
-chooses its penalty, test is evaluated once. The same is done with k-mer counts, if there are sequences: those of the
-data set, or a column `sequence`. OUTPUT_DIR gets metrics.json, umap.png, and confusion_matrix.png: of the checkpoint's
-own classifier, if its metrics.json describes the same test rows, else of the probe.
+one file with a column `split`. Alternatively, a checkpoint embeds a data set. The probe and nearest neighbours are
+fitted on train; validation, or without it a cross-validation of train, chooses their settings; test is measured. The
+same is done with k-mer counts and other baselines, if there are sequences: those of the data set, or a column
+`sequence`. The learning curve measures all of it on test for fewer rows of train. OUTPUT_DIR gets metrics.json,
+labelled_rows.png, reliability.png, umap.png, and confusion_matrix.png: of the checkpoint's own classifier, if its
+metrics.json describes the same test rows, else of the probe.
 """
 
 import json
@@ -32,7 +34,9 @@ class EmbeddingArguments:
     """Embeddings in Parquet files."""
 
     train_embeddings: str | None = field(default=None, metadata={"help": "Rows to fit the probe on."})
-    validation_embeddings: str | None = field(default=None, metadata={"help": "Rows that choose its penalty."})
+    validation_embeddings: str | None = field(
+        default=None, metadata={"help": "Rows that choose its penalty; default: folds of train."}
+    )
     test_embeddings: str | None = field(default=None, metadata={"help": "Rows to evaluate it on."})
     embeddings: str | None = field(
         default=None,
@@ -69,21 +73,33 @@ class ReportArguments:
 
     output_dir: str = field(metadata={"help": "Folder of the report; files of an earlier report are replaced."})
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
+    group_column: str | None = field(
+        default=None,
+        metadata={
+            "help": "Rows of one group, such as a gene, are held out and drawn together; default: the genes of a data "
+            "set of dataset_builder."
+        },
+    )
     seed: int = field(
         default=42, metadata={"help": "Seed of the UMAP's layout and sample; everything else is deterministic."}
     )
 
 
-def check(files: dict[str, str], checkpoint: CheckpointArguments, output_dir: str) -> Path:
+def check(files: dict[str, str], checkpoint: CheckpointArguments, labels: ReportArguments) -> Path:
     """The report's folder; an error for contradictory arguments, and where the report could not be written."""
     model, data_set = checkpoint.model_name_or_path, checkpoint.dataset_name
-    from_files = set(files) in ({"embeddings"}, {f"{split}_embeddings" for split in ("train", "validation", "test")})
+    of_splits = set(files) - {"validation_embeddings"} == {"train_embeddings", "test_embeddings"}
+    from_files = of_splits or set(files) == {"embeddings"}
     if not (from_files and not model and not data_set) and not (not files and model and data_set):
         raise ValueError(
-            "give --train_embeddings, --validation_embeddings and --test_embeddings; or --embeddings alone; or "
-            "--model_name_or_path and --dataset_name."
+            "give --train_embeddings, --test_embeddings and, if any, --validation_embeddings; or --embeddings alone; "
+            "or --model_name_or_path and --dataset_name."
         )
-    folder = Path(output_dir)
+    if labels.group_column == labels.label_column:
+        raise ValueError(
+            f"--group_column {labels.group_column} is the column of the labels; name another, or leave it out."
+        )
+    folder = Path(labels.output_dir)
     for given in (model, data_set):
         if given and folder.resolve() == Path(given).resolve():
             raise ValueError(f"--output_dir {folder} is the checkpoint or data set to report on; name another folder.")
@@ -102,8 +118,13 @@ def load_pipeline(args: CheckpointArguments):
     return DNAEmbeddingPipeline(*load_checkpoint(NucleotideTransformerModel, files))
 
 
-def embed_data_set(args: CheckpointArguments, label_column: str) -> "LabelledEmbeddings":
-    """Every split, embedded by the checkpoint."""
+def embed_data_set(
+    args: CheckpointArguments, label_column: str, group_column: str | None = None
+) -> "LabelledEmbeddings":
+    """Every split, embedded by the checkpoint; validation that the data set lacks stays in train."""
+    import pyarrow as pa
+    from datasets import DatasetDict, concatenate_datasets
+
     from dnahub.reports.embeddings import LabelledEmbeddings
     from dnahub.training.arguments import DataArguments
     from dnahub.training.dataset import load_sequences
@@ -114,16 +135,25 @@ def embed_data_set(args: CheckpointArguments, label_column: str) -> "LabelledEmb
         dataset_config_name=args.dataset_config_name,
         sequence_format=args.sequence_format,
         label_column=label_column,
+        group_column=group_column,
     )
     data = load_sequences(wanted, "classification", args.dataset_revision)
-    for split in data.cut_off:
-        raise ValueError(f"{name}: there is no split '{split}'; a probe needs train, validation and test.")
+    splits, groups = dict(data.splits), dict(data.groups)
+    if "test" in data.cut_off:
+        raise ValueError(f"{name}: there is no split 'test'; a probe needs train and test.")
+    if "validation" in data.cut_off:
+        splits["train"] = concatenate_datasets([splits["train"], splits.pop("validation")])
+        if groups:
+            groups["train"] = pa.concat_arrays([groups["train"], groups.pop("validation")])
     embed = load_pipeline(args)
     vectors = {}
-    for split, rows in data.splits.items():
+    for split, rows in splits.items():
         print(f"probe.py: embedding {split}, {len(rows):,} sequences", file=sys.stderr)
         vectors[split] = embed.encode(rows["sequence"][:], show_progress=True)
-    return LabelledEmbeddings(data.name, vectors, data.splits, data.labels, data.build)
+    rows = DatasetDict(splits)
+    return LabelledEmbeddings(
+        data.name, vectors, rows, data.labels, data.build, data.group_column, groups, data.ids["test"].to_pylist()
+    )
 
 
 def read_fine_tuned(model: str, report: dict[str, Any]) -> dict[str, Any] | None:
@@ -145,18 +175,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classes = EmbeddingArguments, CheckpointArguments, ReportArguments
     embeddings, checkpoint, args = parse("probe.py", __doc__, classes, arguments)
     files = {split: file for split, file in vars(embeddings).items() if file is not None}
-    folder = check(files, checkpoint, args.output_dir)
+    folder = check(files, checkpoint, args)
 
     # These import torch and datasets: only now that the arguments are known.
-    from dnahub.reports.baselines import measure_baselines
     from dnahub.reports.embeddings import read_embeddings
-    from dnahub.reports.linear_probe import measure_majority, measure_probe
     from dnahub.reports.probe_report import draw, render_table
-    from dnahub.tasks import TASKS
+    from dnahub.reports.probing import measure_embeddings
+    from dnahub.training.splits import check_groups
 
-    task = TASKS["classification"]
-    data = read_embeddings(files, args.label_column) if files else embed_data_set(checkpoint, args.label_column)
-    has_sequences = "sequence" in data.rows["train"].features
+    columns = (args.label_column, args.group_column)
+    if files:
+        data = read_embeddings(files, *columns)
+        if args.group_column is not None:
+            check_groups(data.rows, args.group_column)
+    else:
+        data = embed_data_set(checkpoint, *columns)
+    measured, outputs = measure_embeddings(data, show_progress=sys.stderr.isatty())
     report = {
         "model": checkpoint.model_name_or_path,
         "dataset_name": checkpoint.dataset_name,
@@ -165,10 +199,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "num_rows": {split: len(labels) for split, labels in data.labels.items()},
         "label_names": data.meaning.names,
         "seed": args.seed,
-        "method": "The lowest loss on validation chooses the penalty; fitted on train alone; test is evaluated once.",
-        "chance": measure_majority(data.labels, task, data.meaning),
-        "baselines": measure_baselines(task, data.rows, data.meaning) if has_sequences else {},
-        "linear_probe": measure_probe(data.vectors, data.labels, task, data.meaning),
+        "group_column": data.group_column,
+        "has_sequences": "sequence" in data.rows["train"].features,
+        "method": "Fitted on train; settings chosen by the lowest log loss on "
+        + ("validation." if "validation" in data.vectors else "folds of train."),
+        **measured,
         "bayes_optimal_accuracy": data.build.get("bayes_optimal_accuracy"),
     }
     report["fine_tuned"] = None if files else read_fine_tuned(checkpoint.model_name_or_path, report)
@@ -176,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_text(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
     print(render_table(report))
     print(folder / "metrics.json", flush=True)
-    for line in draw(report, data, folder):
+    for line in draw(report, data, outputs, folder):
         print(line, flush=True)
 
 

@@ -19,7 +19,8 @@ from dnahub.checkpoints.saving import save_checkpoint
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
 from dnahub.reports import probe_report
-from dnahub.reports.linear_probe import measure_probe
+from dnahub.reports.fitting import Rows
+from dnahub.reports.linear_probe import fit_linear
 from dnahub.tasks import TASKS
 from dnahub.tasks.task import Labels
 
@@ -64,8 +65,8 @@ def figures(monkeypatch):
         *_, title, path = given
         written[path.name] = title
 
-    monkeypatch.setattr(probe_report, "draw_confusion_matrix", draw)
-    monkeypatch.setattr(probe_report, "draw_points", draw)
+    for name in ("draw_label_curve", "draw_reliability", "draw_confusion_matrix", "draw_points"):
+        monkeypatch.setattr(probe_report, name, draw)
     monkeypatch.setattr(probe_report, "project", lambda embeddings, seed: embeddings[:, :2])
     return written
 
@@ -109,18 +110,21 @@ def test_a_checkpoint_is_probed_and_nothing_but_the_report_is_written(tmp_path, 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     report, out, err = run(False, model_name_or_path=checkpoint, dataset_name=data_folder)
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    written = [str(tmp_path / "report" / name) for name in ("metrics.json", "confusion_matrix.png", "umap.png")]
+    names = ("metrics.json", "labelled_rows.png", "reliability.png", "confusion_matrix.png", "umap.png")
+    written = [str(tmp_path / "report" / name) for name in names]
     assert {str(path) for path in set(after) - set(before)} == set(written)
     assert {path: after[path] for path in before} == before
-    assert out.splitlines()[-3:] == written and "embedding test, 40 sequences" in err
+    assert out.splitlines()[-5:] == written and "embedding test, 40 sequences" in err
     for name in written[1:]:
         assert matplotlib.image.imread(name).std() > 0.01
 
     embed = pipeline("dna-embedding", model=str(checkpoint), trust_remote_code=True, batch_size=20)
     splits = load_dataset(str(data_folder))
-    features = {split: np.stack(embed(list(splits[split]["sequence"]))) for split in WINDOWS}
-    labels = {split: np.array(splits[split]["label"]) for split in WINDOWS}
-    expected = measure_probe(features, labels, TASKS["classification"], Labels(SPECIES, 2))
+    train, held = (
+        Rows(np.stack(embed(list(splits[split]["sequence"]))), np.array(splits[split]["label"]))
+        for split in ("train", "validation")
+    )
+    expected = fit_linear(train, [(train, held)], TASKS["classification"], Labels(SPECIES, 2)).facts
     assert report["num_rows"] == WINDOWS and report["fine_tuned"] is None
     assert report["linear_probe"]["num_features"] == 128
     losses = [[each["validation_log_loss"] for each in of["candidates"]] for of in (report["linear_probe"], expected)]
@@ -137,17 +141,19 @@ def test_files_of_embeddings_give_what_the_data_set_gives(data_folder, run, figu
     by_files, _, _ = run(**embedding_files(with_sequences=True))
     assert by_files["label_names"] == sorted(SPECIES) and by_files["bayes_optimal_accuracy"] is None
     for scores in (by_checkpoint, by_files):
-        assert list(scores["baselines"]) == ["3-mer counts", "in-frame codons", "frame-wise 3-mers"]
-        assert scores["chance"]["accuracy"] == 0.5 and scores["linear_probe"]["accuracy"] > 0.7
+        assert {"majority class", "codon pairs, naive Bayes", "letters"} < set(scores["baselines"])
+        assert scores["baselines"]["majority class"]["accuracy"] == 0.5 and scores["linear_probe"]["accuracy"] > 0.7
+        assert scores["comparison"]["baseline"] in scores["baselines"] and scores["comparison"]["groups"] is None
     assert by_files["linear_probe"]["accuracy"] == by_checkpoint["linear_probe"]["accuracy"]
     assert not any("SYNTHETIC" in title for title in figures.values())
 
-    rows = table.splitlines()[:-3]
+    rows = table.splitlines()[:-8]
     assert [row.split()[0] for row in rows] == [
-        *("method", "chance", "3-mer", "in-frame", "frame-wise", "linear", "Bayes-optimal")
+        *("method", "majority", "GC", "3-mer", "in-frame", "frame-wise", "frame-wise", "codon", "letters", "letters"),
+        *("nearest", "linear", "Bayes-optimal"),
     ]
     assert len({row.find(cell) for row, cell in zip(rows[:2], ("Accuracy", "0.5000"), strict=True)}) == 1
-    assert rows[-1].split()[-4:] == ["0.9750", "-", "-", "-"]
+    assert rows[-1].split()[-7:] == ["0.9750", *"------"]
 
 
 def test_the_table_says_that_there_are_no_baselines_and_is_printed_before_the_figures_are_drawn(
@@ -156,12 +162,13 @@ def test_the_table_says_that_there_are_no_baselines_and_is_printed_before_the_fi
     def fail(*given):
         raise MemoryError
 
-    monkeypatch.setattr(probe_report, "draw_confusion_matrix", fail)
+    monkeypatch.setattr(probe_report, "draw_label_curve", fail)
     with pytest.raises(MemoryError):
         run(**embedding_files())
     out = capsys.readouterr().out
     assert "linear probe on embeddings" in out and "'sequence'" in out and "3-mer" not in out
-    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["baselines"] == {}
+    report = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert list(report["baselines"]) == [report["comparison"]["baseline"]] == ["majority class"]
 
 
 def test_a_test_split_of_two_rows_has_no_umap_and_that_of_an_earlier_report_goes(run, embedding_files, tmp_path):
@@ -169,7 +176,7 @@ def test_a_test_split_of_two_rows_has_no_umap_and_that_of_an_earlier_report_goes
     (tmp_path / "report" / "umap.png").write_bytes(b"of an earlier report")
     _, out, _ = run(**embedding_files(num_test=2))
     assert "4 or more test rows" in out.splitlines()[-1]
-    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["confusion_matrix.png", "metrics.json"]
+    assert not (tmp_path / "report" / "umap.png").exists()
 
 
 @pytest.mark.parametrize(("confusion", "same"), [([[18, 2], [2, 18]], True), ([[18, 3], [2, 17]], False)])
@@ -189,7 +196,9 @@ def test_the_fine_tuned_classifier_is_reported_and_drawn_if_it_was_tested_on_the
 
 @pytest.mark.parametrize("names", [(), ("embeddings", "test_embeddings"), ("embeddings", "dataset_name")])
 def test_arguments_that_do_not_go_together_are_an_error(run, names):
-    with pytest.raises(ValueError, match="--test_embeddings.*--embeddings.*--model_name_or_path and --dataset_name"):
+    with pytest.raises(
+        ValueError, match="--test_embeddings.*--embeddings alone.*--model_name_or_path and --dataset_name"
+    ):
         run(**dict.fromkeys(names, "x"))
 
 
@@ -205,9 +214,40 @@ def test_kmers_of_a_data_set_are_refused_or_joined(tmp_path, write_dataset, data
     assert joined["linear_probe"] == plain["linear_probe"] and joined["baselines"] == plain["baselines"]
 
 
-def test_a_missing_split_is_an_error(tmp_path, write_dataset, run):
-    folder = write_dataset(tmp_path / "nt-species", {split: ROWS[split] for split in ("train", "test")}, FEATURES)
-    with pytest.raises(ValueError, match="nt-species.*'validation'"):
+def test_without_validation_train_is_cross_validated_by_groups(tmp_path, write_dataset, run, figures, embedding_files):
+    """Of a data set and of files, which give the same."""
+    genes = {split: [row | {"gene": f"{split} {i // 2}"} for i, row in enumerate(ROWS[split])] for split in ROWS}
+    features = Features({**FEATURES, "gene": Value("string")})
+    splits = {split: genes[split] for split in ("train", "test")}
+    folder = write_dataset(tmp_path / "species", splits, features, build={"synthetic": False})
+    of_data_set, table, _ = run(model_name_or_path="x", dataset_name=folder)
+    assert of_data_set["num_rows"] == {"train": 60, "test": 40} and of_data_set["group_column"] == "gene"
+    assert "folds of train" in of_data_set["method"] and "bootstrap over the values of gene" in table
+    assert of_data_set["comparison"]["groups"] == "gene"
+
+    files = {name: file for name, file in embedding_files(with_sequences=True).items() if "validation" not in name}
+    for split in splits:
+        path = files[f"{split}_embeddings"]
+        of_genes = pa.array([row["gene"] for row in genes[split]])
+        pq.write_table(pq.read_table(path).append_column("gene", of_genes), path)
+    of_files, *_ = run(**files, group_column="gene")
+    for report in (of_data_set, of_files):
+        assert report["linear_probe"]["accuracy"] > 0.7
+    assert of_files["linear_probe"]["intervals"] == of_data_set["linear_probe"]["intervals"]
+    without, *_ = run(**files)
+    assert without["group_column"] is None
+    assert without["linear_probe"]["intervals"] != of_files["linear_probe"]["intervals"]
+    with pytest.raises(ValueError, match="--group_column label.*column of the labels"):
+        run(**files, group_column="label")
+    with pytest.raises(ValueError, match="no column 'transcript'"):
+        run(**files, group_column="transcript")
+
+
+def test_a_missing_test_split_is_an_error(tmp_path, write_dataset, run):
+    folder = write_dataset(
+        tmp_path / "nt-species", {split: ROWS[split] for split in ("train", "validation")}, FEATURES
+    )
+    with pytest.raises(ValueError, match="nt-species.*'test'"):
         run(model_name_or_path="x", dataset_name=folder)
 
 

@@ -50,7 +50,7 @@ def choose_baselines(task: Task, one_length: bool) -> list[Baseline]:
     """
     constant = "majority class" if task.fits_classes else "mean of train"
     found = [
-        Baseline(constant, gc_content, _fit_constant),
+        Baseline(constant, lambda sequences: csr_array((len(sequences), 1)), fit_constant),
         Baseline("GC content", gc_content, fit_linear),
         Baseline("3-mer counts", _count_3mers, fit_linear),
         Baseline("in-frame codons", lambda sequences: count_kmers(sequences, 3, frames=1), fit_linear),
@@ -164,7 +164,7 @@ def _measure(task: Task, meaning: Labels, outputs: np.ndarray, labels: np.ndarra
     return loss | task.measure(outputs, labels, meaning.names)
 
 
-def _fit_constant(train: Rows, folds: Folds, task: Task, meaning: Labels) -> Fit:
+def fit_constant(train: Rows, folds: Folds, task: Task, meaning: Labels) -> Fit:
     """The frequencies of the classes, or the mean of the labels."""
     if task.fits_classes:
         classes, counts = np.unique(train.labels, return_counts=True)

@@ -1,8 +1,8 @@
-"""Parquet files of embeddings and labels -> vectors and labels of three splits."""
+"""Parquet files of embeddings and labels -> vectors and labels of the splits."""
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,13 @@ class LabelledEmbeddings:
     """
     Args:
         name: Of the data, for titles.
-        vectors: Split -> float32 (rows, hidden).
+        vectors: Split -> float32 (rows, hidden); train, test and, unless it is to be cross-validated, validation.
         rows: Column `label` of each split, as `Classification.encode` makes it, and `sequence`, if there are any.
         meaning: What the labels mean.
         build: What the data set's build.json says; empty where there is none.
+        group_column: Whose rows belong together, such as genes; None: rows are independent.
+        groups: Split -> its values; empty without such a column.
+        ids: Of the rows of test.
     """
 
     name: str
@@ -39,6 +42,9 @@ class LabelledEmbeddings:
     rows: DatasetDict
     meaning: Labels
     build: Mapping[str, Any] = field(default_factory=dict)
+    group_column: str | None = None
+    groups: dict[str, pa.Array] = field(default_factory=dict)
+    ids: Sequence[str] = ()
 
     @property
     def labels(self) -> dict[str, np.ndarray]:
@@ -46,15 +52,16 @@ class LabelledEmbeddings:
         return {split: np.array(rows["label"]) for split, rows in self.rows.items()}
 
 
-def read_embeddings(files: dict[str, str], label_column: str) -> LabelledEmbeddings:
+def read_embeddings(files: dict[str, str], label_column: str, group_column: str | None = None) -> LabelledEmbeddings:
     """
     Read embeddings of any encoder, one vector a row, as embed.py writes them.
 
     Args:
-        files: A Parquet file for "train_embeddings", "validation_embeddings" and "test_embeddings", or one for
-            "embeddings", with a column `split`. Further columns are `embedding` (lists of numbers, all of one length),
-            the labels and, for k-mer baselines, `sequence`.
+        files: A Parquet file for "train_embeddings", "test_embeddings" and, if any, "validation_embeddings", or one
+            for "embeddings", with a column `split`. Further columns are `embedding` (lists of numbers, all of one
+            length), the labels, the groups and, for the baselines, `sequence`.
         label_column: Column of the labels: a ClassLabel, strings, whole numbers or booleans.
+        group_column: Column of what rows belong to, such as genes; it is kept in `rows`.
 
     Raises:
         ValueError: A file that is not Parquet; a missing column, split, label or row; vectors of different lengths,
@@ -62,12 +69,19 @@ def read_embeddings(files: dict[str, str], label_column: str) -> LabelledEmbeddi
     """
     vectors, rows, settings, numbers = {}, DatasetDict(), {}, {}
     for split in SPLITS:
-        path = files.get("embeddings") or files[f"{split}_embeddings"]
+        path = files.get("embeddings") or files.get(f"{split}_embeddings")
+        if path is None:
+            continue
         place = f"{path}, split {split}"
-        table, numbers[split] = _read(path, label_column, split if "embeddings" in files else None)
+        columns = [label_column] if group_column is None else [label_column, group_column]
+        table, numbers[split] = _read(path, columns, split if "embeddings" in files else None)
+        if not len(table) and split == "validation" and "embeddings" in files:
+            continue
         if not len(table):
-            raise ValueError(f"{place}: there are no rows; a probe needs {', '.join(SPLITS)}.")
+            raise ValueError(f"{place}: there are no rows; a probe needs train and test.")
         vectors[split] = _vectors(path, table["embedding"], numbers[split])
+        if split == "test":  # without ids, as embed.py numbers rows
+            ids = list(map(str, (table["id"] if "id" in table.column_names else pa.array(numbers[split])).to_pylist()))
         rows[split] = Dataset(table.drop_columns("embedding"))
         settings[split] = {"length": vectors[split].shape[1]}
         settings[split] |= json.loads((table.schema.metadata or {}).get(METADATA, "{}"))
@@ -85,20 +99,27 @@ def read_embeddings(files: dict[str, str], label_column: str) -> LabelledEmbeddi
         path = files.get("embeddings") or files[f"{error.split}_embeddings"]
         raise ValueError(f"{path}, row {numbers[error.split][error.row]}: {error.fault}") from error
     task.check_splits(rows, meaning)
-    return LabelledEmbeddings(Path(path).name, vectors, rows, meaning)
+    groups = {}
+    if group_column is not None:
+        groups = {
+            split: pa.chunked_array(each.with_format("arrow")[:][group_column]).combine_chunks()
+            for split, each in rows.items()
+        }
+    name = Path(files.get("embeddings") or files["test_embeddings"]).name
+    return LabelledEmbeddings(name, vectors, rows, meaning, {}, group_column, groups, ids)
 
 
-def _read(path: str, label_column: str, split: str | None) -> tuple[pa.Table, np.ndarray]:
-    """`embedding`, the labels and, if there is one, `sequence`, of the rows of a split, and their numbers."""
+def _read(path: str, columns: list[str], split: str | None) -> tuple[pa.Table, np.ndarray]:
+    """`embedding`, the columns and, if there are such, `sequence` and `id`, of the rows of a split, and their numbers."""
     try:
         table = pq.read_table(pa.OSFile(os.fsencode(path)))  # arrow takes no `str` that is not UTF-8
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path}: it is not a complete Parquet file ({error}); embed again.") from error
-    needed = ["embedding", label_column] if split is None else ["embedding", label_column, "split"]
+    needed = ["embedding", *columns] if split is None else ["embedding", *columns, "split"]
     for column in needed:
         if column not in table.column_names:
             raise ValueError(f"{path}: there is no column {column!r}, only {', '.join(table.column_names)}.")
-    table = table.select([*needed, *{"sequence"}.intersection(table.column_names)])
+    table = table.select([*needed, *{"sequence", "id"}.intersection(table.column_names) - set(needed)])
     for i, column in enumerate(table.schema):
         if pa.types.is_dictionary(column.type):  # a categorical of pandas
             table = table.set_column(i, column.name, table[i].cast(column.type.value_type))

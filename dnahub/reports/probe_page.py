@@ -1,6 +1,5 @@
 """Scores of a probe, and its outputs for the test rows -> report.html."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ def write_probe_page(
     report: dict[str, Any],
     methods: dict[str, dict[str, Any]],
     data: LabelledEmbeddings,
-    ids: Sequence[str],
     outputs: np.ndarray,
     drawn: np.ndarray | None,
     points: np.ndarray | None,
@@ -31,7 +29,6 @@ def write_probe_page(
     Args:
         report: Content of probe.py's metrics.json.
         methods: Name -> scores on test, those of the probe first.
-        ids: Of the test rows.
         outputs: Logits of the probe for the test rows.
         drawn, points: Which test rows the UMAP has, and where, (drawn, 2); None without one.
     """
@@ -41,7 +38,7 @@ def write_probe_page(
     possible = report["bayes_optimal_accuracy"]
     page = Report(
         title=f"Linear probe on {name}",
-        facts=[f"Data: {data.name}, {len(ids):,} test rows."],
+        facts=[f"Data: {data.name}, {len(data.ids):,} test rows."],
         split="test",
         scores=report["linear_probe"],
         class_names=data.meaning.names,
@@ -50,7 +47,7 @@ def write_probe_page(
         methods=methods,
         compared=list(report["comparison"]["metrics"]),
         best_possible={} if possible is None else {"accuracy": possible},
-        rows=PredictedRows(ids, data.group_column, None if groups is None else groups.to_pylist(), of_rows),
+        rows=PredictedRows(data.ids, data.group_column, None if groups is None else groups.to_pylist(), of_rows),
         curve=report["learning_curve"],
         metric_of_curve="balanced_accuracy",
         maps={} if points is None else {"": points[:MAX_POINTS]},

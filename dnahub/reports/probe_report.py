@@ -5,26 +5,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from dnahub.metrics.names import interval, name_of, number
+from dnahub.reports.comparison import describe
 from dnahub.reports.embeddings import LabelledEmbeddings
-from dnahub.reports.plots import draw_confusion_matrix, draw_points
+from dnahub.reports.plots import COLOURS, draw_confusion_matrix, draw_points, save_figure
+from dnahub.reports.probe_page import write_probe_page
+from dnahub.reports.probing import PROBE
 from dnahub.reports.projection import MIN_POINTS, project
 
 # A UMAP of more points takes long and shows no more; all test rows of the default data set are drawn.
 MAX_UMAP_POINTS = 6000
 
-METRICS = ("accuracy", "macro_f1", "mcc")
-PROBE, FINE_TUNED = "linear probe on embeddings", "fine-tuned classifier"
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "auprc")
+NEIGHBOURS, FINE_TUNED = "nearest neighbours of embeddings", "fine-tuned classifier"
 
 
 def render_table(report: dict[str, Any]) -> str:
-    """One aligned line for each method of metrics.json."""
-    methods = {
-        "chance (most frequent label)": report["chance"],
-        **{f"{name}, logistic regression": scores for name, scores in report["baselines"].items()},
-        PROBE: report["linear_probe"],
-    }
+    """One aligned line for each method of metrics.json, and below them the comparison and the calibration."""
+    methods = {**report["baselines"], NEIGHBOURS: report["nearest_neighbours"], PROBE: report["linear_probe"]}
     if report["fine_tuned"] is not None:
         methods[FINE_TUNED] = report["fine_tuned"]
     if report["bayes_optimal_accuracy"] is not None:
@@ -36,16 +36,33 @@ def render_table(report: dict[str, Any]) -> str:
         rows.append((name, accuracy, interval(scores, "accuracy") or "-", *others, note))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    if not report["baselines"]:
-        lines.append("(no k-mer baselines: the embeddings have no column 'sequence')")
+    if not report["has_sequences"]:
+        lines.append("(no baselines but the majority: the embeddings have no column 'sequence')")
+    over = f"the values of {report['group_column']}" if report["group_column"] else "rows"
+    lines.append(f"Intervals: bootstrap over {over}.")
+    lines.append(describe(report["comparison"], "The linear probe"))
+    error = report["calibration"]["expected_calibration_error"]
+    lines.append(f"Expected calibration error of the linear probe: {number(error)}.")
     return "\n".join(lines)
 
 
-def draw(report: dict[str, Any], data: LabelledEmbeddings, folder: Path) -> Iterator[str]:
-    """Draw confusion_matrix.png and umap.png; yields the path of each, or why it was not drawn."""
+def draw(report: dict[str, Any], data: LabelledEmbeddings, outputs: np.ndarray, folder: Path) -> Iterator[str]:
+    """Draw all figures, and the page that has them all; yields the path of each, or why it was not drawn."""
     synthetic = "SYNTHETIC DATA: " if report["synthetic"] else ""
     model = "" if report["model"] is None else ", " + "/".join(Path(report["model"]).parts[-2:])  # RUN/checkpoint
     names, labels = data.meaning.names, data.labels["test"]
+
+    path = folder / "labelled_rows.png"
+    title = f"{synthetic}linear probe{model}, and baselines\n{len(labels):,} test rows of {data.name}"
+    draw_label_curve(report["learning_curve"], title, path)
+    yield str(path)
+
+    path = folder / "reliability.png"
+    error = number(report["calibration"]["expected_calibration_error"])
+    draw_reliability(
+        report["calibration"], f"{synthetic}linear probe{model}\nexpected calibration error {error}", path
+    )
+    yield str(path)
 
     classifier, scores = PROBE, report["linear_probe"]
     if report["fine_tuned"] is not None:
@@ -58,15 +75,64 @@ def draw(report: dict[str, Any], data: LabelledEmbeddings, folder: Path) -> Iter
     draw_confusion_matrix(np.array(scores["confusion_matrix"]), names, title, path)
     yield str(path)
 
-    path = folder / "umap.png"
+    drawn, points, path = None, None, folder / "umap.png"
     if len(labels) < MIN_POINTS:
         path.unlink(missing_ok=True)  # of an earlier report
         yield f"(no {path}: a UMAP needs {MIN_POINTS} or more test rows)"
-        return
-    drawn = np.random.default_rng(report["seed"]).permutation(len(labels))[:MAX_UMAP_POINTS]
-    title = (
-        f"{synthetic}UMAP of embeddings{model}\n{len(drawn):,} of {len(labels):,} test rows of {data.name}: "
-        f"accuracy of a linear probe {number(report['linear_probe']['accuracy'])}"
-    )
-    draw_points(project(data.vectors["test"][drawn], report["seed"]), labels[drawn], names, title, path)
-    yield str(path)
+    else:
+        drawn = np.random.default_rng(report["seed"]).permutation(len(labels))[:MAX_UMAP_POINTS]
+        points = project(data.vectors["test"][drawn], report["seed"])
+        title = (
+            f"{synthetic}UMAP of embeddings{model}\n{len(drawn):,} of {len(labels):,} test rows of {data.name}: "
+            f"accuracy of a linear probe {number(report['linear_probe']['accuracy'])}"
+        )
+        draw_points(points, labels[drawn], names, title, path)
+        yield str(path)
+
+    fine_tuned = {} if report["fine_tuned"] is None else {FINE_TUNED: report["fine_tuned"]}
+    methods = {PROBE: report["linear_probe"], **fine_tuned, NEIGHBOURS: report["nearest_neighbours"]}
+    yield str(write_probe_page(report, methods | report["baselines"], data, outputs, drawn, points, folder))
+
+
+def draw_label_curve(curves: dict[str, list[dict[str, Any]]], title: str, path: Path) -> None:
+    """Balanced accuracy by the number of labelled rows: means, and bars from the lowest draw to the highest."""
+    figure = Figure(figsize=(7.6, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    for (name, points), colour in zip(curves.items(), COLOURS, strict=False):
+        rows = [point["rows"] for point in points]
+        mean, low, high = (
+            np.array([point["balanced_accuracy"][end] for point in points]) for end in ("mean", "lowest", "highest")
+        )
+        style = {"color": colour, "marker": "o", "markersize": 4, "linewidth": 1.6, "capsize": 3}
+        axes.errorbar(rows, mean, yerr=[mean - low, high - mean], label=name, **style)
+    axes.set_xscale("log")
+    ticks = sorted({point["rows"] for points in curves.values() for point in points})
+    axes.set_xticks(ticks, [f"{rows:,}" for rows in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("Labelled training rows")
+    axes.set_ylabel("Balanced accuracy on test")
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle(title, fontsize=11)
+    save_figure(figure, path)
+
+
+def draw_reliability(calibration: dict[str, Any], title: str, path: Path) -> None:
+    """Accuracy by the top probability, in bins; the area of a dot is the share of the rows."""
+    bins = [each for each in calibration["bins"] if each["rows"]]
+    confidence, accuracy, rows = (np.array([each[key] for each in bins]) for key in ("confidence", "accuracy", "rows"))
+    figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
+    axes.scatter(confidence, accuracy, s=20 + 400 * rows / rows.sum(), color=COLOURS[0], alpha=0.7, linewidths=0)
+    axes.set_xlabel("Top probability (mean of the bin)")
+    axes.set_ylabel("Accuracy")
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, 1.02)
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, fontsize=11)
+    save_figure(figure, path)
