@@ -9,8 +9,8 @@ one file with a column `split`. Alternatively, a checkpoint embeds a data set. T
 fitted on train; validation, or without it a cross-validation of train, chooses their settings; test is measured. The
 same is done with k-mer counts and other baselines, if there are sequences: those of the data set, or a column
 `sequence`. The learning curve measures all of it on test for fewer rows of train. OUTPUT_DIR gets metrics.json,
-labelled_rows.png, reliability.png, umap.png, and confusion_matrix.png: of the checkpoint's own classifier, if its
-metrics.json describes the same test rows, else of the probe.
+labelled_rows.png, reliability.png, umap.png, confusion_matrix.png: of the checkpoint's own classifier, if its
+metrics.json describes the same test rows, else of the probe; and report.html, an interactive page of the probe.
 """
 
 import json

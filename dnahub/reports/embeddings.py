@@ -110,7 +110,7 @@ def read_embeddings(files: dict[str, str], label_column: str, group_column: str 
 
 
 def _read(path: str, columns: list[str], split: str | None) -> tuple[pa.Table, np.ndarray]:
-    """`embedding`, the columns and, if there are such, `sequence` and `id`, of the rows of a split, and their numbers."""
+    """`embedding`, the columns and, if there, `sequence` and `id`, of the rows of a split, and their numbers."""
     try:
         table = pq.read_table(pa.OSFile(os.fsencode(path)))  # arrow takes no `str` that is not UTF-8
     except pa.ArrowInvalid as error:
