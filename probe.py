@@ -9,8 +9,8 @@ one file with a column `split`. Alternatively, a checkpoint embeds a data set. T
 fitted on train; validation, or without it a cross-validation of train, chooses their settings; test is measured. The
 same is done with k-mer counts and other baselines, if there are sequences: those of the data set, or a column
 `sequence`. The learning curve measures all of it on test for fewer rows of train. OUTPUT_DIR gets metrics.json,
-labelled_rows.png, reliability.png, umap.png, and confusion_matrix.png: of the checkpoint's own classifier, if its
-metrics.json describes the same test rows, else of the probe.
+labelled_rows.png, reliability.png, umap.png, confusion_matrix.png: of the checkpoint's own classifier, if its
+metrics.json describes the same test rows, else of the probe; and report.html, an interactive page of the probe.
 """
 
 import json
@@ -151,7 +151,9 @@ def embed_data_set(
         print(f"probe.py: embedding {split}, {len(rows):,} sequences", file=sys.stderr)
         vectors[split] = embed.encode(rows["sequence"][:], show_progress=True)
     rows = DatasetDict(splits)
-    return LabelledEmbeddings(data.name, vectors, rows, data.labels, data.build, data.group_column, groups)
+    return LabelledEmbeddings(
+        data.name, vectors, rows, data.labels, data.build, data.group_column, groups, data.ids["test"].to_pylist()
+    )
 
 
 def read_fine_tuned(model: str, report: dict[str, Any]) -> dict[str, Any] | None:
@@ -188,6 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             check_groups(data.rows, args.group_column)
     else:
         data = embed_data_set(checkpoint, *columns)
+    measured, outputs = measure_embeddings(data, show_progress=sys.stderr.isatty())
     report = {
         "model": checkpoint.model_name_or_path,
         "dataset_name": checkpoint.dataset_name,
@@ -200,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "has_sequences": "sequence" in data.rows["train"].features,
         "method": "Fitted on train; settings chosen by the lowest log loss on "
         + ("validation." if "validation" in data.vectors else "folds of train."),
-        **measure_embeddings(data, show_progress=sys.stderr.isatty()),
+        **measured,
         "bayes_optimal_accuracy": data.build.get("bayes_optimal_accuracy"),
     }
     report["fine_tuned"] = None if files else read_fine_tuned(checkpoint.model_name_or_path, report)
@@ -208,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_text(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
     print(render_table(report))
     print(folder / "metrics.json", flush=True)
-    for line in draw(report, data, folder):
+    for line in draw(report, data, outputs, folder):
         print(line, flush=True)
 
 

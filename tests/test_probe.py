@@ -1,6 +1,7 @@
 """probe.py from its arguments: embeddings in files, and a checkpoint with a data set."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -112,9 +113,12 @@ def test_a_checkpoint_is_probed_and_nothing_but_the_report_is_written(tmp_path, 
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     names = ("metrics.json", "labelled_rows.png", "reliability.png", "confusion_matrix.png", "umap.png")
     written = [str(tmp_path / "report" / name) for name in names]
-    assert {str(path) for path in set(after) - set(before)} == set(written)
+    page = tmp_path / "report" / "report.html"
+    assert {str(path) for path in set(after) - set(before)} == {*written, str(page)}
     assert {path: after[path] for path in before} == before
-    assert out.splitlines()[-5:] == written and "embedding test, 40 sequences" in err
+    assert out.splitlines()[-6:] == [*written, str(page)] and "embedding test, 40 sequences" in err
+    sections = re.findall(r'<section id="(\w+)">', page.read_text(encoding="utf-8"))
+    assert sections == ["scores", "confusion", "curves", "reliability", "labels", "umap"]
     for name in written[1:]:
         assert matplotlib.image.imread(name).std() > 0.01
 
@@ -147,9 +151,9 @@ def test_files_of_embeddings_give_what_the_data_set_gives(data_folder, run, figu
     assert by_files["linear_probe"]["accuracy"] == by_checkpoint["linear_probe"]["accuracy"]
     assert not any("SYNTHETIC" in title for title in figures.values())
 
-    rows = table.splitlines()[:-8]
+    rows = table.splitlines()[:-9]
     assert [row.split()[0] for row in rows] == [
-        *("method", "majority", "GC", "3-mer", "in-frame", "frame-wise", "frame-wise", "codon", "letters", "letters"),
+        *("method", "majority", "GC", "3-mer", "in-frame", "frame-wise", "frame-wise", "codon", "letters", "letters,"),
         *("nearest", "linear", "Bayes-optimal"),
     ]
     assert len({row.find(cell) for row, cell in zip(rows[:2], ("Accuracy", "0.5000"), strict=True)}) == 1
@@ -175,7 +179,7 @@ def test_a_test_split_of_two_rows_has_no_umap_and_that_of_an_earlier_report_goes
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "umap.png").write_bytes(b"of an earlier report")
     _, out, _ = run(**embedding_files(num_test=2))
-    assert "4 or more test rows" in out.splitlines()[-1]
+    assert "4 or more test rows" in out.splitlines()[-2]
     assert not (tmp_path / "report" / "umap.png").exists()
 
 

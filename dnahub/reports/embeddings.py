@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class LabelledEmbeddings:
         build: What the data set's build.json says; empty where there is none.
         group_column: Whose rows belong together, such as genes; None: rows are independent.
         groups: Split -> its values; empty without such a column.
+        ids: Of the rows of test.
     """
 
     name: str
@@ -43,6 +44,7 @@ class LabelledEmbeddings:
     build: Mapping[str, Any] = field(default_factory=dict)
     group_column: str | None = None
     groups: dict[str, pa.Array] = field(default_factory=dict)
+    ids: Sequence[str] = ()
 
     @property
     def labels(self) -> dict[str, np.ndarray]:
@@ -78,6 +80,8 @@ def read_embeddings(files: dict[str, str], label_column: str, group_column: str 
         if not len(table):
             raise ValueError(f"{place}: there are no rows; a probe needs train and test.")
         vectors[split] = _vectors(path, table["embedding"], numbers[split])
+        if split == "test":  # without ids, as embed.py numbers rows
+            ids = list(map(str, (table["id"] if "id" in table.column_names else pa.array(numbers[split])).to_pylist()))
         rows[split] = Dataset(table.drop_columns("embedding"))
         settings[split] = {"length": vectors[split].shape[1]}
         settings[split] |= json.loads((table.schema.metadata or {}).get(METADATA, "{}"))
@@ -102,11 +106,11 @@ def read_embeddings(files: dict[str, str], label_column: str, group_column: str 
             for split, each in rows.items()
         }
     name = Path(files.get("embeddings") or files["test_embeddings"]).name
-    return LabelledEmbeddings(name, vectors, rows, meaning, {}, group_column, groups)
+    return LabelledEmbeddings(name, vectors, rows, meaning, {}, group_column, groups, ids)
 
 
 def _read(path: str, columns: list[str], split: str | None) -> tuple[pa.Table, np.ndarray]:
-    """`embedding`, the columns and, if there is one, `sequence`, of the rows of a split, and their numbers."""
+    """`embedding`, the columns and, if there, `sequence` and `id`, of the rows of a split, and their numbers."""
     try:
         table = pq.read_table(pa.OSFile(os.fsencode(path)))  # arrow takes no `str` that is not UTF-8
     except pa.ArrowInvalid as error:
@@ -115,7 +119,7 @@ def _read(path: str, columns: list[str], split: str | None) -> tuple[pa.Table, n
     for column in needed:
         if column not in table.column_names:
             raise ValueError(f"{path}: there is no column {column!r}, only {', '.join(table.column_names)}.")
-    table = table.select([*needed, *{"sequence"}.intersection(table.column_names)])
+    table = table.select([*needed, *{"sequence", "id"}.intersection(table.column_names) - set(needed)])
     for i, column in enumerate(table.schema):
         if pa.types.is_dictionary(column.type):  # a categorical of pandas
             table = table.set_column(i, column.name, table[i].cast(column.type.value_type))

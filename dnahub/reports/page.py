@@ -15,7 +15,8 @@ from jinja2 import Environment, FileSystemLoader
 
 from dnahub.machine.files import write_text
 
-# Draws the figures, and shows or hides what belongs to a key when it is clicked.
+# Draws the figures; shows or hides what belongs to a key when it is clicked; and takes a tap for a pointer that moved
+# there, without which bokeh shows nothing on a phone.
 SCRIPT = """
 const {docs, items} = JSON.parse(document.getElementById("figures").textContent);
 Bokeh.embed.embed_items(docs, items).then(() => {
@@ -27,6 +28,12 @@ Bokeh.embed.embed_items(docs, items).then(() => {
         Bokeh.documents[0].get_model_by_name(name).visible = shown;
     });
   }
+  document.addEventListener("click", event => {
+    if (event.pointerType !== "touch") return;
+    const {clientX, clientY, view} = event;
+    const at = {clientX, clientY, view, isPrimary: true, bubbles: true, composed: true};
+    event.composedPath()[0].dispatchEvent(new PointerEvent("pointermove", at));
+  });
   document.body.dataset.drawn = "true";
 });
 """

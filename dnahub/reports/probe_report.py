@@ -11,6 +11,7 @@ from dnahub.metrics.names import interval, name_of, number
 from dnahub.reports.comparison import describe
 from dnahub.reports.embeddings import LabelledEmbeddings
 from dnahub.reports.plots import COLOURS, draw_confusion_matrix, draw_points, save_figure
+from dnahub.reports.probe_page import write_probe_page
 from dnahub.reports.probing import PROBE
 from dnahub.reports.projection import MIN_POINTS, project
 
@@ -45,8 +46,8 @@ def render_table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def draw(report: dict[str, Any], data: LabelledEmbeddings, folder: Path) -> Iterator[str]:
-    """Draw all figures; yields the path of each, or why it was not drawn."""
+def draw(report: dict[str, Any], data: LabelledEmbeddings, outputs: np.ndarray, folder: Path) -> Iterator[str]:
+    """Draw all figures, and the page that has them all; yields the path of each, or why it was not drawn."""
     synthetic = "SYNTHETIC DATA: " if report["synthetic"] else ""
     model = "" if report["model"] is None else ", " + "/".join(Path(report["model"]).parts[-2:])  # RUN/checkpoint
     names, labels = data.meaning.names, data.labels["test"]
@@ -74,18 +75,23 @@ def draw(report: dict[str, Any], data: LabelledEmbeddings, folder: Path) -> Iter
     draw_confusion_matrix(np.array(scores["confusion_matrix"]), names, title, path)
     yield str(path)
 
-    path = folder / "umap.png"
+    drawn, points, path = None, None, folder / "umap.png"
     if len(labels) < MIN_POINTS:
         path.unlink(missing_ok=True)  # of an earlier report
         yield f"(no {path}: a UMAP needs {MIN_POINTS} or more test rows)"
-        return
-    drawn = np.random.default_rng(report["seed"]).permutation(len(labels))[:MAX_UMAP_POINTS]
-    title = (
-        f"{synthetic}UMAP of embeddings{model}\n{len(drawn):,} of {len(labels):,} test rows of {data.name}: "
-        f"accuracy of a linear probe {number(report['linear_probe']['accuracy'])}"
-    )
-    draw_points(project(data.vectors["test"][drawn], report["seed"]), labels[drawn], names, title, path)
-    yield str(path)
+    else:
+        drawn = np.random.default_rng(report["seed"]).permutation(len(labels))[:MAX_UMAP_POINTS]
+        points = project(data.vectors["test"][drawn], report["seed"])
+        title = (
+            f"{synthetic}UMAP of embeddings{model}\n{len(drawn):,} of {len(labels):,} test rows of {data.name}: "
+            f"accuracy of a linear probe {number(report['linear_probe']['accuracy'])}"
+        )
+        draw_points(points, labels[drawn], names, title, path)
+        yield str(path)
+
+    fine_tuned = {} if report["fine_tuned"] is None else {FINE_TUNED: report["fine_tuned"]}
+    methods = {PROBE: report["linear_probe"], **fine_tuned, NEIGHBOURS: report["nearest_neighbours"]}
+    yield str(write_probe_page(report, methods | report["baselines"], data, outputs, drawn, points, folder))
 
 
 def draw_label_curve(curves: dict[str, list[dict[str, Any]]], title: str, path: Path) -> None:

@@ -28,7 +28,7 @@ IN_CURVE = 3  # of the baselines, the best ones
 PROBE = "linear probe on embeddings"
 
 
-def measure_embeddings(data: LabelledEmbeddings, show_progress: bool) -> dict[str, Any]:
+def measure_embeddings(data: LabelledEmbeddings, show_progress: bool) -> tuple[dict[str, Any], np.ndarray]:
     """
     Fit on train, choose settings on validation or by a cross-validation of train, measure on test.
 
@@ -56,7 +56,7 @@ def measure_embeddings(data: LabelledEmbeddings, show_progress: bool) -> dict[st
         baselines = MeasuredBaselines({"majority class": scores}, "majority class", of_constant)
     predictions = Predictions(outputs, test.labels, groups.get("test"))
     names = data.meaning.names
-    return {
+    measured = {
         "baselines": baselines.scores,
         "linear_probe": probe,
         "nearest_neighbours": neighbours,
@@ -64,6 +64,7 @@ def measure_embeddings(data: LabelledEmbeddings, show_progress: bool) -> dict[st
         "learning_curve": _learning_curve(data, rows, probe, baselines),
         "calibration": calibration(softmax_of(outputs), test.labels[:, None] == np.arange(len(names))),
     }
+    return measured, outputs
 
 
 def _learning_curve(

@@ -49,7 +49,7 @@ class Report:
     compared: Sequence[str] = ()  # metrics by which methods are compared
     best_possible: Mapping[str, float] = field(default_factory=dict)  # by metrics
     rows: PredictedRows | None = None
-    # Of each method, by the number of labelled rows: "rows", and "mean" and "deviation" of several draws of them.
+    # Of each method, by the number of labelled rows: "rows", and "mean", "lowest" and "highest" of each metric.
     curve: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     metric_of_curve: str = ""
     log: Sequence[Mapping[str, Any]] = ()  # the Trainer's log_history
@@ -268,20 +268,27 @@ def curve_of_labels(report: Report) -> Section | None:
     colours = [*COLOURS, *MORE_COLOURS]
     keys = []
     for i, (name, points) in enumerate(report.curve.items()):
-        columns = {each: np.array([point[each] for point in points]) for each in ("rows", "mean", "deviation")}
-        columns |= {"name": [name] * len(points)}
-        columns |= {"low": columns["mean"] - columns["deviation"], "high": columns["mean"] + columns["deviation"]}
+        of_metric = [point[report.metric_of_curve] for point in points]
+        columns = {each: [point[each] for point in of_metric] for each in ("mean", "lowest", "highest")}
+        columns |= {"rows": [point["rows"] for point in points], "name": [name] * len(points)}
         source, colour = ColumnDataSource(columns), colours[i % len(colours)]
-        band = plot.varea("rows", "low", "high", source=source, color=colour, alpha=0.15)
+        band = plot.varea("rows", "lowest", "highest", source=source, color=colour, alpha=0.15)
         line = plot.line("rows", "mean", source=source, color=colour, line_width=3 if i == 0 else 1.5)
         dots = plot.scatter("rows", "mean", source=source, color=colour, size=7)
         for kind, renderer in (("band", band), ("line", line), ("dots", dots)):
             renderer.name = f"curve {kind} {i}"
-        _hover(plot, dots, method="@name", rows="@rows{0,0}", mean="@mean{0.0000}", deviation="@deviation{0.0000}")
+        _hover(
+            plot,
+            dots,
+            method="@name",
+            rows="@rows{0,0}",
+            mean="@mean{0.0000}",
+            draws="@lowest{0.0000} to @highest{0.0000}",
+        )
         keys.append(Key(name, colour, [renderer.name for renderer in (band, line, dots)]))
     plot.xaxis.axis_label, plot.yaxis.axis_label = "Labelled rows of train", name_of(report.metric_of_curve)
     plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
-    text = f"On the {report.split} split; the band is one standard deviation over several draws of the rows."
+    text = f"On the {report.split} split; the band is the range of several draws of the rows."
     return Section("labels", "Learning curve", text, {"": plot}, keys)
 
 

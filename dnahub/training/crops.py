@@ -1,17 +1,15 @@
 """Rows of sequences -> windows drawn from them, others in every epoch, as token ids."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from datasets import Dataset, DatasetDict
+from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from dnahub.training.dataset import SequenceData
 from dnahub.training.tokens import NUM_TOKENS, token_ids
 
 SAMPLE = 500  # windows that are tokenised to learn how many tokens they have

@@ -15,7 +15,6 @@ from dnahub.checkpoints.loading import CheckpointFiles, load_saved
 from dnahub.checkpoints.publishing import REPORT
 from dnahub.hub_code.pipeline_dna_embedding import BATCH_TOKENS, DEFAULTS, batches_of, pool
 from dnahub.reports.comparison import describe
-from dnahub.reports.intervals import Predictions
 from dnahub.reports.predictions import PredictedRows
 from dnahub.reports.projection import MIN_POINTS, project
 from dnahub.reports.sections import MAX_POINTS, Report, write_report
@@ -29,16 +28,6 @@ from dnahub.training.tokens import IDS
 from dnahub.training.trainer import build_model
 
 LOG = "log.jsonl"
-
-
-def rows_of_split(task: Task, data: SequenceData, split: str, predictions: Predictions) -> PredictedRows:
-    groups = data.groups.get(split)
-    return PredictedRows(
-        data.ids[split].to_pylist(),
-        data.group_column,
-        None if groups is None else groups.to_pylist(),
-        task.rows_of(predictions.outputs, predictions.labels, data.labels),
-    )
 
 
 def write_report_of_run(

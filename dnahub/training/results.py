@@ -17,6 +17,7 @@ from dnahub.reports.baselines import MAX_ROWS, measure_baselines
 from dnahub.reports.card import inherited_licence
 from dnahub.reports.comparison import compare
 from dnahub.reports.intervals import Predictions, bootstrap_intervals, num_resamples
+from dnahub.reports.predictions import PredictedRows
 from dnahub.tasks.task import Task
 from dnahub.training.arguments import Arguments
 from dnahub.training.crops import Crops, tile
@@ -158,6 +159,16 @@ def measure_all(
         of_test = (measured["test"], predictions["test"])
         measured["comparison"] = compare(task, metric, *of_test, found, names, data.group_column)
     return measured, predictions
+
+
+def rows_of_split(task: Task, data: SequenceData, split: str, predictions: Predictions) -> PredictedRows:
+    groups = data.groups.get(split)
+    return PredictedRows(
+        data.ids[split].to_pylist(),
+        data.group_column,
+        None if groups is None else groups.to_pylist(),
+        task.rows_of(predictions.outputs, predictions.labels, data.labels),
+    )
 
 
 def _measure(

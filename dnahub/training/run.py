@@ -33,8 +33,7 @@ from dnahub.training.callbacks import (
 )
 from dnahub.training.crops import Crops
 from dnahub.training.dataset import SequenceData
-from dnahub.training.report import rows_of_split, write_report_of_run
-from dnahub.training.results import best_step, describe, measure_all
+from dnahub.training.results import best_step, describe, measure_all, rows_of_split
 from dnahub.training.run_folder import CHECKPOINT, begin, is_done, read_results, resume_point
 from dnahub.training.sequence_trainer import SequenceTrainer, check_best, check_point
 from dnahub.training.trainer import build_trainer, training_context, whole_model
@@ -87,10 +86,13 @@ def train_once(
         rows = {split: rows_of_split(task, data, split, each) for split, each in predictions.items()}
         if all(each.of_rows for each in rows.values()):
             write_predictions(rows, data.labels, folder / PREDICTIONS)
+        write_results(folder / CHECKPOINT, results, render_card(results))
         if args.run.report:
+            from dnahub.training.report import write_report_of_run  # here, for loading bokeh takes a second
+
             write_report_of_run(args, data, base, tokenised, results, rows, folder)
             results["report"] = REPORT
-        write_results(folder / CHECKPOINT, results, render_card(results))
+            write_results(folder / CHECKPOINT, results, render_card(results))
     return results
 
 

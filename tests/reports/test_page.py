@@ -53,7 +53,10 @@ def report() -> Report:
         log=LOG,
         metrics_of_log=["loss", "accuracy"],
         best_step=10,
-        curve={name: [{"rows": n, "mean": n**0.1 / 4, "deviation": 0.01} for n in (100, 300)] for name in ("a", "b")},
+        curve={
+            name: [{"rows": n, "accuracy": {"mean": 0.5, "lowest": 0.4, "highest": 0.6}} for n in (100, 300)]
+            for name in ("probe", "3-mer counts")
+        },
         metric_of_curve="accuracy",
         maps={
             "Before": rng.normal(size=(ROWS, 2)),
@@ -112,6 +115,7 @@ def chromium():
     def open_page(path, width):
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": width < 600})
         browser.get(path.as_uri())
         browser.execute_async_script(DRAWN)
         return browser
@@ -121,7 +125,7 @@ def chromium():
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_in_a_browser_labels_are_switched_in_both_maps_at_once_and_a_pointer_shows_a_row(
+def test_in_a_browser_labels_are_switched_in_both_maps_at_once_and_a_pointer_or_a_finger_shows_a_row(
     page, chromium, width, tmp_path, report
 ):
     from selenium.webdriver import ActionChains
@@ -153,9 +157,13 @@ def test_in_a_browser_labels_are_switched_in_both_maps_at_once_and_a_pointer_sho
     browser.execute_script("arguments[0].scrollIntoView()", browser.find_element("id", "umap-2"))
     for name, is_shown in (("map 0 1", True), ("map 1 1", False)):
         x, y, row = browser.execute_script(POINT, name)
-        pointer = ActionChains(browser)
-        pointer.w3c_actions.pointer_action.move_to_location(x, y)
-        pointer.perform()
+        if width < 600:
+            for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
+                browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        else:
+            pointer = ActionChains(browser)
+            pointer.w3c_actions.pointer_action.move_to_location(x, y)
+            pointer.perform()
         shown = f"id: {row} gene: g0{HOSTILE} label: Homo sapiens predicted:"
         WebDriverWait(browser, 10).until(partial(tooltip_is, shown, is_shown))
     for section in browser.find_elements("css selector", "section"):
