@@ -77,9 +77,8 @@ def train_once(
         seconds, resumed_at = train(trainer, args)
         results = describe(args, trainer, data, tokenised, base, seconds, resumed_at) | extra
         save(trainer, whole_model(trainer, args, data, base), results, folder)
-    if args.data.crop_nt is not None and args.run.baselines:
-        data = with_windows(data, args.data.crop_nt, MAX_ROWS)
-    results |= measure_all(trainer, task, data, tokenised, args.run.baselines)
+    measured_on = data if args.data.crop_nt is None else with_windows(data, args.data.crop_nt, MAX_ROWS)
+    results |= measure_all(trainer, task, measured_on, tokenised, args.run.baselines)
     if not math.isfinite(results["validation"]["loss"]):
         raise DivergenceError("The validation loss is NaN or infinite; give a smaller --learning_rate, or no --fp16.")
     if first:
