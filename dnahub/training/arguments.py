@@ -223,7 +223,7 @@ class RunArguments:
     hyperparameter_search: int = flag(
         0, "Trials over learning rate, weight decay and warm-up by Optuna, before the run.", least=0
     )
-    baselines: bool = flag(True, "Measure k-mer baselines on the test split as well.", decides=False)
+    baselines: bool = flag(True, "Measure baselines, such as k-mers, on the test split as well.", decides=False)
 
     def __post_init__(self):
         check_numbers(self)
