@@ -46,7 +46,7 @@ def main() -> None:
     args = parser.parse_args()
     folder = args.output_dir
     for name, flags in {"windows": [], "genes": ["--whole_genes"]}.items():
-        if not (folder / name / "build.json").is_file():
+        if not any((folder / name).rglob("build.json")):
             build_dataset(["--source", args.source, "--all_windows", *flags, "--output_dir", str(folder / name)])
     results: dict[str, dict[str, list[dict[str, Any]]]] = {}  # curve -> size -> scores of each seed
     for size in args.sizes:
@@ -80,7 +80,7 @@ def run(folder: Path, model: str, size: str, seed: int) -> dict[str, Any]:
 
 
 def files(dataset: Path, split: str) -> list[str]:
-    return sorted(map(str, (dataset / "data").glob(f"{split}-*.parquet")))
+    return sorted(map(str, dataset.glob(f"*/{split}-*.parquet")))
 
 
 def labelled_windows(folder: Path, size: int, seed: int) -> Path:
