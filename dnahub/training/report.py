@@ -48,10 +48,12 @@ def write_report_of_run(
         before, tokenizer = build_model(args.model, args.training, data, base)
         after = load_saved(folder / CHECKPOINT, task.head)
         ids = tokenised[split].select(drawn)[IDS]
-        for name, model in (("Before training", before), ("After training", after)):
-            embeddings = _embed(model.to(args.training.device).eval(), tokenizer, ids)
-            if np.isfinite(embeddings).all():
-                maps[name] = project(embeddings, args.training.seed)
+        models = {"Before training": before, "After training": after}
+        embedded = {
+            name: _embed(model.to(args.training.device).eval(), tokenizer, ids) for name, model in models.items()
+        }
+        # Afterwards: once a UMAP was computed, torch took ten times as long in the same process.
+        maps = {name: project(each, args.training.seed) for name, each in embedded.items() if np.isfinite(each).all()}
     dataset, comparison = results["dataset"], results["comparison"]
     report = Report(
         title=_title(task, data, results),
