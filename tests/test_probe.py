@@ -19,7 +19,8 @@ from dnahub.checkpoints.presets import PRESETS
 from dnahub.checkpoints.saving import save_checkpoint
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
-from dnahub.reports import probe_report
+from dnahub.reports import forest, probe_report
+from dnahub.reports.baselines import choose_baselines
 from dnahub.reports.fitting import Rows
 from dnahub.reports.linear_probe import fit_linear
 from dnahub.tasks import TASKS
@@ -79,6 +80,7 @@ def run(tmp_path, monkeypatch, capsys):
     def run_main(stand_in: bool = True, **arguments) -> tuple[dict, str, str]:
         if stand_in:
             monkeypatch.setattr(probe, "load_pipeline", lambda args: Composition())
+        monkeypatch.setattr(forest, "TREES", 5)  # 200 take a second for each fit
         given = {"output_dir": tmp_path / "report"} | arguments
         probe.main([text for name, value in given.items() for text in (f"--{name}", str(value))])
         return json.loads((Path(given["output_dir"]) / "metrics.json").read_text()), *capsys.readouterr()
@@ -218,8 +220,13 @@ def test_kmers_of_a_data_set_are_refused_or_joined(tmp_path, write_dataset, data
     assert joined["linear_probe"] == plain["linear_probe"] and joined["baselines"] == plain["baselines"]
 
 
-def test_without_validation_train_is_cross_validated_by_groups(tmp_path, write_dataset, run, figures, embedding_files):
+def test_without_validation_train_is_cross_validated_by_groups(
+    tmp_path, write_dataset, run, figures, embedding_files, monkeypatch
+):
     """Of a data set and of files, which give the same."""
+    few = choose_baselines(TASKS["classification"], one_length=False)[:3]
+    for module in ("baselines", "probing"):
+        monkeypatch.setattr(f"dnahub.reports.{module}.choose_baselines", lambda *_, **__: few)
     genes = {split: [row | {"gene": f"{split} {i // 2}"} for i, row in enumerate(ROWS[split])] for split in ROWS}
     features = Features({**FEATURES, "gene": Value("string")})
     splits = {split: genes[split] for split in ("train", "test")}

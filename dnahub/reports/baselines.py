@@ -71,6 +71,7 @@ def measure_baselines(
     metric: str,
     groups: dict[str, pa.Array],
     show_progress: bool = False,
+    window_nt: int | None = None,
 ) -> MeasuredBaselines:
     """
     Fit each baseline on train, choose its settings on validation, and measure it on test.
@@ -83,10 +84,16 @@ def measure_baselines(
         metric: Of the task; by it, on held-out rows, the best baseline is chosen, and for each whether classes have
             the frequencies of train or are equally frequent.
         groups: Split -> the group of each row; empty without groups.
+        window_nt: Cut the rows of train into windows of so many nt, as those of validation and test are, where the
+            model is trained on such parts of them.
 
     Returns:
         None is there where the rows used of train have one label only, or validation has none of train's labels.
     """
+    if window_nt is not None:
+        windows, row = _cut(splits["train"], window_nt)
+        splits = DatasetDict({**splits, "train": windows})
+        groups = groups | ({"train": groups["train"].take(pa.array(row))} if "train" in groups else {})
     kept = {split: _sample(splits[split]) for split in splits if split != "test"}
     rows = {split: splits[split].select(kept[split]) for split in kept} | {"test": splits["test"]}
     labels = {split: np.array(rows[split]["label"]) for split in rows}
@@ -193,6 +200,18 @@ def _sample(rows: Dataset) -> np.ndarray:
     drawn = np.random.default_rng(0).permutation(len(rows))[:MAX_ROWS]
     num_fitting = np.searchsorted(_num_nt(rows)[drawn].cumsum(dtype=np.int64), MAX_NT, side="right")
     return np.sort(drawn[: max(1, num_fitting)])
+
+
+def _cut(rows: Dataset, window_nt: int) -> tuple[Dataset, np.ndarray]:
+    """Windows next to each other, with the labels of their rows, and those rows; a shorter row is one window."""
+    kept = _sample(rows)
+    sampled, windows, row = rows.select(kept), [], []
+    for place, sequence in enumerate(sequence for block in _blocks(sampled) for sequence in block):
+        starts = range(0, max(len(sequence) - window_nt, 0) + 1, window_nt)
+        windows += [sequence[start : start + window_nt] for start in starts]
+        row += [place] * len(starts)
+    labels = np.array(sampled["label"])[row]
+    return Dataset.from_dict({"sequence": windows, "label": labels}), kept[row]
 
 
 def _num_nt(rows: Dataset) -> np.ndarray:

@@ -34,8 +34,9 @@ def bootstrap_intervals(
     wider than over windows.
 
     Returns:
-        Lower and upper end by the names of `task.metrics`, without the loss and without what is undefined; a resample
-        in which a metric is undefined does not count for it. Empty if an output is not finite.
+        Lower and upper end by the names of `task.metrics` and "recall of" each class, without the loss and without
+        what is undefined; a resample in which a metric is undefined does not count for it. Empty if an output is not
+        finite.
     """
     measured = _measure_resamples(task, predictions, label_names, seed)
     intervals = {metric: _interval(values) for metric, values in measured.items() if metric != "loss"}

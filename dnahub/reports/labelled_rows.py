@@ -11,7 +11,7 @@ from dnahub.reports.intervals import group_numbers
 from dnahub.tasks.task import Labels, Task
 
 # Numbers of rows -> how often they are drawn: the more rows, the less their models differ and the longer they take.
-SIZES = {100: 5, 300: 5, 1_000: 3, 3_000: 3, 10_000: 1}
+SIZES = {100: 3, 300: 3, 1_000: 3, 3_000: 2, 10_000: 1}
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 
 

@@ -51,14 +51,16 @@ class ClassTask(Task):
         probabilities = softmax_of(outputs)
         cell = labels * num_labels + outputs.argmax(axis=1)
         cells = csr_array((np.ones(len(cell)), cell, np.arange(len(cell) + 1)), shape=(len(cell), num_labels**2))
-        scores = score_confusions((counts @ cells).reshape(len(counts), num_labels, num_labels))
+        confusions = (counts @ cells).reshape(len(counts), num_labels, num_labels)
+        scores = score_confusions(confusions)
         ranks = np.array([rank(labels == i, probabilities[:, i], counts) for i in range(num_labels)])
         defined = ~np.isnan(ranks)  # (labels, 2, resamples)
         with np.errstate(invalid="ignore"):  # 0 / 0
             scores["auroc"], scores["auprc"] = np.where(defined, ranks, 0).sum(axis=0) / defined.sum(axis=0)
             losses = -log_softmax(outputs.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
             scores["loss"] = counts @ losses / counts.sum(axis=1)
-        return scores
+            recalls = np.diagonal(confusions, axis1=1, axis2=2) / confusions.sum(axis=2)
+        return scores | {f"recall of {name}": recalls[:, i] for i, name in enumerate(label_names)}
 
 
 def softmax_of(outputs: np.ndarray) -> np.ndarray:

@@ -143,7 +143,8 @@ class Task(ABC):
         self, outputs: np.ndarray, labels: np.ndarray, label_names: list[str], counts: np.ndarray
     ) -> dict[str, np.ndarray]:
         """
-        `metrics` of resamples of the rows, (resamples,) each, NaN where undefined; the loss of tasks with baselines.
+        `metrics` of resamples of the rows, (resamples,) each, NaN where undefined; the loss of tasks with baselines,
+        and where items have one class the "recall of" each.
 
         Args:
             outputs, labels, label_names: As of `measure`.

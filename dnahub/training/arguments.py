@@ -229,7 +229,7 @@ class RunArguments:
         "test sequences, and is published with the checkpoint.",
         decides=False,
     )
-    baselines: bool = flag(True, "Measure k-mer baselines on the test split as well.", decides=False)
+    baselines: bool = flag(True, "Measure baselines, such as k-mers, on the test split as well.", decides=False)
 
     def __post_init__(self):
         check_numbers(self)

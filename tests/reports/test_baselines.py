@@ -152,6 +152,34 @@ def test_rows_of_train_and_validation_are_limited_in_number_and_nucleotides_and_
     assert measured(splits, TASKS["regression"], Labels([], 1)).scores["GC content"]["rows"] == 1
 
 
+def test_rows_of_train_are_cut_into_windows_next_to_each_other(monkeypatch):
+    """As if the windows had been given, with the groups of their rows."""
+    monkeypatch.setattr(baselines, "choose_baselines", lambda *_: choose_baselines(CLASSIFICATION, False)[:3])
+    splits = drawn_splits()
+    genes = {"sequence": [], "label": []}
+    windows = {"sequence": [], "label": []}
+    for label in (0, 1):
+        of_label = [row["sequence"] for row in splits["train"] if row["label"] == label]
+        for i in range(0, len(of_label) - 2, 3):
+            genes["sequence"].append("".join(of_label[i : i + 3]) + "ACGTA")  # the rest is left out
+            windows["sequence"] += of_label[i : i + 3]
+            windows["label"] += [label] * 3
+            genes["label"].append(label)
+    genes["sequence"].append("ACGTACGTAC")  # shorter than a window
+    windows["sequence"].append("ACGTACGTAC")
+    for rows in (genes, windows):
+        rows["label"].append(1)
+    cut = measure_baselines(
+        *(CLASSIFICATION, DatasetDict({**splits, "train": Dataset.from_dict(genes)}), LABELS, "accuracy", {}),
+        window_nt=30,
+    )
+    given = measured(DatasetDict({**splits, "train": Dataset.from_dict(windows)}))
+    assert cut.scores == given.scores
+    found, row = baselines._cut(Dataset.from_dict(genes), 30)
+    assert found["sequence"][:] == windows["sequence"]
+    assert row.tolist() == [i // 3 for i in range(len(windows["label"]))]  # whose groups they have
+
+
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_rows_of_one_label_only_or_no_known_label_give_no_baseline(split):
     splits = drawn_splits()

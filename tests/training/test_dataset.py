@@ -296,6 +296,28 @@ def test_groups_of_given_splits_are_checked(write, column, told):
         load_sequences(DataArguments(group_column=column, **files), "mlm")
 
 
+@pytest.mark.parametrize(
+    ("build", "arguments", "expected"),
+    [
+        ({"synthetic": True}, {}, "gene"),  # of dataset_builder
+        (None, {}, None),
+        ({"synthetic": True}, {"group_column": "place"}, "place"),
+        (None, {"group_column": "gene"}, "gene"),
+    ],
+)
+def test_groups_are_the_given_ones_or_the_genes_of_dataset_builder(folder, build, arguments, expected):
+    rows = {
+        split: [{**row, "gene": f"{split}{i // 2}", "place": f"{split} end"} for i, row in enumerate(GOOD * 2)]
+        for split in ("train", "validation")
+    }
+    features = Features({**FEATURES, "gene": Value("string"), "place": Value("string")})
+    data = load(folder(rows, features, build=build), **arguments)
+    assert data.group_column == expected
+    groups = {split: [row[expected] for row in rows[split]] for split in rows} if expected else {}
+    assert {split: values.to_pylist() for split, values in data.groups.items()} == groups
+    assert set(data.splits["train"].column_names) == {"sequence", "label"}  # what is tokenised
+
+
 def test_groups_of_text_and_of_numbers_are_the_same(write):
     train = write("train.jsonl", "".join(json.dumps({"sequence": f"{dna}A", "chr": 7}) + "\n" for dna in "AC"))
     files = {"train_file": [train], "validation_file": [write("v.csv", "sequence,chr\nGG, 7\nGT,8\nGC,8\n")]}

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
 from dnahub.hub_code import NucleotideTransformerForSequenceClassification
-from tests.runs import metrics
+from tests.runs import SCRATCH, metrics
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +100,27 @@ def test_masked_language_modelling_learns_which_letters_the_toy_rows_are_made_of
     assert math.log(36) - 0.2 < mlm["test"]["unigram_loss"] < math.log(4107)
     assert mlm["training"]["chosen_by"] == "loss" and mlm["task"] == "mlm"
     assert mlm["model"]["outputs"] == 0 and mlm["model"]["label_names"] == [] and mlm["baselines"] is None
+
+
+def test_intervals_and_differences_are_over_groups_where_there_are_some(tmp_path, run_train):
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(80):
+        label = i % 2
+        sequence = "".join(rng.choice(list("ACGT" + "A" * label), 60))
+        rows += [f"{sequence[j:]}{sequence[:j]},{label},gene{i}" for j in range(3)]  # alike
+    (tmp_path / "rows.csv").write_text("\n".join(["sequence,label,gene", *rows]))
+    arguments = ["--train_file", tmp_path / "rows.csv", "--group_column", "gene", *SCRATCH[:4], "--max_steps", 2]
+    status, out, err = run_train(*arguments, "--output_dir", tmp_path / "run", "--test_fraction", 0.4)
+    assert status == 0, err
+    measured = metrics(tmp_path / "run")
+    comparison = measured["comparison"]
+    assert measured["dataset"]["group_column"] == comparison["groups"] == "gene"
+    assert comparison["verdict"] in out and comparison["baseline"] in out
+    card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
+    assert "bootstrap over the values of `gene`" in card and f"best baseline, {comparison['baseline']}" in card
+    for metric, each in comparison["metrics"].items():
+        difference = measured["test"][metric] - measured["baselines"][comparison["baseline"]][metric]
+        assert each["difference"] == pytest.approx(difference)
+        low, high = each["interval"]
+        assert low <= difference <= high
