@@ -43,7 +43,9 @@ def genes_of_ensembl(min_length_nt: int) -> SpeciesGenes:
 def genes_of_codon_pairs(num_genes: int, window_nt: int, generators: Sequence[np.random.Generator]) -> SpeciesGenes:
     """Random genes per species, drawn from its codon pairs by its random generator."""
     genes = [
-        synthetic_genes(codon_chains()[species.scientific_name], num_genes, window_nt, rng)
+        synthetic_genes(
+            codon_chains()[species.scientific_name], num_genes, window_nt, rng, f"{species.prefix}_synthetic"
+        )
         for species, rng in zip(SPECIES, generators, strict=True)
     ]
     return genes, [{"name": CODON_PAIRS_FILE.name, "sha256": sha256(CODON_PAIRS_FILE)}] * len(SPECIES)

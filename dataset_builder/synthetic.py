@@ -93,8 +93,10 @@ def num_genes_for(budgets: dict[str, int] | None) -> int:
     return math.ceil(2 * sum(budgets.values()) / MIN_WINDOWS) + 6
 
 
-def synthetic_genes(chain: CodonChain, num_genes: int, window_nt: int, rng: np.random.Generator) -> list[CDS]:
-    """Genes, the longest first: ATG, a sense codon, sense codons drawn each by the one before it, a stop codon."""
+def synthetic_genes(
+    chain: CodonChain, num_genes: int, window_nt: int, rng: np.random.Generator, prefix: str = "synthetic"
+) -> list[CDS]:
+    """Genes, the longest first, with names of that prefix: ATG, a sense codon, sense codons drawn each by the one before it, a stop codon."""
     window_codons = window_nt // 3
     lengths = rng.integers(MIN_WINDOWS * window_codons, MAX_WINDOWS * window_codons, size=num_genes, endpoint=True)
     lengths = np.sort(lengths)[::-1]
@@ -109,7 +111,7 @@ def synthetic_genes(chain: CodonChain, num_genes: int, window_nt: int, rng: np.r
     texts = (
         CODON_BYTES[row[:length]].tobytes().decode("ascii") for row, length in zip(codons.T, lengths, strict=True)
     )
-    names = (f"synthetic{number:07d}" for number in range(1, num_genes + 1))
+    names = (f"{prefix}{number:07d}" for number in range(1, num_genes + 1))
     return [CDS(name, name, text) for name, text in zip(names, texts, strict=True)]
 
 

@@ -288,6 +288,7 @@ def curve_of_labels(report: Report) -> Section | None:
         keys.append(Key(name, colour, [renderer.name for renderer in (band, line, dots)]))
     plot.xaxis.axis_label, plot.yaxis.axis_label = "Labelled rows of train", name_of(report.metric_of_curve)
     plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
+    plot.xaxis.ticker = sorted({point["rows"] for points in report.curve.values() for point in points})
     text = f"On the {report.split} split; the band is the range of several draws of the rows."
     return Section("labels", "Learning curve", text, {"": plot}, keys)
 
@@ -385,8 +386,8 @@ def maps(report: Report) -> Section | None:
     for plot in plots.values():
         plot.axis.visible = plot.grid.visible = False
     text = (
-        f"{len(drawn):,} of {len(rows.ids):,} rows of the {report.split} split, placed by the mean of their "
-        "last hidden states. Point at one to see which it is. Distances between groups, and directions, mean nothing."
+        f"{len(drawn):,} of {len(rows.ids):,} rows of the {report.split} split, placed by their embeddings. Point at "
+        "one to see which it is. Distances between groups, and directions, mean nothing."
     )
     if keys:
         text += " Click a label to hide or show it."

@@ -173,7 +173,7 @@ def test_the_card_has_what_the_hub_reads_and_everything_that_was_measured(publis
     assert (data.datasets, data.base_model) == (["user/nt-species"], "user/nt-pretrained")
     assert data.license == "apache-2.0" and data.eval_results[0].dataset_revision == published.data_commit
     values = {each.metric_type: each.metric_value for each in data.eval_results}
-    names = ("accuracy", "macro_f1", "mcc", "auroc", "auprc")
+    names = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "auprc")
     assert values == {name: round(metrics["test"][name], 4) for name in names}
     assert (metrics["dataset"]["name"], metrics["dataset"]["revision"]) == ("user/nt-species", published.data_commit)
     assert (metrics["model"]["base"], metrics["model"]["revision"]) == ("user/nt-pretrained", published.base_commit)
