@@ -96,7 +96,11 @@ def num_genes_for(budgets: dict[str, int] | None) -> int:
 def synthetic_genes(
     chain: CodonChain, num_genes: int, window_nt: int, rng: np.random.Generator, prefix: str = "synthetic"
 ) -> list[CDS]:
-    """Genes, the longest first, with names of that prefix: ATG, a sense codon, sense codons drawn each by the one before it, a stop codon."""
+    """
+    Genes, the longest first: ATG, a sense codon, sense codons drawn each by the one before it, a stop codon.
+
+    Their names are the prefix and a number.
+    """
     window_codons = window_nt // 3
     lengths = rng.integers(MIN_WINDOWS * window_codons, MAX_WINDOWS * window_codons, size=num_genes, endpoint=True)
     lengths = np.sort(lengths)[::-1]

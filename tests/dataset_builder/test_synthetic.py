@@ -12,7 +12,7 @@ import pytest
 from dataset_builder.cds import CDS, skip_reason
 from dataset_builder.codon_pairs import count_pairs, main, table_of
 from dataset_builder.composition import CODONS, codon_counts, gc_content
-from dataset_builder.sources import genes_of_files, sha256, species_files
+from dataset_builder.sources import genes_of_codon_pairs, genes_of_files, sha256, species_files
 from dataset_builder.species import EUKARYOTIC_STARTS, SPECIES, SPECIES_NAMES
 from dataset_builder.synthetic import (
     CODON_PAIRS_FILE,
@@ -284,3 +284,10 @@ def test_without_the_order_of_codons_accuracy_is_that_of_codon_usage():
     assert (predicted == by_counts.argmax(axis=1)).mean() > 0.999  # but for those that could begin or end a gene
     better = (bayes_optimal_predictions(sum(inner, []), chains) == labels).mean()
     assert better > (predicted == labels).mean() + 0.08
+
+
+def test_genes_of_different_species_have_different_names():
+    generators = [np.random.default_rng(i) for i in range(len(SPECIES))]
+    genes, _ = genes_of_codon_pairs(3, 60, generators)
+    names = [cds.gene for of_species in genes for cds in of_species]
+    assert len(set(names)) == len(names) == 18 and names[0] == "Homo_sapiens_synthetic0000001"
