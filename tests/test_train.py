@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from datasets import ClassLabel, Features, Value
+from datasets import ClassLabel, Dataset, Features, Value
 from peft import AutoPeftModelForSequenceClassification
 from safetensors.torch import save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -504,8 +504,14 @@ def test_every_recipe_runs_for_a_few_steps_on_tiny_weights(
         flags += ["--trainable_layers", 1]
     flags += ["--from_scratch", "tiny"] if "from_scratch" in written else []
     flags += ["--model_name_or_path", mlm_run / "checkpoint"] if "model_name_or_path" in written else []
-    lines = [f"{row['sequence']},{row['label']},g{i // 3}" for i, row in enumerate(toy_rows["train"])]
-    (tmp_path / "sequences.csv").write_text("\n".join(["sequence,label,gene", *lines, ""]))
+    flags += ["--crop_nt", 30] if "crop_nt" in written else []
+    rows = [row | {"gene": f"g{i // 3}"} for i, row in enumerate(toy_rows["train"])]
+    for name in written.get("train_file", []):
+        table = Dataset.from_list(rows)
+        table.to_parquet(tmp_path / name) if name.endswith(".parquet") else table.to_csv(tmp_path / name, index=False)
+    for name in written.get("unlabelled_file", []):
+        sequences = [row["sequence"][::-1] for row in rows[:30]]
+        Dataset.from_dict({"sequence": sequences, "gene": ["new"] * 30}).to_parquet(tmp_path / name)
     monkeypatch.chdir(tmp_path)
 
     status, out, err = run_train(recipe, *flags)
@@ -549,14 +555,14 @@ def test_a_stream_is_shared_among_processes(tmp_path, launch, toy_rows):
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
     result = launch(
         *("--train_file", tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--validation_file", tmp_path / "v.jsonl"),
-        *("--output_dir", tmp_path / "run", *SCRATCH, "--task", "mlm", "--streaming", "--max_steps", 40, "--use_cpu"),
-        *("--per_device_train_batch_size", 8, "--save_steps", 20),
+        *("--output_dir", tmp_path / "run", *SCRATCH, "--task", "mlm", "--streaming", "--max_steps", 80, "--use_cpu"),
+        *("--per_device_train_batch_size", 8, "--save_steps", 40),
         processes=2,
     )
 
     assert result.returncode == 0, result.stderr
     measured = metrics(tmp_path / "run")
-    assert measured["training"]["processes"] == 2 and measured["training"]["steps"] == 40
+    assert measured["training"]["processes"] == 2 and measured["training"]["steps"] == 80
     assert measured["validation"]["loss"] < 6 and measured["test"] is None  # log(4107) is 8.3
 
 
