@@ -20,12 +20,13 @@ $(VENV)/.complete: requirements.txt requirements-extra.txt requirements-dev.txt
 	$(BIN)/pip install --quiet --requirement requirements-dev.txt
 	touch $@
 
-demo: setup ## Synthetic data set -> pre-training -> fine-tuning -> embeddings and report, in runs/demo/
+demo: setup ## Synthetic data sets -> self-training -> embeddings and reports, in runs/demo/
 	rm -rf runs/demo
 	$(BIN)/python -m dataset_builder --source synthetic --train_per_species 8000 --output_dir data/demo
-	$(LAUNCH) train.py recipes/demo_mlm.yaml
+	$(BIN)/python -m dataset_builder --source synthetic --train_per_species 8000 --whole_genes --output_dir data/demo-genes
 	$(LAUNCH) train.py recipes/demo.yaml
-	$(BIN)/python probe.py --model_name_or_path runs/demo/checkpoint --dataset_name data/demo --output_dir runs/demo
+	$(BIN)/python probe.py --model_name_or_path runs/demo/checkpoint --dataset_name data/demo --max_train_samples 5400 \
+		--output_dir runs/demo
 	$(BIN)/python embed.py --model_name_or_path runs/demo/checkpoint --dataset_name data/demo --dataset_split test \
 		--output runs/demo/test_windows.parquet
 
@@ -52,4 +53,4 @@ lint: setup ## Style of the code
 	$(BIN)/ruff format --check .
 
 clean: ## Remove what demo and real made (the virtual environment stays)
-	rm -rf data/demo data/real runs/demo runs/real
+	rm -rf data/demo data/demo-genes data/real runs/demo runs/real

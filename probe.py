@@ -65,6 +65,9 @@ class CheckpointArguments:
     sequence_format: Literal["letters", "kmers"] = field(
         default="letters", metadata={"help": "kmers: the data set has overlapping k-mers, which are joined."}
     )
+    max_train_samples: int | None = field(
+        default=None, metadata={"help": "Use only so many rows of train, the same ones as train.py with this flag."}
+    )
 
 
 @dataclass
@@ -134,6 +137,7 @@ def embed_data_set(
         dataset_name=name,
         dataset_config_name=args.dataset_config_name,
         sequence_format=args.sequence_format,
+        max_train_samples=args.max_train_samples,
         label_column=label_column,
         group_column=group_column,
     )

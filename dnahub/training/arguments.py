@@ -145,6 +145,7 @@ class DataArguments:
     crop_step: int | None = flag(
         None, "With --crop_nt: windows start at multiples of this, in nt, of their row; default: 3, a codon.", least=1
     )
+    max_train_samples: int | None = flag(None, "Use only so many rows of train, drawn at random.", least=1)
     allow_overlap: bool = flag(False, "Allow the same sequence in train and in validation or test.")
     streaming: bool = flag(
         False, "With --task mlm: read train while training, for data larger than the disk; see --max_steps."

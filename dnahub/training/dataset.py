@@ -76,8 +76,10 @@ def load_sequences(
     Raises ValueError if a split, column, sequence or label is missing or cannot be used, or is in two splits.
     """
     task = TASKS[task]
-    if args.streaming and (task.takes_labels or args.dataset_filter):
-        raise ValueError("--streaming is for --task mlm, without --dataset_filter; leave it out.")
+    if args.streaming and (task.takes_labels or args.dataset_filter or args.max_train_samples):
+        raise ValueError(
+            "--streaming is for --task mlm, without --dataset_filter and --max_train_samples; leave it out."
+        )
     names = ("sequence_column", "sequence_format", "bad_records")
     input_args = InputArguments(**{name: getattr(args, name) for name in names})
     build, bad = {}, _new_bad_records(input_args)
@@ -137,6 +139,7 @@ def load_sequences(
             _note_alike("groups", check_groups(splits, args.group_column))
         if stream is None:
             splits, cut_off = complete(splits, task, args.validation_fraction, args.test_fraction, args.group_column)
+            splits["train"] = _some(splits["train"], args.max_train_samples)
             task.check_splits(splits, labels)
     except RowError as error:
         raise ValueError(f"{place(error.split, error.row)}: {error.fault}") from error
@@ -198,6 +201,13 @@ def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
     if unknown:
         warnings.warn(f"{name}: not used: the split{'s' * (len(unknown) > 1)} {', '.join(unknown)}", stacklevel=3)
     return roles
+
+
+def _some(rows: Dataset, most: int | None) -> Dataset:
+    """So many random rows, the same ones whatever the seed of the run, in their order."""
+    if most is None or most >= len(rows):
+        return rows
+    return rows.select(np.sort(np.random.default_rng(CUT_SEED).permutation(len(rows))[:most]))
 
 
 def _stream(name: str, source: DatasetFiles, args: InputArguments) -> IterableDataset:
