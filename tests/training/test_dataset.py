@@ -570,3 +570,15 @@ def test_the_index_that_pandas_writes_is_a_column_that_is_not_read(write):
     rows = "".join(f"{i},a{i},{'ACGT' * (i + 1)},{'xy'[i % 2]}\n" for i in range(40))
     data = load_sequences(DataArguments(train_file=[write("a.csv", f",id,sequence,label\n{rows}")]), "classification")
     assert data.splits["train"].column_names == ["sequence", "label"] and data.labels.names == ["x", "y"]
+
+
+def test_so_many_rows_of_train_are_used_the_same_ones_with_any_seed(toy_dataset, toy_rows):
+    used = [
+        load_sequences(DataArguments(dataset_name=str(toy_dataset), max_train_samples=most), "classification").splits
+        for most in (20, 20, 1000)
+    ]
+    few = used[0]["train"]["sequence"][:]
+    assert len(few) == 20 and few == used[1]["train"]["sequence"][:] and len(used[2]["train"]) == len(toy_rows["train"])
+    every = [row["sequence"] for row in toy_rows["train"]]
+    assert [every.index(each) for each in few] == sorted(every.index(each) for each in few) and few != every[:20]
+    assert len(used[0]["test"]) == len(toy_rows["test"])
