@@ -44,10 +44,8 @@ class Task(ABC):
     head: str = "sequence"  # which model: a key of `dnahub.checkpoints.loading.HEADS`
     problem_type: str | None = None  # what config.json says of the labels, in transformers' words
     auto_class: str = "AutoModelForSequenceClassification"  # of transformers, which loads the checkpoint
-    metrics: tuple[str, ...]  # that are one number, `loss` among them; the first is what card and report show first
-    # Which of them chooses the best checkpoint by default. Accuracy keeps a later and overconfident one: it hardly
-    # falls while the loss on validation doubles.
-    chosen_by: str = "loss"
+    # That are one number, `loss` among them. The first is shown first, and chooses the best checkpoint by default.
+    metrics: tuple[str, ...]
     takes_labels: bool = True  # whether rows have a label column; only without one can rows be streamed
     # Metrics that hardly fall where rare labels are missed -> the one that is compared beside each.
     beside: dict[str, str] = {}

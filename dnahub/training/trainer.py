@@ -134,7 +134,7 @@ def build_trainer(
 def choose_metric(args: TrainingArguments, task: Task) -> None:
     """Set the metric that chooses the best checkpoint, and its direction."""
     given = args.metric_for_best_model
-    metric = task.chosen_by if given == BY_TASK else given.removeprefix("eval_")
+    metric = task.metrics[0] if given == BY_TASK else given.removeprefix("eval_")
     if metric not in task.metrics:
         raise ValueError(f"--metric_for_best_model {given}: for this task it is one of {', '.join(task.metrics)}.")
     args.metric_for_best_model, args.greater_is_better = metric, task.greater_is_better(metric)

@@ -68,16 +68,16 @@ def test_the_run_is_described_as_it_was(classification, toy_dataset):
     assert training["learning_rate"] == 1e-3  # the recipe's
     assert training["num_train_epochs"] == 4  # the flag's, over the recipe's 9
     assert training["steps"] == 4 * 96 // 16
-    assert (training["processes"], training["tuning"], training["chosen_by"]) == (1, "full", "loss")
+    assert (training["processes"], training["tuning"], training["chosen_by"]) == (1, "full", "accuracy")
     assert training["seconds"] > 0 and set(training["versions"]) >= {"torch", "transformers", "datasets"}
     assert (training["seed"], training["train_sampling_strategy"], training["resumed_at_step"]) == (42, "random", None)
     low, high = classification["test"]["intervals"]["accuracy"]
     assert low <= classification["test"]["accuracy"] <= high and "intervals" not in classification["validation"]
     baselines, comparison = classification["baselines"], classification["comparison"]
     assert {"majority class", "frame-wise 3+4-mers", "codon pairs, naive Bayes", "letters"} < set(baselines)
-    by_validation = {name: scores["validation"]["loss"] for name, scores in baselines.items()}
-    assert by_validation[comparison["baseline"]] == min(by_validation.values())
-    assert set(comparison["metrics"]) == {"loss", "accuracy", "balanced_accuracy"} and comparison["groups"] is None
+    by_validation = {name: scores["validation"]["accuracy"] for name, scores in baselines.items()}
+    assert by_validation[comparison["baseline"]] == max(by_validation.values())
+    assert set(comparison["metrics"]) == {"accuracy", "balanced_accuracy"} and comparison["groups"] is None
     described = classification["model"]
     assert described["label_names"] == ["fly", "mouse", "yeast"] and described["type"] == "nucleotide_transformer"
     assert described["parameters"] == described["parameters_trained"] and described["outputs"] == 3
