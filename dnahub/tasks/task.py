@@ -50,6 +50,7 @@ class Task(ABC):
     # Metrics that hardly fall where rare labels are missed -> the one that is compared beside each.
     beside: dict[str, str] = {}
     stratified: bool = False  # whether splits are stratified by label: whether `row_labels` gives pairs
+    outputs_are_logits: bool = False  # of labels, which a temperature calibrates
     smooths_labels: bool = False  # whether the loss takes `--label_smoothing_factor`
     # Whether a k-mer baseline is a logistic regression on ids, or a ridge regression on numbers; None: no baseline.
     fits_classes: bool | None = None
