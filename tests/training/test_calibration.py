@@ -1,19 +1,22 @@
 """Temperatures against a grid search, and what a checkpoint gives against the Trainer's own, divided by it."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from peft import PeftModel
 from scipy.special import expit, log_softmax
+from torch import nn
 
+import dnahub.training.calibration
 import dnahub.training.run
 from dnahub.checkpoints.loading import build_from_scratch, find_checkpoint, load_for_task, load_saved
 from dnahub.metrics.calibration import calibration
 from dnahub.tasks import TASKS
 from dnahub.tasks.task import Labels
-from dnahub.training.calibration import fit_temperature, last_layer
+from dnahub.training.calibration import calibrate, fit_temperature, last_layer
 from dnahub.training.tuning import add_ia3, add_lora
 from tests.checkpoints.test_other_encoders import MODELS, SEQUENCES, write
 from tests.runs import SCRATCH, metrics, same, weights
@@ -92,6 +95,13 @@ def test_the_last_layer_gives_the_logits(tmp_path, family, head, tuning):
     assert last_layer(model, 5) is None
 
 
+@pytest.mark.parametrize(("num_outputs", "shared"), [(3, True), (5, False)])
+def test_a_model_that_processes_share_or_without_such_a_layer_is_not_divided(monkeypatch, num_outputs, shared):
+    monkeypatch.setattr(dnahub.training.calibration, "is_sharded", lambda trainer: shared)
+    trainer = SimpleNamespace(model=nn.Sequential(nn.Linear(2, 3)))  # which cannot predict
+    assert calibrate(trainer, TASKS["classification"], Labels(["a"] * num_outputs, num_outputs)) is None
+
+
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory, write_dataset, toy_rows):
     """Arguments of a run that becomes too sure: of validation and test, a third of the labels are others."""
@@ -137,7 +147,7 @@ def test_a_checkpoint_gives_the_logits_of_the_best_trainer_checkpoint_divided_by
         if split == "validation":
             assert abs(temperature - 1) > 0.05  # else this would not tell
             labels = torch.tensor([(row["label"] + (i % 9 < 3)) % 3 for i, row in enumerate(toy_rows[split])])
-            losses = [torch.nn.functional.cross_entropy(each, labels).item() for each in (before, after)]
+            losses = [nn.functional.cross_entropy(each, labels).item() for each in (before, after)]
             errors = [
                 calibration(each.softmax(dim=1).numpy(), np.eye(3, dtype=bool)[labels])["expected_calibration_error"]
                 for each in (before, after)
