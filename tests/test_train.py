@@ -170,9 +170,11 @@ def test_the_best_model_by_validation_is_kept_and_not_the_last(misled_run):
 
     measured = metrics(misled_run)
     assert (measured["training"]["best_step"], measured["training"]["steps"]) == (best, 30)
-    assert measured["validation"]["loss"] == pytest.approx(losses[best], abs=1e-5)
-    assert same(weights(misled_run / "checkpoint"), weights(misled_run / f"checkpoint-{best}"))
-    assert not same(weights(misled_run / "checkpoint"), weights(misled_run / "checkpoint-30"))
+    assert measured["validation"]["loss"] < losses[best]  # by the temperature
+    saved, kept, last = (weights(misled_run / name) for name in ("checkpoint", f"checkpoint-{best}", "checkpoint-30"))
+    for name in ("classifier.out_proj.weight", "classifier.out_proj.bias"):
+        kept[name] /= measured["training"]["temperature"]
+    assert same(saved, kept) and not same(saved, last)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_every_saving_strategy_works_alone(tmp_path, run_train, toy_dataset, fla
     assert {path.name for path in (tmp_path / "run").iterdir()} == of_the_run | {f"checkpoint-{i}" for i in points}
     assert len({path.stat().st_mode for path in (tmp_path / "run").rglob("*") if path.is_file()}) == 1
     training = metrics(tmp_path / "run")["training"]
-    assert (training["chosen_by"], training["best_step"] is None) == ("loss" if chosen else None, not chosen)
+    assert (training["chosen_by"], training["best_step"] is None) == ("accuracy" if chosen else None, not chosen)
     assert "train.py" in json.loads((tmp_path / "run" / "run.json").read_text())["environment"]["command"]
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
     assert ("chose the checkpoint" in card) is chosen
@@ -369,7 +371,7 @@ def test_several_seeds_report_mean_and_deviation_and_publish_the_best(tmp_path, 
     spread = measured["seeds"]["test"]["accuracy"]
     expected = statistics.fmean(accuracies), statistics.stdev(accuracies)
     assert (spread["mean"], spread["deviation"]) == pytest.approx(expected)
-    best = min((0, 1), key=lambda i: single[i]["validation"]["loss"])
+    best = max((0, 1), key=lambda i: single[i]["validation"]["accuracy"])
     chosen = tmp_path / "run" / f"seed-{42 + best}" / "checkpoint"
     assert same(weights(tmp_path / "run" / "checkpoint"), weights(chosen))
     assert "±" in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
@@ -386,7 +388,7 @@ def test_the_search_chooses_by_validation_and_goes_on_after_an_interruption(
     found, training = (metrics(tmp_path / "whole")[name] for name in ("search", "training"))
     assert len({trial["learning_rate"] for trial in found["trials"]}) == 3
     assert all(1e-4 <= trial["learning_rate"] <= 1e-2 for trial in found["trials"])
-    assert found["chosen"]["loss"] == min(trial["loss"] for trial in found["trials"])
+    assert found["chosen"]["accuracy"] == max(trial["accuracy"] for trial in found["trials"])
     assert training["learning_rate"] == found["chosen"]["learning_rate"]
     assert "3 trials" in (tmp_path / "whole" / "checkpoint" / "README.md").read_text()
 

@@ -19,7 +19,7 @@ class ClassTask(Task):
 
     metrics = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "auprc", "loss")
     beside = {"accuracy": "balanced_accuracy"}
-    stratified = True
+    stratified = outputs_are_logits = True
     smooths_labels = True
 
     def loss(self, logits, labels, class_weights=None, label_smoothing=0.0):

@@ -19,7 +19,7 @@ class MultiLabel(Task):
     problem_type = "multi_label_classification"
     metrics = ("micro_f1", "macro_f1", "auroc", "auprc", "subset_accuracy", "loss")
     beside = {"micro_f1": "macro_f1", "subset_accuracy": "macro_f1"}
-    stratified = True
+    stratified = outputs_are_logits = True
     fits_classes = baselines_have_loss = False  # a ridge regression gives no log odds
     usage = ("classify", "label, score, labels, scores of all labels")
 

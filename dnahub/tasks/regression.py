@@ -30,7 +30,6 @@ class Regression(Task):
 
     problem_type = "regression"
     metrics = ("spearman", "pearson", "r2", "rmse", "mae", "loss")
-    chosen_by = "spearman"
     fits_classes = False
     hub_tag = native_pipeline = None  # the only ones for sequences are text-classification
     usage = ("predict", "value")

@@ -44,14 +44,13 @@ class Task(ABC):
     head: str = "sequence"  # which model: a key of `dnahub.checkpoints.loading.HEADS`
     problem_type: str | None = None  # what config.json says of the labels, in transformers' words
     auto_class: str = "AutoModelForSequenceClassification"  # of transformers, which loads the checkpoint
-    metrics: tuple[str, ...]  # that are one number, `loss` among them; the first is what card and report show first
-    # Which of them chooses the best checkpoint by default. Accuracy keeps a later and overconfident one: it hardly
-    # falls while the loss on validation doubles.
-    chosen_by: str = "loss"
+    # That are one number, `loss` among them. The first is shown first, and chooses the best checkpoint by default.
+    metrics: tuple[str, ...]
     takes_labels: bool = True  # whether rows have a label column; only without one can rows be streamed
     # Metrics that hardly fall where rare labels are missed -> the one that is compared beside each.
     beside: dict[str, str] = {}
     stratified: bool = False  # whether splits are stratified by label: whether `row_labels` gives pairs
+    outputs_are_logits: bool = False  # of labels, which a temperature calibrates
     smooths_labels: bool = False  # whether the loss takes `--label_smoothing_factor`
     # Whether a k-mer baseline is a logistic regression on ids, or a ridge regression on numbers; None: no baseline.
     fits_classes: bool | None = None

@@ -210,7 +210,7 @@ class TrainerArguments:
     )
     load_best_model_at_end: bool = flag(True, "Keep the best weights by validation, not the last.")
     metric_for_best_model: str | None = flag(
-        None, "What the best weights are best by; default: the loss, in a regression Spearman's correlation."
+        None, "What the best weights are best by; default: the first metric of the task."
     )
     early_stopping_patience: int = flag(
         PATIENCE, "Stop after so many evaluations without improvement; 0: never.", least=0

@@ -68,7 +68,7 @@ def write_report_of_run(
         best_possible={"accuracy": dataset["bayes_optimal_accuracy"]} if dataset["bayes_optimal_accuracy"] else {},
         rows=rows[split],
         log=[json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else [],
-        metrics_of_log=list(dict.fromkeys([chosen_by or "loss", "loss", task.metrics[0]])),
+        metrics_of_log=list(dict.fromkeys([chosen_by or task.metrics[0], "loss"])),
         best_step=results["training"]["best_step"],
         maps=maps,
         drawn=drawn,

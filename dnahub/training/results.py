@@ -13,6 +13,7 @@ from datasets import Dataset, DatasetDict
 from transformers import Trainer
 
 from dnahub.checkpoints.loading import CheckpointFiles, max_tokens
+from dnahub.metrics.calibration import calibration
 from dnahub.reports.baselines import MAX_ROWS, measure_baselines
 from dnahub.reports.card import inherited_licence
 from dnahub.reports.comparison import compare
@@ -179,6 +180,11 @@ def _measure(
     outputs, labels = output.predictions, output.label_ids
     predictions = Predictions(outputs, labels, data.groups.get(split))
     metrics = {"loss": output.metrics[f"{split}_loss"], **task.measure(outputs, labels, data.labels.names)}
+    of_rows = task.rows_of(outputs, labels, data.labels)
+    if of_rows and of_rows.probabilities is not None:
+        finite = np.isfinite(of_rows.probabilities).all()
+        found = calibration(of_rows.probabilities, of_rows.has_label) if finite else {}
+        metrics["expected_calibration_error"] = found.get("expected_calibration_error")
     special_ids = trainer.processing_class.all_special_ids
     metrics |= task.references(labels, tokenised["train"], trainer.model.config.vocab_size, special_ids)
     if split == "test" and trainer.is_world_process_zero():

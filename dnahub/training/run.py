@@ -22,6 +22,7 @@ from dnahub.reports.predictions import PREDICTIONS, write_predictions
 from dnahub.tasks import TASKS
 from dnahub.training import tuning
 from dnahub.training.arguments import Arguments
+from dnahub.training.calibration import calibrate
 from dnahub.training.callbacks import (
     BestCheckpointMoved,
     DivergenceError,
@@ -77,6 +78,7 @@ def train_once(
                     print(f"note: {text}", file=sys.stderr)
         seconds, resumed_at = train(trainer, args)
         results = describe(args, trainer, data, tokenised, base, seconds, resumed_at) | extra
+        results["training"]["temperature"] = calibrate(trainer, task, data.labels)
         save(trainer, whole_model(trainer, args, data, base), results, folder)
     measured, predictions = measure_all(trainer, task, data, tokenised, args.run.baselines)
     results |= measured

@@ -49,7 +49,7 @@ def train_seeds(
     if is_done(finished, args):
         return finished
     task = TASKS[args.model.task]
-    metric = (args.trainer.metric_for_best_model or task.chosen_by).removeprefix("eval_")
+    metric = (args.trainer.metric_for_best_model or task.metrics[0]).removeprefix("eval_")
     sign = 1 if task.greater_is_better(metric) else -1
     values = [run["validation"][metric] for run in runs]
     # One that is undefined is never the best.

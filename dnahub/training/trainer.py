@@ -134,7 +134,7 @@ def build_trainer(
 def choose_metric(args: TrainingArguments, task: Task) -> None:
     """Set the metric that chooses the best checkpoint, and its direction."""
     given = args.metric_for_best_model
-    metric = task.chosen_by if given == BY_TASK else given.removeprefix("eval_")
+    metric = task.metrics[0] if given == BY_TASK else given.removeprefix("eval_")
     if metric not in task.metrics:
         raise ValueError(f"--metric_for_best_model {given}: for this task it is one of {', '.join(task.metrics)}.")
     args.metric_for_best_model, args.greater_is_better = metric, task.greater_is_better(metric)
@@ -158,11 +158,16 @@ def _compute_metrics(task: Task, label_names: list[str]) -> Callable[[EvalPredic
     return compute
 
 
+def is_sharded(trainer: Trainer) -> bool:
+    """Whether no process has the whole model."""
+    return trainer.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+
+
 def whole_model(
     trainer: Trainer, args: Arguments, data: SequenceData, base: CheckpointFiles | None
 ) -> PreTrainedModel | PeftModel | None:
     """The trained model in one piece, on the first process; to be called by all."""
-    if trainer.accelerator.distributed_type not in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+    if not is_sharded(trainer):
         return trainer.accelerator.unwrap_model(trainer.model)
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # from all processes, to the first
     if not trainer.is_world_process_zero():

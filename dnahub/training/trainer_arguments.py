@@ -13,7 +13,7 @@ from dnahub.machine.processes import num_launched
 from dnahub.training.arguments import Arguments
 from dnahub.training.tokens import NUM_TOKENS
 
-# Replaced by the metric that chooses for the task when that is known: transformers would fill in "loss" for all.
+# Replaced by the first metric of the task when that is known: transformers would fill in "loss".
 BY_TASK = "by_task"
 PRECISIONS = ("no", "bf16", "fp16")
 

@@ -10,7 +10,6 @@ class HuberRegression(Regression):
     """Outliers count by their distance, not by its square."""
 
     metrics = ("mae", "spearman", "pearson", "r2", "rmse", "loss")
-    chosen_by = "mae"
 
     def loss(self, logits, labels, class_weights=None, label_smoothing=0.0):
         return huber_loss(logits.reshape(labels.shape), labels.to(logits.dtype), reduction="sum")

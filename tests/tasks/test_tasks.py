@@ -37,6 +37,7 @@ def test_a_new_task_is_one_file_and_one_entry(tmp_path, run_train, toy_rows, mon
     assert status == 0, err
     measured = metrics(tmp_path / "run")
     assert measured["task"] == "huber" and measured["training"]["chosen_by"] == "mae"
+    assert measured["training"]["temperature"] is None and "expected_calibration_error" not in measured["test"]
     assert set(measured["test"]["intervals"]) == {"mae", "spearman", "pearson", "r2", "rmse"}
     assert measured["baselines"]["3-mer counts"]["mae"] > 0
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()

@@ -1,6 +1,7 @@
 """Trained model -> metrics.json: compared with a plain loop over the rows, and with what was given."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
 from dnahub.hub_code import NucleotideTransformerForSequenceClassification
+from dnahub.tasks import TASKS
+from dnahub.tasks.task import Labels
+from dnahub.training.results import _measure
 from tests.runs import SCRATCH, metrics
 
 
@@ -68,16 +72,16 @@ def test_the_run_is_described_as_it_was(classification, toy_dataset):
     assert training["learning_rate"] == 1e-3  # the recipe's
     assert training["num_train_epochs"] == 4  # the flag's, over the recipe's 9
     assert training["steps"] == 4 * 96 // 16
-    assert (training["processes"], training["tuning"], training["chosen_by"]) == (1, "full", "loss")
+    assert (training["processes"], training["tuning"], training["chosen_by"]) == (1, "full", "accuracy")
     assert training["seconds"] > 0 and set(training["versions"]) >= {"torch", "transformers", "datasets"}
     assert (training["seed"], training["train_sampling_strategy"], training["resumed_at_step"]) == (42, "random", None)
     low, high = classification["test"]["intervals"]["accuracy"]
     assert low <= classification["test"]["accuracy"] <= high and "intervals" not in classification["validation"]
     baselines, comparison = classification["baselines"], classification["comparison"]
     assert {"majority class", "frame-wise 3+4-mers", "codon pairs, naive Bayes", "letters"} < set(baselines)
-    by_validation = {name: scores["validation"]["loss"] for name, scores in baselines.items()}
-    assert by_validation[comparison["baseline"]] == min(by_validation.values())
-    assert set(comparison["metrics"]) == {"loss", "accuracy", "balanced_accuracy"} and comparison["groups"] is None
+    by_validation = {name: scores["validation"]["accuracy"] for name, scores in baselines.items()}
+    assert by_validation[comparison["baseline"]] == max(by_validation.values())
+    assert set(comparison["metrics"]) == {"accuracy", "balanced_accuracy"} and comparison["groups"] is None
     described = classification["model"]
     assert described["label_names"] == ["fly", "mouse", "yeast"] and described["type"] == "nucleotide_transformer"
     assert described["parameters"] == described["parameters_trained"] and described["outputs"] == 3
@@ -99,7 +103,24 @@ def test_masked_language_modelling_learns_which_letters_the_toy_rows_are_made_of
     assert mlm["test"]["uniform_loss"] == pytest.approx(math.log(4107))
     assert math.log(36) - 0.2 < mlm["test"]["unigram_loss"] < math.log(4107)
     assert mlm["training"]["chosen_by"] == "loss" and mlm["task"] == "mlm"
+    assert mlm["training"]["temperature"] is None and "expected_calibration_error" not in mlm["test"]
     assert mlm["model"]["outputs"] == 0 and mlm["model"]["label_names"] == [] and mlm["baselines"] is None
+
+
+@pytest.mark.parametrize(("highest", "error"), [(100.0, 0), (np.inf, None)])
+def test_outputs_that_are_not_finite_have_no_calibration_error(highest, error):
+    outputs, labels = np.array([[highest, 0], [0, 100.0]]), np.array([0, 1])
+    predicted = SimpleNamespace(predictions=outputs, label_ids=labels, metrics={"validation_loss": 0.0})
+    trainer = SimpleNamespace(
+        predict=lambda *_, **__: predicted,
+        processing_class=SimpleNamespace(all_special_ids=[]),
+        model=SimpleNamespace(config=SimpleNamespace(vocab_size=9)),
+        args=SimpleNamespace(seed=0),
+    )
+    data = SimpleNamespace(labels=Labels(["a", "b"], 2), groups={})
+    split = {"train": None, "validation": None}
+    measured, _ = _measure(trainer, TASKS["classification"], data, split, "validation")
+    assert measured["expected_calibration_error"] == error
 
 
 def test_intervals_and_differences_are_over_groups_where_there_are_some(tmp_path, run_train):

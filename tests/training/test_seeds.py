@@ -53,13 +53,13 @@ def adopted(folder: Path, runs: list[dict], *flags) -> dict:
 @pytest.mark.parametrize(
     ("task", "metric", "values", "flags", "chosen"),
     [
-        ("classification", "loss", [0.5, 0.7, 0.3], [], 44),
-        ("classification", "accuracy", [0.5, 0.7, 0.6], ["--metric_for_best_model", "eval_accuracy"], 43),
+        ("classification", "accuracy", [0.5, 0.7, 0.6], [], 43),
+        ("classification", "loss", [0.5, 0.7, 0.3], ["--metric_for_best_model", "eval_loss"], 44),
         ("regression", "rmse", [0.2, 0.7, 0.6], ["--metric_for_best_model", "rmse"], 42),
         ("regression", "spearman", [None, 0.1, 0.3], [], 44),
         ("regression", "spearman", [None, None], [], 42),
         ("mlm", "loss", [2.5, 2.4], [], 43),
-        ("token_classification", "loss", [0.5, 0.5], [], 42),
+        ("token_classification", "accuracy", [0.5, 0.5], [], 42),
     ],
 )
 def test_the_best_by_validation_is_chosen_though_all_seeds_were_finished_before(

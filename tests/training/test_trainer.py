@@ -106,7 +106,7 @@ def test_processes_that_prepare_batches_change_nothing(built, monkeypatch, tmp_p
 def test_what_is_not_given_is_chosen(built, monkeypatch):
     args = built().args
     assert (args.learning_rate, args.train_sampling_strategy) == (5e-4, "random")
-    assert (args.metric_for_best_model, args.greater_is_better) == ("loss", False)
+    assert (args.metric_for_best_model, args.greater_is_better) == ("accuracy", True)
 
     monkeypatch.setattr(trainer, "SMALL_HIDDEN_SIZE", 1)
     assert built().args.learning_rate == 1e-4
@@ -115,8 +115,8 @@ def test_what_is_not_given_is_chosen(built, monkeypatch):
 @pytest.mark.parametrize(
     ("task", "given", "chosen", "greater"),
     [
-        ("classification", [], "loss", False),
-        ("multi_label", [], "loss", False),
+        ("classification", [], "accuracy", True),
+        ("multi_label", [], "micro_f1", True),
         ("regression", [], "spearman", True),
         ("mlm", [], "loss", False),
         ("classification", ["mcc"], "mcc", True),
@@ -125,7 +125,7 @@ def test_what_is_not_given_is_chosen(built, monkeypatch):
         ("mlm", ["eval_masked_accuracy"], "masked_accuracy", True),
     ],
 )
-def test_the_best_checkpoint_is_chosen_by_the_given_metric_or_by_that_of_the_task(task, given, chosen, greater):
+def test_the_best_checkpoint_is_chosen_by_the_given_or_the_first_metric_of_the_task(task, given, chosen, greater):
     args = training_arguments(parse("--dataset_name", "d", *["--metric_for_best_model"][: len(given)], *given))
 
     for _ in range(2):  # of several seeds, say

@@ -18,7 +18,9 @@ def runs(tmp_path_factory, write_dataset, toy_rows, launch) -> dict[int, Path]:
     """By number of processes, the folder of a run with the same number of rows a step."""
     folder = tmp_path_factory.mktemp("processes")
     rows = toy_rows["train"] + toy_rows["validation"] + toy_rows["test"]
-    splits = {"train": toy_rows["train"][:91], "validation": rows[-25:], "test": rows[:37]}
+    # A third of the labels of validation are others, or it would have no errors to find the temperature by.
+    validation = [row | {"label": (row["label"] + (i % 9 < 3)) % 3} for i, row in enumerate(rows[-25:])]
+    splits = {"train": toy_rows["train"][:91], "validation": validation, "test": rows[:37]}
     assert {split: len(rows) for split, rows in splits.items()} == NUM_ROWS
     data = write_dataset(folder / "data", splits)
     for num_processes in (1, 2):
@@ -52,9 +54,13 @@ def test_two_processes_learn_along_the_curve_of_one_and_measure_every_row_once(r
     # Sums in another order differ in the last bits, and AdamW divides small gradients by their own size: of a step of
     # up to the learning rate, 1e-3, a hundredth.
     torch.testing.assert_close(two, one, rtol=0, atol=1e-5)
+    temperatures = [metrics(runs[number])["training"]["temperature"] for number in (1, 2)]
+    assert temperatures[1] == pytest.approx(temperatures[0], rel=1e-4) != 1
     for split in ("validation", "test"):
         one, two = metrics(runs[1])[split], metrics(runs[2])[split]
         assert two.pop("loss") == pytest.approx(one.pop("loss"), rel=1e-6)
+        error = two.pop("expected_calibration_error")
+        assert error == pytest.approx(one.pop("expected_calibration_error"), abs=1e-4)
         assert two == one
         assert sum(map(sum, two["confusion_matrix"])) == NUM_ROWS[split]
 
