@@ -145,6 +145,9 @@ class DataArguments:
     crop_step: int | None = flag(
         None, "With --crop_nt: windows start at multiples of this, in nt, of their row; default: 3, a codon.", least=1
     )
+    mask_fraction: float = flag(
+        0.0, "In training, replace so many of the tokens by <mask>, others each time, against overfitting.", least=0
+    )
     max_train_samples: int | None = flag(None, "Use only so many rows of train, drawn at random.", least=1)
     allow_overlap: bool = flag(False, "Allow the same sequence in train and in validation or test.")
     streaming: bool = flag(
@@ -160,6 +163,8 @@ class DataArguments:
             raise ValueError("--crop_step has no effect without --crop_nt; give it, or leave that out.")
         if self.crop_nt is not None and self.crop_step is None:
             self.crop_step = 3
+        if self.mask_fraction >= 1:
+            raise ValueError(f"--mask_fraction {self.mask_fraction}: give 0 or more, and less than 1.")
         if self.class_sampling and self.class_weights:
             raise ValueError("--class_sampling and --class_weights would both balance the classes; give one of them.")
 

@@ -103,6 +103,7 @@ def describe(
             **{name: settings[name] for name in HYPERPARAMETERS},
             "class_weights": args.data.class_weights,
             "class_sampling": args.data.class_sampling,
+            "mask_fraction": args.data.mask_fraction,
             **_of_crops(tokenised["train"]),
             "max_length": args.data.max_length,
             "sequences_cut": _num_cut(tokenised, args.data.max_length),

@@ -31,6 +31,7 @@ from dnahub.training.crops import Crops
 from dnahub.training.dataset import SequenceData
 from dnahub.training.features import features_computed_once, has_fixed_features
 from dnahub.training.sequence_trainer import SequenceTrainer
+from dnahub.training.token_masking import mask_in_training
 from dnahub.training.tokens import num_tokens, tokenize
 from dnahub.training.trainer_arguments import BY_TASK
 
@@ -86,6 +87,13 @@ def build_trainer(
         raise ValueError("--crop_nt is for labels of whole sequences, not of tokens; leave it out.")
     classes = task.classes(data.splits["train"]) if data_args.class_sampling else None
     model, tokenizer = build_model(model_args, training_args, data, base)
+    if data_args.mask_fraction:
+        if not task.takes_labels or model_args.tuning == "head" or tokenizer.mask_token is None:
+            raise ValueError(
+                f"--mask_fraction {data_args.mask_fraction} is not for --task mlm, which masks tokens itself, nor for "
+                "--tuning head, nor for a tokenizer without a mask token; leave it out."
+            )
+        mask_in_training(model, data_args.mask_fraction, tokenizer.mask_token_id, tokenizer.all_special_ids)
     limit = max_tokens(model)
     if data_args.max_length is not None and not 2 <= data_args.max_length <= limit:
         raise ValueError(f"--max_length {data_args.max_length}: this model takes 2 to {limit} tokens.")

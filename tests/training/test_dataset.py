@@ -578,7 +578,9 @@ def test_so_many_rows_of_train_are_used_the_same_ones_with_any_seed(toy_dataset,
         for most in (20, 20, 1000)
     ]
     few = used[0]["train"]["sequence"][:]
-    assert len(few) == 20 and few == used[1]["train"]["sequence"][:] and len(used[2]["train"]) == len(toy_rows["train"])
+    assert (
+        len(few) == 20 and few == used[1]["train"]["sequence"][:] and len(used[2]["train"]) == len(toy_rows["train"])
+    )
     every = [row["sequence"] for row in toy_rows["train"]]
     assert [every.index(each) for each in few] == sorted(every.index(each) for each in few) and few != every[:20]
     assert len(used[0]["test"]) == len(toy_rows["test"])
