@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None, api=None) -> None:
     from dnahub.training.run import train_once
     from dnahub.training.search import search
     from dnahub.training.seeds import train_seeds
-    from dnahub.training.self_training import add_unlabelled
+    from dnahub.training.self_training import add_unlabelled, describe
     from dnahub.training.trainer_arguments import training_arguments
 
     quieten()
@@ -84,6 +84,8 @@ def main(argv: Sequence[str] | None = None, api=None) -> None:
             extra = {}
             if args.data.unlabelled_file:
                 data, extra["self_training"] = add_unlabelled(data, args.data, TASKS[args.model.task])
+                if is_first_process():
+                    print(f"note: {describe(extra['self_training'])}", file=sys.stderr)
             base = args.model.model_name_or_path
             if base is not None:
                 with args.training.main_process_first(desc="fetching the model"):

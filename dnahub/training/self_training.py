@@ -80,6 +80,14 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
     return replace(data, splits=splits, groups=of_all, place=place, num_pseudo=len(new)), facts
 
 
+def describe(facts: dict[str, Any]) -> str:
+    """What the terminal says of self-training."""
+    return (
+        f"{facts['sequences']:,} sequences without labels, of {facts['groups']:,} groups, were labelled by "
+        f"{facts['classifier']}, which are right on {facts['validation_accuracy']:.3f} of validation"
+    )
+
+
 def fit_classifier(data: SequenceData, task: Task, window_nt: int) -> Classifier:
     """
     Fit a logistic regression of frame-wise 3-mers on windows of train; validation chooses its penalty.

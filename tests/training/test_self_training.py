@@ -61,11 +61,14 @@ def test_what_cannot_be_labelled_is_refused(files, tmp_path):
         add_unlabelled(data, args, CLASSIFICATION)
 
 
-def test_the_model_learns_from_windows_of_unlabelled_genes_and_baselines_from_labelled_rows_alone(files, tmp_path):
+def test_the_model_learns_from_windows_of_unlabelled_genes_and_baselines_from_labelled_rows_alone(
+    files, tmp_path, capsys
+):
     args, _ = files
     flags = [f"--{name}={getattr(args, name)[0]}" for name in vars(args) if name.endswith("_file")]
     flags += ["--group_column", "gene", "--crop_nt", "30", "--from_scratch", "tiny", "--max_steps", "2", "--use_cpu"]
     train.main([*flags, "--output_dir", str(tmp_path / "run")])
+    assert "80 sequences without labels, of 40 groups" in capsys.readouterr().err
     results = json.loads((tmp_path / "run" / "checkpoint" / "metrics.json").read_text())
     assert results["dataset"]["rows"]["train"] == 200 and results["training"]["windows_per_epoch"] == 120 + 80 * 15
     assert results["self_training"]["groups"] == 40
