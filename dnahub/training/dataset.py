@@ -80,8 +80,7 @@ def load_sequences(
         raise ValueError(
             "--streaming is for --task mlm, without --dataset_filter and --max_train_samples; leave it out."
         )
-    names = ("sequence_column", "sequence_format", "bad_records")
-    input_args = InputArguments(**{name: getattr(args, name) for name in names})
+    input_args = _input_args(args)
     build, bad = {}, _new_bad_records(input_args)
     if args.train_file:
         name = Path(args.train_file[0]).name
@@ -147,8 +146,8 @@ def load_sequences(
     _note_absent(task, splits, labels, cut_off)
     if not args.allow_overlap:
         check_overlap(splits, place)
-    ids = {split: _column(rows, ID) for split, rows in splits.items() if split != "train"}
-    groups = {} if group_column is None else {split: _column(rows, group_column) for split, rows in splits.items()}
+    ids = {split: column_of(rows, ID) for split, rows in splits.items() if split != "train"}
+    groups = {} if group_column is None else {split: column_of(rows, group_column) for split, rows in splits.items()}
     chosen = splits.select_columns(["sequence", "label"] if task.takes_labels else ["sequence"])
     if stream is not None:
         chosen["train"] = stream
@@ -158,8 +157,7 @@ def load_sequences(
 
 def load_unlabelled(args: DataArguments, group_column: str | None) -> tuple[Dataset, Callable[[int], str]]:
     """Rows of --unlabelled_file, `sequence` and the group column, and row -> where that is."""
-    names = ("sequence_column", "sequence_format", "bad_records")
-    input_args = InputArguments(**{name: getattr(args, name) for name in names})
+    input_args = _input_args(args)
     source = DatasetFiles("", None, Path(), None, {}, Features(), None, None)
     needed = {} if group_column is None else {group_column: "--group_column"}
     bad, files = _new_bad_records(input_args), []
@@ -167,6 +165,11 @@ def load_unlabelled(args: DataArguments, group_column: str | None) -> tuple[Data
     if bad.counts:
         warnings.warn(f"--unlabelled_file: {bad.summary()}", stacklevel=2)
     return rows.select_columns(["sequence", *needed]), lambda row: f"{files[rows[row][FILE]]} {rows[row][ROW]}"
+
+
+def _input_args(args: DataArguments) -> InputArguments:
+    names = ("sequence_column", "sequence_format", "bad_records")
+    return InputArguments(**{name: getattr(args, name) for name in names})
 
 
 def _given_files(args: DataArguments) -> dict[str, list[str]]:
@@ -341,7 +344,8 @@ def _with_numbers(splits: dict[str, Dataset], texts: Mapping[str, Sequence[str]]
     return splits
 
 
-def _column(rows: Dataset, name: str) -> pa.Array:
+def column_of(rows: Dataset, name: str) -> pa.Array:
+    """The values of a column, (rows,)."""
     return pa.chunked_array(rows.select_columns([name]).with_format("arrow")[:][name]).combine_chunks()
 
 

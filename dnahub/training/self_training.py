@@ -23,7 +23,7 @@ from dnahub.tasks.labels import label_array, listed
 from dnahub.tasks.task import Task
 from dnahub.training.arguments import DataArguments
 from dnahub.training.crops import tile
-from dnahub.training.dataset import SequenceData, load_unlabelled
+from dnahub.training.dataset import SequenceData, column_of, load_unlabelled
 from dnahub.training.splits import check_overlap
 
 UNLIMITED = 2**31
@@ -45,7 +45,7 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
     if not task.fits_classes:
         raise ValueError("--unlabelled_file is for --task classification; leave it out.")
     rows, place_of_new = load_unlabelled(args, data.group_column)
-    groups = None if data.group_column is None else _column(rows, data.group_column)
+    groups = None if data.group_column is None else column_of(rows, data.group_column)
     for split in ("validation", "test") if groups is not None else ():
         shared = pc.unique(groups.filter(pc.is_in(groups, value_set=data.groups.get(split, groups[:0]).unique())))
         if len(shared):
@@ -54,7 +54,7 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
                 "their sequences out."
             )
     train, held = data.splits["train"], data.splits["validation"]
-    window_nt = args.crop_nt or int(np.median(pc.binary_length(_column(train, "sequence"))))
+    window_nt = args.crop_nt or int(np.median(pc.binary_length(column_of(train, "sequence"))))
     classify = fit_classifier(data, task, window_nt)
     labels = classify(rows, groups)
     facts = {
@@ -66,7 +66,7 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
         "validation_accuracy": float((classify(held, data.groups.get("validation")) == _labels(held)).mean()),
     }
 
-    columns = pa.table({"sequence": _column(rows, "sequence"), "label": labels})
+    columns = pa.table({"sequence": column_of(rows, "sequence"), "label": labels})
     new = Dataset(columns.select(train.column_names).cast(train.features.arrow_schema))
     splits = DatasetDict(data.splits | {"train": concatenate_datasets([train, new])})
 
@@ -113,7 +113,3 @@ def fit_classifier(data: SequenceData, task: Task, window_nt: int) -> Classifier
 
 def _labels(rows: Dataset) -> np.ndarray:
     return label_array(rows).to_numpy()
-
-
-def _column(rows: Dataset, name: str) -> pa.Array:
-    return pa.chunked_array(rows.with_format("arrow")[:][name]).combine_chunks()
