@@ -41,6 +41,22 @@ def curve(run: Path) -> list[tuple[float, float, float]]:
     return [(step["loss"], step["grad_norm"], step["learning_rate"]) for step in history if "grad_norm" in step]
 
 
+def train_by_one_and_two(launch, folder: Path, batch: int, *arguments) -> int:
+    """The same run by one process and by two, in folders named so, which must learn alike; returns its steps."""
+    curves = []
+    for processes in (1, 2):
+        result = launch(
+            *(*arguments, "--output_dir", folder / str(processes), "--num_train_epochs", 2, "--use_cpu"),
+            *("--per_device_train_batch_size", batch // processes, "--logging_steps", 1, "--disable_tqdm", "true"),
+            processes=processes,
+        )
+        assert result.returncode == 0, result.stderr
+        curves.append(curve(folder / str(processes)))
+    for step_of_one, step_of_two in zip(*curves, strict=True):
+        assert step_of_two == pytest.approx(step_of_one, rel=1e-4)
+    return len(curves[0])
+
+
 @pytest.mark.slow
 def test_two_processes_learn_along_the_curve_of_one_and_measure_every_row_once(runs):
     one, two = curve(runs[1]), curve(runs[2])
@@ -73,21 +89,11 @@ def test_two_processes_mask_the_same_tokens_and_learn_along_the_curve_of_one(
     rng = random.Random(0)
     rows = [row | {"sequence": row["sequence"] * rng.randint(1, 5)} for row in toy_rows["train"]]
     data = write_dataset(tmp_path / "data", {"train": rows[:91], "validation": toy_rows["validation"][:13]})
-    curves = []
-    for num_processes in (1, 2):
-        result = launch(
-            *("--dataset_name", data, "--output_dir", tmp_path / str(num_processes), "--from_scratch", "tiny"),
-            *("--task", "mlm", "--test_fraction", 0, "--num_train_epochs", 2, "--use_cpu", "--logging_steps", 1),
-            *("--per_device_train_batch_size", GLOBAL_BATCH // num_processes, "--per_device_eval_batch_size", 4),
-            *("--report_to", "none", "--disable_tqdm", "true"),
-            processes=num_processes,
-        )
-        assert result.returncode == 0, result.stderr
-        curves.append(curve(tmp_path / str(num_processes)))
+    arguments = ["--dataset_name", data, "--from_scratch", "tiny", "--task", "mlm", "--test_fraction", 0]
+    arguments += ["--per_device_eval_batch_size", 4, "--report_to", "none"]
+    num_steps = train_by_one_and_two(launch, tmp_path, GLOBAL_BATCH, *arguments)
     one, two = (metrics(tmp_path / str(num_processes)) for num_processes in (1, 2))
 
     assert one["training"]["train_sampling_strategy"] == "group_by_length" and two["training"]["processes"] == 2
-    assert len(curves[0]) == len(curves[1]) == 2 * (91 // GLOBAL_BATCH)
-    for step_of_one, step_of_two in zip(*curves, strict=True):
-        assert step_of_two == pytest.approx(step_of_one, rel=1e-4)
+    assert num_steps == 2 * (91 // GLOBAL_BATCH)
     assert two["validation"] == pytest.approx(one["validation"], rel=1e-4)
