@@ -5,6 +5,7 @@ short window is good on all windows of a gene together. So groups are labelled a
 from each of their windows.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -36,9 +37,12 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
     """
     Add the sequences of --unlabelled_file to train, with the labels that `fit_classifier` gives them.
 
-    Returns the data, and what is known of the new rows, for JSON: `sequences`, `groups`, how many rows have each of
-    the `labels`, the `classifier`, the `window_nt` that it sees at a time, and the fraction of rows of validation that
-    it labels rightly in the same way, `validation_accuracy`.
+    A group with rows in train keeps the label of these, if they all have the same.
+
+    Returns the data, and what is known of the new rows, for JSON: `sequences`, `groups`, how many of these had their
+    label from train (`labelled_groups`), how many rows have each of the `labels`, the `classifier`, the `window_nt`
+    that it sees at a time, and the fraction of rows of validation that it labels rightly in the same way,
+    `validation_accuracy`.
 
     Raises ValueError for a task without classes, and for sequences or groups that are in validation or test, too.
     """
@@ -57,9 +61,13 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
     window_nt = args.crop_nt or int(np.median(pc.binary_length(column_of(train, "sequence"))))
     classify = fit_classifier(data, task, window_nt)
     labels = classify(rows, groups)
+    known = {} if groups is None else labels_of_groups(data.groups["train"], _labels(train))
+    if known:
+        labels = np.array([known.get(group, label) for group, label in zip(groups.to_pylist(), labels, strict=True)])
     facts = {
         "sequences": len(rows),
         "groups": len(rows) if groups is None else len(groups.unique()),
+        "labelled_groups": sum(group in known for group in ([] if groups is None else groups.unique().to_pylist())),
         "labels": {name: int((labels == i).sum()) for i, name in enumerate(data.labels.names)},
         "classifier": FRAME_WISE.name,
         "window_nt": window_nt,
@@ -82,10 +90,19 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
 
 def describe(facts: dict[str, Any]) -> str:
     """What the terminal says of self-training."""
+    of_train = f"; {facts['labelled_groups']:,} of the groups have their label from train"
     return (
         f"{facts['sequences']:,} sequences without labels, of {facts['groups']:,} groups, were labelled by "
         f"{facts['classifier']}, which are right on {facts['validation_accuracy']:.3f} of validation"
+        + (of_train if facts["labelled_groups"] else "")
     )
+
+
+def labels_of_groups(groups: pa.Array, labels: np.ndarray) -> dict[Any, int]:
+    """The label of each group whose rows all have the same."""
+    pairs = set(zip(groups.to_pylist(), labels.tolist(), strict=True))
+    number = Counter(group for group, _ in pairs)
+    return {group: label for group, label in pairs if number[group] == 1}
 
 
 def fit_classifier(data: SequenceData, task: Task, window_nt: int) -> Classifier:

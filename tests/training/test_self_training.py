@@ -47,6 +47,22 @@ def test_groups_get_the_label_of_their_likeliest_class(files):
     assert data.place("train", 121).endswith("unlabelled.csv, row 1")
 
 
+def test_groups_with_labelled_rows_keep_their_label(files, tmp_path):
+    args, truth = files
+    lines = (tmp_path / "train.csv").read_text().splitlines()
+    other = {"at": "gc", "gc": "at"}
+    known = {name: other[kind] for name, kind in list(truth.items())[:4]}  # against what the classifier would say
+    unlike = [f"{line.split(',')[0]},{kind},gene at19" for line, kind in zip(lines[1:3], CODONS, strict=True)]
+    rows = [
+        f"{line.split(',')[0]},{kind},{name}" for line, (name, kind) in zip(lines[3:7], known.items(), strict=True)
+    ]
+    (tmp_path / "train.csv").write_text("\n".join([*lines[:1], *unlike, *rows, *lines[7:]]))
+    data, facts = add_unlabelled(load_sequences(args, "classification"), args, CLASSIFICATION)
+    new = data.splits["train"].select(range(120, 200))
+    of_gene = dict(zip(data.groups["train"].to_pylist()[120:], np.array(data.labels.names)[new["label"]], strict=True))
+    assert of_gene == truth | known and facts["labelled_groups"] == 4
+
+
 def test_what_cannot_be_labelled_is_refused(files, tmp_path):
     args, _ = files
     data = load_sequences(args, "classification")
