@@ -41,6 +41,7 @@ VARIANTS = {
     **{f"composed, rate {rate}": (["--learning_rate", rate], {}) for rate in RATES},
     "scale 0.1": ([], {"INPUT_SCALE": 0.1}),
     "scale 0.3": ([], {"INPUT_SCALE": 0.3}),
+    "scale 2": ([], {"INPUT_SCALE": 2.0}),
     "letters only": ([], {"PARTS": (1,)}),
     "letters and pairs": ([], {"PARTS": (1, 2)}),
     "triplets alike": ([], {"OUT_OF_FRAME": 1.0}),

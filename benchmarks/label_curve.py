@@ -4,21 +4,23 @@
 
 FOLDER is one that `dataset_builder --source` takes. Of the windows of the training genes so many of each species keep
 their labels, drawn anew for each seed; validation and test are all windows of other genes. At each size the tiny model
-is trained on these windows alone (recipes/cds_windows.yaml) and with self-training on the whole sequences of the
-training genes without labels (recipes/cds_self_training.yaml); at `all`, where every training gene has its label, the
-small model is trained on crops of them (recipes/cds_crops.yaml). Test is evaluated once a run. What is finished is
-kept: the same command goes on. OUTPUT_DIR gets results.json and label_curve.png.
+is trained on these windows alone (recipes/cds_windows.yaml) and with self-training on the whole sequences of those
+training genes that have no labelled window (recipes/cds_self_training.yaml); at `all`, where each of them has its
+label, the small model is trained on crops of them (recipes/cds_crops.yaml). Test is evaluated once a run. What is
+finished is kept: the same command goes on. OUTPUT_DIR gets results.json and label_curve.png.
 """
 
 import argparse
 import json
 import statistics
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
@@ -44,37 +46,51 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES)
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
-    folder = args.output_dir
-    for name, flags in {"windows": [], "genes": ["--whole_genes"]}.items():
-        if not any((folder / name).rglob("build.json")):
-            build_dataset(["--source", args.source, "--all_windows", *flags, "--output_dir", str(folder / name)])
-    results: dict[str, dict[str, list[dict[str, Any]]]] = {}  # curve -> size -> scores of each seed
-    for size in args.sizes:
-        for seed in range(args.seeds):
-            for model in (CROPS,) if size == ALL else (WINDOWS, SELF_TRAINED):
-                found = run(folder, model, size, seed)
-                curves = {model: found["test"]} | (found["baselines"] or {})
-                for name, scores in curves.items():
-                    of_seed = {"score": scores[SCORE], "interval": scores["intervals"][SCORE]}
-                    results.setdefault(name, {}).setdefault(size, []).append(of_seed)
-        write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
-        draw(results, folder / "label_curve.png")
-    for name, by_size in results.items():
+    for name, by_size in measure(args.source, args.output_dir, args.sizes, args.seeds).items():
         print(name, {size: spread([each["score"] for each in runs]) for size, runs in by_size.items()})
 
 
+def measure(
+    source: str, folder: Path, sizes: Sequence[str] = SIZES, seeds: int = 3
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Curve -> size -> of each seed the score, its interval over genes, and a model's lead over the best baseline."""
+    for name, flags in {"windows": [], "genes": ["--whole_genes"]}.items():
+        if not any((folder / name).rglob("build.json")):
+            build_dataset(["--source", source, "--all_windows", *flags, "--output_dir", str(folder / name)])
+    results: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for size in sizes:
+        for seed in range(seeds):
+            for model in (CROPS,) if size == ALL else (WINDOWS, SELF_TRAINED):
+                found = run(folder, model, size, seed)
+                baselines = found["baselines"] or {}
+                for name, scores in {model: found["test"], **baselines}.items():
+                    of_seed = {"score": scores[SCORE], "interval": scores["intervals"][SCORE]}
+                    if name == model and baselines:
+                        of_seed["lead"] = {
+                            "baseline": found["comparison"]["baseline"],
+                            **found["comparison"]["metrics"][SCORE],
+                        }
+                    results.setdefault(name, {}).setdefault(size, []).append(of_seed)
+        write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
+        draw(results, folder / "label_curve.png")
+    return results
+
+
 def run(folder: Path, model: str, size: str, seed: int) -> dict[str, Any]:
-    """metrics.json of one run; baselines are measured where the model sees the labelled windows alone."""
+    """metrics.json of one run; baselines with the same labels are measured beside the better model of each size."""
     output = folder / f"{RECIPES[model].removesuffix('.yaml')}-{size}-{seed}"
     flags = [str(ROOT / "recipes" / RECIPES[model]), "--output_dir", str(output), "--seed", str(seed)]
     if size == ALL:
         flags += ["--dataset_name", str(folder / "genes")]
     else:
-        flags += ["--train_file", str(labelled_windows(folder, int(size), seed)), "--group_column", "gene"]
+        labelled, unlabelled = draw_labels(folder, int(size), seed)
+        flags += ["--train_file", str(labelled), "--group_column", "gene"]
         for split in ("validation", "test"):
             flags += [f"--{split}_file", *files(folder / "windows", split)]
     if model == SELF_TRAINED:
-        flags += ["--unlabelled_file", *files(folder / "genes", "train"), "--baselines", "false"]
+        flags += ["--unlabelled_file", str(unlabelled)]
+    if model == WINDOWS:
+        flags += ["--baselines", "false"]
     train.main(flags)
     return json.loads((output / "checkpoint" / "metrics.json").read_text())
 
@@ -83,15 +99,26 @@ def files(dataset: Path, split: str) -> list[str]:
     return sorted(map(str, dataset.glob(f"*/{split}-*.parquet")))
 
 
-def labelled_windows(folder: Path, size: int, seed: int) -> Path:
-    """A file of so many windows of each species, or all if there are fewer; those of a seed are nested."""
-    path = folder / f"labelled-{size}-{seed}.parquet"
-    if not path.is_file():
-        rows = pa.concat_tables(map(pq.read_table, files(folder / "windows", "train")))
+def draw_labels(folder: Path, size: int, seed: int) -> tuple[Path, Path]:
+    """
+    Files of so many labelled windows of each species, and of the whole genes that have none of these.
+
+    All windows of a species if there are fewer. Those of a seed are nested.
+    """
+    labelled, unlabelled = (folder / f"{name}-{size}-{seed}.parquet" for name in ("labelled", "unlabelled"))
+    if not unlabelled.is_file():
+        rows = read(files(folder / "windows", "train"))
         order, labels = np.random.default_rng(seed).permutation(len(rows)), rows["label"].to_numpy()
         chosen = [order[labels[order] == label][:size] for label in np.unique(labels)]
-        pq.write_table(rows.take(np.sort(np.concatenate(chosen))), path)
-    return path
+        rows = rows.take(np.sort(np.concatenate(chosen)))
+        pq.write_table(rows, labelled)
+        genes = read(files(folder / "genes", "train"))
+        pq.write_table(genes.filter(pc.invert(pc.is_in(genes["gene"], rows["gene"].combine_chunks()))), unlabelled)
+    return labelled, unlabelled
+
+
+def read(paths: Sequence[str]) -> pa.Table:
+    return pa.concat_tables(map(pq.read_table, paths))
 
 
 def spread(scores: list[float]) -> str:

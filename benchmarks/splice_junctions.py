@@ -13,6 +13,7 @@ import contextlib
 import csv
 import io
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -39,11 +40,14 @@ def main() -> None:
     rows = read_rows()
     write(args.output, rows)
     if args.folds is not None:
-        cross_validate(rows, args.folds, flags)
+        for name, scores in cross_validate(rows, args.folds, flags).items():
+            print(f"{name}: {statistics.fmean(scores):.4f} ± {statistics.stdev(scores):.4f}")
 
 
 def read_rows() -> list[tuple[str, str]]:
     """Sequence and class of each row."""
+    if shutil.which("Rscript") is None:
+        sys.exit("There is no Rscript; the table is in R's package mlbench (Debian: apt install r-cran-mlbench).")
     table = subprocess.run(["Rscript", "-e", TO_CSV], check=True, capture_output=True, text=True).stdout
     rows = []
     for *bits, label in list(csv.reader(io.StringIO(table)))[1:]:
@@ -58,8 +62,8 @@ def write(path: Path, rows: list[tuple[str, str]]) -> None:
         csv.writer(file, lineterminator="\n").writerows([("sequence", "label"), *rows])
 
 
-def cross_validate(rows: list[tuple[str, str]], folder: Path, flags: list[str]) -> None:
-    """Print accuracies on test, mean and deviation over the folds, of the model and of each baseline."""
+def cross_validate(rows: list[tuple[str, str]], folder: Path, flags: list[str]) -> dict[str, list[float]]:
+    """Model or baseline -> its accuracy on the test rows of each fold."""
     sequences = np.unique([sequence for sequence, _ in rows], return_inverse=True)[1]
     fold_of = (np.random.default_rng(0).permutation(sequences.max() + 1) % FOLDS)[sequences]
     scores: dict[str, list[float]] = {}
@@ -75,11 +79,10 @@ def cross_validate(rows: list[tuple[str, str]], folder: Path, flags: list[str]) 
         with contextlib.redirect_stdout(io.StringIO()):
             train.main([str(RECIPE), *" ".join(files).split(), "--output_dir", str(output), *flags])
         results = json.loads((output / "checkpoint" / "metrics.json").read_text())
-        for name, measured in {"model": results["test"], **(results["baselines"] or {})}.items():
+        for name, measured in {"tiny NT": results["test"], **(results["baselines"] or {})}.items():
             scores.setdefault(name, []).append(measured["accuracy"])
         print(f"fold {fold}: " + ", ".join(f"{name} {each[-1]:.4f}" for name, each in scores.items()), flush=True)
-    for name, each in scores.items():
-        print(f"{name}: {statistics.fmean(each):.4f} ± {statistics.stdev(each):.4f}")
+    return scores
 
 
 if __name__ == "__main__":
