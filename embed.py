@@ -3,7 +3,7 @@ r"""Checkpoint + sequences -> their embeddings, in one file.
     python embed.py --model_name_or_path runs/demo/checkpoint --input genes.fa.gz --output genes.parquet
     python embed.py --model_name_or_path InstaDeepAI/nucleotide-transformer-v2-50m-multi-species \
         --input a.fq b.fq --output ab.npy
-    accelerate launch --config_file accelerate_config.yaml --num_processes 4 \
+    accelerate launch --quiet --config_file accelerate_config.yaml --multi_gpu --num_processes 4 \
         embed.py --model_name_or_path runs/demo/checkpoint --input genome.fa --bed genes.bed --output genes.h5ad
 
 The output has a row per sequence, in the order of the input: id, the columns of the source, embedding. Finished parts

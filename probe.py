@@ -1,4 +1,4 @@
-"""Embeddings + labels -> scores of a linear probe and of baselines, learning curve, calibration, figures.
+r"""Embeddings + labels -> scores of a linear probe and of baselines, learning curve, calibration, figures.
 
     python probe.py --train_embeddings train.parquet --validation_embeddings validation.parquet \
         --test_embeddings test.parquet --output_dir report
@@ -8,9 +8,9 @@ Embeddings are Parquet files of embed.py or of any other encoder, a vector and a
 one file with a column `split`. Alternatively, a checkpoint embeds a data set. The probe and nearest neighbours are
 fitted on train; validation, or without it a cross-validation of train, chooses their settings; test is measured. The
 same is done with k-mer counts and other baselines, if there are sequences: those of the data set, or a column
-`sequence`. The learning curve measures all of it on test for fewer rows of train. OUTPUT_DIR gets metrics.json,
-labelled_rows.png, reliability.png, umap.png, confusion_matrix.png: of the checkpoint's own classifier, if its
-metrics.json describes the same test rows, else of the probe; and report.html, an interactive page of the probe.
+`sequence`. The learning curve measures the probe and the best baselines, fitted on fewer rows. OUTPUT_DIR gets
+metrics.json, labelled_rows.png, reliability.png, umap.png, confusion_matrix.png (of the checkpoint's own classifier if
+its metrics.json describes the same test rows, else of the probe) and report.html, an interactive page of the probe.
 """
 
 import json
@@ -66,7 +66,7 @@ class CheckpointArguments:
         default="letters", metadata={"help": "kmers: the data set has overlapping k-mers, which are joined."}
     )
     max_train_samples: int | None = field(
-        default=None, metadata={"help": "Use only so many rows of train, the same ones as train.py with this flag."}
+        default=None, metadata={"help": "Use at most this many rows of train, the same ones as train.py does."}
     )
 
 
@@ -124,7 +124,7 @@ def load_pipeline(args: CheckpointArguments):
 def embed_data_set(
     args: CheckpointArguments, label_column: str, group_column: str | None = None
 ) -> "LabelledEmbeddings":
-    """Every split, embedded by the checkpoint; validation that the data set lacks stays in train."""
+    """Every split, embedded by the checkpoint; a missing validation is only cut off train if that is sampled."""
     import pyarrow as pa
     from datasets import DatasetDict, concatenate_datasets
 
@@ -145,7 +145,7 @@ def embed_data_set(
     splits, groups = dict(data.splits), dict(data.groups)
     if "test" in data.cut_off:
         raise ValueError(f"{name}: there is no split 'test'; a probe needs train and test.")
-    if "validation" in data.cut_off:
+    if "validation" in data.cut_off and args.max_train_samples is None:
         splits["train"] = concatenate_datasets([splits["train"], splits.pop("validation")])
         if groups:
             groups["train"] = pa.concat_arrays([groups["train"], groups.pop("validation")])
@@ -185,13 +185,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from dnahub.reports.embeddings import read_embeddings
     from dnahub.reports.probe_report import draw, render_table
     from dnahub.reports.probing import measure_embeddings
-    from dnahub.training.splits import check_groups
+    from dnahub.training.splits import check_groups, check_overlap
 
     columns = (args.label_column, args.group_column)
     if files:
         data = read_embeddings(files, *columns)
         if args.group_column is not None:
             check_groups(data.rows, args.group_column)
+        if "sequence" in data.rows["train"].features:
+            check_overlap(data.rows, lambda split, row: f"row {row} of {split}")
     else:
         data = embed_data_set(checkpoint, *columns)
     measured, outputs = measure_embeddings(data, show_progress=sys.stderr.isatty())

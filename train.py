@@ -78,14 +78,14 @@ def main(argv: Sequence[str] | None = None, api=None) -> None:
             commits = run_folder.commits(args, begun, api)
             with args.training.main_process_first(desc="loading the data"):  # the others take it from the cache
                 data = load_sequences(args.data, args.model.task, commits["dataset"], api)
-            if data.bad.counts and is_first_process():
-                print(f"{data.bad.summary()}, listed in {folder / run_folder.SKIPPED}", file=sys.stderr)
-                data.bad.write(folder / run_folder.SKIPPED)
             extra = {}
             if args.data.unlabelled_file:
                 data, extra["self_training"] = add_unlabelled(data, args.data, TASKS[args.model.task])
                 if is_first_process():
                     print(f"note: {describe(extra['self_training'])}", file=sys.stderr)
+            if data.bad.counts and is_first_process():
+                print(f"{data.bad.summary()}, listed in {folder / run_folder.SKIPPED}", file=sys.stderr)
+                data.bad.write(folder / run_folder.SKIPPED)
             base = args.model.model_name_or_path
             if base is not None:
                 with args.training.main_process_first(desc="fetching the model"):

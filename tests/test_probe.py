@@ -138,7 +138,7 @@ def test_a_checkpoint_is_probed_and_nothing_but_the_report_is_written(tmp_path, 
 
 
 def test_files_of_embeddings_give_what_the_data_set_gives(data_folder, run, figures, embedding_files, monkeypatch):
-    monkeypatch.setattr(probe_report, "MAX_UMAP_POINTS", 30)
+    monkeypatch.setattr(probe_report, "MAX_POINTS", 30)
     by_checkpoint, table, _ = run(model_name_or_path="demo/checkpoint", dataset_name=data_folder, seed=7)
     assert by_checkpoint["seed"] == 7 and by_checkpoint["synthetic"] is True
     for title, rows in ((figures["confusion_matrix.png"], "40"), (figures["umap.png"], "30 of 40")):
@@ -218,6 +218,19 @@ def test_kmers_of_a_data_set_are_refused_or_joined(tmp_path, write_dataset, data
     joined, *_ = run(model_name_or_path="x", dataset_name=folder, sequence_format="kmers")
     plain, *_ = run(model_name_or_path="x", dataset_name=data_folder)
     assert joined["linear_probe"] == plain["linear_probe"] and joined["baselines"] == plain["baselines"]
+
+
+def test_sequences_in_two_splits_are_refused(run, embedding_files):
+    files = embedding_files(with_sequences=True)
+    with pytest.raises(ValueError, match="60 of the 60 sequences of test are in train, too .row 0 of test"):
+        run(**files | {"test_embeddings": files["train_embeddings"]})
+
+
+def test_rows_are_sampled_as_by_train_py_where_validation_is_cut_off(tmp_path, write_dataset, run):
+    folder = write_dataset(tmp_path / "nt-species", {split: ROWS[split] for split in ("train", "test")}, FEATURES)
+    given = {"model_name_or_path": "demo/checkpoint", "dataset_name": folder}
+    assert run(**given)[0]["num_rows"] == {"train": 60, "test": 40}
+    assert run(**given, max_train_samples=30)[0]["num_rows"] == {"train": 30, "validation": 6, "test": 40}
 
 
 def test_without_validation_train_is_cross_validated_by_groups(

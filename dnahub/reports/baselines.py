@@ -35,6 +35,8 @@ class Baseline:
 
 
 FRAME_WISE = Baseline("frame-wise 3-mers", lambda sequences: count_kmers(sequences, 3), fit_linear)
+CODON_PAIRS = Baseline("codon pairs, naive Bayes", count_codon_pairs, fit_codon_pairs)
+SELF_TRAINED = "self-trained"  # as a split: the rows of train, and those that self-training labelled
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def choose_baselines(task: Task, one_length: bool) -> list[Baseline]:
         Baseline("frame-wise 3+4-mers", _count_3_and_4_mers, fit_linear),
     ]
     if task.fits_classes:
-        found.append(Baseline("codon pairs, naive Bayes", count_codon_pairs, fit_codon_pairs))
+        found.append(CODON_PAIRS)
     if one_length:
         found += [Baseline("letters", one_hot, fit_linear), Baseline("letters, random forest", one_hot, fit_forest)]
     return found
@@ -82,7 +84,8 @@ def measure_baselines(
     whole, as it is for the model.
 
     Args:
-        splits: train, test and, unless train is to be cross-validated, validation, with `sequence` and `label`.
+        splits: train, test and, unless train is to be cross-validated, validation, with `sequence` and `label`. With
+            `SELF_TRAINED`, codon pairs are also fitted on these rows: they learn from pseudo-labels in a second.
         metric: Of the task; by it, on held-out rows, the best baseline is chosen, and for each whether classes have
             the frequencies of train or are equally frequent.
         groups: Split -> the group of each row; empty without groups.
@@ -98,21 +101,26 @@ def measure_baselines(
         or ("validation" in rows and not np.isin(labels["validation"], labels["train"]).any())
     ):
         return MeasuredBaselines({}, None, None)
-    lengths = [_num_nt(splits[split]) for split in splits]
+    lengths = [_num_nt(splits[split]) for split in splits if split != SELF_TRAINED]
     one_length = lengths[0].max() <= MAX_LETTERS and all((each == lengths[0][0]).all() for each in lengths)
     scores, outputs_of_best, best = {}, None, None
-    for baseline in tqdm(choose_baselines(task, one_length), desc="baselines", disable=not show_progress):
-        of_rows = {split: Rows(count_all(baseline, rows[split]), labels[split]) for split in kept}
-        of_train = groups["train"].take(pa.array(kept["train"])) if "train" in groups else None
-        folds = folds_of(of_rows["train"], of_rows.get("validation"), of_train)
-        fit = baseline.fit(of_rows["train"], folds, task, meaning)
+    fitted = {baseline.name: (baseline, "train") for baseline in choose_baselines(task, one_length)}
+    if SELF_TRAINED in splits:
+        fitted[f"{CODON_PAIRS.name}, {SELF_TRAINED}"] = (CODON_PAIRS, SELF_TRAINED)
+    for name, (baseline, split) in tqdm(fitted.items(), desc="baselines", disable=not show_progress):
+        of_train, held = (
+            Rows(count_all(baseline, rows[each]), labels[each]) if each in rows else None
+            for each in (split, "validation")
+        )
+        folds = folds_of(of_train, held, groups[split].take(pa.array(kept[split])) if split in groups else None)
+        fit = baseline.fit(of_train, folds, task, meaning)
         outputs = np.concatenate([fit.predict(baseline.features(block)) for block in _blocks(rows["test"])])
         test = Predictions(outputs, labels["test"], groups.get("test"))
-        scores[baseline.name], outputs = score_fit(task, meaning, metric, fit, labels["train"], folds, test)
-        if best is None or goodness(task, metric, scores[baseline.name]["validation"]) > goodness(
+        scores[name], outputs = score_fit(task, meaning, metric, fit, labels[split], folds, test)
+        if best is None or goodness(task, metric, scores[name]["validation"]) > goodness(
             task, metric, scores[best]["validation"]
         ):
-            best, outputs_of_best = baseline.name, outputs
+            best, outputs_of_best = name, outputs
     return MeasuredBaselines(scores, best, outputs_of_best)
 
 
@@ -128,6 +136,26 @@ def score_fit(
     """
     What a fit is, its metrics on held-out rows and on test with intervals, for JSON; and its outputs for test.
 
+    Class frequencies are those of `choose_prior`.
+    """
+    prior, shift, of_held = choose_prior(task, meaning, metric, fit, train_labels, folds)
+    outputs = test.outputs + shift
+    scores = {
+        **fit.facts,
+        **({"class_frequencies": prior} if task.fits_classes else {}),
+        "validation": {name: of_held[name] for name in task.metrics if name in of_held},
+        **_measure(task, meaning, outputs, test.labels),
+        "intervals": bootstrap_intervals(task, Predictions(outputs, test.labels, test.groups), meaning.names),
+    }
+    return scores, outputs
+
+
+def choose_prior(
+    task: Task, meaning: Labels, metric: str, fit: Fit, train_labels: np.ndarray, folds: Folds
+) -> tuple[str, np.ndarray | float, dict[str, Any]]:
+    """
+    "train" or "equal", what is added to the outputs for it, and the metrics on held-out rows with it.
+
     Where classes are unbalanced in train, the held-out metric chooses whether they are taken to be equally frequent:
     what is best by accuracy or loss hardly ever predicts a rare class.
     """
@@ -139,15 +167,7 @@ def score_fit(
             shifts["equal"] = -np.log(np.maximum(counts, 1) / len(train_labels))
     held = {prior: _measure(task, meaning, fit.held_out + shift, held_labels) for prior, shift in shifts.items()}
     prior = max(held, key=lambda prior: goodness(task, metric, held[prior]))
-    outputs = test.outputs + shifts[prior]
-    scores = {
-        **fit.facts,
-        **({"class_frequencies": prior} if task.fits_classes else {}),
-        "validation": {name: held[prior][name] for name in task.metrics if name in held[prior]},
-        **_measure(task, meaning, outputs, test.labels),
-        "intervals": bootstrap_intervals(task, Predictions(outputs, test.labels, test.groups), meaning.names),
-    }
-    return scores, outputs
+    return prior, shifts[prior], held[prior]
 
 
 def goodness(task: Task, metric: str, measured: dict[str, Any]) -> float:

@@ -9,9 +9,9 @@ from dnahub.reports.baselines import MeasuredBaselines
 from dnahub.reports.intervals import Predictions, group_numbers, paired_differences
 from dnahub.tasks.task import Task
 
-# Groups of test, below which no difference is called one: with 5, a two-sided sign test of groups that one model all
-# wins gives 0.06; and the bootstrap of one has an interval without width.
-FEWEST_GROUPS = 6
+# Groups of test, below which no difference is called one: the intervals of few groups are too narrow. Of two equal
+# models, the bootstrap calls one better in 14 % of cases with 6 groups, in 9 % with 20, and in 7 % with 50.
+FEWEST_GROUPS = 20
 BETTER, WORSE, NO_DIFFERENCE, MIXED = "better", "worse", "no difference", "mixed"
 
 

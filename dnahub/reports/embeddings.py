@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict
 
 from dnahub.tasks import TASKS
-from dnahub.tasks.labels import RowError
+from dnahub.tasks.labels import RowError, column_of
 from dnahub.tasks.task import Labels
 
 SPLITS = ("train", "validation", "test")
@@ -101,10 +101,7 @@ def read_embeddings(files: dict[str, str], label_column: str, group_column: str 
     task.check_splits(rows, meaning)
     groups = {}
     if group_column is not None:
-        groups = {
-            split: pa.chunked_array(each.with_format("arrow")[:][group_column]).combine_chunks()
-            for split, each in rows.items()
-        }
+        groups = {split: column_of(each, group_column) for split, each in rows.items()}
     name = Path(files.get("embeddings") or files["test_embeddings"]).name
     return LabelledEmbeddings(name, vectors, rows, meaning, {}, group_column, groups, ids)
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dnahub.reports.baselines import choose_prior
 from dnahub.reports.fitting import Features, Fitting, Rows, folds_of
 from dnahub.reports.intervals import group_numbers
 from dnahub.tasks.task import Labels, Task
@@ -32,12 +33,14 @@ def measure_by_rows(
     groups: pa.Array | None,
     task: Task,
     meaning: Labels,
+    metric: str,
 ) -> list[dict[str, Any]]:
     """
     Fit a model on parts of train, whose settings are chosen as those of the whole, and measure it on test.
 
     Args:
         test: Features and labels.
+        metric: As of `score_fit`.
         groups: Of the rows of train.
 
     Returns:
@@ -52,8 +55,9 @@ def measure_by_rows(
             if len(np.unique(part.labels)) < 2:
                 continue
             folds = folds_of(part, validation, groups and groups.take(pa.array(rows)))
-            outputs = fitting(part, folds, task, meaning).predict(test[0])
-            scores.append(task.measure(outputs, test[1], meaning.names))
+            fit = fitting(part, folds, task, meaning)
+            _, shift, _ = choose_prior(task, meaning, metric, fit, part.labels, folds)
+            scores.append(task.measure(fit.predict(test[0]) + shift, test[1], meaning.names))
         if scores:
             of_metric = {name: [each[name] for each in scores] for name in METRICS}
             spread = {

@@ -8,7 +8,7 @@ import numpy as np
 from dnahub.reports.comparison import describe
 from dnahub.reports.embeddings import LabelledEmbeddings
 from dnahub.reports.predictions import PredictedRows
-from dnahub.reports.sections import MAX_POINTS, Report, write_report
+from dnahub.reports.sections import Report, write_report
 from dnahub.tasks import TASKS
 
 PAGE = "report.html"
@@ -50,8 +50,8 @@ def write_probe_page(
         rows=PredictedRows(data.ids, data.group_column, None if groups is None else groups.to_pylist(), of_rows),
         curve=report["learning_curve"],
         metric_of_curve="balanced_accuracy",
-        maps={} if points is None else {"": points[:MAX_POINTS]},
-        drawn=None if drawn is None else drawn[:MAX_POINTS],
+        maps={} if points is None else {"": points},
+        drawn=drawn,
     )
     write_report(page, folder / PAGE)
     return folder / PAGE

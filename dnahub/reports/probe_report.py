@@ -14,9 +14,7 @@ from dnahub.reports.plots import COLOURS, draw_confusion_matrix, draw_points, sa
 from dnahub.reports.probe_page import write_probe_page
 from dnahub.reports.probing import PROBE
 from dnahub.reports.projection import MIN_POINTS, project
-
-# A UMAP of more points takes long and shows no more: one of 6,000 took 12 s.
-MAX_UMAP_POINTS = 3000
+from dnahub.reports.sections import MAX_POINTS
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "auprc")
 NEIGHBOURS, FINE_TUNED = "nearest neighbours of embeddings", "fine-tuned classifier"
@@ -80,7 +78,7 @@ def draw(report: dict[str, Any], data: LabelledEmbeddings, outputs: np.ndarray, 
         path.unlink(missing_ok=True)  # of an earlier report
         yield f"(no {path}: a UMAP needs {MIN_POINTS} or more test rows)"
     else:
-        drawn = np.random.default_rng(report["seed"]).permutation(len(labels))[:MAX_UMAP_POINTS]
+        drawn = np.random.default_rng(report["seed"]).permutation(len(labels))[:MAX_POINTS]
         points = project(data.vectors["test"][drawn], report["seed"])
         title = (
             f"{synthetic}UMAP of embeddings{model}\n{len(drawn):,} of {len(labels):,} test rows of {data.name}: "

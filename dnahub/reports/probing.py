@@ -84,7 +84,7 @@ def _learning_curve(
     for name, (fitting, of_split, whole) in fitted.items():
         test = (of_split["test"].features, of_split["test"].labels)
         curve[name] = measure_by_rows(
-            fitting, of_split["train"], of_split.get("validation"), test, groups, task, data.meaning
+            fitting, of_split["train"], of_split.get("validation"), test, groups, task, data.meaning, METRIC
         )
         of_all = {metric: dict.fromkeys(("mean", "lowest", "highest"), whole[metric]) for metric in METRICS}
         curve[name].append({"rows": whole["rows"], "draws": 1, **of_all})

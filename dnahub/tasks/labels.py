@@ -55,7 +55,7 @@ def read_columns(splits: DatasetDict, column: str, in_lists: bool | None, expect
         feature = _feature(split, rows, column)
         if not len(rows):
             raise ValueError(f"split {split}: it is empty; give it rows, or leave it out.")
-        values = _values(rows, column)
+        values = column_of(rows, column)
         is_list = isinstance(feature, List | LargeList)
         in_lists = is_list if in_lists is None else in_lists
         if is_list != in_lists:
@@ -96,7 +96,7 @@ def split_texts(splits: DatasetDict, column: str, separator: str) -> dict[str, L
                 f"split {split}: column {column!r} is {feature}; --label_separator is for strings, leave it out."
             )
         # Whole numbers: a file where no row happens to have two labels. Missing: CSV has no other empty strings.
-        pieces = pc.split_pattern(_values(rows, column).cast(pa.large_string()).fill_null(""), separator)
+        pieces = pc.split_pattern(column_of(rows, column).cast(pa.large_string()).fill_null(""), separator)
         names = pc.utf8_trim_whitespace(pieces.flatten())
         given = pc.not_equal(names, "").to_numpy(zero_copy_only=False)
         row_of = np.repeat(np.arange(len(rows)), pc.list_value_length(pieces).to_numpy())
@@ -183,8 +183,9 @@ def with_labels(rows: Dataset, column: str, values: pa.Array, feature: object) -
 
 
 def label_array(rows: Dataset) -> pa.Array:
-    return _values(rows, "label")
+    return column_of(rows, "label")
 
 
-def _values(rows: Dataset, column: str) -> pa.Array:
-    return rows.select_columns([column]).with_format("arrow")[:][column].combine_chunks()
+def column_of(rows: Dataset, name: str) -> pa.Array:
+    """The values of a column, (rows,)."""
+    return pa.chunked_array(rows.select_columns([name]).with_format("arrow")[:][name]).combine_chunks()

@@ -146,9 +146,9 @@ class DataArguments:
         None, "With --crop_nt: windows start at multiples of this, in nt, of their row; default: 3, a codon.", least=1
     )
     mask_fraction: float = flag(
-        0.0, "In training, replace so many of the tokens by <mask>, others each time, against overfitting.", least=0
+        0.0, "Mask this fraction of the tokens in training, at random in each step, against overfitting.", least=0
     )
-    max_train_samples: int | None = flag(None, "Use only so many rows of train, drawn at random.", least=1)
+    max_train_samples: int | None = flag(None, "Use at most this many rows of train, drawn at random.", least=1)
     allow_overlap: bool = flag(False, "Allow the same sequence in train and in validation or test.")
     streaming: bool = flag(
         False, "With --task mlm: read train while training, for data larger than the disk; see --max_steps."

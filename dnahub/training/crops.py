@@ -97,19 +97,21 @@ class Crops(torch.utils.data.Dataset):
         return text
 
 
-def tile(rows: Dataset, window_nt: int, most: int) -> tuple[Dataset, np.ndarray]:
+def tile(rows: Dataset, window_nt: int, step_nt: int, most: int) -> tuple[Dataset, np.ndarray]:
     """
-    Rows cut, from their first nt, into windows that do not overlap; a shorter rest is not used.
+    Rows cut, from their first nt, into windows that do not overlap, as near to each other as multiples of `step_nt`
+    allow; a shorter rest is not used.
 
     A row that is not longer than `window_nt` stays whole. Of more than `most` windows, as many at random. Returns the
     windows, in the order of the rows, and the number of the row of each, (windows,).
     """
     table = rows.with_format("arrow")[:]
-    num_windows = np.maximum(1, pc.binary_length(table["sequence"]).to_numpy() // window_nt)  # (rows,)
+    stride = -(-window_nt // step_nt) * step_nt
+    num_windows = np.maximum(1, (pc.binary_length(table["sequence"]).to_numpy() - window_nt) // stride + 1)  # (rows,)
     stops = num_windows.cumsum()
     chosen = np.sort(np.random.default_rng(0).permutation(stops[-1])[:most])
     of_row = np.searchsorted(stops, chosen, side="right")
-    starts = window_nt * (chosen - (stops - num_windows)[of_row])
+    starts = stride * (chosen - (stops - num_windows)[of_row])
     letters = [
         str(table["sequence"][row].as_buffer()[start : start + window_nt], "ascii")
         for row, start in zip(of_row.tolist(), starts.tolist(), strict=True)

@@ -29,10 +29,10 @@ from dnahub.sequences.opening import STANDARD_INPUT
 from dnahub.sequences.reader import SequenceBatch, SequenceReader
 from dnahub.sequences.row_filter import RowFilter
 from dnahub.tasks import TASKS
-from dnahub.tasks.labels import RowError, listed
+from dnahub.tasks.labels import RowError, column_of, listed
 from dnahub.tasks.task import Labels, Task
 from dnahub.training.arguments import DataArguments
-from dnahub.training.splits import CUT_SEED, ROLES, check_groups, check_overlap, complete
+from dnahub.training.splits import CUT_SEED, ROLES, UNLESS_ALLOWED, check_groups, check_overlap, complete
 
 # Columns whose values say which rows do not belong together: those of several tasks, or of splits.
 MIXED = ("task", "split")
@@ -145,7 +145,7 @@ def load_sequences(
     _note_alike("labels", labels.names)
     _note_absent(task, splits, labels, cut_off)
     if not args.allow_overlap:
-        check_overlap(splits, place)
+        check_overlap(splits, place, UNLESS_ALLOWED)
     ids = {split: column_of(rows, ID) for split, rows in splits.items() if split != "train"}
     groups = {} if group_column is None else {split: column_of(rows, group_column) for split, rows in splits.items()}
     chosen = splits.select_columns(["sequence", "label"] if task.takes_labels else ["sequence"])
@@ -155,16 +155,23 @@ def load_sequences(
     return SequenceData(chosen, labels, name, *made_of, cut_off, num_replaced, bad, place)
 
 
-def load_unlabelled(args: DataArguments, group_column: str | None) -> tuple[Dataset, Callable[[int], str]]:
-    """Rows of --unlabelled_file, `sequence` and the group column, and row -> where that is."""
+def load_unlabelled(
+    args: DataArguments, group_column: str | None, bad: BadRecords
+) -> tuple[Dataset, int, Callable[[int], str]]:
+    """
+    Rows of --unlabelled_file, with `sequence` and the group column, how many letters were read as N, and row -> where
+    that is. Skipped records are added to `bad`.
+    """
     input_args = _input_args(args)
     source = DatasetFiles("", None, Path(), None, {}, Features(), None, None)
     needed = {} if group_column is None else {group_column: "--group_column"}
-    bad, files = _new_bad_records(input_args), []
-    rows = _hold(source.open(args.unlabelled_file, input_args, needed, bad), "unlabelled", list(needed), files)
-    if bad.counts:
-        warnings.warn(f"--unlabelled_file: {bad.summary()}", stacklevel=2)
-    return rows.select_columns(["sequence", *needed]), lambda row: f"{files[rows[row][FILE]]} {rows[row][ROW]}"
+    reader, files = source.open(args.unlabelled_file, input_args, needed, bad), []
+    rows = _hold(reader, "unlabelled", list(needed), files)
+
+    def place(row: int) -> str:
+        return f"{files[rows[row][FILE]]} {rows[row][ROW]}"
+
+    return rows.select_columns(["sequence", *needed]), reader.num_replaced, place
 
 
 def _input_args(args: DataArguments) -> InputArguments:
@@ -207,7 +214,7 @@ def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
 
 
 def _some(rows: Dataset, most: int | None) -> Dataset:
-    """So many random rows, the same ones whatever the seed of the run, in their order."""
+    """At most this many random rows, the same ones whatever the seed of the run, in their order."""
     if most is None or most >= len(rows):
         return rows
     return rows.select(np.sort(np.random.default_rng(CUT_SEED).permutation(len(rows))[:most]))
@@ -342,11 +349,6 @@ def _with_numbers(splits: dict[str, Dataset], texts: Mapping[str, Sequence[str]]
                 splits |= {split: splits[split].cast_column(name, kind) for split in of_text}
                 break
     return splits
-
-
-def column_of(rows: Dataset, name: str) -> pa.Array:
-    """The values of a column, (rows,)."""
-    return pa.chunked_array(rows.select_columns([name]).with_format("arrow")[:][name]).combine_chunks()
 
 
 def _read_build(folder: Path, config_name: str) -> dict[str, Any]:

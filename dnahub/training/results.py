@@ -14,7 +14,7 @@ from transformers import Trainer
 
 from dnahub.checkpoints.loading import CheckpointFiles, max_tokens
 from dnahub.metrics.calibration import calibration
-from dnahub.reports.baselines import MAX_ROWS, measure_baselines
+from dnahub.reports.baselines import MAX_ROWS, SELF_TRAINED, measure_baselines
 from dnahub.reports.card import inherited_licence
 from dnahub.reports.comparison import compare
 from dnahub.reports.intervals import Predictions, bootstrap_intervals, num_resamples
@@ -154,7 +154,11 @@ def measure_all(
     if baselines and task.fits_classes is not None and "test" in data.splits and trainer.is_world_process_zero():
         metric, names = trainer.args.metric_for_best_model, data.labels.names
         compared, is_shown = task.compared_by(metric)[0], not trainer.args.disable_tqdm
-        splits = DatasetDict(data.splits | {"train": _labelled_windows(data, tokenised["train"])})
+        rows = data.splits["train"]
+        labelled = rows.select(range(len(rows) - data.num_pseudo))
+        of_train = {"train": labelled} | ({SELF_TRAINED: rows} if data.num_pseudo else {})
+        windows = {split: _windows(each, tokenised["train"]) for split, each in of_train.items()}
+        splits = DatasetDict(data.splits | windows)
         of_test = {split: groups for split, groups in data.groups.items() if split == "test"}
         found = measure_baselines(task, splits, data.labels, compared, of_test, is_shown)
         measured["baselines"] = found.scores
@@ -194,11 +198,9 @@ def _measure(
     return metrics, predictions
 
 
-def _labelled_windows(data: SequenceData, train: Dataset | Crops) -> Dataset:
-    """The rows of train that were given with their labels, where the model sees crops, as windows of that length."""
-    rows = data.splits["train"]
-    rows = rows.select(range(len(rows) - data.num_pseudo))
-    return tile(rows, train.crop_nt, MAX_ROWS)[0] if isinstance(train, Crops) else rows
+def _windows(rows: Dataset, train: Dataset | Crops) -> Dataset:
+    """The rows, or windows of them where the model sees crops, of the same length and in the same frame."""
+    return tile(rows, train.crop_nt, train.crop_step, MAX_ROWS)[0] if isinstance(train, Crops) else rows
 
 
 def _num_cut(tokenised: DatasetDict, max_length: int | None) -> int | None:

@@ -59,7 +59,7 @@ def draw_balanced(classes: np.ndarray, number: int, rng: np.random.Generator) ->
     """
     `number` places in `classes`, each class as often as any other: int64 (number,), in no random order.
 
-    Within a class, each place is drawn as often as any other; all counts are equal to one.
+    Within a class, each place is drawn as often as any other; counts differ by at most one.
     """
     _, sizes = np.unique(classes, return_counts=True)
     members = np.split(np.argsort(classes, kind="stable"), sizes.cumsum()[:-1])

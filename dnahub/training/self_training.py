@@ -20,14 +20,15 @@ from dnahub.reports.baselines import FRAME_WISE, MAX_ROWS, count_all
 from dnahub.reports.fitting import Rows
 from dnahub.reports.intervals import group_numbers
 from dnahub.reports.linear_probe import fit_linear
-from dnahub.tasks.labels import label_array, listed
+from dnahub.tasks.labels import column_of, label_array, listed
 from dnahub.tasks.task import Task
 from dnahub.training.arguments import DataArguments
 from dnahub.training.crops import tile
-from dnahub.training.dataset import SequenceData, column_of, load_unlabelled
-from dnahub.training.splits import check_overlap
+from dnahub.training.dataset import SequenceData, load_unlabelled
+from dnahub.training.splits import UNLESS_ALLOWED, check_overlap
 
 UNLIMITED = 2**31
+CODON_NT = 3
 
 # Rows with `sequence`, and the group of each or None -> the class of each row, the same for all of a group: (rows,).
 Classifier = Callable[[Dataset, pa.Array | None], np.ndarray]
@@ -44,14 +45,19 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
     that it sees at a time, and the fraction of rows of validation that it labels rightly in the same way,
     `validation_accuracy`.
 
-    Raises ValueError for a task without classes, and for sequences or groups that are in validation or test, too.
+    Raises ValueError for a task without classes, a row without a group, and for sequences or groups that are in
+    validation or test, too.
     """
     if not task.fits_classes:
         raise ValueError("--unlabelled_file is for --task classification; leave it out.")
-    rows, place_of_new = load_unlabelled(args, data.group_column)
-    groups = None if data.group_column is None else column_of(rows, data.group_column)
+    rows, num_replaced, place_of_new = load_unlabelled(args, data.group_column, data.bad)
+    groups = None if data.group_column is None else column_of(rows, data.group_column).cast(pa.string())
+    of_labelled = {split: values.cast(pa.string()) for split, values in data.groups.items()}
+    if groups is not None and groups.null_count:
+        row = int(np.flatnonzero(groups.is_null())[0])
+        raise ValueError(f"{place_of_new(row)}: it has no {data.group_column}; complete that row or leave it out.")
     for split in ("validation", "test") if groups is not None else ():
-        shared = pc.unique(groups.filter(pc.is_in(groups, value_set=data.groups.get(split, groups[:0]).unique())))
+        shared = pc.unique(groups.filter(pc.is_in(groups, value_set=of_labelled.get(split, groups[:0]).unique())))
         if len(shared):
             raise ValueError(
                 f"--unlabelled_file: {len(shared)} groups ({listed(shared.to_pylist())}) are in {split}, too; leave "
@@ -59,9 +65,9 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
             )
     train, held = data.splits["train"], data.splits["validation"]
     window_nt = args.crop_nt or int(np.median(pc.binary_length(column_of(train, "sequence"))))
-    classify = fit_classifier(data, task, window_nt)
+    classify = fit_classifier(data, task, window_nt, args.crop_step or CODON_NT)
     labels = classify(rows, groups)
-    known = {} if groups is None else labels_of_groups(data.groups["train"], _labels(train))
+    known = {} if groups is None else labels_of_groups(of_labelled["train"], _labels(train))
     if known:
         labels = np.array([known.get(group, label) for group, label in zip(groups.to_pylist(), labels, strict=True)])
     facts = {
@@ -83,17 +89,19 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
         return place_of_new(row - len(train)) if is_new else data.place(split, row)
 
     if not args.allow_overlap:
-        check_overlap(splits, place)
-    of_all = data.groups | ({} if groups is None else {"train": pa.concat_arrays([data.groups["train"], groups])})
-    return replace(data, splits=splits, groups=of_all, place=place, num_pseudo=len(new)), facts
+        check_overlap(splits, place, UNLESS_ALLOWED)
+    if groups is not None:
+        of_labelled["train"] = pa.concat_arrays([of_labelled["train"], groups])
+    counted = {"num_pseudo": len(new), "num_replaced": data.num_replaced + num_replaced}
+    return replace(data, splits=splits, groups=of_labelled, place=place, **counted), facts
 
 
 def describe(facts: dict[str, Any]) -> str:
     """What the terminal says of self-training."""
     of_train = f"; {facts['labelled_groups']:,} of the groups have their label from train"
     return (
-        f"{facts['sequences']:,} sequences without labels, of {facts['groups']:,} groups, were labelled by "
-        f"{facts['classifier']}, which are right on {facts['validation_accuracy']:.3f} of validation"
+        f"{facts['sequences']:,} sequences without labels, of {facts['groups']:,} groups, were labelled by a logistic "
+        f"regression of {facts['classifier']} (validation accuracy {facts['validation_accuracy']:.3f})"
         + (of_train if facts["labelled_groups"] else "")
     )
 
@@ -105,20 +113,20 @@ def labels_of_groups(groups: pa.Array, labels: np.ndarray) -> dict[Any, int]:
     return {group: label for group, label in pairs if number[group] == 1}
 
 
-def fit_classifier(data: SequenceData, task: Task, window_nt: int) -> Classifier:
+def fit_classifier(data: SequenceData, task: Task, window_nt: int, step_nt: int) -> Classifier:
     """
     Fit a logistic regression of frame-wise 3-mers on windows of train; validation chooses its penalty.
 
     It cuts sequences into such windows. The log-likelihoods of all windows of a group, or of a sequence where there
     are no groups, are added; all classes are taken to be equally frequent.
     """
-    windows = {split: tile(data.splits[split], window_nt, MAX_ROWS)[0] for split in ("train", "validation")}
+    windows = {split: tile(data.splits[split], window_nt, step_nt, MAX_ROWS)[0] for split in ("train", "validation")}
     fitted, held = (Rows(count_all(FRAME_WISE, each), _labels(each)) for each in windows.values())
     fit = fit_linear(fitted, [(fitted, held)], task, data.labels)
     log_prior = np.log(np.maximum(1, np.bincount(fitted.labels, minlength=data.labels.num_outputs)))
 
     def classify(rows: Dataset, groups: pa.Array | None) -> np.ndarray:
-        windows, of_window = tile(rows.select_columns("sequence"), window_nt, UNLIMITED)
+        windows, of_window = tile(rows.select_columns("sequence"), window_nt, step_nt, UNLIMITED)
         of_row = group_numbers(groups, len(rows))
         log_likelihoods = log_softmax(fit.predict(count_all(FRAME_WISE, windows)) - log_prior, axis=1)
         sums = np.zeros((of_row.max() + 1, data.labels.num_outputs))

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
-from dnahub.tasks.labels import RowError, listed
+from dnahub.tasks.labels import RowError, column_of, listed
 from dnahub.tasks.task import Task
 
 # Which rows are cut off for validation and test depends on the data alone: runs of other seeds can be compared.
 CUT_SEED = 42
 ROLES = ("train", "validation", "test")
+UNLESS_ALLOWED = ", or give --allow_overlap"
 ROWS_AT_ONCE = 10_000  # 120 MB of sequences of 12,000 nt, as long as the models take
 DIGEST_BYTES = 16  # that two of a thousand million sequences share one by chance: 1e-21
 
@@ -67,7 +68,7 @@ def complete(
 
 
 def _group_values(split: str, rows: Dataset, group_column: str) -> pa.Array:
-    values = rows.select_columns([group_column]).with_format("arrow")[:][group_column].combine_chunks()
+    values = column_of(rows, group_column)
     if values.null_count:
         row = int(np.flatnonzero(values.is_null())[0])
         raise RowError(split, row, f"it has no {group_column}; complete that row or leave it out.")
@@ -133,7 +134,7 @@ def check_groups(splits: DatasetDict, group_column: str) -> list[str]:
     return distinct
 
 
-def check_overlap(splits: DatasetDict, place: Callable[[str, int], str]) -> None:
+def check_overlap(splits: DatasetDict, place: Callable[[str, int], str], unless: str = "") -> None:
     """Raises ValueError if a sequence, as the tokenizer reads it, is in two splits; similar ones may be."""
     digests = {role: _digests(splits[role]) for role in ROLES if role in splits}
     faults = [
@@ -142,7 +143,7 @@ def check_overlap(splits: DatasetDict, place: Callable[[str, int], str]) -> None
         for first, second, of_second, of_first in _shared(digests)
     ]
     if faults:
-        raise ValueError(f"{'; '.join(faults)}: leave them out of one, or give --allow_overlap.")
+        raise ValueError(f"{'; '.join(faults)}: leave them out of one{unless}.")
 
 
 def _shared(values: dict[str, pa.Array]) -> Iterator[tuple[str, str, list[int], list[int]]]:

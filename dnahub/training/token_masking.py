@@ -11,8 +11,8 @@ def mask_in_training(model: nn.Module, fraction: float, mask_id: int, special_id
     """
     Replace a fraction of the tokens, other than special ones, at random in each forward pass of training mode.
 
-    As dropout does, it keeps a model from learning single sequences by heart; evaluations see all tokens, and what is
-    saved knows nothing of it. The draws come from torch's generator, as those of dropout, and go on in a resumed run.
+    Like dropout, it keeps a model from memorising sequences; evaluations see all tokens, and what is saved does not
+    depend on it. The draws come from torch's generator: they go on in a resumed run, and each process has its own.
     """
 
     def mask(module: nn.Module, arguments: tuple, inputs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:

@@ -85,13 +85,15 @@ def test_windows_of_many_n_are_cut_and_counted_and_too_long_ones_are_an_error():
 
 
 def test_baselines_get_windows_that_do_not_overlap():
-    windows, of_row = tile(ROWS, 60, 1000)
+    windows, of_row = tile(ROWS, 60, 3, 1000)
     assert of_row.tolist() == [0, 1, 2, 3, 4, 4, *[5] * 15]
     expected = [sequence[i : i + 60] for sequence in SEQUENCES for i in range(0, max(len(sequence) - 59, 1), 60)]
     assert windows["sequence"] == expected and windows.features["label"] == ROWS.features["label"]
     assert np.bincount(windows["label"]).tolist() == [19, 2]
-    some, _ = tile(ROWS, 60, 7)
-    assert len(some) == 7 and not set(some["sequence"]) - set(expected)
+    expected = [sequence[i : i + 61] for sequence in SEQUENCES for i in range(0, max(len(sequence) - 60, 1), 63)]
+    assert tile(ROWS, 61, 3, 1000)[0]["sequence"] == expected  # in frame, as the windows that the model sees
+    some, _ = tile(ROWS, 60, 3, 7)
+    assert len(some) == 7 and not set(some["sequence"]) - set(windows["sequence"])
 
 
 @pytest.mark.parametrize("number", [1, 7, 30, 301])
@@ -134,7 +136,7 @@ def test_classes_weigh_by_their_windows(long_rows):
     args = parse(*long_rows[:2], "--class_weights", "balanced", *long_rows[-4:])
     data = load_sequences(args.data, args.model.task)
     trainer, tokenised = build_trainer(args.model, args.data, training_arguments(args), data, None)
-    counts = np.bincount(tile(data.splits["train"], 48, 10**6)[0]["label"])
+    counts = np.bincount(tile(data.splits["train"], 48, 3, 10**6)[0]["label"])
     weighed = trainer.compute_loss_func.keywords["class_weights"].numpy()
     np.testing.assert_allclose(weighed, counts.sum() / (3 * counts), rtol=1e-6)
     assert len(tokenised["train"]) == counts.sum()

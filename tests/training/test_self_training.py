@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,25 @@ def test_what_cannot_be_labelled_is_refused(files, tmp_path):
     (tmp_path / "unlabelled.csv").write_text("sequence,gene\nACGTACGTACGTACG,testat3\n")
     with pytest.raises(ValueError, match="1 groups .*testat3.* are in test"):
         add_unlabelled(data, args, CLASSIFICATION)
+    (tmp_path / "unlabelled.csv").write_text("sequence,gene\nACGTACGTACGTACG,new\nACGTACGTACGTACC,\n")
+    with pytest.raises(ValueError, match="unlabelled.csv, row 1: it has no gene"):
+        add_unlabelled(data, args, CLASSIFICATION)
+
+
+def test_groups_may_be_numbers_and_what_was_read_as_n_or_skipped_is_counted(files, tmp_path):
+    args, truth = files
+    number = {name: str(i) for i, name in enumerate(truth)}
+    for start, name in enumerate(("train", "validation", "test"), 1):
+        lines = (tmp_path / f"{name}.csv").read_text().splitlines()
+        rows = [f"{line.rpartition(',')[0]},{start}{i // 4}" for i, line in enumerate(lines[1:])]
+        (tmp_path / f"{name}.csv").write_text("\n".join([lines[0], *rows]))
+    lines = [line.rsplit(",", 1) for line in (tmp_path / "unlabelled.csv").read_text().splitlines()[1:]]
+    rows = [f"RR{sequence[2:]},9{number[gene]}" for sequence, gene in lines]
+    (tmp_path / "unlabelled.csv").write_text("\n".join(["sequence,gene", *rows, ",7"]))
+    args = replace(args, bad_records="skip")
+    data, facts = add_unlabelled(load_sequences(args, "classification"), args, CLASSIFICATION)
+    assert facts["sequences"] == 80 and data.num_replaced == 160 and sum(data.bad.counts.values()) == 1
+    assert data.groups["train"].to_pylist()[-1] == "939"
 
 
 def test_the_model_learns_from_windows_of_unlabelled_genes_and_baselines_from_labelled_rows_alone(
@@ -88,6 +108,7 @@ def test_the_model_learns_from_windows_of_unlabelled_genes_and_baselines_from_la
     results = json.loads((tmp_path / "run" / "checkpoint" / "metrics.json").read_text())
     assert results["dataset"]["rows"]["train"] == 200 and results["training"]["windows_per_epoch"] == 120 + 80 * 15
     assert results["self_training"]["groups"] == 40
-    assert {baseline["rows"] for baseline in results["baselines"].values()} == {120}
+    rows = {name: baseline["rows"] for name, baseline in results["baselines"].items()}
+    assert rows.pop("codon pairs, naive Bayes, self-trained") == 120 + 80 * 15 and set(rows.values()) == {120}
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
     assert "80 sequences without labels" in card and "frame-wise 3-mers" in card
