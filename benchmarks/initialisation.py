@@ -3,7 +3,7 @@
     python benchmarks/initialisation.py --cds FOLDER --splice_junctions splice.csv [--seeds 3] [--only NAME ...]
 
 The tasks: species of synthetic windows, species of real windows (FOLDER as `dataset_builder --source` takes it),
-splice junctions (a table with the columns sequence and label; docs/experiments.md says from where), and masked
+splice junctions (a table as benchmarks/splice_junctions.py writes it), and masked
 language modelling on real windows. Each run is one of train.py with the tiny preset and a fixed number of steps;
 nothing is evaluated but validation. A row of the table is a way to begin: mean and standard deviation over the seeds.
 """
@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import io
 import json
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
+from benchmarks.label_curve import spread  # noqa: E402
 from dataset_builder.__main__ import main as build_dataset  # noqa: E402
 from dnahub.checkpoints import initialisation  # noqa: E402
 
@@ -70,7 +70,7 @@ def main() -> None:
                     cells.append("–")
                     continue
                 scores = [run(name, task, data[task], seed, Path(scratch)) for seed in range(args.seeds)]
-                cells.append(f"{statistics.fmean(scores):.4f} ± {statistics.stdev(scores):.4f}")
+                cells.append(spread(scores))
             print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
@@ -105,7 +105,7 @@ def run(name: str, task: str, data: list[str], seed: int, folder: Path) -> float
         "--output_dir",
         str(output),
     ]
-    flags += ["--save_strategy", "no", "--per_device_eval_batch_size", "500", "--disable_tqdm"]
+    flags += ["--save_strategy", "no", "--per_device_eval_batch_size", "500", "--disable_tqdm", "--baselines", "false"]
     with replaced(constants), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         train.main(flags)
     return json.loads((output / "checkpoint" / "metrics.json").read_text())["validation"][score]

@@ -28,6 +28,7 @@ import train  # noqa: E402
 
 RECIPE = ROOT / "recipes" / "splice_junctions.yaml"
 FOLDS = 10
+PARTS = ("train", "validation", "test")
 # DNA has three columns a position, which are 1 for A, C and G; all are 0 for T.
 TO_CSV = "library(mlbench); data(DNA); write.csv(DNA, stdout(), row.names = FALSE)"
 
@@ -46,14 +47,18 @@ def main() -> None:
 
 def read_rows() -> list[tuple[str, str]]:
     """Sequence and class of each row."""
-    if shutil.which("Rscript") is None:
-        sys.exit("There is no Rscript; the table is in R's package mlbench (Debian: apt install r-cran-mlbench).")
+    check_r()
     table = subprocess.run(["Rscript", "-e", TO_CSV], check=True, capture_output=True, text=True).stdout
     rows = []
     for *bits, label in list(csv.reader(io.StringIO(table)))[1:]:
         letters = (bits[i : i + 3] for i in range(0, len(bits), 3))
         rows.append(("".join("ACG"[each.index("1")] if "1" in each else "T" for each in letters), label))
     return rows
+
+
+def check_r() -> None:
+    if shutil.which("Rscript") is None:
+        sys.exit("There is no Rscript; the table is in R's package mlbench (Debian: apt install r-cran-mlbench).")
 
 
 def write(path: Path, rows: list[tuple[str, str]]) -> None:
@@ -69,15 +74,14 @@ def cross_validate(rows: list[tuple[str, str]], folder: Path, flags: list[str]) 
     scores: dict[str, list[float]] = {}
     for fold in range(FOLDS):
         part_of = {fold: "test", (fold + 1) % FOLDS: "validation"}
-        for part in ("train", "validation", "test"):
+        for part in PARTS:
             chosen = [row for row, number in zip(rows, fold_of, strict=True) if part_of.get(number, "train") == part]
             write(folder / f"fold-{fold}" / f"{part}.csv", chosen)
-        files = [
-            f"--{part}_file {folder / f'fold-{fold}' / f'{part}.csv'}" for part in ("train", "validation", "test")
-        ]
+        of_fold = {f"--{part}_file": str(folder / f"fold-{fold}" / f"{part}.csv") for part in PARTS}
+        files = [word for pair in of_fold.items() for word in pair]
         output = folder / f"fold-{fold}" / "run"
         with contextlib.redirect_stdout(io.StringIO()):
-            train.main([str(RECIPE), *" ".join(files).split(), "--output_dir", str(output), *flags])
+            train.main([str(RECIPE), *files, "--output_dir", str(output), *flags])
         results = json.loads((output / "checkpoint" / "metrics.json").read_text())
         for name, measured in {"tiny NT": results["test"], **(results["baselines"] or {})}.items():
             scores.setdefault(name, []).append(measured["accuracy"])
