@@ -42,29 +42,31 @@ class EpochRows(Sampler):
 
     def __iter__(self) -> Iterator[int] | Iterator[tuple[int, int]]:
         rng = np.random.default_rng([self.seed, self.epoch])
-        rows = self.rows
-        if self.classes is not None:
-            rows = rows[draw_balanced(self.classes[rows], len(self), rng)]
+        if self.classes is None:
+            rows = self.rows[rng.permutation(len(self.rows))[: len(self)]]
+        else:
+            rows = self.rows[draw_balanced(self.classes[self.rows], len(self), rng)]
         starts = None if self.crops is None else self.crops.draw_starts(rows, rng)
-        order = rng.permutation(len(rows))[: len(self)]
         if self.lengths is not None:
             generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-            lengths = self.lengths[rows[order]].tolist()
-            order = order[get_length_grouped_indices(lengths, self.rows_per_step, generator=generator)]
-        drawn = rows[order].tolist()
-        return iter(drawn) if starts is None else zip(drawn, starts[order].tolist(), strict=True)
+            lengths = self.lengths[rows].tolist()
+            rows = rows[get_length_grouped_indices(lengths, self.rows_per_step, generator=generator)]
+        return iter(rows.tolist()) if starts is None else zip(rows.tolist(), starts.tolist(), strict=True)
 
 
 def draw_balanced(classes: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
     """
-    `number` places in `classes`, each class as often as any other: int64 (number,), in no random order.
+    `number` places in `classes`, each class as often as any other: int64 (number,), in random order.
 
-    Within a class, each place is drawn as often as any other; counts differ by at most one.
+    Within a class, each place is drawn as often as any other; counts differ by at most one. Classes alternate, so that
+    a step has about as many rows of each: steps in which a class is rare by chance make the loss noisier.
     """
     _, sizes = np.unique(classes, return_counts=True)
     members = np.split(np.argsort(classes, kind="stable"), sizes.cumsum()[:-1])
     quotas = number // len(sizes) + (rng.permutation(len(sizes)) < number % len(sizes))
-    drawn = []
+    drawn, times = [], []
     for places, quota in zip(members, quotas, strict=True):
-        drawn += [np.tile(places, quota // len(places)), rng.permutation(places)[: quota % len(places)]]
-    return np.concatenate(drawn)
+        of_class = [np.tile(places, quota // len(places)), rng.permutation(places)[: quota % len(places)]]
+        drawn.append(rng.permutation(np.concatenate(of_class)))
+        times.append((np.arange(quota) + rng.random(quota)) / max(1, quota))  # in [0, 1), evenly spread
+    return np.concatenate(drawn)[np.concatenate(times).argsort()]

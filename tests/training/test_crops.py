@@ -106,6 +106,11 @@ def test_classes_are_drawn_equally_often_and_rows_of_a_class_too(number):
     for name in (1, 3, 5):
         counts = np.bincount(drawn, minlength=len(classes))[classes == name]
         assert counts.max() - counts.min() <= 1
+    of_steps = np.array(
+        [np.bincount(classes[step], minlength=6)[[1, 3, 5]] for step in np.split(drawn, range(30, number, 30))]
+    )
+    assert number < 30 or of_steps[: number // 30].min() >= 8  # of 30 rows of 3 classes
+    assert number < 30 or (np.diff(classes[drawn]) == 0).any()  # in random order
 
 
 def test_of_windows_classes_are_equally_often_too_and_a_row_that_comes_twice_gives_other_windows():
