@@ -3,9 +3,9 @@
     python benchmarks/initialisation.py --cds FOLDER --splice_junctions splice.csv [--seeds 3] [--only NAME ...]
 
 The tasks: species of synthetic windows, species of real windows (FOLDER as `dataset_builder --source` takes it),
-splice junctions (a table as benchmarks/splice_junctions.py writes it), and masked
-language modelling on real windows. Each run is one of train.py with the tiny preset and a fixed number of steps;
-nothing is evaluated but validation. A row of the table is a way to begin: mean and standard deviation over the seeds.
+splice junctions (a table as benchmarks/splice_junctions.py writes it), and masked language modelling on real windows.
+Each run is one of train.py with the tiny preset and a fixed number of steps; only validation is evaluated. A row of
+the table is an initialisation: mean and standard deviation over the seeds.
 """
 
 import argparse

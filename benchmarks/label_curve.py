@@ -2,12 +2,12 @@
 
     python benchmarks/label_curve.py --source FOLDER --output_dir runs/label_curve [--sizes 100 900 all] [--seeds 3]
 
-FOLDER is one that `dataset_builder --source` takes. Of the windows of the training genes so many of each species keep
-their labels, drawn anew for each seed; validation and test are all windows of other genes. At each size the tiny model
-is trained on these windows alone (recipes/cds_windows.yaml) and with self-training on the whole sequences of those
-training genes that have no labelled window (recipes/cds_self_training.yaml); at `all`, where each of them has its
-label, the small model is trained on crops of them (recipes/cds_crops.yaml). Test is evaluated once a run. What is
-finished is kept: the same command goes on. OUTPUT_DIR gets results.json and label_curve.png.
+FOLDER is one that `dataset_builder --source` takes. Of the windows of the training genes, this many of each species
+keep their labels, another draw for each seed; validation and test are all windows of other genes. At each size the
+tiny model is trained on these windows alone (recipes/cds_windows.yaml) and with self-training on the whole sequences
+of those training genes that have no labelled window (recipes/cds_self_training.yaml); at `all`, where each of them
+has its label, the small model is trained on crops of them (recipes/cds_crops.yaml). Test is evaluated once a run.
+Finished runs are kept, and the same command continues. OUTPUT_DIR gets results.json and label_curve.png.
 """
 
 import argparse
@@ -101,7 +101,7 @@ def run(folder: Path, model: str, size: str, seed: int) -> dict[str, Any]:
     if model == SELF_TRAINED:
         flags += ["--unlabelled_file", str(unlabelled)]
     if SELF_TRAINED in MODELS[size] and model == WINDOWS:
-        flags += ["--baselines", "false"]  # they stand beside the better model
+        flags += ["--baselines", "false"]  # measured with the other model
     train.main(flags)
     return json.loads((output / "checkpoint" / "metrics.json").read_text())
 
@@ -112,7 +112,7 @@ def files(dataset: Path, split: str) -> list[str]:
 
 def draw_labels(folder: Path, size: int, seed: int) -> tuple[Path, Path]:
     """
-    Files of so many labelled windows of each species, and of the whole genes that have none of these.
+    Files of this many labelled windows of each species, and of the whole genes that have none of these.
 
     All windows of a species if there are fewer. Those of a seed are nested.
     """

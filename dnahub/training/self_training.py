@@ -67,13 +67,14 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
     window_nt = args.crop_nt or int(np.median(pc.binary_length(column_of(train, "sequence"))))
     classify = fit_classifier(data, task, window_nt, args.crop_step or CODON_NT)
     labels = classify(rows, groups)
-    known = {} if groups is None else labels_of_groups(of_labelled["train"], _labels(train))
-    if known:
+    names, known = [], {}
+    if groups is not None:
+        names, known = groups.unique().to_pylist(), labels_of_groups(of_labelled["train"], _labels(train))
         labels = np.array([known.get(group, label) for group, label in zip(groups.to_pylist(), labels, strict=True)])
     facts = {
         "sequences": len(rows),
-        "groups": len(rows) if groups is None else len(groups.unique()),
-        "labelled_groups": sum(group in known for group in ([] if groups is None else groups.unique().to_pylist())),
+        "groups": len(rows) if groups is None else len(names),
+        "labelled_groups": sum(name in known for name in names),
         "labels": {name: int((labels == i).sum()) for i, name in enumerate(data.labels.names)},
         "classifier": FRAME_WISE.name,
         "window_nt": window_nt,
