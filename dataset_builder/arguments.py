@@ -7,6 +7,7 @@ from dataset_builder.layout import DEFAULT, GENES, SPLITS, data_folder
 
 ENSEMBL, SYNTHETIC = "ensembl", "synthetic"
 STRETCH_NT = 30  # no two splits share a stretch of this length; 60 bits, so that a stretch fits one uint64
+BUDGETS = dict(zip(SPLITS, (900, 100, 1000), strict=True))  # windows per species
 
 
 @dataclass
@@ -31,9 +32,15 @@ class Build:
     window_nt: int = field(
         default=60, metadata={"help": f"window length in nt, a multiple of 3, at least {STRETCH_NT}"}
     )
-    train_per_species: int = field(default=900, metadata={"help": "windows per species in the train split"})
-    validation_per_species: int = field(default=100, metadata={"help": "the same in the validation split"})
-    test_per_species: int = field(default=1000, metadata={"help": "the same in the test split"})
+    train_per_species: int | None = field(
+        default=None, metadata={"help": f"windows per species in the train split; default: {BUDGETS['train']}"}
+    )
+    validation_per_species: int | None = field(
+        default=None, metadata={"help": f"the same in the validation split; default: {BUDGETS['validation']}"}
+    )
+    test_per_species: int | None = field(
+        default=None, metadata={"help": f"the same in the test split; default: {BUDGETS['test']}"}
+    )
     all_windows: bool = field(
         default=False,
         metadata={"help": "take every window instead of these numbers; 80 %, 10 % and 10 % of the genes"},
@@ -95,8 +102,11 @@ class Build:
                 )
         if self.seed < 0:
             raise ValueError(f"--seed {self.seed}: give 0 or more.")
-        for split, number in (self.budgets or {}).items():
-            if number < 1:
+        for split in BUDGETS:
+            number = getattr(self, f"{split}_per_species")
+            if number is not None and self.all_windows:
+                raise ValueError(f"--{split}_per_species {number} has no effect with --all_windows; leave one out.")
+            if number is not None and number < 1:
                 raise ValueError(f"--{split}_per_species {number}: every split needs at least 1 window per species.")
 
     @property
@@ -109,8 +119,8 @@ class Build:
         """Windows per species for each split, or None for all windows."""
         if self.all_windows:
             return None
-        numbers = self.train_per_species, self.validation_per_species, self.test_per_species
-        return dict(zip(SPLITS, numbers, strict=True))
+        given = {split: getattr(self, f"{split}_per_species") for split in BUDGETS}
+        return {split: BUDGETS[split] if number is None else number for split, number in given.items()}
 
 
 @dataclass

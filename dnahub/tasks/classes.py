@@ -60,6 +60,10 @@ class ClassTask(Task):
             losses = -log_softmax(outputs.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
             scores["loss"] = counts @ losses / counts.sum(axis=1)
             recalls = np.diagonal(confusions, axis1=1, axis2=2) / confusions.sum(axis=2)
+        # Without one of the classes, they would be means over other classes, and mostly too high.
+        lacks_class = np.isnan(recalls[:, np.unique(labels)]).any(axis=1)
+        for name in ("balanced_accuracy", "macro_f1", "mcc", "auroc", "auprc"):
+            scores[name] = np.where(lacks_class, np.nan, scores[name])
         return scores | {f"recall of {name}": recalls[:, i] for i, name in enumerate(label_names)}
 
 

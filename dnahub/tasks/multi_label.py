@@ -66,6 +66,13 @@ class MultiLabel(Task):
             "constant": self.is_constant(outputs, labels),
         }
 
+    def measure_resamples(self, outputs, labels, label_names, counts):
+        scores = super().measure_resamples(outputs, labels, label_names, counts)
+        has_label = (labels > 0.5).astype(np.float32)
+        lacks_label = ((counts @ has_label == 0) & (has_label.sum(axis=0) > 0)).any(axis=1)
+        # Without one of the labels, they would be means over other labels.
+        return scores | {name: np.where(lacks_label, np.nan, scores[name]) for name in ("macro_f1", "auroc", "auprc")}
+
     def rows_of(self, outputs, labels, meaning):
         true, predicted = (
             [[meaning.names[i] for i in np.flatnonzero(row)] for row in which] for which in (labels > 0.5, outputs > 0)

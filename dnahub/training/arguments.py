@@ -140,7 +140,7 @@ class DataArguments:
         None, "Draw the rows of train so that all classes come equally often in an epoch, however rare."
     )
     crop_nt: int | None = flag(
-        None, "Train on windows of this length, drawn from the rows of train anew in every epoch.", least=1
+        None, "Train on windows of this length, drawn from the rows of train anew in every epoch.", least=6
     )
     crop_step: int | None = flag(
         None, "With --crop_nt: windows start at multiples of this, in nt, of their row; default: 3, a codon.", least=1
@@ -163,6 +163,11 @@ class DataArguments:
             raise ValueError("--crop_step has no effect without --crop_nt; give it, or leave that out.")
         if self.crop_nt is not None and self.crop_step is None:
             self.crop_step = 3
+        if self.crop_nt is not None and self.crop_step > self.crop_nt:
+            raise ValueError(
+                f"--crop_step {self.crop_step}: windows of --crop_nt {self.crop_nt} would leave out what lies between "
+                f"them; give 1 to {self.crop_nt}."
+            )
         if self.mask_fraction >= 1:
             raise ValueError(f"--mask_fraction {self.mask_fraction}: give 0 or more, and less than 1.")
         if self.class_sampling and self.class_weights:

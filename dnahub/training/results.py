@@ -146,7 +146,7 @@ def measure_all(
     Returns what is added to the results, and the predictions for "validation" and, if there is such a split, "test".
     """
     measured: dict[str, Any] = {"measured": True, "validation": None, "test": None}
-    measured |= {"baselines": None, "comparison": None}
+    measured |= {"baselines": None, "comparison": None, "baselines_left_out": not baselines}
     predictions = {}
     for split in ("validation", "test"):
         if split in tokenised:

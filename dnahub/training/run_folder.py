@@ -98,7 +98,10 @@ def find_run(folder: Path, arguments: dict[str, Any]) -> dict[str, Any] | None:
     differing = sorted(name for name in arguments.keys() | before.keys() if arguments.get(name) != before.get(name))
     if differing:
         pairs = ", ".join(
-            f"{name} {_shown(before.get(name))}, not {_shown(arguments.get(name))}" for name in differing
+            f"another {name}"
+            if name.startswith("content of") and {name} <= before.keys() & arguments.keys()
+            else f"{name} {_shown(before.get(name))}, not {_shown(arguments.get(name))}"
+            for name in differing
         )
         raise ValueError(
             f"{folder} contains a run that was begun with {pairs}; give another --output_dir, or the same flags to "
@@ -182,8 +185,10 @@ def is_finished(results: dict[str, Any] | None) -> bool:
 
 
 def is_done(results: dict[str, Any] | None, args: Arguments) -> bool:
-    """Whether nothing is left to do: with `--report true`, a report that is missing is."""
-    return is_finished(results) and not (args.run.report and not results.get("report"))
+    """Whether nothing is left to do: a report or baselines that are asked for and were not before are."""
+    lacks_report = args.run.report and is_finished(results) and not results.get("report")
+    lacks_baselines = args.run.baselines and is_finished(results) and results.get("baselines_left_out")
+    return is_finished(results) and not lacks_report and not lacks_baselines
 
 
 def resume_point(folder: Path) -> Path | None:

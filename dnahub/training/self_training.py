@@ -29,6 +29,7 @@ from dnahub.training.splits import UNLESS_ALLOWED, check_overlap
 
 UNLIMITED = 2**31
 CODON_NT = 3
+UNKNOWN = -1  # the class of what has nothing to tell it by
 
 # Rows with `sequence`, and the group of each or None -> the class of each row, the same for all of a group: (rows,).
 Classifier = Callable[[Dataset, pa.Array | None], np.ndarray]
@@ -42,11 +43,11 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
 
     Returns the data, and what is known of the new rows, for JSON: `sequences`, `groups`, how many of these had their
     label from train (`labelled_groups`), how many rows have each of the `labels`, the `classifier`, the `window_nt`
-    that it sees at a time, and the fraction of rows of validation that it labels rightly in the same way,
-    `validation_accuracy`.
+    that it sees at a time, and how it labels validation in the same way: `validation_accuracy`, `validation_recall`
+    of each class, and `validation_rows_per_group`.
 
-    Raises ValueError for a task without classes, a row without a group, and for sequences or groups that are in
-    validation or test, too.
+    Raises ValueError for a task without classes, a row without a group or without a codon to tell its class by, and
+    for sequences or groups that are in validation or test, too.
     """
     if not task.fits_classes:
         raise ValueError("--unlabelled_file is for --task classification; leave it out.")
@@ -67,6 +68,13 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
     window_nt = args.crop_nt or int(np.median(pc.binary_length(column_of(train, "sequence"))))
     classify = fit_classifier(data, task, window_nt, args.crop_step or CODON_NT)
     labels = classify(rows, groups)
+    unknown = np.flatnonzero(labels == UNKNOWN)
+    if len(unknown):
+        row = int(unknown[0])
+        raise ValueError(
+            f"{place_of_new(row)}: it has no three letters of ACGT in a codon's place, from which its class could be "
+            f"told ({len(unknown)} such rows); leave it out."
+        )
     names, known = [], {}
     if groups is not None:
         names, known = groups.unique().to_pylist(), labels_of_groups(of_labelled["train"], _labels(train))
@@ -78,7 +86,7 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
         "labels": {name: int((labels == i).sum()) for i, name in enumerate(data.labels.names)},
         "classifier": FRAME_WISE.name,
         "window_nt": window_nt,
-        "validation_accuracy": float((classify(held, data.groups.get("validation")) == _labels(held)).mean()),
+        **_on_validation(classify, held, data.groups.get("validation"), data.labels.names),
     }
 
     columns = pa.table({"sequence": column_of(rows, "sequence"), "label": labels})
@@ -100,11 +108,27 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
 def describe(facts: dict[str, Any]) -> str:
     """What the terminal says of self-training."""
     of_train = f"; {facts['labelled_groups']:,} of the groups have their label from train"
+    accuracy, by_class = facts["validation_accuracy"], facts["validation_recall"]
+    worst = min(by_class, key=by_class.__getitem__)
+    by_chance = f"; that is no better than one class for all, {facts['validation_majority']:.3f}: they teach nothing"
     return (
         f"{facts['sequences']:,} sequences without labels, of {facts['groups']:,} groups, were labelled by a logistic "
-        f"regression of {facts['classifier']} (validation accuracy {facts['validation_accuracy']:.3f})"
+        f"regression of {facts['classifier']}, which is right on {accuracy:.3f} of validation, of class {worst} on "
+        f"{by_class[worst]:.3f}, from {facts['validation_rows_per_group']:.1f} rows per group"
+        + (by_chance if accuracy <= facts["validation_majority"] else "")
         + (of_train if facts["labelled_groups"] else "")
     )
+
+
+def _on_validation(classify: Classifier, rows: Dataset, groups: pa.Array | None, names: list[str]) -> dict[str, Any]:
+    """How the classifier labels validation."""
+    is_right, labels = classify(rows, groups) == _labels(rows), _labels(rows)
+    return {
+        "validation_accuracy": float(is_right.mean()),
+        "validation_recall": {names[i]: float(is_right[labels == i].mean()) for i in np.unique(labels).tolist()},
+        "validation_majority": float(np.bincount(labels).max() / len(labels)),
+        "validation_rows_per_group": len(rows) / (group_numbers(groups, len(rows)).max() + 1),
+    }
 
 
 def labels_of_groups(groups: pa.Array, labels: np.ndarray) -> dict[Any, int]:
@@ -119,7 +143,7 @@ def fit_classifier(data: SequenceData, task: Task, window_nt: int, step_nt: int)
     Fit a logistic regression of frame-wise 3-mers on windows of train; validation chooses its penalty.
 
     It cuts sequences into such windows. The log-likelihoods of all windows of a group, or of a sequence where there
-    are no groups, are added; all classes are taken to be equally frequent.
+    are no groups, are added; all classes are taken to be equally frequent. What has no 3-mer in frame is `UNKNOWN`.
     """
     windows = {split: tile(data.splits[split], window_nt, step_nt, MAX_ROWS)[0] for split in ("train", "validation")}
     fitted, held = (Rows(count_all(FRAME_WISE, each), _labels(each)) for each in windows.values())
@@ -129,10 +153,12 @@ def fit_classifier(data: SequenceData, task: Task, window_nt: int, step_nt: int)
     def classify(rows: Dataset, groups: pa.Array | None) -> np.ndarray:
         windows, of_window = tile(rows.select_columns("sequence"), window_nt, step_nt, UNLIMITED)
         of_row = group_numbers(groups, len(rows))
-        log_likelihoods = log_softmax(fit.predict(count_all(FRAME_WISE, windows)) - log_prior, axis=1)
+        counts = count_all(FRAME_WISE, windows)
+        log_likelihoods = log_softmax(fit.predict(counts) - log_prior, axis=1)
         sums = np.zeros((of_row.max() + 1, data.labels.num_outputs))
         np.add.at(sums, of_row[of_window], log_likelihoods)
-        return sums.argmax(axis=1)[of_row]
+        num_kmers = np.bincount(of_row[of_window], np.asarray(abs(counts).sum(axis=1)).ravel())
+        return np.where(num_kmers > 0, sums.argmax(axis=1), UNKNOWN)[of_row]
 
     return classify
 

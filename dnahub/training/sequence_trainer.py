@@ -7,7 +7,7 @@ import numpy as np
 from datasets import Dataset
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
-from torch.utils.data import RandomSampler, Sampler
+from torch.utils.data import RandomSampler, Sampler, SequentialSampler
 from transformers import Trainer
 
 from dnahub.training.crops import Crops
@@ -26,6 +26,8 @@ class SequenceTrainer(Trainer):
     several.
 
     With `classes`, the class of each row of train, all classes come equally often in an epoch.
+
+    Rows are evaluated in their order, by which predictions belong to ids and groups.
     """
 
     def __init__(self, *args, classes: np.ndarray | None = None, **kwargs):
@@ -48,6 +50,13 @@ class SequenceTrainer(Trainer):
                 sampler.data_source, num_samples=len(sampler.data_source) // rows_per_step * rows_per_step
             )
         return sampler
+
+    # transformers' own puts rows of like length together there, too, if train has batches of like length.
+    def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler:
+        return SequentialSampler(eval_dataset)
+
+    def compare_trainer_and_checkpoint_args(self, *_: object) -> None:
+        """Says nothing: `run_folder` has compared all flags, and transformers takes a fraction for another number."""
 
 
 def check_point(trainer: Trainer, point: Path) -> None:

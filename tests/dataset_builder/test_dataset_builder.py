@@ -193,6 +193,7 @@ def test_a_folder_with_other_files_is_not_replaced(synthetic, tmp_path):
         (["--source", "synthetic", "--window_nt", "61"], ["window_nt", "61"]),
         (["--source", "synthetic", "--seed", "-1"], ["seed", "-1"]),
         (["--source", "synthetic", "--test_per_species", "0"], ["test_per_species", " 0"]),
+        (["--source", "synthetic", "--all_windows", "--train_per_species", "9"], ["--train_per_species 9", "--all"]),
         ([], ["--source"]),
         (["--source", "synthetic", "--push_to_hub"], ["--push_to_hub", "--hub_dataset_id"]),
         (["--source", "synthetic", "--hub_dataset_id", "user/x"], ["--push_to_hub", "--hub_dataset_id"]),

@@ -66,6 +66,18 @@ def test_what_is_undefined_has_no_interval_and_nothing_warns():
     assert bootstrap_intervals(TASKS["regression"], Predictions(outputs, labels), []) == {}
 
 
+@pytest.mark.parametrize("task", ["classification", "multi_label"])
+def test_a_rare_class_does_not_lift_an_interval(task):
+    """One row in twelve has the second class: a resample without it has the recall of the first alone, which is 1."""
+    labels = (np.arange(12) == 11).astype(int)
+    logits = np.tile([1.0, -1.0], (12, 1))
+    metric = "balanced_accuracy"
+    if task == "multi_label":
+        labels, metric = np.stack([1 - labels, labels], axis=1).astype(float), "macro_f1"
+    found = bootstrap_intervals(TASKS[task], Predictions(logits, labels), NAMES[:2])
+    assert found[metric][1] <= 0.5
+
+
 def test_large_tests_take_fewer_resamples():
     assert [num_resamples(size) for size in (0, 36_000, 100_000, 10**9)] == [300, 300, 200, 100]
 
@@ -78,7 +90,12 @@ def test_all_resamples_at_once_are_those_of_a_loop(task):
     counts = np.stack([np.bincount(rng.integers(12, size=12), minlength=12) for _ in range(30)])
     counts[0] = np.arange(12) == 3  # classes are missing
     found, expected = (which.measure_resamples(TASKS[task], outputs, labels, NAMES, counts) for which in FAST_AND_LOOP)
+    present = [set(labels[count > 0].flatten()) - {IGNORED} for count in counts]
+    lacks_class = np.array([each < set(labels.flatten()) - {IGNORED} for each in present])
+    assert lacks_class.any() == (task == "classification") and not lacks_class.all()
     for metric in set(TASKS[task].metrics) - {"loss"}:
+        if metric != "accuracy":  # a mean over other classes is another figure
+            expected[metric] = np.where(lacks_class, np.nan, expected[metric])
         np.testing.assert_allclose(found[metric], expected[metric], err_msg=metric)
     if task == "classification":
         np.testing.assert_allclose(found["loss"], expected["loss"])

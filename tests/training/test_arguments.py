@@ -117,7 +117,7 @@ def test_flags_override_the_recipe_and_the_recipe_overrides_our_defaults(recipe)
                 "gradient_accumulation_steps": ["0"],
                 "lora_alpha": ["0"],
                 "seeds": ["0"],
-                "crop_nt": ["0"],
+                "crop_nt": ["5"],
                 "crop_step": ["0"],
             }.items()
             for value in values
@@ -146,6 +146,7 @@ def test_flags_that_contradict_each_other_are_refused(monkeypatch, flags, told):
         ["--train_sampling_strategy", "group_by_length", *STREAM],
         ["--save_strategy", "epoch", *STREAM],
         ["--crop_step", 1],
+        ["--crop_step", 61, "--crop_nt", 60],
         ["--crop_nt", 60, *STREAM],
         ["--crop_nt", 60, "--train_sampling_strategy", "group_by_length"],
         ["--class_sampling", "balanced", "--class_weights", "balanced"],

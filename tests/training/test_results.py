@@ -4,6 +4,7 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -128,7 +129,7 @@ def test_intervals_and_differences_are_over_groups_where_there_are_some(tmp_path
     rows = []
     for i in range(80):
         label = i % 2
-        sequence = "".join(rng.choice(list("ACGT" + "A" * label), 60))
+        sequence = "".join(rng.choice(list("ACGT" + "A" * label), rng.integers(30, 200)))
         rows += [f"{sequence[j:]}{sequence[:j]},{label},gene{i}" for j in range(3)]  # alike
     (tmp_path / "rows.csv").write_text("\n".join(["sequence,label,gene", *rows]))
     arguments = ["--train_file", tmp_path / "rows.csv", "--group_column", "gene", *SCRATCH[:4], "--max_steps", 2]
@@ -138,6 +139,11 @@ def test_intervals_and_differences_are_over_groups_where_there_are_some(tmp_path
     comparison = measured["comparison"]
     assert measured["dataset"]["group_column"] == comparison["groups"] == "gene"
     assert comparison["verdict"] in out and comparison["baseline"] in out
+    # Batches are of like length, but what was predicted stands with its own id, group and label.
+    assert measured["training"]["train_sampling_strategy"] == "group_by_length"
+    predicted = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pylist()
+    assert len(predicted) > 90 and all(int(row["label"]) == int(row["gene"][4:]) % 2 for row in predicted)
+    assert all(row["gene"] == rows[int(row["id"])].rpartition(",")[2] for row in predicted)
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
     assert "bootstrap over the values of `gene`" in card and f"best baseline, {comparison['baseline']}" in card
     for metric, each in comparison["metrics"].items():

@@ -8,7 +8,7 @@ import train
 from dnahub.tasks import TASKS
 from dnahub.training.arguments import DataArguments
 from dnahub.training.dataset import load_sequences
-from dnahub.training.self_training import add_unlabelled
+from dnahub.training.self_training import add_unlabelled, describe
 
 CLASSIFICATION = TASKS["classification"]
 CODONS = {"at": ["GAA", "AAA", "ATT", "TTA"], "gc": ["GAG", "AAG", "ATC", "CTG"]}
@@ -45,6 +45,12 @@ def test_groups_get_the_label_of_their_likeliest_class(files):
     assert len(data.splits["train"]) == 200 and data.num_pseudo == 80 and data.splits["test"] is before.splits["test"]
     assert facts["groups"] == 40 and facts["sequences"] == 80 and facts["labels"] == {"at": 40, "gc": 40}
     assert facts["window_nt"] == 30 and 0.6 < facts["validation_accuracy"] < 1
+    recall = facts["validation_recall"]
+    assert recall.keys() == {"at", "gc"} and sum(recall.values()) / 2 == pytest.approx(facts["validation_accuracy"])
+    assert facts["validation_majority"] == 0.5 and facts["validation_rows_per_group"] == 2
+    worst = min(recall, key=recall.get)
+    assert f"of class {worst} on {recall[worst]:.3f}, from 2.0 rows per group" in describe(facts)
+    assert "teach nothing" in describe(facts | {"validation_accuracy": 0.5}) and "teach nothing" not in describe(facts)
     assert data.place("train", 121).endswith("unlabelled.csv, row 1")
 
 
@@ -69,6 +75,9 @@ def test_what_cannot_be_labelled_is_refused(files, tmp_path):
     data = load_sequences(args, "classification")
     with pytest.raises(ValueError, match="--unlabelled_file is for --task classification"):
         add_unlabelled(data, args, TASKS["regression"])
+    (tmp_path / "unlabelled.csv").write_text("sequence,gene\nACGTACGTACGTACG,new\nAC,short\nAG,short\n")
+    with pytest.raises(ValueError, match=r"unlabelled.csv, row 1: it has no three letters.*\(2 such rows\)"):
+        add_unlabelled(data, args, CLASSIFICATION)
     held = (tmp_path / "validation.csv").read_text().splitlines()
     (tmp_path / "unlabelled.csv").write_text(f"sequence,gene\n{held[1].split(',')[0]},new\n")
     with pytest.raises(ValueError, match="of validation are in train.*unlabelled.csv, row 0"):
