@@ -104,6 +104,7 @@ def main(argv: Sequence[str] | None = None, api=None) -> None:
 
 def quieten() -> None:
     """No progress bar for each file, and no warnings about what is handled here."""
+    import logging
     import warnings
 
     from transformers.utils.logging import disable_progress_bar
@@ -113,6 +114,8 @@ def quieten() -> None:
     if not is_first_process():
         warnings.simplefilter("ignore", UserWarning)
     warnings.filterwarnings("ignore", message="Could not find a config file", module="peft")
+    # Two checkpoints within a second: it goes on by their numbers, as it should.
+    logging.getLogger("transformers.trainer_utils").addFilter(lambda record: "mtime" not in record.getMessage())
     warnings.filterwarnings("ignore", message="A single label was found", module="sklearn")  # of rare classes
 
 

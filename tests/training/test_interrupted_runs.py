@@ -358,6 +358,15 @@ def test_a_finished_run_is_recognised_and_its_result_printed_again(run_train, st
     assert {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")} == before
 
 
+def test_baselines_that_were_left_out_can_be_asked_for_afterwards(tmp_path, run_train, steady):
+    run, asked = tmp_path / "run", [*steady, "--max_steps", 1, "--output_dir", tmp_path / "run", "--baselines"]
+    assert run_train(*asked, "false")[0] == 0 and metrics(run)["baselines"] is None
+    before = weights(run / "checkpoint")
+    assert run_train(*asked, "true")[0] == 0 and "3-mer counts" in metrics(run)["baselines"]
+    assert same(weights(run / "checkpoint"), before)
+    assert "measuring" not in run_train(*asked, "false")[1] and metrics(run)["baselines"]
+
+
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory, launch, steady):
     run = tmp_path_factory.mktemp("seeds") / "run"
