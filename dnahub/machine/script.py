@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
+from dnahub.machine.text import printable
+
 ERROR, INTERRUPTED, TERMINATED = 2, 130, 143
 LAUNCHER_SECONDS = 5  # within which a launcher ends the other processes after an error of one
 
@@ -67,7 +69,7 @@ def outcome(main: Callable[[], object], goes_on: str = "") -> tuple[int, str]:
     except Exception as error:
         if not is_for_the_user(error):
             raise
-        return ERROR, f"error: {' '.join(str(error).split())}"
+        return ERROR, f"error: {printable(' '.join(str(error).split()))}"
     return 0, ""
 
 

@@ -11,6 +11,7 @@ from dnahub.checkpoints.loading import CheckpointFiles
 from dnahub.checkpoints.publishing import THIS_CHECKPOINT
 from dnahub.checkpoints.saving import travelling_files
 from dnahub.hub.cards import LICENCE
+from dnahub.machine.text import markdown, markdown_code
 from dnahub.metrics.names import interval, name_of, number
 from dnahub.reports.comparison import describe
 from dnahub.tasks import TASKS
@@ -48,7 +49,7 @@ def render_card(results: dict[str, Any]) -> str:
         results: `dnahub.training.results.describe` with `measure_all`.
     """
     task, model = TASKS[results["task"]], results["model"]
-    labels = Labels(model["label_names"], model["outputs"])
+    labels = Labels(list(map(markdown, model["label_names"])), model["outputs"])
     return str(
         ModelCard.from_template(
             _metadata(results, task),
@@ -65,6 +66,8 @@ def render_card(results: dict[str, Any]) -> str:
             name_of=name_of,
             number=number,
             interval=interval,
+            markdown=markdown,
+            markdown_code=markdown_code,
             **results,
         )
     )

@@ -14,6 +14,7 @@ from bokeh.resources import Resources
 from jinja2 import Environment, FileSystemLoader
 
 from dnahub.machine.files import write_text
+from dnahub.machine.text import printable
 
 # Draws the figures; shows or hides what belongs to a key when it is clicked; and takes a tap for a pointer that moved
 # there, without which bokeh shows nothing on a phone.
@@ -75,8 +76,12 @@ def write_page(title: str, warnings: Sequence[str], facts: Sequence[str], sectio
         _renumbered({"docs": {"report": document.to_json(deferred=False)}, "items": [item]}), allow_nan=False
     )
     scripts = {"bokeh": "\n".join(bokeh), "script": SCRIPT}
-    template = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template("page.html")
-    page = template.render(
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        finalize=lambda text: printable(text) if type(text) is str else text,  # no `Markup`: the scripts
+    )
+    page = environment.get_template("page.html").render(
         title=title,
         warnings=warnings,
         facts=facts,

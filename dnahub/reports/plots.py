@@ -1,6 +1,7 @@
 """Confusion matrix, or points and their labels -> PNG."""
 
 import re
+import warnings
 from pathlib import Path
 
 import matplotlib
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from dnahub.machine.files import replacing
+from dnahub.machine.text import printable
 
 matplotlib.rcParams["text.parse_math"] = False  # a `$` in a label or path is a `$`
 
@@ -29,7 +31,8 @@ _SPECIES_NAME = re.compile(r"[A-Z][a-z]+ [a-z]+")
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG; an older one is replaced only when the new one is whole."""
-    with replacing(path) as scratch:
+    with replacing(path) as scratch, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of scripts that the font lacks
         figure.savefig(scratch, format="png", dpi=DPI)
 
 
@@ -117,7 +120,7 @@ def class_colours(counts: np.ndarray) -> dict[int, str]:
 
 def readable(name: str, most: int = MAX_NAME) -> str:
     """On one line, the middle of a long name left out."""
-    name = " ".join(name.replace("_", " ").split())
+    name = printable(" ".join(name.replace("_", " ").split()))
     return name if len(name) <= most else f"{name[: most // 2]}…{name[1 - most // 2 :]}"
 
 

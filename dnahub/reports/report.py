@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from dnahub.machine.text import printable
 from dnahub.metrics.names import interval, name_of, number
 from dnahub.reports.card import metrics_of
 from dnahub.reports.comparison import describe
@@ -43,6 +44,7 @@ def render_report(results: dict[str, Any], folder: Path) -> str:
         table.append((f"{split}, mean and standard deviation of seeds {', '.join(map(str, seeds['seeds']))}", "", ""))
         for name, spread in seeds[split].items():
             table.append((f"  {name_of(name)}", number(spread["mean"]), f"± {number(spread['deviation'])}"))
+    table = [(printable(name), *numbers) for name, *numbers in table]
     first, second = (max(len(row[i]) for row in table) for i in (0, 1))
     lines = [f"{name:<{first}}  {value:>{second}}  {ends}".rstrip() for name, value, ends in table]
     lines += ["", describe(comparison)] if comparison else []

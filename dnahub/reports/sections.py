@@ -20,6 +20,7 @@ from bokeh.plotting import figure
 from bokeh.transform import transform
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
+from dnahub.machine.text import printable
 from dnahub.metrics.calibration import calibration
 from dnahub.metrics.names import LOWER_IS_BETTER, name_of
 from dnahub.reports.page import Key, Section, write_page
@@ -122,7 +123,7 @@ def confusion_matrix(report: Report) -> Section | None:
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)  # (true, predicted)
     num_labels = len(counts)
     true, predicted = (each.ravel() for each in np.indices(counts.shape))
-    values, names = fractions.ravel(), list(report.class_names)
+    values, names = fractions.ravel(), list(map(printable, report.class_names))
     source = ColumnDataSource(
         {
             "true": [names[i] for i in true],
@@ -178,7 +179,7 @@ def ranking_curves(report: Report) -> Section | None:
         false_rate, true_rate, _ = roc_curve(true, scores)
         precision, recalled, _ = precision_recall_curve(true, scores, drop_intermediate=True)
         areas = roc_auc_score(true, scores), average_precision_score(true, scores)
-        name = report.class_names[i]
+        name = printable(report.class_names[i])
         renderers = []
         for plot, kind, x, y, area in (
             (roc, "roc", false_rate, true_rate, areas[0]),
@@ -405,19 +406,19 @@ def _classes_of(has_label: np.ndarray) -> dict[int, np.ndarray]:
 
 def _names_of(rows: PredictedRows, drawn: np.ndarray) -> dict[str, list[str]]:
     """Columns of what a pointer shows."""
-    columns = {"id": [rows.ids[row] for row in drawn]}
+    columns = {"id": [printable(rows.ids[row]) for row in drawn]}
     if rows.groups is not None:
-        columns["group"] = [str(rows.groups[row]) for row in drawn]
+        columns["group"] = [printable(str(rows.groups[row])) for row in drawn]
     return columns
 
 
 def _group_of(rows: PredictedRows) -> dict[str, str]:
-    return {} if rows.groups is None else {rows.group_column: "@group"}
+    return {} if rows.groups is None else {printable(rows.group_column): "@group"}
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, str):
-        return value
+        return printable(value)
     return f"{value:.4g}" if isinstance(value, float) else ", ".join(map(_shown, value)) or "none"
 
 

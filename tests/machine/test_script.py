@@ -23,7 +23,7 @@ def fail(error):
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [
-        (ValueError("a\n  b"), 2, "error: a b"),
+        (ValueError("a\n  b \x1b[31m"), 2, "error: a b \\x1b[31m"),
         (FileNotFoundError("no file"), 2, "error: no file"),
         (ImportError("no package"), 2, "error: no package"),
         (DatasetNotFoundError("no data set"), 2, "error: no data set"),

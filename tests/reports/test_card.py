@@ -429,11 +429,24 @@ def test_a_metric_of_exactly_zero_is_a_figure(task):
     assert {each.metric_type for each in ModelCard(card).data.eval_results} == zeros.keys() - {"loss"}
 
 
-@pytest.mark.parametrize(("label", "shown"), [("a|b", r"a\|b"), ("c\nd\te", "c d e")])
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("a|b", r"a\|b"), ("c\nd\te\x1b", r"c\\nd\\te\\x1b"), ("<script>&*_", r"&lt;script&gt;&amp;\*\_")],
+)
 def test_a_label_with_a_bar_or_a_line_break_in_its_name_does_not_break_the_table(label, shown):
     scores = {f"{name}_per_label": {label: 0.25} for name in ("recall", "auroc", "auprc")}
-    card = render_card(results(test=scores | {"confusion_matrix": [[8]]}))
+    made = results(test=scores | {"confusion_matrix": [[8]]}, model={"label_names": [label]})
+    card = render_card(made)
     assert f"| {shown} | 8 | 0.2500 | 0.2500 | 0.2500 |" in card
+    assert f"gives one of: {shown}." in card and f"every sequence is {shown}." in card
+
+
+def test_names_of_columns_and_data_sets_are_code_in_a_card_and_harmless_on_a_terminal():
+    scores = {f"{name}_per_label": {"c\x1b": None} for name in ("recall", "auroc", "auprc")}
+    made = results(dataset={"name": "a|`b\x1b", "group_column": "<b>"}, test=scores | {"confusion_matrix": [[8]]})
+    card, table = render_card(made), render_report(made, Path("checkpoint"))
+    assert r"| data set | `a\|'b\x1b`, configuration" in card and "values of `<b>`" in card
+    assert r"a|`b\x1b, test split" in table and r"no rows of: c\x1b" in table and "\x1b" not in table + card
 
 
 def test_the_code_files_are_listed_with_their_sha256():

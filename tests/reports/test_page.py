@@ -15,6 +15,7 @@ from dnahub.tasks import TASKS
 from dnahub.tasks.task import Labels
 
 HOSTILE = "<img src=x onerror=alert(1)></script>"
+ESCAPE = "\x1b[31m"
 NAMES = ["Homo sapiens", HOSTILE, "$$x^2$$ & \\(y\\)"]
 ROWS = 120
 LOG = [
@@ -27,9 +28,8 @@ LOG = [
 
 def rows_of(task: str, outputs: np.ndarray, labels: np.ndarray, names: list[str]) -> PredictedRows:
     of_rows = TASKS[task].rows_of(outputs, labels, Labels(names, outputs.shape[1]))
-    return PredictedRows(
-        [f"row{i}" for i in range(len(labels))], "gene", [f"g{i % 3}{HOSTILE}" for i in range(len(labels))], of_rows
-    )
+    groups = [f"g{i % 3}{HOSTILE}{ESCAPE}" for i in range(len(labels))]
+    return PredictedRows([f"row{i}" for i in range(len(labels))], "gene", groups, of_rows)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def report() -> Report:
     scores |= {"intervals": {"accuracy": (scores["accuracy"] - 0.05, scores["accuracy"] + 0.05)}}
     return Report(
         title=f"A model of {HOSTILE}",
-        facts=["Data set toy."],
+        facts=[f"Data set toy{ESCAPE}."],
         split="test",
         scores=scores,
         class_names=NAMES,
@@ -164,7 +164,7 @@ def test_in_a_browser_labels_are_switched_in_both_maps_at_once_and_a_pointer_or_
             pointer = ActionChains(browser)
             pointer.w3c_actions.pointer_action.move_to_location(x, y)
             pointer.perform()
-        shown = f"id: {row} gene: g0{HOSTILE} label: Homo sapiens predicted:"
+        shown = f"id: {row} gene: g0{HOSTILE}\\x1b[31m label: Homo sapiens predicted:"
         WebDriverWait(browser, 10).until(partial(tooltip_is, shown, is_shown))
     for section in browser.find_elements("css selector", "section"):
         assert section.rect["height"] > 200
@@ -194,6 +194,7 @@ def test_the_page_loads_nothing_and_what_stands_in_names_is_text(page):
     assert policy.startswith("default-src 'none';") and "unsafe-inline" not in policy.split("script-src")[1]
     assert len(re.findall("'sha256-", policy)) == 2 and "http" not in policy
     assert not list(page.parent.glob(".*"))
+    assert "Data set toy\\x1b[31m." in text and not re.search(r"\\u001b|\x1b", text.rpartition("application/json")[2])
 
 
 def test_the_same_input_gives_the_same_bytes(page, report, tmp_path):

@@ -77,14 +77,15 @@ def test_a_confusion_matrix_of_many_labels_has_no_numbers_and_of_very_many_no_na
     assert max(drawn[0].get_size_inches()) < 20
 
 
-def test_names_and_titles_are_drawn_as_they_are_and_long_names_in_part(tmp_path, drawn):
-    names = ["cost $5 and $6", "$\\frac$", "two\nlines", "x" * 300]
+def test_names_and_titles_are_drawn_as_they_are_and_long_names_in_part(tmp_path, drawn, recwarn):
+    names = ["cost $5 and $6", "$\\frac$", "two\nlines 基因 \x1b[31m", "x" * 300]
     draw_confusion_matrix(np.eye(4, dtype=int), names, "at $PATH_$HOME", tmp_path / "confusion_matrix.png")
     draw_points(np.zeros((4, 2)), np.arange(4), names, "at $PATH_$HOME", tmp_path / "umap.png")
     texts = [drawn[0].axes[0].get_xticklabels(), drawn[0].axes[0].get_yticklabels(), drawn[1].legends[0].get_texts()]
     for each in texts:
-        assert [text.get_text() for text in each[:3]] == ["cost $5 and $6", "$\\frac$", "two lines"]
+        assert [text.get_text() for text in each[:3]] == [*names[:2], "two lines 基因 \\x1b[31m"]
         assert len(each[3].get_text()) == plots.MAX_NAME
+    assert not recwarn.list  # of glyphs that the font lacks
 
 
 def test_a_figure_that_cannot_be_saved_leaves_the_old_one_and_no_scrap(tmp_path, monkeypatch):
