@@ -84,9 +84,12 @@ def _title(task: Task, data: SequenceData, results: dict[str, Any]) -> str:
 def _facts(results: dict[str, Any]) -> list[str]:
     model, dataset, training = (results[name] for name in ("model", "dataset", "training"))
     rows = ", ".join(f"{number:,} {split}" for split, number in dataset["rows"].items())
+    if self_training := results.get("self_training"):
+        rows += f"; {self_training['sequences']:,} of train were labelled by self-training"
+    crops = f" Windows of {training['crop_nt']} nt are drawn from the rows of train." if "crop_nt" in training else ""
     base = model["base"] or f"none, random weights of size {model['from_scratch']}"
     return [
-        f"Data set: {dataset['name']} (rows: {rows}).",
+        f"Data set: {dataset['name']} (rows: {rows}).{crops}",
         f"Base model: {base}. {training['steps']:,} steps, tuning: {training['tuning']}, seed {training['seed']}.",
     ]
 

@@ -93,6 +93,15 @@ def test_scores_of_classes_recomputed_from_the_predictions_are_those_of_the_run(
     assert str(tmp_path) not in page_of(run) and "test-gene" in page_of(run)
 
 
+def test_the_page_says_which_rows_self_training_labelled_and_that_windows_are_drawn():
+    results = {"model": {"base": "base"}, "dataset": {"name": "demo", "rows": {"train": 24_636, "test": 6_000}}}
+    results |= {"training": {"steps": 1, "tuning": "full", "seed": 42, "crop_nt": 60}}
+    plain = report._facts(results | {"training": {"steps": 1, "tuning": "full", "seed": 42}})
+    assert plain[0] == "Data set: demo (rows: 24,636 train, 6,000 test)."
+    facts = report._facts(results | {"self_training": {"sequences": 19_236}})
+    assert "6,000 test; 19,236 of train were labelled by self-training). Windows of 60 nt are drawn from" in facts[0]
+
+
 def test_embeddings_after_training_are_the_pipelines_and_before_those_of_the_base(
     tmp_path, run_train, toy_dataset, maps, toy_rows
 ):

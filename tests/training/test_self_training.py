@@ -121,3 +121,5 @@ def test_the_model_learns_from_windows_of_unlabelled_genes_and_baselines_from_la
     assert rows.pop("codon pairs, naive Bayes, self-trained") == 120 + 80 * 15 and set(rows.values()) == {120}
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
     assert "80 sequences without labels" in card and "frame-wise 3-mers" in card
+    fitted = "fitted on 120 windows of labelled training sequences, but those named self-trained on 1,320 of labelled"
+    assert card.count("baselines were fitted") == 1 and fitted in card
