@@ -26,11 +26,12 @@ def name_of(metric: str) -> str:
     return NAMES.get(metric, metric.replace("_", " ").capitalize())
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, decimals: int = 4) -> str:
     """Four decimals, or four digits where these say nothing; None, an undefined metric, in words."""
     if value is None:
         return "undefined"
-    return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 100_000 else f"{value:.4g}"
+    value = float(f"{value:.9g}")  # two scores that differ in their last bits alone are shown alike
+    return f"{value:.{decimals}f}" if value == 0 or 0.001 <= abs(value) < 100_000 else f"{value:.{decimals}g}"
 
 
 def interval(scores: dict, metric: str) -> str:

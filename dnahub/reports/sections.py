@@ -22,7 +22,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from dnahub.machine.text import printable
 from dnahub.metrics.calibration import calibration
-from dnahub.metrics.names import LOWER_IS_BETTER, name_of
+from dnahub.metrics.names import LOWER_IS_BETTER, name_of, number
 from dnahub.reports.page import Key, Section, write_page
 from dnahub.reports.plots import COLOURS, MORE_COLOURS, OTHERS, class_colours, is_species, readable
 from dnahub.reports.predictions import PredictedRows
@@ -92,7 +92,7 @@ def _dot_plot(methods: Mapping[str, Mapping[str, Any]], metric: str, best_possib
     ]
     low, high = np.transpose(ends)
     texts = [
-        f"{name}   {value:.3f}" + (f"   {start:.3f} to {end:.3f}" if end > start else "")
+        f"{name}\n{number(value, 3)}" + (f"   {number(start, 3)} to {number(end, 3)}" if end > start else "")
         for name, value, (start, end) in zip(names, values, ends, strict=True)
     ]
     rows = -np.arange(len(names))
@@ -100,13 +100,13 @@ def _dot_plot(methods: Mapping[str, Mapping[str, Any]], metric: str, best_possib
     left, right = min(extremes), max(extremes)
     margin = 0.05 * (right - left) or 0.05
     start, end = left - margin, right + margin
-    plot = _figure(44 * len(names) + 70, x_range=(start, end), y_range=(-len(names) + 0.55, 0.85))
+    plot = _figure(62 * len(names) + 70, x_range=(start, end), y_range=(-len(names) + 0.55, 0.85))
     plot.yaxis.visible = plot.ygrid.visible = False
     colours = [MODEL, *[BASELINE] * (len(names) - 1)]
     source = ColumnDataSource(
         {"name": names, "x": values, "low": low, "high": high, "y": rows, "text": texts, "colour": colours}
     )
-    plot.text(start, "y", "text", source=source, text_font_size="12px", x_offset=4, y_offset=-9)
+    plot.text(start, "y", "text", source=source, text_font_size="14px", x_offset=4, y_offset=-9)
     plot.segment("low", "y", "high", "y", source=source, color="colour", line_width=3)
     dots = plot.scatter("x", "y", source=source, color="colour", size=10)
     if best_possible is not None:
@@ -158,7 +158,8 @@ def confusion_matrix(report: Report) -> Section | None:
     plot.xaxis.axis_label, plot.yaxis.axis_label = "Predicted", "True"
     _hover(plot, cells, true="@true", predicted="@predicted", rows="@count{0,0}", fraction="@fraction{0.0 %}")
     text = f"Of the {report.split} split: numbers, and fractions of the true label, which is the row and the colour."
-    return Section("confusion", "Confusion matrix", text, {"": plot})
+    title = ": ".join(["Confusion matrix", *list(report.methods)[:1]])  # whose it is
+    return Section("confusion", title, text, {"": plot})
 
 
 def ranking_curves(report: Report) -> Section | None:
@@ -196,7 +197,10 @@ def ranking_curves(report: Report) -> Section | None:
             )
             renderers.append(line.name)
         keys.append(
-            Key(f"{readable(name)} (AUROC {areas[0]:.3f}, AUPRC {areas[1]:.3f})", colour, renderers, is_species(name))
+            Key(
+                f"{readable(name)} (AUROC {number(areas[0], 3)}, AUPRC {number(areas[1], 3)})",
+                *(colour, renderers, is_species(name)),
+            )
         )
     if not keys:
         return None
@@ -232,7 +236,7 @@ def reliability(report: Report) -> Section | None:
         *(plot, dots), probability="@confidence{0.000}", right="@accuracy{0.000}", rows="@rows{0,0}",
     )  # fmt: skip
     text = (
-        f"Expected calibration error {found['expected_calibration_error']:.4f}, on the {report.split} split, over "
+        f"Expected calibration error {number(found['expected_calibration_error'])}, on the {report.split} split, over "
         f"{len(found['bins'])} bins of equal width of {found['of']}. On the dashed line, probabilities are right; "
         "below it, the model is overconfident. The grey bars are the fraction of rows in each bin."
     )

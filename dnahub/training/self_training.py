@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, concatenate_datasets
 from scipy.special import log_softmax
 
+from dnahub.metrics.names import number
 from dnahub.reports.baselines import FRAME_WISE, MAX_ROWS, count_all
 from dnahub.reports.fitting import Rows
 from dnahub.reports.intervals import group_numbers
@@ -110,11 +111,11 @@ def describe(facts: dict[str, Any]) -> str:
     of_train = f"; {facts['labelled_groups']:,} of the groups have their label from train"
     accuracy, by_class = facts["validation_accuracy"], facts["validation_recall"]
     worst = min(by_class, key=by_class.__getitem__)
-    by_chance = f"; that is no better than one class for all, {facts['validation_majority']:.3f}: they teach nothing"
+    by_chance = f"; that is no better than one class for all, {number(facts['validation_majority'])}: they teach nothing"
     return (
         f"{facts['sequences']:,} sequences without labels, of {facts['groups']:,} groups, were labelled by a logistic "
-        f"regression of {facts['classifier']}, which is right on {accuracy:.3f} of validation, of class {worst} on "
-        f"{by_class[worst]:.3f}, from {facts['validation_rows_per_group']:.1f} rows per group"
+        f"regression of {facts['classifier']}, which is right on {number(accuracy)} of validation, of class {worst} on "
+        f"{number(by_class[worst])}, from {facts['validation_rows_per_group']:.1f} rows per group"
         + (by_chance if accuracy <= facts["validation_majority"] else "")
         + (of_train if facts["labelled_groups"] else "")
     )

@@ -12,6 +12,10 @@ def test_every_metric_of_every_task_has_a_name():
     assert name_of("poisson_deviance") == "Poisson deviance"
 
 
+def test_scores_that_differ_in_their_last_bits_are_shown_alike():
+    assert [number(score, 3) for score in (0.5275 - 2**-53, 0.5275, 0.5275 + 2**-53)] == ["0.527"] * 3
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(0.0, "0.0000"), (None, "undefined"), (0.61239, "0.6124"), (-12.5, "-12.5000"), (1.23e-5, "1.23e-05")]

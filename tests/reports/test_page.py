@@ -195,6 +195,7 @@ def test_the_page_loads_nothing_and_what_stands_in_names_is_text(page):
     assert len(re.findall("'sha256-", policy)) == 2 and "http" not in policy
     assert not list(page.parent.glob(".*"))
     assert "Data set toy\\x1b[31m." in text and not re.search(r"\\u001b|\x1b", text.rpartition("application/json")[2])
+    assert text.count("<h2>Confusion matrix: this model</h2>") == 1
 
 
 def test_the_same_input_gives_the_same_bytes(page, report, tmp_path):
