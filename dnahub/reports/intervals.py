@@ -91,7 +91,7 @@ def _draw(
     generator = np.random.default_rng(seed)
     group = group_numbers(groups, num_rows)
     num_groups = group.max() + 1
-    at_once = max(1, COUNTS_AT_ONCE // max(num_rows, num_labels**2))
+    at_once = max(1, COUNTS_AT_ONCE // max(num_rows, num_labels))
     for start in range(0, num_resamples, at_once):
         drawn = generator.integers(num_groups, size=(min(at_once, num_resamples - start), num_groups))
         yield np.stack([np.bincount(each, minlength=num_groups) for each in drawn])[:, group]

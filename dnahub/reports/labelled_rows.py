@@ -44,11 +44,11 @@ def measure_by_rows(
         groups: Of the rows of train.
 
     Returns:
-        For each number of rows below that of train: `rows`, `draws` (those with fewer than two classes are left out)
-        and, for each of `METRICS`, its `mean`, `lowest` and `highest` over the draws.
+        For each number of rows below that of train, but not below that of classes: `rows`, `draws` (those with fewer
+        than two classes are left out) and, for each of `METRICS`, its `mean`, `lowest` and `highest` over the draws.
     """
     curve = []
-    for size in (size for size in SIZES if size < len(train.labels)):
+    for size in (size for size in SIZES if meaning.num_outputs <= size < len(train.labels)):
         scores = []
         for rows in subsets(len(train.labels), groups, size):
             part = train.take(rows)

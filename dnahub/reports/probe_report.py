@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from dnahub.machine.text import printable
 from dnahub.metrics.names import interval, name_of, number
 from dnahub.reports.comparison import describe
 from dnahub.reports.embeddings import LabelledEmbeddings
+from dnahub.reports.labelled_rows import SIZES
 from dnahub.reports.plots import COLOURS, draw_confusion_matrix, draw_points, save_figure
 from dnahub.reports.probe_page import write_probe_page
 from dnahub.reports.probing import PROBE
@@ -36,7 +38,7 @@ def render_table(report: dict[str, Any]) -> str:
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     if not report["has_sequences"]:
         lines.append("(no baselines but the majority: the embeddings have no column 'sequence')")
-    over = f"the values of {report['group_column']}" if report["group_column"] else "rows"
+    over = f"the values of {printable(report['group_column'])}" if report["group_column"] else "rows"
     lines.append(f"Intervals: bootstrap over {over}.")
     lines.append(describe(report["comparison"], "The linear probe"))
     error = report["calibration"]["expected_calibration_error"]
@@ -48,12 +50,14 @@ def draw(report: dict[str, Any], data: LabelledEmbeddings, outputs: np.ndarray, 
     """Draw all figures, and the page that has them all; yields the path of each, or why it was not drawn."""
     synthetic = "SYNTHETIC DATA: " if report["synthetic"] else ""
     model = "" if report["model"] is None else ", " + "/".join(Path(report["model"]).parts[-2:])  # RUN/checkpoint
-    names, labels = data.meaning.names, data.labels["test"]
+    names, labels, data_name = data.meaning.names, data.labels["test"], printable(data.name)
 
     path = folder / "labelled_rows.png"
-    title = f"{synthetic}linear probe{model}, and baselines\n{len(labels):,} test rows of {data.name}"
+    title = f"{synthetic}linear probe{model}, and baselines\n{len(labels):,} test rows of {data_name}"
     draw_label_curve(report["learning_curve"], title, path)
     yield str(path)
+    if len(names) > min(SIZES):
+        yield f"(no points of fewer rows than the {len(names):,} classes in the learning curve)"
 
     path = folder / "reliability.png"
     error = number(report["calibration"]["expected_calibration_error"])
@@ -66,12 +70,16 @@ def draw(report: dict[str, Any], data: LabelledEmbeddings, outputs: np.ndarray, 
     if report["fine_tuned"] is not None:
         classifier, scores = FINE_TUNED, report["fine_tuned"]
     title = (
-        f"{synthetic}{classifier}{model}\n{len(labels):,} test rows of {data.name}: "
+        f"{synthetic}{classifier}{model}\n{len(labels):,} test rows of {data_name}: "
         f"accuracy {number(scores['accuracy'])} (95 % interval {interval(scores, 'accuracy')})"
     )
     path = folder / "confusion_matrix.png"
-    draw_confusion_matrix(np.array(scores["confusion_matrix"]), names, title, path)
-    yield str(path)
+    if "confusion_matrix" in scores:
+        draw_confusion_matrix(np.array(scores["confusion_matrix"]), names, title, path)
+        yield str(path)
+    else:
+        path.unlink(missing_ok=True)  # of an earlier report
+        yield f"(no {path}: {len(names):,} classes are too many)"
 
     drawn, points, path = None, None, folder / "umap.png"
     if len(labels) < MIN_POINTS:
@@ -81,7 +89,7 @@ def draw(report: dict[str, Any], data: LabelledEmbeddings, outputs: np.ndarray, 
         drawn = np.random.default_rng(report["seed"]).permutation(len(labels))[:MAX_POINTS]
         points = project(data.vectors["test"][drawn], report["seed"])
         title = (
-            f"{synthetic}UMAP of embeddings{model}\n{len(drawn):,} of {len(labels):,} test rows of {data.name}: "
+            f"{synthetic}UMAP of embeddings{model}\n{len(drawn):,} of {len(labels):,} test rows of {data_name}: "
             f"accuracy of a linear probe {number(report['linear_probe']['accuracy'])}"
         )
         draw_points(points, labels[drawn], names, title, path)

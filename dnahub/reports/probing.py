@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from dnahub.metrics.calibration import calibration
 from dnahub.reports.baselines import (
@@ -40,6 +41,10 @@ def measure_embeddings(data: LabelledEmbeddings, show_progress: bool) -> tuple[d
     task, labels, groups = TASKS["classification"], data.labels, data.groups
     rows = {split: Rows(vectors, labels[split]) for split, vectors in data.vectors.items()}
     train, validation, test = (rows.get(split) for split in ("train", "validation", "test"))
+    if (train.features == train.features[0]).all():
+        raise ValueError(
+            f"{data.name}: all embeddings of train are equal; embed with a model whose outputs depend on its input."
+        )
     folds = folds_of(train, validation, groups.get("train"))
 
     def measure(fitting) -> tuple[dict[str, Any], np.ndarray]:
@@ -47,8 +52,8 @@ def measure_embeddings(data: LabelledEmbeddings, show_progress: bool) -> tuple[d
         predictions = Predictions(fit.predict(test.features), test.labels, groups.get("test"))
         return score_fit(task, data.meaning, METRIC, fit, train.labels, folds, predictions)
 
-    probe, outputs = measure(fit_linear)
-    neighbours, _ = measure(fit_neighbours)
+    fitted = (measure(fitting) for fitting in (fit_linear, fit_neighbours))
+    (probe, outputs), (neighbours, _) = tqdm(fitted, "probe, neighbours", 2, disable=not show_progress)
     if "sequence" in data.rows["train"].features:
         baselines = measure_baselines(task, data.rows, data.meaning, METRIC, groups, show_progress)
     else:
@@ -61,14 +66,18 @@ def measure_embeddings(data: LabelledEmbeddings, show_progress: bool) -> tuple[d
         "linear_probe": probe,
         "nearest_neighbours": neighbours,
         "comparison": compare(task, METRIC, probe, predictions, baselines, names, data.group_column),
-        "learning_curve": _learning_curve(data, rows, probe, baselines),
+        "learning_curve": _learning_curve(data, rows, probe, baselines, show_progress),
         "calibration": calibration(softmax_of(outputs), test.labels[:, None] == np.arange(len(names))),
     }
     return measured, outputs
 
 
 def _learning_curve(
-    data: LabelledEmbeddings, rows: dict[str, Rows], probe: dict[str, Any], baselines: MeasuredBaselines
+    data: LabelledEmbeddings,
+    rows: dict[str, Rows],
+    probe: dict[str, Any],
+    baselines: MeasuredBaselines,
+    show_progress: bool,
 ) -> dict[str, list[dict[str, Any]]]:
     """Name of the probe and of each of the best baselines -> points by the number of rows, all rows last."""
     task, groups = TASKS["classification"], data.groups.get("train")
@@ -81,7 +90,8 @@ def _learning_curve(
             counted = {split: Rows(count_all(baseline, each), data.labels[split]) for split, each in data.rows.items()}
             fitted[baseline.name] = (baseline.fit, counted, baselines.scores[baseline.name])
     curve = {}
-    for name, (fitting, of_split, whole) in fitted.items():
+    shown = tqdm(fitted.items(), "learning curve", disable=not show_progress)
+    for name, (fitting, of_split, whole) in shown:
         test = (of_split["test"].features, of_split["test"].labels)
         curve[name] = measure_by_rows(
             fitting, of_split["train"], of_split.get("validation"), test, groups, task, data.meaning, METRIC

@@ -62,6 +62,13 @@ def test_a_label_without_references_has_null_recall_and_lowers_macro_f1_only_if_
     assert predicted["macro_f1"] == pytest.approx(1 / 3)
 
 
+def test_many_labels_have_all_scores_but_no_matrix(metric):
+    names, labels = [f"family {i}" for i in range(301)], np.arange(301)
+    scores = metric.compute(predictions=labels[::-1], references=labels, label_names=names)
+    assert "confusion_matrix" not in scores and scores["accuracy"] == pytest.approx(1 / 301)
+    assert [name for name, recall in scores["recall_per_label"].items() if recall] == ["family 150"]
+
+
 def test_the_library_scores_without_writing_anything_to_the_cache():
     """HF_HOME cannot be made, not even by root."""
     code = "from dnahub.tasks import TASKS; import numpy as np\n"

@@ -60,4 +60,6 @@ def test_draws_of_one_class_are_left_out_and_without_validation_folds_choose():
     one = Rows(train.features, np.zeros(200, dtype=int))
     given = ((train.features, train.labels), pa.array([str(i // 4) for i in range(200)]), TASK, LABELS, "accuracy")
     assert measure_by_rows(fit_linear, one, None, *given) == []
+    many = (*given[:3], Labels([str(i) for i in range(30)], 30), *given[4:])  # of which 20 rows cannot have all
+    assert [point["rows"] for point in measure_by_rows(fit_linear, train, None, *many)] == [60]
     assert [point["rows"] for point in measure_by_rows(fit_linear, train, None, *given)] == [20, 60]

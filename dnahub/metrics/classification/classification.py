@@ -7,6 +7,8 @@ import datasets
 import evaluate
 import numpy as np
 
+MAX_LABELS_OF_MATRIX = 300  # of 3,000, it is nine million numbers in JSON
+
 _DESCRIPTION = """
 Scores of a single-label classifier over a fixed list of labels. Every label of the list has its row and its column in
 the confusion matrix, whether it occurs or not.
@@ -30,7 +32,8 @@ Args:
 
 Returns:
     A dict that `json.dumps` takes: `accuracy`, `balanced_accuracy`, `macro_f1` and `mcc` (float), `recall_per_label`
-    (name -> float or None), `confusion_matrix` (list of rows of counts; rows are true labels, columns predicted ones).
+    (name -> float or None), `confusion_matrix` (list of rows of counts; rows are true labels, columns predicted ones;
+    of at most 300 labels).
 
 Examples:
     >>> metric = evaluate.load("dnahub/metrics/classification")
@@ -46,24 +49,29 @@ def score_classes(predicted: np.ndarray, true: np.ndarray, label_names: Sequence
 
     Of ids (items,); `accuracy`, `balanced_accuracy`, `macro_f1` and `mcc` are None without any item.
     """
-    num_labels = len(label_names)
-    cells = np.asarray(true, dtype=np.int64) * num_labels + predicted
-    confusion = np.bincount(cells, minlength=num_labels**2).reshape(num_labels, num_labels)  # (true, predicted)
-    num_true = confusion.sum(axis=1)  # (labels,)
-    return {
-        **{name: float(score) if len(cells) else None for name, score in score_confusions(confusion).items()},
+    num_labels, true = len(label_names), np.asarray(true, dtype=np.int64)
+    of_items = (true[true == predicted], true, predicted)
+    right, num_true, num_predicted = (np.bincount(each, minlength=num_labels) for each in of_items)  # (labels,)
+    scores = score_counts(right, num_true, num_predicted)
+    found = {
+        **{name: float(score) if len(true) else None for name, score in scores.items()},
         "recall_per_label": {
-            name: float(confusion[i, i] / num_true[i]) if num_true[i] else None for i, name in enumerate(label_names)
+            name: float(right[i] / num_true[i]) if num_true[i] else None for i, name in enumerate(label_names)
         },
-        "confusion_matrix": confusion.tolist(),
     }
+    if num_labels <= MAX_LABELS_OF_MATRIX:
+        cells = np.bincount(true * num_labels + predicted, minlength=num_labels**2)
+        found["confusion_matrix"] = cells.reshape(num_labels, num_labels).tolist()  # (true, predicted)
+    return found
 
 
-def score_confusions(confusions: np.ndarray) -> dict[str, np.ndarray]:
-    """The scores that are one number, of counts (..., true, predicted): (...) each, NaN without items."""
-    confusions = confusions.astype(float)
-    right = np.diagonal(confusions, axis1=-2, axis2=-1)  # (..., labels), as the next two
-    num_true, num_predicted = confusions.sum(axis=-1), confusions.sum(axis=-2)
+def score_counts(right: np.ndarray, num_true: np.ndarray, num_predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """
+    The scores that are one number, of how many items of each label are right, have it, and are predicted to.
+
+    Of (..., labels), (...) each, NaN without items.
+    """
+    right, num_true, num_predicted = (each.astype(float) for each in (right, num_true, num_predicted))
     total, met, occurring = num_true.sum(axis=-1), num_true > 0, num_true + num_predicted > 0
     covariance = right.sum(axis=-1) * total - (num_true * num_predicted).sum(axis=-1)
     spreads = [total**2 - np.square(each).sum(axis=-1) for each in (num_true, num_predicted)]
