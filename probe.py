@@ -16,6 +16,7 @@ its metrics.json describes the same test rows, else of the probe) and report.htm
 import json
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dnahub.machine.arguments import parse
 from dnahub.machine.files import write_text
 from dnahub.machine.script import run
+from dnahub.machine.text import printable
 
 if TYPE_CHECKING:
     from dnahub.reports.embeddings import LabelledEmbeddings
@@ -40,7 +42,7 @@ class EmbeddingArguments:
     test_embeddings: str | None = field(default=None, metadata={"help": "Rows to evaluate it on."})
     embeddings: str | None = field(
         default=None,
-        metadata={"help": "One file instead of three; its column `split` is train, validation or test."},
+        metadata={"help": "One file instead of three; its column `split` is train, validation or test, or dev, ..."},
     )
 
 
@@ -79,8 +81,8 @@ class ReportArguments:
     group_column: str | None = field(
         default=None,
         metadata={
-            "help": "Rows of one group, such as a gene, are held out and drawn together; default: the genes of a data "
-            "set of dataset_builder."
+            "help": "Rows of one group, such as a gene, are held out and drawn together; default: `gene`, if all "
+            "files, or a data set of dataset_builder, have it."
         },
     )
     seed: int = field(
@@ -106,8 +108,7 @@ def check(files: dict[str, str], checkpoint: CheckpointArguments, labels: Report
     for given in (model, data_set):
         if given and folder.resolve() == Path(given).resolve():
             raise ValueError(f"--output_dir {folder} is the checkpoint or data set to report on; name another folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
+    with tempfile.TemporaryFile(dir=next(each for each in (folder, *folder.parents) if each.exists())):
         return folder
 
 
@@ -160,18 +161,31 @@ def embed_data_set(
     )
 
 
-def read_fine_tuned(model: str, report: dict[str, Any]) -> dict[str, Any] | None:
-    """What train.py measured of the checkpoint's classifier; None without one, or if its test rows were others."""
+def read_fine_tuned(model: str, report: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
+    """
+    What train.py measured of the checkpoint's classifier, None without one, or if its test rows were others; and a
+    sentence on the labels that it was fine-tuned on, None without any.
+    """
+    from dnahub.tasks import TASKS
+
     path = Path(model) / "metrics.json"
     metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    test, probe = metrics.get("test"), report["linear_probe"]
+    test, probe, seen = metrics.get("test"), report["linear_probe"], None
+    if metrics.get("task") in TASKS and TASKS[metrics["task"]].takes_labels:
+        data, added = metrics["dataset"], metrics.get("self_training", {}).get("sequences", 0)
+        labelled = data["rows"]["train"] - added
+        seen = (
+            f"The checkpoint was fine-tuned on {labelled:,} labelled rows of {printable(data['name'])}"
+            + f" and {added:,} that self-training labelled" * (added > 0)
+            + ": its embeddings have seen all these labels, the baselines only those of the rows they are fitted on."
+        )
     if metrics.get("task") != "classification" or test is None:
-        return None
-    theirs, ours = ([*each["recall_per_label"], *map(sum, each["confusion_matrix"])] for each in (test, probe))
+        return None, seen
+    theirs, ours = ([*each["recall_per_label"], *map(sum, each.get("confusion_matrix", []))] for each in (test, probe))
     if theirs != ours:
         print(f"probe.py: ignored {path}: its classifier was tested on other rows.", file=sys.stderr)
-        return None
-    return test
+        return None, seen
+    return test, seen
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -180,6 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     embeddings, checkpoint, args = parse("probe.py", __doc__, classes, arguments)
     files = {split: file for split, file in vars(embeddings).items() if file is not None}
     folder = check(files, checkpoint, args)
+    warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")  # of many or rare classes
 
     # These import torch and datasets: only now that the arguments are known.
     from dnahub.reports.embeddings import read_embeddings
@@ -196,6 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             check_overlap(data.rows, lambda split, row: f"row {row} of {split}")
     else:
         data = embed_data_set(checkpoint, *columns)
+    if data.group_column != args.group_column:
+        print(f"probe.py: rows of one {data.group_column} are held out and drawn together", file=sys.stderr)
     measured, outputs = measure_embeddings(data, show_progress=sys.stderr.isatty())
     report = {
         "model": checkpoint.model_name_or_path,
@@ -212,8 +229,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **measured,
         "bayes_optimal_accuracy": data.build.get("bayes_optimal_accuracy"),
     }
-    report["fine_tuned"] = None if files else read_fine_tuned(checkpoint.model_name_or_path, report)
+    model = checkpoint.model_name_or_path
+    report["fine_tuned"], report["labels_seen"] = read_fine_tuned(model, report) if model else (None, None)
 
+    folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "metrics.json", json.dumps(report, indent=2) + "\n")
     print(render_table(report))
     print(folder / "metrics.json", flush=True)

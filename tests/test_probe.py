@@ -19,6 +19,7 @@ from dnahub.checkpoints.presets import PRESETS
 from dnahub.checkpoints.saving import save_checkpoint
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForMaskedLM
+from dnahub.metrics.classification import classification
 from dnahub.reports import forest, probe_report
 from dnahub.reports.baselines import choose_baselines
 from dnahub.reports.fitting import Rows
@@ -66,6 +67,8 @@ def figures(monkeypatch):
     def draw(*given):
         *_, title, path = given
         written[path.name] = title
+        if path.name == "labelled_rows.png":
+            written["note"] = given[1]
 
     for name in ("draw_label_curve", "draw_reliability", "draw_confusion_matrix", "draw_points"):
         monkeypatch.setattr(probe_report, name, draw)
@@ -131,7 +134,7 @@ def test_a_checkpoint_is_probed_and_nothing_but_the_report_is_written(tmp_path, 
         for split in ("train", "validation")
     )
     expected = fit_linear(train, [(train, held)], TASKS["classification"], Labels(SPECIES, 2)).facts
-    assert report["num_rows"] == WINDOWS and report["fine_tuned"] is None
+    assert report["num_rows"] == WINDOWS and report["fine_tuned"] is None and report["labels_seen"] is None
     assert report["linear_probe"]["num_features"] == 128
     losses = [[each["validation_log_loss"] for each in of["candidates"]] for of in (report["linear_probe"], expected)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
@@ -193,11 +196,43 @@ def test_the_fine_tuned_classifier_is_reported_and_drawn_if_it_was_tested_on_the
     checkpoint.mkdir()
     test = {"accuracy": 0.9, "macro_f1": 0.9, "mcc": 0.8, "intervals": {"accuracy": [0.8, 0.975]}}
     test |= {"recall_per_label": dict.fromkeys(SPECIES, 0.9), "confusion_matrix": confusion}
-    (checkpoint / "metrics.json").write_text(json.dumps({"task": "classification", "test": test}))
+    metrics = {"task": "classification", "test": test, "dataset": {"name": "nt-species", "rows": {"train": 9_060}}}
+    metrics |= {"self_training": {"sequences": 9_000}} if same else {}
+    (checkpoint / "metrics.json").write_text(json.dumps(metrics))
     report, out, err = run(model_name_or_path=checkpoint, dataset_name=data_folder)
     assert (report["fine_tuned"] is not None) == ("fine-tuned classifier" in out) == same
     assert ("fine-tuned classifier" in figures["confusion_matrix.png"]) == same
     assert (str(checkpoint / "metrics.json") in err) != same
+    seen = (
+        "60 labelled rows of nt-species and 9,000 that self-training" if same else "9,060 labelled rows of nt-species:"
+    )
+    for text in (out, figures["note"], (tmp_path / "report" / "report.html").read_text(encoding="utf-8")):
+        assert text.count("The checkpoint was fine-tuned on") == text.count(seen) == 1
+
+
+def test_embeddings_that_are_all_equal_are_an_error_and_no_folder_is_left(run, embedding_files, tmp_path):
+    files = embedding_files()
+    table = pq.read_table(files["train_embeddings"])
+    pq.write_table(table.set_column(0, "embedding", [[[1.0, 2.0, 3.0, 4.0]] * len(table)]), files["train_embeddings"])
+    with pytest.raises(ValueError, match="all embeddings of train are equal"):
+        run(**files)
+    assert not (tmp_path / "report").exists()
+
+
+def test_many_classes_have_no_confusion_matrix_and_no_points_of_few_rows_and_that_is_said(
+    run, figures, tmp_path, monkeypatch, recwarn
+):
+    monkeypatch.setattr(classification, "MAX_LABELS_OF_MATRIX", 109)
+    rng, files = np.random.default_rng(0), {}
+    for split in ("train", "test"):
+        columns = {"embedding": rng.normal(size=(120, 4)).tolist(), "label": [f"class {i % 110}" for i in range(120)]}
+        files[f"{split}_embeddings"] = tmp_path / f"{split}.parquet"
+        pq.write_table(pa.table(columns), files[f"{split}_embeddings"])
+    report, out, _ = run(**files)
+    assert "confusion_matrix" not in report["linear_probe"] and "confusion_matrix.png" not in figures
+    assert "confusion_matrix.png: 110 classes are too many)" in out and "fewer rows than the 110 classes" in out
+    assert [point["rows"] for point in report["learning_curve"]["linear probe on embeddings"]] == [120]
+    assert not [warning for warning in recwarn if "sklearn" in warning.filename]
 
 
 @pytest.mark.parametrize("names", [(), ("embeddings", "test_embeddings"), ("embeddings", "dataset_name")])
@@ -258,9 +293,8 @@ def test_without_validation_train_is_cross_validated_by_groups(
     for report in (of_data_set, of_files):
         assert report["linear_probe"]["accuracy"] > 0.7
     assert of_files["linear_probe"]["intervals"] == of_data_set["linear_probe"]["intervals"]
-    without, *_ = run(**files)
-    assert without["group_column"] is None
-    assert without["linear_probe"]["intervals"] != of_files["linear_probe"]["intervals"]
+    by_default, _, err = run(**files)
+    assert by_default["linear_probe"] == of_files["linear_probe"] and "rows of one gene are held out" in err
     with pytest.raises(ValueError, match="--group_column label.*column of the labels"):
         run(**files, group_column="label")
     with pytest.raises(ValueError, match="no column 'transcript'"):

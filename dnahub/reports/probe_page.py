@@ -38,7 +38,10 @@ def write_probe_page(
     possible = report["bayes_optimal_accuracy"]
     page = Report(
         title=f"Linear probe on {name}",
-        facts=[f"Data: {data.name}, {len(data.ids):,} test rows."],
+        facts=[
+            f"Data: {data.name}, {len(data.ids):,} test rows.",
+            *([report["labels_seen"]] if report["labels_seen"] else []),
+        ],
         split="test",
         scores=report["linear_probe"],
         class_names=data.meaning.names,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ def render_table(report: dict[str, Any]) -> str:
     over = f"the values of {printable(report['group_column'])}" if report["group_column"] else "rows"
     lines.append(f"Intervals: bootstrap over {over}.")
     lines.append(describe(report["comparison"], "The linear probe"))
+    lines += [report["labels_seen"]] if report["labels_seen"] else []
     error = report["calibration"]["expected_calibration_error"]
     lines.append(f"Expected calibration error of the linear probe: {number(error)}.")
     return "\n".join(lines)
@@ -54,7 +56,7 @@ def draw(report: dict[str, Any], data: LabelledEmbeddings, outputs: np.ndarray, 
 
     path = folder / "labelled_rows.png"
     title = f"{synthetic}linear probe{model}, and baselines\n{len(labels):,} test rows of {data_name}"
-    draw_label_curve(report["learning_curve"], title, path)
+    draw_label_curve(report["learning_curve"], report["labels_seen"] or "", title, path)
     yield str(path)
     if len(names) > min(SIZES):
         yield f"(no points of fewer rows than the {len(names):,} classes in the learning curve)"
@@ -100,8 +102,12 @@ def draw(report: dict[str, Any], data: LabelledEmbeddings, outputs: np.ndarray, 
     yield str(write_probe_page(report, methods | report["baselines"], data, outputs, drawn, points, folder))
 
 
-def draw_label_curve(curves: dict[str, list[dict[str, Any]]], title: str, path: Path) -> None:
-    """Balanced accuracy by the number of labelled rows: means, and bars from the lowest draw to the highest."""
+def draw_label_curve(curves: dict[str, list[dict[str, Any]]], note: str, title: str, path: Path) -> None:
+    """
+    Balanced accuracy by the number of labelled rows: means, and bars from the lowest draw to the highest.
+
+    A note stands in small letters below the title.
+    """
     figure = Figure(figsize=(7.6, 4.8), layout="constrained")
     axes = figure.add_subplot()
     for (name, points), colour in zip(curves.items(), COLOURS, strict=False):
@@ -122,6 +128,7 @@ def draw_label_curve(curves: dict[str, list[dict[str, Any]]], title: str, path: 
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title, fontsize=11)
+    axes.set_title(fill(note, 110), fontsize=8)
     save_figure(figure, path)
 
 

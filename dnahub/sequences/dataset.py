@@ -29,6 +29,8 @@ from dnahub.sequences.row_filter import RowFilter
 # What is fetched with the data: the card, and the record that `dataset_builder` writes.
 RECORDS = ("README.md", "build.json", "*/build.json")
 ROLE_OF = {word: str(role) for role, words in SPLIT_KEYWORDS.items() for word in words}  # dev: validation
+# The column by which `dataset_builder` splits its windows; intervals take them together.
+GENE = "gene"
 # The word by which `datasets` knows the split of a file, in its name or that of a folder.
 KNOWN_WORD = re.compile(rf"(?:^|[{NON_WORDS_CHARS}/])({'|'.join(ROLE_OF)})(?=[{NON_WORDS_CHARS}/]|$)")
 # Names by which it does not, and takes the file for train, as Test.csv, heldout.csv and my_devset.csv.
@@ -36,6 +38,13 @@ OTHER_WORD = re.compile(
     "(?<![a-z])(test|valid|val|dev|eval|(hold|held)[-_ ]?out)(ing|ation|uation|elopment|[-_ ]?set|data)?(?![a-z])",
     re.IGNORECASE,
 )
+
+
+def roles_of(splits: Iterable[str]) -> dict[str, str]:
+    """Split -> train, validation or test, of those that have a known name, in any case."""
+    # Next to a test split, eval is what transformers means by it.
+    known = ROLE_OF | dict.fromkeys(("eval", "evaluation"), "validation") if "test" in splits else ROLE_OF
+    return {split: known[split.lower()] for split in splits if split.lower() in known}
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ class Classification(ClassTask):
     def encode(self, splits: DatasetDict, column: str, separator: str | None = None) -> tuple[DatasetDict, Labels]:
         refuse_separator(separator)
         expected = (
-            "--task classification takes one label a row; for any number of labels a row give --task multi_label, for "
-            "one a token --task token_classification"
+            "classification takes one label a row; name another --label_column, or give any number of labels a row to "
+            "train.py with --task multi_label, one a token with --task token_classification"
         )
         ids, names = as_ids(read_columns(splits, column, in_lists=False, expected=expected), column, fewest=2)
         feature = ClassLabel(names=names)

@@ -144,7 +144,8 @@ def _as_names(labels: LabelColumn, column: str, may_lack: bool) -> LabelColumn:
     if kind not in ("int", "uint", "string", "large_string", "bool", "null"):
         raise ValueError(
             f"split {labels.split}: column {column!r} is {labels.feature}; a class is a string, a boolean, a whole "
-            "number or a ClassLabel, or in a list of these; for numbers give --task regression."
+            "number or a ClassLabel, or in a list of these; name another --label_column, or give numbers to train.py "
+            "with --task regression."
         )
     if not may_lack:
         labels.check_each(pc.is_valid, f"is missing; {COMPLETE_ROW}")

@@ -24,7 +24,7 @@ from dnahub.machine.processes import num_launched
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.bad_records import BadRecords
 from dnahub.sequences.checks import SequenceFileError, one_line
-from dnahub.sequences.dataset import KNOWN_WORD, ROLE_OF, DatasetFiles, find_dataset
+from dnahub.sequences.dataset import GENE, KNOWN_WORD, ROLE_OF, DatasetFiles, find_dataset, roles_of
 from dnahub.sequences.opening import STANDARD_INPUT
 from dnahub.sequences.reader import SequenceBatch, SequenceReader
 from dnahub.sequences.row_filter import RowFilter
@@ -41,8 +41,6 @@ SHUFFLE_BUFFER = 10_000
 # Text that is a number and loses nothing as one: "007" and ids of 19 digits stay text.
 INTEGERS = r"^(0|-?[1-9][0-9]{0,17})$"
 DECIMALS = r"^-?((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^-?([nN][aA][nN]|[iI][nN][fF])$"
-# The column by which `dataset_builder` splits its windows; intervals take them together.
-GENE = "gene"
 # Columns that say where a row stands, next to those of the user.
 FILE, ROW, ID = "number of the file", "number of the row", "id of the row"
 
@@ -190,10 +188,8 @@ def _given_files(args: DataArguments) -> dict[str, list[str]]:
 
 def _roles(name: str, splits: list[str], args: DataArguments) -> dict[str, str]:
     """train, validation and test -> which split of the data set that is."""
-    # Next to a test split, eval is what transformers means by it.
-    role_of = ROLE_OF | dict.fromkeys(("eval", "evaluation"), "validation") if "test" in splits else ROLE_OF
-    known = [split for split in splits if split.lower() in role_of]
-    roles = {role_of[split.lower()]: split for split in known}
+    known = roles_of(splits)
+    roles = {role: split for split, role in known.items()}
     if len(roles) < len(known):
         raise ValueError(f"{name}: of its splits {', '.join(known)}, two are the same one; remove one of them.")
     if "train" not in roles:

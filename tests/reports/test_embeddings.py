@@ -25,7 +25,7 @@ def write(tmp_path):
     def write_files(changed: str = "test", **columns) -> dict[str, str]:
         files = {}
         for split in SPLITS:
-            given = {"id": list("wxyz"), "embedding": fixed(), "label": LABELS}
+            given = {"id": [f"{split} {i}" for i in range(4)], "embedding": fixed(), "label": LABELS}
             given |= columns if changed in (split, "all") else {}
             table = pa.table({name: values for name, values in given.items() if values is not None})
             files[f"{split}_embeddings"] = str(tmp_path / f"{split}.parquet")
@@ -55,8 +55,9 @@ def test_labels_of_any_column_are_encoded_as_for_training(write, labels, names, 
 
 
 def test_a_class_label_of_datasets_keeps_its_names(write):
-    files, rows = write(), Dataset.from_dict({"embedding": VECTORS.tolist(), "label": [0, 1, 0, 1]})
+    files = write()
     for file in files.values():
+        rows = Dataset.from_dict({"id": [file] * 4, "embedding": VECTORS.tolist(), "label": [0, 1, 0, 1]})
         rows.cast_column("label", ClassLabel(names=["yeast", "fly"])).to_parquet(file)
     data = read_embeddings(files, "label")
     assert (data.meaning.names, data.labels["test"].tolist()) == (["yeast", "fly"], [0, 1, 0, 1])
@@ -79,22 +80,39 @@ def test_one_file_with_splits_and_sequences(tmp_path):
         read_embeddings({"embeddings": str(tmp_path / "b")}, "label")
 
 
-@pytest.mark.parametrize("other", ["dev", None])
-def test_a_split_of_another_name_is_an_error(tmp_path, other):
-    splits = ["train", "validation", "test", other]
-    pq.write_table(pa.table({"embedding": fixed(), "label": LABELS, "split": splits}), tmp_path / "all.parquet")
-    with pytest.raises(ValueError, match=f"all.parquet.*{other}.*validation"):
-        read_embeddings({"embeddings": str(tmp_path / "all.parquet")}, "label")
+def test_splits_have_the_names_that_those_of_data_sets_have_and_all_others_are_named_in_an_error(tmp_path):
+    def read(*splits):
+        columns = {"embedding": fixed(VECTORS[[0, 1, 2, 3] * 2]), "label": LABELS * 2, "split": splits}
+        pq.write_table(pa.table(columns), tmp_path / "all.parquet")
+        return read_embeddings({"embeddings": str(tmp_path / "all.parquet")}, "label")
+
+    for of_validation in ("dev", "Valid", "eval"):  # eval: next to test
+        rows = read("train", "training", *["test"] * 3, *[of_validation] * 3).rows
+        assert {split: len(each) for split, each in rows.items()} == {"train": 2, "validation": 3, "test": 3}
+    with pytest.raises(ValueError, match="all.parquet.*'fold1', 'None'; allowed.*validation.*dev"):
+        read("train", "train", "fold1", None, *["test"] * 4)
+
+
+def test_the_column_gene_is_that_of_groups_if_all_files_have_it(write):
+    data = read_embeddings(write("all", gene=["g", "g", "h", "h"]), "label")
+    assert data.group_column == "gene" and data.groups["test"].to_pylist() == ["g", "g", "h", "h"]
+    assert read_embeddings(write("test", gene=["g"] * 4), "label").group_column is None
+    assert read_embeddings(write("all", gene=LABELS), "gene").group_column is None
+    assert read_embeddings(write("all", gene=LABELS, kind=LABELS), "label", "kind").group_column == "kind"
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"embedding": None}, "test.parquet.*'embedding'"),
-        ({"label": None}, "test.parquet.*'label'"),
+        ({"embedding": None}, "test.parquet.*'embedding'.*embed.py"),
+        ({"label": None}, "test.parquet.*'label', only id, embedding; name one as --label_column"),
+        (
+            {"label": [0.5, 1.0, 0.5, 1.0]},
+            "'label' is .*; name another --label_column, .* train.py with --task reg",
+        ),
         ({"label": ["a", "b", None, "a"]}, "test.parquet, row 2"),
         ({"label": ["a", "c", "b", "c"]}, "test.parquet, row 1.*'c'"),
-        ({"embedding": [[1.0], [1.0, 2.0], [1.0], [1.0, 2.0]]}, "test.parquet.*row 0"),
+        ({"embedding": [[1.0], [1.0, 2.0], [1.0], [1.0, 2.0]]}, "test.parquet.*row 0.*one checkpoint"),
         ({"embedding": [[1.0, 2.0]] * 4}, r"test.parquet.*length 2.*3"),
         ({"embedding": [[[1.0]]] * 4}, "test.parquet.*--per_token"),
         ({"embedding": [None, *VECTORS.tolist()[1:]]}, "test.parquet.*row 0"),
@@ -109,10 +127,10 @@ def test_what_cannot_be_used_is_an_error_with_split_and_row(write, columns, mess
 
 def test_outputs_of_embed_py_are_read_and_must_share_their_settings(tmp_path):
     checkpoint = str(write_checkpoint(tmp_path / "checkpoint"))
-    (tmp_path / "in.csv").write_text("sequence,label\nACGTAC,a\nGGGTTT,b\n")
     files = {f"{split}_embeddings": str(tmp_path / f"{split}.parquet") for split in SPLITS}
     flags = ["--model_name_or_path", checkpoint, "--input", str(tmp_path / "in.csv"), "--output"]
-    for file in files.values():
+    for split, file in files.items():
+        (tmp_path / "in.csv").write_text(f"id,sequence,label\n{split}1,ACGTAC,a\n{split}2,GGGTTT,b\n")
         embed.main([*flags, file])
     data = read_embeddings(files, "label")
     assert data.rows["test"]["label"][:] == [0, 1]
@@ -121,7 +139,14 @@ def test_outputs_of_embed_py_are_read_and_must_share_their_settings(tmp_path):
         read_embeddings(files, "label")
 
 
-def test_a_file_that_is_not_parquet_is_an_error(tmp_path):
-    (tmp_path / "all.parquet").write_text("id,embedding")
-    with pytest.raises(ValueError, match="all.parquet.*not a parquet file"):
-        read_embeddings({"embeddings": str(tmp_path / "all.parquet")}, "label")
+def test_a_file_that_is_not_parquet_or_not_there_is_an_error(tmp_path):
+    (tmp_path / "all.csv").write_text("id,embedding")
+    for name, message in (("all.csv", "not a complete Parquet file; .* embed.py"), ("no.parquet", "no such file; ")):
+        with pytest.raises(ValueError, match=f"{name}: .*{message}"):
+            read_embeddings({"embeddings": str(tmp_path / name)}, "label")
+
+
+def test_rows_of_train_that_are_in_test_too_are_refused(write):
+    files = write()  # of the same rows in all splits, with ids of their own
+    with pytest.raises(ValueError, match="train.parquet, split test: 4 of its rows are in train, too"):
+        read_embeddings(files | {"test_embeddings": files["train_embeddings"]}, "label")

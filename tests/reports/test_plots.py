@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from dnahub.reports import plots
 from dnahub.reports.plots import draw_confusion_matrix, draw_points
+from dnahub.reports.probe_report import draw_label_curve
 
 SPECIES = ["Homo_sapiens", "Escherichia coli", "promoter"]
 CONFUSION = np.array([[9, 1, 0], [0, 1200, 0], [0, 0, 0]])
@@ -86,6 +87,12 @@ def test_names_and_titles_are_drawn_as_they_are_and_long_names_in_part(tmp_path,
         assert [text.get_text() for text in each[:3]] == [*names[:2], "two lines 基因 \\x1b[31m"]
         assert len(each[3].get_text()) == plots.MAX_NAME
     assert not recwarn.list  # of glyphs that the font lacks
+
+
+def test_a_note_stands_below_the_title_of_the_learning_curve(tmp_path, drawn):
+    point = {"rows": 100, "balanced_accuracy": {"mean": 0.5, "lowest": 0.4, "highest": 0.6}}
+    draw_label_curve({"probe": [point]}, "What it has seen. " * 20, "probe", tmp_path / "labelled_rows.png")
+    assert drawn[0].axes[0].get_title().split() == ["What", "it", "has", "seen."] * 20
 
 
 def test_a_figure_that_cannot_be_saved_leaves_the_old_one_and_no_scrap(tmp_path, monkeypatch):
