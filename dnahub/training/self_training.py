@@ -109,14 +109,14 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
 def describe(facts: dict[str, Any]) -> str:
     """What the terminal says of self-training."""
     of_train = f"; {facts['labelled_groups']:,} of the groups have their label from train"
-    accuracy, by_class = facts["validation_accuracy"], facts["validation_recall"]
+    by_class, majority = facts["validation_recall"], facts["validation_majority"]
     worst = min(by_class, key=by_class.__getitem__)
-    by_chance = f"; that is no better than one class for all, {number(facts['validation_majority'])}: they teach nothing"
+    by_chance = f"; that is no better than one class for all, {number(majority)}: they teach nothing"
     return (
         f"{facts['sequences']:,} sequences without labels, of {facts['groups']:,} groups, were labelled by a logistic "
-        f"regression of {facts['classifier']}, which is right on {number(accuracy)} of validation, of class {worst} on "
-        f"{number(by_class[worst])}, from {facts['validation_rows_per_group']:.1f} rows per group"
-        + (by_chance if accuracy <= facts["validation_majority"] else "")
+        f"regression of {facts['classifier']}, right on {number(facts['validation_accuracy'])} of validation, "
+        f"of class {worst} on {number(by_class[worst])}, from {facts['validation_rows_per_group']:.1f} rows per group"
+        + (by_chance if facts["validation_accuracy"] <= majority else "")
         + (of_train if facts["labelled_groups"] else "")
     )
 
