@@ -49,7 +49,7 @@ def test_groups_get_the_label_of_their_likeliest_class(files):
     assert recall.keys() == {"at", "gc"} and sum(recall.values()) / 2 == pytest.approx(facts["validation_accuracy"])
     assert facts["validation_majority"] == 0.5 and facts["validation_rows_per_group"] == 2
     worst = min(recall, key=recall.get)
-    assert f"of class {worst} on {recall[worst]:.3f}, from 2.0 rows per group" in describe(facts)
+    assert f"of class {worst} on {recall[worst]:.4f}, from 2.0 rows per group" in describe(facts)
     assert "teach nothing" in describe(facts | {"validation_accuracy": 0.5}) and "teach nothing" not in describe(facts)
     assert data.place("train", 121).endswith("unlabelled.csv, row 1")
 
