@@ -45,7 +45,7 @@ def add_unlabelled(data: SequenceData, args: DataArguments, task: Task) -> tuple
     Returns the data, and what is known of the new rows, for JSON: `sequences`, `groups`, how many of these had their
     label from train (`labelled_groups`), how many rows have each of the `labels`, the `classifier`, the `window_nt`
     that it sees at a time, and how it labels validation in the same way: `validation_accuracy`, `validation_recall`
-    of each class, and `validation_rows_per_group`.
+    of each class, `validation_majority` (the accuracy of its most frequent class) and `validation_rows_per_group`.
 
     Raises ValueError for a task without classes, a row without a group or without a codon to tell its class by, and
     for sequences or groups that are in validation or test, too.
