@@ -181,7 +181,13 @@ def read_fine_tuned(model: str, report: dict[str, Any]) -> tuple[dict[str, Any] 
         )
     if metrics.get("task") != "classification" or test is None:
         return None, seen
-    theirs, ours = ([*each["recall_per_label"], *map(sum, each.get("confusion_matrix", []))] for each in (test, probe))
+    matrices = [each.get("confusion_matrix") for each in (test, probe)]
+    if None in matrices:
+        print(f"probe.py: ignored {path}: of so many classes it does not say which rows are of each.", file=sys.stderr)
+        return None, seen
+    theirs, ours = (
+        [*each["recall_per_label"], *map(sum, matrix)] for each, matrix in zip((test, probe), matrices, strict=True)
+    )
     if theirs != ours:
         print(f"probe.py: ignored {path}: its classifier was tested on other rows.", file=sys.stderr)
         return None, seen

@@ -114,8 +114,10 @@ def quieten() -> None:
     if not is_first_process():
         warnings.simplefilter("ignore", UserWarning)
     warnings.filterwarnings("ignore", message="Could not find a config file", module="peft")
-    # Two checkpoints within a second: it goes on by their numbers, as it should.
-    logging.getLogger("transformers.trainer_utils").addFilter(lambda record: "mtime" not in record.getMessage())
+    # Of checkpoints within a second, which it goes on to order by their numbers; and of a resumed run, all of whose
+    # flags were compared, a fraction of all steps that it takes for another number of steps.
+    said = ("mtime may not be reliable", "Warning: The following arguments do not match")
+    logging.getLogger("transformers.trainer_utils").addFilter(lambda record: not record.getMessage().startswith(said))
     warnings.filterwarnings("ignore", message="A single label was found", module="sklearn")  # of rare classes
 
 

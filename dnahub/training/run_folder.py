@@ -186,9 +186,10 @@ def is_finished(results: dict[str, Any] | None) -> bool:
 
 def is_done(results: dict[str, Any] | None, args: Arguments) -> bool:
     """Whether nothing is left to do: a report or baselines that are asked for and were not before are."""
-    lacks_report = args.run.report and is_finished(results) and not results.get("report")
-    lacks_baselines = args.run.baselines and is_finished(results) and results.get("baselines_left_out")
-    return is_finished(results) and not lacks_report and not lacks_baselines
+    if not is_finished(results):
+        return False
+    lacks_report = args.run.report and not results.get("report")
+    return not lacks_report and not (args.run.baselines and results.get("baselines_left_out"))
 
 
 def resume_point(folder: Path) -> Path | None:

@@ -55,9 +55,6 @@ class SequenceTrainer(Trainer):
     def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler:
         return SequentialSampler(eval_dataset)
 
-    def compare_trainer_and_checkpoint_args(self, *_: object) -> None:
-        """Says nothing: `run_folder` has compared all flags, and transformers takes a fraction for another number."""
-
 
 def check_point(trainer: Trainer, point: Path) -> None:
     """Raises ValueError unless a run can resume exactly; transformers would begin with new states."""
