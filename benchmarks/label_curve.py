@@ -4,9 +4,10 @@
 
 FOLDER is one that `dataset_builder --source` takes. Of the windows of the training genes, this many of each species
 keep their labels, another draw for each seed; validation and test are all windows of other genes. At each size the
-tiny model is trained on these windows alone (recipes/cds_windows.yaml) and with self-training on the whole sequences
-of those training genes that have no labelled window (recipes/cds_self_training.yaml); at `all`, where each of them
-has its label, the small model is trained on crops of them (recipes/cds_crops.yaml). Test is evaluated once a run.
+tiny model is trained on these windows alone (recipes/cds_windows.yaml) and with self-training on all training genes
+(recipes/cds_self_training.yaml); at `all`, where each of them has its label, the small model is trained on crops of
+them (recipes/cds_crops.yaml). The last two begin as masked language models of the same genes (recipes/cds_mlm.yaml),
+each one for all seeds. Test is evaluated once a run.
 Finished runs are kept, and the same command continues. OUTPUT_DIR gets results.json and label_curve.png.
 """
 
@@ -20,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
 from dataset_builder.__main__ import main as build_dataset  # noqa: E402
-from dnahub.machine.files import write_text  # noqa: E402
+from dnahub.machine.files import replacing, write_text  # noqa: E402
 from dnahub.reports.plots import COLOURS, save_figure  # noqa: E402
 
 SCORE = "balanced_accuracy"
@@ -45,8 +45,13 @@ DRAWN = (
     "codon pairs, naive Bayes, self-trained",
 )
 COLOUR_OF = dict(zip((WINDOWS, SELF_TRAINED, CROPS, *DRAWN), (*COLOURS[:6], "0.55", "0.0"), strict=True))
-# With 10,000 labelled windows, hardly a gene is left without.
+# With 10,000 labelled windows of each species, hardly a gene is left without.
 MODELS = dict.fromkeys(SIZES, (WINDOWS, SELF_TRAINED)) | {"10000": (WINDOWS,), ALL: (CROPS,)}
+# Folder and flags of the masked language model from which a model begins.
+PRETRAINING = {
+    SELF_TRAINED: ("cds_mlm_tiny", "--from_scratch", "tiny", "--max_steps", "3000"),
+    CROPS: ("cds_mlm",),
+}
 RECIPES = {WINDOWS: "cds_windows.yaml", SELF_TRAINED: "cds_self_training.yaml", CROPS: "cds_crops.yaml"}
 
 
@@ -94,38 +99,42 @@ def run(folder: Path, model: str, size: str, seed: int) -> dict[str, Any]:
     if size == ALL:
         flags += ["--dataset_name", str(folder / "genes")]
     else:
-        labelled, unlabelled = draw_labels(folder, int(size), seed)
-        flags += ["--train_file", str(labelled), "--group_column", "gene"]
+        flags += ["--train_file", str(draw_labels(folder, int(size), seed)), "--group_column", "gene"]
         for split in ("validation", "test"):
             flags += [f"--{split}_file", *files(folder / "windows", split)]
+    if model in PRETRAINING:
+        flags += ["--model_name_or_path", str(pretrained(folder, model))]
     if model == SELF_TRAINED:
-        flags += ["--unlabelled_file", str(unlabelled)]
+        flags += ["--unlabelled_file", *files(folder / "genes", "train")]
     if SELF_TRAINED in MODELS[size] and model == WINDOWS:
         flags += ["--baselines", "false"]  # measured with the other model
     train.main(flags)
     return json.loads((output / "checkpoint" / "metrics.json").read_text())
 
 
+def pretrained(folder: Path, model: str) -> Path:
+    """The checkpoint of a masked language model, trained on the genes of train."""
+    name, *flags = PRETRAINING[model]
+    recipe, output = str(ROOT / "recipes" / "cds_mlm.yaml"), folder / name
+    flags += ["--dataset_name", str(folder / "genes"), "--output_dir", str(output), "--seed", "0"]
+    train.main([recipe, *flags])
+    return output / "checkpoint"
+
+
 def files(dataset: Path, split: str) -> list[str]:
     return sorted(map(str, dataset.glob(f"*/{split}-*.parquet")))
 
 
-def draw_labels(folder: Path, size: int, seed: int) -> tuple[Path, Path]:
-    """
-    Files of this many labelled windows of each species, and of the whole genes that have none of these.
-
-    All windows of a species if there are fewer. Those of a seed are nested.
-    """
-    labelled, unlabelled = (folder / f"{name}-{size}-{seed}.parquet" for name in ("labelled", "unlabelled"))
-    if not unlabelled.is_file():
+def draw_labels(folder: Path, size: int, seed: int) -> Path:
+    """A file of this many labelled windows of each species, all if there are fewer; those of a seed are nested."""
+    path = folder / f"labelled-{size}-{seed}.parquet"
+    if not path.is_file():
         rows = read(files(folder / "windows", "train"))
         order, labels = np.random.default_rng(seed).permutation(len(rows)), rows["label"].to_numpy()
         chosen = [order[labels[order] == label][:size] for label in np.unique(labels)]
-        rows = rows.take(np.sort(np.concatenate(chosen)))
-        pq.write_table(rows, labelled)
-        genes = read(files(folder / "genes", "train"))
-        pq.write_table(genes.filter(pc.invert(pc.is_in(genes["gene"], rows["gene"].combine_chunks()))), unlabelled)
-    return labelled, unlabelled
+        with replacing(path) as scratch:
+            pq.write_table(rows.take(np.sort(np.concatenate(chosen))), scratch)
+    return path
 
 
 def read(paths: Sequence[str]) -> pa.Table:
