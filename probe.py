@@ -28,6 +28,7 @@ from dnahub.machine.script import run
 from dnahub.machine.text import printable
 
 if TYPE_CHECKING:
+    from dnahub.inference.engine import Engine
     from dnahub.reports.embeddings import LabelledEmbeddings
 
 
@@ -112,14 +113,13 @@ def check(files: dict[str, str], checkpoint: CheckpointArguments, labels: Report
         return folder
 
 
-def load_pipeline(args: CheckpointArguments):
-    """The checkpoint's embeddings, by our own code."""
-    from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
-    from dnahub.hub_code import NucleotideTransformerModel
-    from dnahub.hub_code.pipeline_dna_embedding import DNAEmbeddingPipeline
+def load_engine(args: CheckpointArguments) -> "Engine":
+    """The checkpoint's encoder, an NT or another one."""
+    from dnahub.checkpoints.loading import find_checkpoint, load_for_task
+    from dnahub.inference.engine import Engine
 
     files = find_checkpoint(args.model_name_or_path, args.model_revision, args.allow_pickle)
-    return DNAEmbeddingPipeline(*load_checkpoint(NucleotideTransformerModel, files))
+    return Engine(*load_for_task("none", files, None))
 
 
 def embed_data_set(
@@ -150,11 +150,11 @@ def embed_data_set(
         splits["train"] = concatenate_datasets([splits["train"], splits.pop("validation")])
         if groups:
             groups["train"] = pa.concat_arrays([groups["train"], groups.pop("validation")])
-    embed = load_pipeline(args)
+    engine = load_engine(args)
     vectors = {}
     for split, rows in splits.items():
         print(f"probe.py: embedding {split}, {len(rows):,} sequences", file=sys.stderr)
-        vectors[split] = embed.encode(rows["sequence"][:], show_progress=True)
+        vectors[split] = engine.encode(rows["sequence"][:], show_progress=True)
     rows = DatasetDict(splits)
     return LabelledEmbeddings(
         data.name, vectors, rows, data.labels, data.build, data.group_column, groups, data.ids["test"].to_pylist()

@@ -28,13 +28,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from dnahub.checkpoints.presets import PRESETS  # noqa: E402
-from dnahub.checkpoints.tokenizer import KMER, build_tokenizer, nt_vocabulary  # noqa: E402
+from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary  # noqa: E402
 from dnahub.hub_code import DNAEmbeddingPipeline, NucleotideTransformerConfig, NucleotideTransformerModel  # noqa: E402
 from dnahub.inference.engine import Engine  # noqa: E402
 
 ROOFLINE_TOKENS = 2816  # of the matrices: more make a product no faster per token
 # Lengths of the sequences of each input, for ten minutes on two cores; one by one takes a quarter of them.
-LENGTHS_NT = {"windows": [60] * 1024, "cds": np.geomspace(100, 12_000, 96).astype(int), "long": [KMER * 299] * 24}
+LENGTHS_NT = {"windows": [60] * 1024, "cds": np.geomspace(100, 12_000, 96).astype(int), "long": [6 * 299] * 24}
 REPETITIONS = 2
 LINE_NT = 60  # of a line in the files of Ensembl
 LETTERS = np.frombuffer(b"ACGT", np.uint8)
@@ -83,7 +83,7 @@ def run_embed(checkpoint: Path, fasta: Path, output: Path) -> tuple[float, int]:
 
 def num_tokens(sequence: str) -> int:
     """Of A, C, G, T alone: <cls>, 6-mers, and the remaining letters."""
-    return 1 + sum(divmod(len(sequence), KMER))
+    return 1 + sum(divmod(len(sequence), 6))
 
 
 def seconds(work: Callable[..., object], *arguments: object) -> float:

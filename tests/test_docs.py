@@ -78,6 +78,12 @@ def example_clone(tmp_path_factory, classification_run, write_dataset, toy_rows)
     (folder / "reads.fq.gz").write_bytes(gzip.compress(reads.encode()))
     (folder / "genome.fa").write_text(f">chr1\n{''.join(sequences)}\n")
     (folder / "promoters.bed").write_text("chr1\t10\t70\tp1\t0\t-\nchr1\t100\t160\tp2\t0\t+\n")
+    genome = "".join(sequences)
+    variants = [
+        f"1\t{pos}\t.\t{genome[pos - 1]}\t{'A' if genome[pos - 1] != 'A' else 'C'}\t.\t.\t." for pos in (50, 900)
+    ]
+    head = ["##fileformat=VCFv4.2", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"]
+    (folder / "variants.vcf").write_text("\n".join([*head, *variants]) + "\n")
     tables = {
         "promoters.csv": ["sequence,strength,gene", *(f"{s},{i % 7 / 7},g{i // 3}" for i, s in enumerate(sequences))],
         "elements.csv": [

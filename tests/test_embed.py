@@ -24,7 +24,7 @@ import embed
 from dnahub.hub_code import NucleotideTransformerForMaskedLM
 from dnahub.hub_code.pipeline_dna_embedding import LONG, POOLINGS
 from dnahub.inference import blocks
-from dnahub.inference.arguments import EmbedArguments
+from dnahub.inference.arguments import CuttingArguments, EmbedArguments
 from dnahub.inference.engine import Engine
 from dnahub.machine.script import outcome
 from dnahub.sequences import batching
@@ -363,9 +363,8 @@ print([name for name in ("torch", "transformers", "datasets") if name in sys.mod
 
 
 def test_the_choices_are_those_of_the_engine():
-    choices = EmbedArguments.__annotations__
-    assert set(choices["pooling"].__args__) == set(POOLINGS) - {"none"}
-    assert set(choices["long"].__args__) == set(LONG)
+    assert set(EmbedArguments.__annotations__["pooling"].__args__) == set(POOLINGS) - {"none"}
+    assert set(CuttingArguments.__annotations__["long"].__args__) == set(LONG)
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def run(tmp_path, monkeypatch, capsys):
 
     def run_main(stand_in: bool = True, **arguments) -> tuple[dict, str, str]:
         if stand_in:
-            monkeypatch.setattr(probe, "load_pipeline", lambda args: Composition())
+            monkeypatch.setattr(probe, "load_engine", lambda args: Composition())
         monkeypatch.setattr(forest, "TREES", 5)  # 200 take a second for each fit
         given = {"output_dir": tmp_path / "report"} | arguments
         probe.main([text for name, value in given.items() for text in (f"--{name}", str(value))])

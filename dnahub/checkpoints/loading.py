@@ -17,6 +17,7 @@ from transformers import (
     MODEL_FOR_MASKED_LM_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    MODEL_MAPPING,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
@@ -25,13 +26,14 @@ from transformers import (
 
 from dnahub.checkpoints.initialisation import compose_kmers
 from dnahub.checkpoints.presets import PRESETS
-from dnahub.checkpoints.tokenizer import build_tokenizer, first_kmer_id, nt_vocabulary
+from dnahub.checkpoints.tokenizer import build_tokenizer, kmers_of, nt_vocabulary
 from dnahub.hub.downloading import download
 from dnahub.hub_code import (
     NucleotideTransformerConfig,
     NucleotideTransformerForMaskedLM,
     NucleotideTransformerForSequenceClassification,
     NucleotideTransformerForTokenClassification,
+    NucleotideTransformerModel,
 )
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
 from dnahub.machine.faults import first_line
@@ -44,8 +46,9 @@ PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 IGNORED = ("*/*",)
 
 NT_MODEL_TYPES = ("esm", NucleotideTransformerConfig.model_type)  # as published, and ours
-# By kind of head our class, and transformers' own by the type of the configuration.
+# By kind of head our class, and transformers' own by the type of the configuration; "none" is the encoder alone.
 HEADS = {
+    "none": (NucleotideTransformerModel, MODEL_MAPPING),
     "sequence": (NucleotideTransformerForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING),
     "token": (NucleotideTransformerForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
     "masked_lm": (NucleotideTransformerForMaskedLM, MODEL_FOR_MASKED_LM_MAPPING),
@@ -116,15 +119,16 @@ def find_checkpoint(
 
 
 def load_for_task(
-    head: str, files: CheckpointFiles, head_fields: dict[str, Any]
+    head: str, files: CheckpointFiles, head_fields: dict[str, Any] | None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """
     A model with the head of a task, and its tokenizer: an NT by our own classes, another encoder by transformers'.
 
     Args:
-        head: A key of `HEADS`. A head that the checkpoint lacks, or that has another size, is created.
+        head: A key of `HEADS`.
         files: What `find_checkpoint` found.
-        head_fields: Fields of the configuration that describe the head; see `dnahub.tasks.task.Task.head_fields`.
+        head_fields: Fields of the configuration that describe the head (`dnahub.tasks.task.Task.head_fields`); one
+            that the checkpoint lacks, or that has another size, is created. None: the head is that of the checkpoint.
 
     Returns:
         The model in float32 and evaluation mode, and the tokenizer, which reads lower case as upper case and drops
@@ -137,7 +141,7 @@ def load_for_task(
     config_dict, _ = PreTrainedConfig.get_config_dict(files.folder)
     model_type = config_dict.get("model_type")
     if model_type in NT_MODEL_TYPES:
-        return load_checkpoint(nt_class, files, **head_fields)
+        return load_checkpoint(nt_class, files, head_fields)
     config_class = CONFIG_MAPPING[model_type] if model_type in CONFIG_MAPPING else None
     if config_class not in MODEL_FOR_MASKED_LM_MAPPING or config_class.is_encoder_decoder:
         raise ValueError(
@@ -152,19 +156,28 @@ def load_for_task(
         )
     if config_class not in native_classes:
         raise ValueError(f"{files.name}: transformers has no {head} head for {model_type!r}; give another model.")
-    config = _read_config(config_class, files, head_fields)
+    config = _read_config(config_class, files, head_fields or {})
     tokenizer = _load_native_tokenizer(files, config)
     model, faults = _load(native_classes[config_class], files.folder, files.name, config=config)
-    encoder = f"{model.base_model_prefix}."
-    # BERT's pooler is a part of the head, though it is in the encoder.
-    faults = [name for name in faults if name.startswith(encoder) and "pooler" not in name]
+    if head == "none" or head_fields is not None:
+        # BERT's pooler is a part of the head, though it is in the encoder; a head may be left over, or created.
+        own = set(model.state_dict()) if head == "none" else ()
+        encoder = f"{model.base_model_prefix}."
+        faults = [name for name in faults if (name in own or name.startswith(encoder)) and "pooler" not in name]
     if faults:
         raise ValueError(
-            f"{files.name}: {len(faults)} tensors of the encoder do not fit config.json, the first of them "
-            f"{faults[0]}; download or save the checkpoint again."
+            f"{files.name}: {len(faults)} tensors do not fit config.json, the first of them {faults[0]}; download or "
+            "save the checkpoint again."
         )
     model.name_or_path = files.place
     return model, tokenizer
+
+
+def head_of(files: CheckpointFiles) -> str:
+    """The head that a checkpoint says it has, a key of `HEADS`."""
+    [named] = PreTrainedConfig.get_config_dict(files.folder)[0].get("architectures") or ["Model"]
+    suffixes = {"ForSequenceClassification": "sequence", "ForTokenClassification": "token", "ForMaskedLM": "masked_lm"}
+    return next((head for suffix, head in suffixes.items() if named.endswith(suffix)), "none")
 
 
 def load_saved(folder: Path, head: str) -> PreTrainedModel:
@@ -215,22 +228,30 @@ def max_tokens(model: PreTrainedModel) -> int:
 
 
 def load_checkpoint(
-    model_class: type[NucleotideTransformerPreTrainedModel], files: CheckpointFiles, **config_fields
+    model_class: type[NucleotideTransformerPreTrainedModel],
+    files: CheckpointFiles,
+    head_fields: dict[str, Any] | None = None,
 ) -> tuple[NucleotideTransformerPreTrainedModel, PreTrainedTokenizerFast]:
     """
     An NT in float32 and evaluation mode, and its tokenizer, by our own classes: no code of the checkpoint is run.
 
-    `config_fields` are fields of the configuration to set, as `num_labels`; a head that the checkpoint lacks is
-    created.
+    `head_fields` as those of `load_for_task`.
 
     Raises:
-        ValueError: If the folder has another kind of model or another vocabulary than its configuration says.
+        ValueError: If the folder has another kind of model or another vocabulary than its configuration says, or,
+            without `head_fields`, lacks the head.
         OSError: If a file is missing.
     """
-    config = _read_config(NucleotideTransformerConfig, files, config_fields)
-    tokenizer = _load_nt_tokenizer(files.folder, config)
+    config = _read_config(NucleotideTransformerConfig, files, head_fields or {})
+    tokenizer = _load_nt_tokenizer(files, config)
     # A head of other labels than are asked for is created, like one that is not there.
-    model, _ = _load(model_class, files.folder, files.name, bool(config_fields), config=config)
+    model, faults = _load(model_class, files.folder, files.name, bool(head_fields), config=config)
+    missing = [name for name in faults if name in model.state_dict()]
+    if missing and head_fields is None:
+        raise ValueError(
+            f"{files.name} has no head of this kind ({missing[0]} is missing); give a checkpoint that was trained for "
+            "it."
+        )
     model.name_or_path = files.place  # what peft writes down as the base of an adapter
     return model, tokenizer
 
@@ -261,19 +282,19 @@ def _load(
     return model, sorted({*info["missing_keys"], *info["unexpected_keys"], *mismatched})
 
 
-def _load_nt_tokenizer(folder: Path, config: NucleotideTransformerConfig) -> PreTrainedTokenizerFast:
+def _load_nt_tokenizer(files: CheckpointFiles, config: NucleotideTransformerConfig) -> PreTrainedTokenizerFast:
     """From its tokenizer.json, or, in the published layout, built from its vocab.txt."""
+    folder = files.folder
     try:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     except (OSError, ValueError):  # depending on the other files there
-        tokenizer = None
-    try:
-        if tokenizer is None:
-            vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").split()
+        vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").split()
+        try:
             tokenizer = build_tokenizer(vocabulary, config.max_tokens)
-        first_kmer_id(tokenizer)
-    except ValueError as error:
-        raise ValueError(f"{folder}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{folder}: {error}") from error
+    if kmers_of(tokenizer) is None:  # as in Plant-NT
+        return _checked(tokenizer, files, config)
     if len(tokenizer) != config.vocab_size:
         raise ValueError(f"{folder}: {OTHER_SIZE.format(len(tokenizer), config.vocab_size)}")
     return tokenizer
@@ -289,6 +310,13 @@ def _load_native_tokenizer(files: CheckpointFiles, config: PreTrainedConfig) -> 
             f"{files.name}: it has no fast tokenizer that transformers loads without the checkpoint's own code; give "
             "a folder with a tokenizer.json."
         )
+    return _checked(tokenizer, files, config)
+
+
+def _checked(
+    tokenizer: PreTrainedTokenizerFast, files: CheckpointFiles, config: PreTrainedConfig
+) -> PreTrainedTokenizerFast:
+    """A tokenizer of any kind that reads DNA, and fits the model."""
     if len(tokenizer) > config.vocab_size:
         raise ValueError(f"{files.name}: {OTHER_SIZE.format(len(tokenizer), config.vocab_size)}")
     # transformers makes a tokenizer without vocabulary if its files are missing; others need spaces between k-mers.

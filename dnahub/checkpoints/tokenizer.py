@@ -1,5 +1,6 @@
-"""Vocabulary -> the 6-mer tokenizer, a `tokenizers` pipeline without code of its own."""
+"""Vocabulary -> the k-mer tokenizer, a `tokenizers` pipeline without code of its own."""
 
+import json
 from collections.abc import Sequence
 from itertools import product
 
@@ -12,36 +13,37 @@ from tokenizers.pre_tokenizers import Split
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from dnahub.hub_code.pipeline_dna_embedding import KMER
-
 SPECIAL_TOKENS_V1 = ("<unk>", "<pad>", "<mask>", "<cls>")
 SPECIAL_TOKENS_V2 = (*SPECIAL_TOKENS_V1, "<eos>", "<bos>")
+KMERS = (6, 3)  # of NT, and of Codon-NT
+ADDED_BY_RUST = ("added_tokens", "truncation", "padding", "post_processor", "decoder", "version")
 
 
-def nt_vocabulary(special_tokens: Sequence[str] = SPECIAL_TOKENS_V2) -> list[str]:
-    """The vocabulary in the order of its ids: special tokens, 4096 6-mers in the order of A, T, C, G, and ATCGN."""
-    return [*special_tokens, *("".join(kmer) for kmer in product("ATCG", repeat=KMER)), *"ATCGN"]
+def nt_vocabulary(special_tokens: Sequence[str] = SPECIAL_TOKENS_V2, kmer: int = 6) -> list[str]:
+    """The vocabulary in the order of its ids: special tokens, all k-mers in the order of A, T, C, G, and ATCGN."""
+    return [*special_tokens, *("".join(letters) for letters in product("ATCG", repeat=kmer)), *"ATCGN"]
 
 
 def build_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> PreTrainedTokenizerFast:
     """
     The tokenizer of a checkpoint: equal to `EsmTokenizer` on upper-case ACGTN, and defined on any text.
 
-    From the left, six letters of ACGT are one token; N, and what is left over before it or at the end, are single
-    letters. `<cls>` comes first, nothing at the end. Lower case is read as upper case, U as T, white space is dropped,
-    and every other character is read as one N.
+    From the left, six letters of ACGT (in Codon-NT three) are one token; N, and what is left over before it or at the
+    end, are single letters. `<cls>` comes first, nothing at the end. Lower case is read as upper case, U as T, white
+    space is dropped, and every other character is read as one N.
 
     Args:
         vocabulary: The tokens in the order of their ids (`nt_vocabulary`, or the lines of a published vocab.txt).
         max_tokens: The longest input the model takes, `<cls>` included.
 
     Raises:
-        ValueError: If the vocabulary is not one of a 6-mer Nucleotide Transformer.
+        ValueError: If the vocabulary is not one of a Nucleotide Transformer of 6-mers or 3-mers.
     """
-    if list(vocabulary) not in (nt_vocabulary(SPECIAL_TOKENS_V1), nt_vocabulary(SPECIAL_TOKENS_V2)):
+    kmer = next((k for k in KMERS if _is_of_kmers(vocabulary, k)), None)
+    if kmer is None:
         raise ValueError(
-            f"Got a vocabulary of {len(vocabulary)} tokens that is not that of a 6-mer Nucleotide Transformer "
-            "(4105 or 4107 tokens: special tokens, the 6-mers in the order of A, T, C, G, then A T C G N)."
+            f"Got a vocabulary of {len(vocabulary)} tokens that is not that of a Nucleotide Transformer of 6-mers or "
+            "3-mers (special tokens, all k-mers in the order of A, T, C, G, then A T C G N); give its tokenizer.json."
         )
     tokenizer = Tokenizer(WordLevel({token: i for i, token in enumerate(vocabulary)}, unk_token="<unk>"))
     # One Replace a letter: tokenizers' own Lowercase takes about three times as long as all of these together.
@@ -49,7 +51,7 @@ def build_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> PreTrainedTok
         [Replace(Regex(r"[\s\x1c-\x1f]+"), ""), Replace(Regex("[^ACGTNUacgtnu]"), "N")]
         + [Replace(letter, upper) for letter, upper in zip("acgtnuU", "ACGTNTT", strict=True)]
     )
-    tokenizer.pre_tokenizer = Split(Regex(f"[ACGT]{{{KMER}}}|."), "isolated")
+    tokenizer.pre_tokenizer = Split(Regex(f"[ACGT]{{{kmer}}}|."), "isolated")
     tokenizer.post_processor = TemplateProcessing(
         single="<cls> $A", pair="<cls> $A $B", special_tokens=[("<cls>", vocabulary.index("<cls>"))]
     )
@@ -68,13 +70,24 @@ def build_tokenizer(vocabulary: Sequence[str], max_tokens: int) -> PreTrainedTok
     )
 
 
-def first_kmer_id(tokenizer: PreTrainedTokenizerFast) -> int:
-    """The id of AAAAAA, from which those of all 6-mers and single letters follow, or a ValueError."""
-    vocabulary, tokens = tokenizer.get_vocab(), nt_vocabulary(special_tokens=())
-    first = vocabulary.get(tokens[0], 0)
-    if any(vocabulary.get(token) != id for id, token in enumerate(tokens, start=first)):
-        raise ValueError(
-            f"The {len(vocabulary)} tokens of the tokenizer are not the 6-mers of a Nucleotide Transformer in the "
-            "order of A, T, C, G with consecutive ids; give the tokenizer of such a checkpoint."
-        )
-    return first
+def _is_of_kmers(vocabulary: Sequence[str], kmer: int) -> bool:
+    return list(vocabulary) in [nt_vocabulary(special, kmer) for special in (SPECIAL_TOKENS_V1, SPECIAL_TOKENS_V2)]
+
+
+def kmers_of(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int] | None:
+    """
+    The id of the first k-mer, AAAAAA, and k, if the tokenizer does what `build_tokenizer` makes; None otherwise.
+
+    Then the ids of all k-mers and single letters follow from their letters.
+    """
+    vocabulary = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
+    for kmer in KMERS:
+        if _is_of_kmers(vocabulary, kmer) and _rules(tokenizer) == _rules(build_tokenizer(vocabulary, 2)):
+            return vocabulary.index("A" * kmer), kmer
+    return None
+
+
+def _rules(tokenizer: PreTrainedTokenizerFast) -> dict[str, object]:
+    """What decides the ids of a sequence's letters."""
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    return {name: rule for name, rule in rules.items() if name not in ADDED_BY_RUST}

@@ -7,6 +7,7 @@ import torch
 from transformers import TokenClassificationPipeline
 
 from .pipeline_dna_embedding import (
+    DEFAULTS,
     DNAEmbeddingPipeline,
     Piece,
     check_choice,
@@ -21,20 +22,23 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
     """
     DNA sequences -> labels with scores, or numbers; on request with logits and embeddings of the same forward pass.
 
-    Inputs and the arguments `pooling`, `max_length`, `normalize` and `batch_size` are those of
-    `DNAEmbeddingPipeline`; the embedding is that of the last layer.
+    Inputs and arguments are those of `DNAEmbeddingPipeline`, and two more; the embedding is that of the last layer.
+    With `long="mean"` the logits of windows are averaged, weighted by their tokens; with `reverse_complement` the
+    probabilities, or numbers, of both strands.
 
     Args:
-        return_logits (`bool`, default `False`): Whether to add `logits`, float32 (labels,).
+        return_logits (`bool`, default `False`): Whether to add `logits`, float32 (labels,); not with
+            `reverse_complement`, which averages what is made of them.
         return_embedding (`bool`, default `False`): Whether to add `embedding`, float32 (hidden,).
 
     Returns:
-        A dictionary of Python values per sequence. Single-label: `label`, its probability `score`, and `scores`, the
-        probability of every label; they sum to 1. Multi-label: the same with independent probabilities, and `labels`,
-        a list of those with at least 0.5. Regression: `value`, a number or a list of numbers.
+        A dictionary of Python values per sequence, with `long="windows"` a list of one per window. Single-label:
+        `label`, its probability `score`, and `scores`, the probability of every label; they sum to 1. Multi-label: the
+        same with independent probabilities, and `labels`, a list of those with at least 0.5. Regression: `value`, a
+        number or a list of numbers.
     """
 
-    _arguments = ("pooling", "max_length", "normalize", "batch_size", "return_logits", "return_embedding")
+    _arguments = (*(name for name in DEFAULTS if name != "layer"), "return_logits", "return_embedding")
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -54,30 +58,56 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
             results["embedding"] = pool(states_BTH, mask_BT.to(states_BTH.device), pooling).cpu()
         return [piece | {name: each[i] for name, each in results.items()} for i, piece in enumerate(pieces)]
 
+    def _sanitize_parameters(self, **given: Any) -> tuple[dict, dict, dict]:
+        if given.get("return_logits") and given.get("reverse_complement"):
+            raise ValueError("Got return_logits with reverse_complement, which averages probabilities; leave one out.")
+        return super()._sanitize_parameters(**given)
+
     def postprocess(
         self, pieces: list[Piece], return_logits: bool = False, return_embedding: bool = False, **settings: Any
-    ) -> dict[str, Any]:
-        logits = pieces[0]["logits"]
-        self._check_finite("logits", [logits.numpy()])
-        answer = self._answer(logits)
+    ) -> dict[str, Any] | list[dict[str, Any]]:
+        settings = DEFAULTS | settings
+        logits_PL = torch.stack([piece["logits"] for piece in pieces])
+        self._check_finite("logits", [logits_PL.numpy()])
+        per_window, num_strands = settings["long"] == "windows", 1 + settings["reverse_complement"]
+        if per_window:
+            strands = logits_PL.chunk(num_strands)
+        else:
+            of_strand = torch.tensor([piece["strand"] for piece in pieces])
+            # They add up to 1 over both strands.
+            weighted_PL = logits_PL * num_strands * torch.tensor([[piece["weight"]] for piece in pieces])
+            strands = [weighted_PL[of_strand == i].sum(dim=0, keepdim=True) for i in range(num_strands)]
+        outputs = torch.stack([self._activated(logits) for logits in strands]).mean(dim=0)  # (windows or 1, labels)
+        answers = [self._answer(output) for output in outputs]
         if return_logits:
-            answer["logits"] = logits.numpy().copy()
+            for answer, logits in zip(answers, strands[0], strict=True):
+                answer["logits"] = logits.numpy().copy()
         if return_embedding:
-            answer["embedding"] = super().postprocess(pieces, **settings)
-        return answer
+            vectors = super().postprocess(pieces, **settings)
+            for answer, vector in zip(answers, vectors if per_window else [vectors], strict=True):
+                answer["embedding"] = vector
+        return answers if per_window else answers[0]
 
-    def _answer(self, logits: torch.Tensor) -> dict[str, Any]:
+    @property
+    def _problem(self) -> str:
         config = self.model.config
         # Where a configuration does not say, one output is a number and several are classes, as in transformers.
-        problem = config.problem_type or ("regression" if config.num_labels == 1 else "single_label_classification")
-        if problem == "regression":
-            return {"value": logits.item() if len(logits) == 1 else logits.tolist()}
-        several = problem == "multi_label_classification"
-        probabilities = (logits.sigmoid() if several else logits.softmax(dim=-1)).tolist()
-        scores = {config.id2label[i]: probability for i, probability in enumerate(probabilities)}
+        return config.problem_type or ("regression" if config.num_labels == 1 else "single_label_classification")
+
+    def _activated(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits (windows, labels) -> probabilities, or as they are where they are numbers."""
+        if self._problem == "regression":
+            return logits
+        return logits.sigmoid() if self._problem == "multi_label_classification" else logits.softmax(dim=-1)
+
+    def _answer(self, output: torch.Tensor) -> dict[str, Any]:
+        """What is returned for probabilities or numbers (labels,)."""
+        if self._problem == "regression":
+            return {"value": output.item() if len(output) == 1 else output.tolist()}
+        scores = {self.model.config.id2label[i]: probability for i, probability in enumerate(output.tolist())}
         label = max(scores, key=scores.__getitem__)
         answer = {"label": label, "score": scores[label]}
-        if several:
+        if self._problem == "multi_label_classification":
             answer["labels"] = [name for name, score in scores.items() if score >= 0.5]
         return answer | {"scores": scores}
 
@@ -105,7 +135,8 @@ class DNATokenClassificationPipeline(TokenClassificationPipeline):
     def preprocess(self, sentence: str, tokenizer_params: dict | None = None, **params: Any) -> Iterator[dict]:
         letters_of(sentence)  # raises if it is no DNA sequence
         most = self.model.config.max_tokens
-        windows = {"return_overflowing_tokens": True, "padding": True, "max_length": most, "stride": most // 4}
+        overlap = most - 1 - max(1, (most - 1) * 3 // 4)
+        windows = {"return_overflowing_tokens": True, "padding": True, "max_length": most, "stride": overlap}
         return super().preprocess(sentence, tokenizer_params=windows | (tokenizer_params or {}), **params)
 
     def postprocess(self, windows: list[dict[str, Any]], **params: Any) -> list[dict[str, Any]]:

@@ -3,9 +3,11 @@
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Integral
 from typing import Any
 
@@ -13,12 +15,11 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
-from transformers import Pipeline, PreTrainedModel
+from transformers import Pipeline, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 logger = logging.get_logger(__name__)
 
-KMER = 6
 POOLINGS = ("mean", "mean_without_cls", "cls", "max", "none")
 LONG = ("mean", "windows", "truncate", "error")
 DEFAULTS = {"pooling": "mean", "layer": -1, "max_length": None, "normalize": False, "reverse_complement": False}
@@ -28,6 +29,7 @@ DEFAULTS |= {"long": None, "window_nt": None, "stride_nt": None, "batch_size": N
 # GPU: not measured; a batch that does not fit into its memory is split.
 BATCH_TOKENS = {"cpu": 768, "other": 32_768}
 LEAST_FILLED = 0.94  # shortest input of a batch as a fraction of the longest; about 3 % is padding
+UNLIMITED_NT = 2**40
 BUFFER_NT = 1_000_000  # sorted by length at a time; their token vectors (pooling "none") take about 500 MB
 
 _COMPLEMENT = str.maketrans("ACGTUacgtu", "TGCAAtgcaa")
@@ -66,26 +68,34 @@ def pool(hidden_states_BTH: torch.Tensor, attention_mask_BT: torch.Tensor, pooli
 
 @dataclass(frozen=True)
 class Cutting:
-    """How long sequences are cut; the arguments are those of `DNAEmbeddingPipeline`, `max_tokens` its `max_length`."""
+    """
+    How long sequences are cut; the arguments are those of `DNAEmbeddingPipeline`, `max_tokens` its `max_length`.
+
+    `kmer` is the number of letters of a token, None where these differ; `num_added` that of tokens such as `<cls>`.
+    """
 
     max_tokens: int
     long: str
     window_nt: int | None = None
     stride_nt: int | None = None
+    kmer: int | None = 6
+    num_added: int = 1
 
     @property
     def window(self) -> int:
-        return self.window_nt or KMER * self.max_letters
+        # Of tokens of any length, the whole sequence is read, and cut between tokens alone.
+        return self.window_nt or (self.kmer * self.max_letters if self.kmer else UNLIMITED_NT)
 
     @property
     def stride(self) -> int:
-        # A multiple of six keeps the 6-mers of neighbours in one frame.
-        return self.stride_nt or min(self.window, max(KMER, self.window * 3 // 4 // KMER * KMER))
+        # A multiple of their length keeps the k-mers of neighbours in one frame.
+        kmer = self.kmer or 1
+        return self.stride_nt or min(self.window, max(kmer, self.window * 3 // 4 // kmer * kmer))
 
     @property
     def max_letters(self) -> int:
-        """The most tokens of a piece without `<cls>`, each a 6-mer or a letter."""
-        return self.max_tokens - 1
+        """The most tokens of a piece without `<cls>`, each a k-mer or a letter."""
+        return self.max_tokens - self.num_added
 
     @property
     def stride_tokens(self) -> int:
@@ -95,20 +105,25 @@ class Cutting:
     def too_long(self, num_nt: int, num_tokens: int | None = None, index: int = 0) -> SequenceError:
         tokens = "" if num_tokens is None else f", {num_tokens} tokens"
         return SequenceError(
-            f"Got a sequence of {num_nt} nt{tokens}; at most {self.max_tokens} tokens, {KMER * self.max_letters} nt, "
-            "are taken: give max_length to cut it, or long 'mean' or 'windows' to embed it in pieces.",
+            f"Got a sequence of {num_nt} nt{tokens}; at most {self.max_tokens} tokens, "
+            f"{'' if self.kmer is None else f'{self.window} nt, '}are taken: give max_length to cut it, or "
+            "long 'mean' or 'windows' to embed it in pieces.",
             index,
         )
 
 
-def complete_settings(model: PreTrainedModel, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `DNAEmbeddingPipeline`, checked, with defaults for those that are not given."""
+def complete_settings(pipe: "DNAEmbeddingPipeline", given: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The arguments of `DNAEmbeddingPipeline`, checked, with defaults for those that are not given.
+
+    Of the pipeline, or of what stands for it, `max_tokens`, `kmer`, `num_added` and `num_layers_up_to` are used.
+    """
     settings = DEFAULTS | given
-    check_whole("max_length", settings["max_length"], 2, model.config.max_tokens)
+    check_whole("max_length", settings["max_length"], pipe.num_added + 1, pipe.max_tokens)
     if settings["long"] is None:
         settings["long"] = "error" if settings["max_length"] is None else "truncate"
-    settings["max_length"] = settings["max_length"] or model.config.max_tokens
-    reach = KMER * (settings["max_length"] - 1)
+    settings["max_length"] = settings["max_length"] or pipe.max_tokens
+    reach = pipe.kmer * (settings["max_length"] - pipe.num_added) if pipe.kmer else UNLIMITED_NT
     check_whole("window_nt", settings["window_nt"], 1, reach)
     check_whole("stride_nt", settings["stride_nt"], 1, settings["window_nt"] or reach)  # no nt is skipped
     check_whole("batch_size", settings["batch_size"], 1)
@@ -116,12 +131,32 @@ def complete_settings(model: PreTrainedModel, given: Mapping[str, Any]) -> dict[
     check_choice("long", settings["long"], LONG)
     check_choice("normalize", settings["normalize"], (True, False))
     check_choice("reverse_complement", settings["reverse_complement"], (True, False))
-    model.base_model.num_layers_up_to(settings["layer"])  # raises if there is no such layer
+    pipe.num_layers_up_to(settings["layer"])  # raises if there is no such layer
     if (settings["window_nt"] or settings["stride_nt"]) and settings["long"] not in ("mean", "windows"):
         raise ValueError(f"Got window_nt or stride_nt with long {settings['long']!r}; give long 'mean' or 'windows'.")
     if settings["pooling"] == "none" and (settings["long"] == "mean" or settings["reverse_complement"]):
         raise ValueError("Got pooling 'none' with long 'mean' or reverse_complement; tokens cannot be averaged.")
     return settings
+
+
+def cutting_of(pipe: "DNAEmbeddingPipeline", settings: Mapping[str, Any]) -> Cutting:
+    """What `complete_settings` says of long sequences."""
+    given = (settings[name] for name in ("max_length", "long", "window_nt", "stride_nt"))
+    return Cutting(*given, pipe.kmer, pipe.num_added)
+
+
+def kmer_of(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Letters of a token: 6, in Codon-NT 3; None where tokens are not all words of one length, as of BPE."""
+    lengths = Counter(len(token) for token in tokenizer.get_vocab() if set(token) <= set("ACGT"))
+    longest = max(lengths, default=0)
+    return longest if longest and lengths[longest] == 4**longest and set(lengths) <= {1, longest} else None
+
+
+def added_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """The ids that the tokenizer puts before and after those of a sequence, such as that of `<cls>`."""
+    whole, plain = tokenizer("A").input_ids, tokenizer("A", add_special_tokens=False).input_ids
+    first = next(i for i in range(len(whole)) if whole[i : i + len(plain)] == plain)
+    return whole[:first], whole[first + len(plain) :]
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
@@ -198,6 +233,29 @@ class DNAEmbeddingPipeline(Pipeline):
             super().__init__(model, *args, **kwargs)
         self.batch_tokens = batch_tokens or BATCH_TOKENS["cpu" if self.device.type == "cpu" else "other"]
 
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens that the model takes."""
+        return self.model.config.max_tokens
+
+    @cached_property
+    def kmer(self) -> int | None:
+        """Letters of a token, if these are words of one length."""
+        return kmer_of(self.tokenizer)
+
+    @cached_property
+    def _added_ids(self) -> tuple[list[int], list[int]]:
+        return added_ids(self.tokenizer)
+
+    @property
+    def num_added(self) -> int:
+        """How many tokens, such as `<cls>`, the tokenizer adds to a sequence."""
+        return sum(map(len, self._added_ids))
+
+    def num_layers_up_to(self, layer: int) -> int:
+        """How many layers have to be run for `layer`; a ValueError if there is none."""
+        return self.model.base_model.num_layers_up_to(layer)
+
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """The model with all code, and the tokenizer; config.json names the pipelines."""
         self.model.save_pretrained(save_directory, **kwargs)
@@ -208,18 +266,18 @@ class DNAEmbeddingPipeline(Pipeline):
             if name not in self._arguments:
                 raise ValueError(f"Got the argument {name!r}; give any of {', '.join(self._arguments)}.")
         # Checked with "windows", because the call may still give the `long` that window_nt needs.
-        complete_settings(self.model, {"long": "windows"} | given)
+        complete_settings(self, {"long": "windows"} | given)
         return given, given, given  # every step gets all and uses what it needs
 
     def preprocess(self, sequence: str, **settings: Any) -> list[Piece]:
         """One sequence -> its pieces: itself, or windows; of one or both strands; with weights that add up to 1."""
-        settings = complete_settings(self.model, settings)
+        settings = complete_settings(self, settings)
         letters = letters_of(sequence)
         num_replaced = count_replaced(letters)
         if num_replaced and not self.num_replaced:
             logger.warning(f"{num_replaced} characters are not A, C, G, T, U or N: read as N; see `num_replaced`.")
         self.num_replaced += num_replaced
-        cutting = Cutting(*(settings[name] for name in ("max_length", "long", "window_nt", "stride_nt")))
+        cutting = cutting_of(self, settings)
         strands = [self._cut(letters, cutting)]
         if settings["reverse_complement"] and cutting.long == "mean":
             # Cut from its own start, so that either strand gives the same vector.
@@ -227,12 +285,12 @@ class DNAEmbeddingPipeline(Pipeline):
         elif settings["reverse_complement"]:
             texts = ["".join(self.tokenizer.convert_ids_to_tokens(ids)) for ids in strands[0]]
             strands.append(self._tokenise([reverse_complement(text) for text in texts]))
-        pieces = []
-        for strand in strands:
-            num_tokens = sum(len(ids) + 1 for ids in strand) * len(strands)
+        pieces, (before, after) = [], self._added_ids
+        for number, strand in enumerate(strands):
+            num_tokens = sum(len(ids) + self.num_added for ids in strand) * len(strands)
             for ids in strand:
-                ids = np.array([self.tokenizer.cls_token_id, *ids])
-                pieces.append({"input_ids": ids, "weight": len(ids) / num_tokens})
+                ids = np.array([*before, *ids, *after])
+                pieces.append({"input_ids": ids, "strand": number, "weight": len(ids) / num_tokens})
         return pieces
 
     def _forward(self, pieces: list[Piece], pooling: str = "mean", layer: int = -1, **_: Any) -> list[Piece]:
@@ -275,7 +333,7 @@ class DNAEmbeddingPipeline(Pipeline):
             return self.encode([sequences], **kwargs)[0]
         _check_iterable(sequences)
         given = self._preprocess_params | kwargs
-        if given.get("long") is None and given.get("pooling") != "none" and "long" in self._arguments:
+        if given.get("long") is None and given.get("pooling") != "none":
             kwargs["long"] = "mean"
         settings = self._settings(kwargs) | {"return_embedding": True}
         sequences = sequences if isinstance(sequences, Sized) else list(sequences)
@@ -289,7 +347,7 @@ class DNAEmbeddingPipeline(Pipeline):
     def _settings(self, given: dict[str, Any]) -> dict[str, Any]:
         """All arguments: of the call, else of the construction, else the defaults."""
         self._sanitize_parameters(**given)
-        return complete_settings(self.model, {"batch_size": self._batch_size} | self._preprocess_params | given)
+        return complete_settings(self, {"batch_size": self._batch_size} | self._preprocess_params | given)
 
     def _stream(self, inputs: Iterable[str], settings: dict[str, Any]) -> Iterator[list[Piece]]:
         """The pieces of each sequence, in order, with their embeddings."""
@@ -337,7 +395,7 @@ class DNAEmbeddingPipeline(Pipeline):
         windows = self._tokenise(_overlapping(letters, cutting.window, cutting.stride))
         pieces = [piece for ids in windows for piece in _overlapping(ids, cutting.max_letters, cutting.stride_tokens)]
         if cutting.long == "error" and len(pieces) > 1:
-            raise cutting.too_long(len(letters), len(self._tokenise([letters])[0]) + 1)
+            raise cutting.too_long(len(letters), len(self._tokenise([letters])[0]) + self.num_added)
         return pieces[:1] if cutting.long == "truncate" else pieces
 
     def _tokenise(self, texts: list[str]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Command line -> what embed.py computes and where the result goes."""
+"""Command line -> what embed.py and predict.py compute and where the result goes."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -7,8 +7,8 @@ LONG_IN_WINDOWS = ("mean", "windows")
 
 
 @dataclass
-class EmbedArguments:
-    """The embeddings."""
+class ModelArguments:
+    """The model."""
 
     model_name_or_path: str = field(metadata={"help": "Checkpoint: a folder, or a repository on the Hub."})
     model_revision: str | None = field(
@@ -21,19 +21,17 @@ class EmbedArguments:
             "only if you trust its author."
         },
     )
-    pooling: Literal["mean", "mean_without_cls", "cls", "max"] = field(
-        default="mean", metadata={"help": "How the vectors of the tokens become one; mean includes <cls>."}
+    dtype: Literal["float32", "bfloat16", "float16"] = field(
+        default="float32", metadata={"help": "Precision of the computation."}
     )
-    layer: int = field(
-        default=-1,
-        metadata={
-            "help": "0 = the token embeddings, i = after layer i, -1 = the last layer, after the final layer norm. "
-            "Deeper layers are not computed."
-        },
-    )
-    normalize: bool = field(default=False, metadata={"help": "Scale each vector to Euclidean length 1."})
+
+
+@dataclass
+class CuttingArguments:
+    """Strands, and sequences that are longer than the model."""
+
     reverse_complement: bool = field(
-        default=False, metadata={"help": "Average the vectors of a sequence and its reverse complement."}
+        default=False, metadata={"help": "Average what is computed of a sequence and of its reverse complement."}
     )
     max_length: int | None = field(
         default=None,
@@ -55,26 +53,120 @@ class EmbedArguments:
         default=None,
         metadata={"help": "Distance between the starts of two windows in nt. Default: three quarters of a window."},
     )
+
+
+@dataclass
+class EmbedArguments:
+    """The embeddings."""
+
+    pooling: Literal["mean", "mean_without_cls", "cls", "max"] = field(
+        default="mean", metadata={"help": "How the vectors of the tokens become one; mean includes <cls>."}
+    )
+    layer: int = field(
+        default=-1,
+        metadata={
+            "help": "0 = the token embeddings, i = after layer i, -1 = the last layer, after the final layer norm. "
+            "Deeper layers are not computed."
+        },
+    )
+    normalize: bool = field(default=False, metadata={"help": "Scale each vector to Euclidean length 1."})
     per_token: bool = field(
         default=False, metadata={"help": "Write the vectors of all tokens, <cls> first, instead of pooling them."}
-    )
-    dtype: Literal["float32", "bfloat16", "float16"] = field(
-        default="float32", metadata={"help": "Precision of the computation."}
     )
 
     def __post_init__(self):
         if self.per_token and self.pooling != "mean":
             raise ValueError(f"--per_token with --pooling {self.pooling}: tokens are not pooled; leave one out.")
 
-    @property
-    def plan_settings(self) -> dict[str, Any]:
+    def plan_settings(self, cutting: CuttingArguments) -> dict[str, Any]:
         """The settings of the engine's plans."""
-        names = ("pooling", "layer", "normalize", "reverse_complement", "max_length", "long", "window_nt", "stride_nt")
-        settings = {name: vars(self)[name] for name in names}
-        if self.per_token:
+        settings = vars(self) | vars(cutting)
+        if settings.pop("per_token"):
             # Tokens of overlapping windows have no mean; a sequence that fits the model needs none.
-            settings |= {"pooling": "none", "long": "error" if self.long == "mean" else self.long}
+            settings |= {"pooling": "none", "long": "error" if cutting.long == "mean" else cutting.long}
         return settings
+
+
+@dataclass
+class PredictArguments:
+    """The predictions."""
+
+    threshold: float | None = field(
+        default=None,
+        metadata={
+            "help": "Probability from which a label is given: of two classes the second one, of several labels each. "
+            "Default: 0.5."
+        },
+    )
+    embeddings: bool = field(
+        default=False, metadata={"help": "Add the embedding, the mean over all tokens of the last layer."}
+    )
+
+    track: str | None = field(
+        default=None,
+        metadata={
+            "help": "Label whose probability, or number, .bedgraph and .bw have. Default: the second of two classes, "
+            "or the only one."
+        },
+    )
+
+    def __post_init__(self):
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise ValueError(f"--threshold {self.threshold:g}: give a probability between 0 and 1.")
+
+
+@dataclass
+class VariantArguments:
+    """The variants, and how they are scored."""
+
+    genome: str = field(metadata={"help": "FASTA file of the genome, plain or compressed."})
+    vcf: str | None = field(
+        default=None,
+        metadata={
+            "help": "Variants: a .vcf file, plain or compressed, or a table with the columns chrom, pos (1-based), "
+            "ref and alt."
+        },
+    )
+    saturate: str | None = field(
+        default=None, metadata={"help": "Score every substitution of chrom:start-end instead (1-based, inclusive)."}
+    )
+    bed: str | None = field(
+        default=None, metadata={"help": "Score every substitution of the regions of a BED file instead."}
+    )
+    scores: list[Literal["llr", "distance", "change"]] = field(
+        default_factory=list,
+        metadata={
+            "help": "llr: log-likelihood ratio of masked tokens. distance: between the embeddings of both alleles, "
+            "over all tokens and over those around the variant (_near). change: of what a fine-tuned model predicts. "
+            "Default: llr of a masked language model, change of a fine-tuned one, else distance."
+        },
+    )
+    llr: Literal["changed", "middle"] = field(
+        default="changed",
+        metadata={
+            "help": "changed: mask every token in which the alleles differ, and sum over them, the only way for "
+            "insertions and deletions. middle: score variants within one token alone."
+        },
+    )
+    window_nt: int | None = field(
+        default=None,
+        metadata={"help": "Letters of the genome around a variant. Default: as many as the model takes."},
+    )
+    offsets: int = field(
+        default=1, metadata={"help": "Average over this many frames of the k-mers, at most the letters of one."}
+    )
+    reverse_complement: bool = field(default=True, metadata={"help": "Average both strands."})
+    allow_mismatches: bool = field(
+        default=False,
+        metadata={"help": "Go on if more than 1 % of variants do not have the genome's reference allele."},
+    )
+    bad_records: Literal["error", "skip"] = field(
+        default="error", metadata={"help": "Records that cannot be used: error, or skip and list them."}
+    )
+
+    def __post_init__(self):
+        if sum(each is not None for each in (self.vcf, self.saturate, self.bed)) != 1:
+            raise ValueError("give one of --vcf, --saturate and --bed.")
 
 
 @dataclass
@@ -83,9 +175,9 @@ class OutputArguments:
 
     output: str = field(
         metadata={
-            "help": "File to write: .parquet, .npy (with NAME.npy.ids.tsv and NAME.npy.json), .h5ad, .csv or .tsv "
-            "(with NAME.csv.json). Finished parts wait in OUTPUT.parts; after an interruption the same command "
-            "computes only what is missing there."
+            "help": "File to write: .parquet, .csv or .tsv (with NAME.tsv.json); of embed.py also .npy (with "
+            "NAME.npy.ids.tsv and NAME.npy.json) and .h5ad, of predict.py also .bed, .bedgraph and .bw. Finished "
+            "parts wait in OUTPUT.parts; after an interruption the same command computes only what is missing there."
         }
     )
     overwrite: bool = field(default=False, metadata={"help": "Replace an output that exists."})

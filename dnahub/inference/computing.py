@@ -40,13 +40,13 @@ def compute_missing(blocks: Iterable[Work], engine: Engine, parts: Parts, progre
             if work.plan is None:  # of another process
                 progress.advance(*work.size, share=1)
                 continue
-            embeddings = engine.compute(work.plan, partial(progress.advance, *work.size))
+            results = engine.compute(work.plan, partial(progress.advance, *work.size))
             if writing is not None:
                 writing.result()
             done.num_parts += 1
-            done.num_tokens += embeddings.counts["tokens"]
+            done.num_tokens += results.counts["tokens"]
             number = len(done.digests) - 1
-            writing = writer.submit(parts.write, number, work.digest, work.records, embeddings, engine.backend)
+            writing = writer.submit(parts.write, number, work.digest, work.records, results, engine.encoder.backend)
         if writing is not None:
             writing.result()
     return done

@@ -1,22 +1,25 @@
-"""DNA sequences -> embeddings, in less time than the pipeline takes, for one that nobody edits while it runs."""
+"""DNA sequences -> embeddings or answers of a head, in less time than the pipelines take."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedTokenizerFast
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from dnahub.checkpoints.tokenizer import first_kmer_id
-from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerModel
-from dnahub.hub_code.pipeline_dna_embedding import BATCH_TOKENS, Cutting, batches_of, complete_settings, pool
+from dnahub.hub_code.pipeline_dna_embedding import UNLIMITED_NT, batches_of, complete_settings, cutting_of
 from dnahub.inference.cutting import Pieces, begins_of, combine, cut, padded
+from dnahub.inference.encoder import Encoder
 from dnahub.inference.encoding import owners_and_ranks
-from dnahub.inference.fused import FusedEncoder, can_fuse
+from dnahub.inference.readouts import Readout, Vectors
+from dnahub.inference.running import Runner
+
+ENCODED_AT_ONCE = 1_024  # sequences
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Embeddings:
+class Results:
     """
     The result of a plan: a row per sequence, or, with `long="windows"`, per window.
 
@@ -37,59 +40,61 @@ class Embeddings:
     `repeats` (pieces that equal another and were not computed); `computed` and `padding` tokens.
     """
 
-    vectors: np.ndarray  # float32 (rows, hidden), with `pooling="none"` (tokens of all rows, hidden)
+    vectors: np.ndarray  # float32 (rows, width of the readout), per token (tokens of all rows, width)
     sequence: np.ndarray  # int64 (rows,), which sequence a row belongs to, ascending
     start: np.ndarray  # int64 (rows,), its place there, in nt without white space, 0-based half-open
     end: np.ndarray
-    num_tokens: np.ndarray  # int64 (rows,), `<cls>` included; of a sequence cut into windows, the sum over these
+    num_tokens: (
+        np.ndarray
+    )  # int64 (rows,), `<cls>` and the like included; of a sequence cut into windows, the sum over these
     counts: Counter[str]
+    token_nt: np.ndarray | None = None  # int64 (tokens of all rows,), letters of each, if there is a vector of each
 
 
 class Engine:
     """
-    Embeds many sequences: the same vectors as `DNAEmbeddingPipeline`, to 1e-5.
+    Runs a model on many sequences: the same vectors and answers as the pipelines give, to 1e-5.
 
     Args:
-        model: The encoder, on its device and in its dtype. Later changes to its weights may not be seen.
-        tokenizer: Its tokenizer.
-        backend: `"torch"`, the model's own forward; `"fused"`, the same in fewer passes over the memory, for NT-v2 in
-            float32 on a CPU; `"auto"`, `"fused"` where it can be.
+        model, tokenizer, backend: As those of `Encoder`.
         batch_tokens: The most tokens of a forward pass, padding included; default by the device.
+        readout: What is kept of each sequence; default its embedding.
     """
 
     def __init__(
         self,
-        model: NucleotideTransformerModel,
+        model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerFast,
         backend: str = "auto",
         batch_tokens: int | None = None,
+        readout: Readout | None = None,
     ):
-        if backend == "fused" and not can_fuse(model):
-            raise ValueError("The backend 'fused' is for an NT-v2 in float32 on a CPU, without adapters; give 'auto'.")
-        self.model, self.tokenizer = model, tokenizer
-        self.batch_tokens = batch_tokens or BATCH_TOKENS["cpu" if model.device.type == "cpu" else "other"]
-        self._first_kmer_id = first_kmer_id(tokenizer)
-        self.backend = "fused" if backend != "torch" and can_fuse(model) else "torch"
-        self._fused = FusedEncoder(model) if self.backend == "fused" else None
+        self.encoder = Encoder(model, tokenizer, backend)
+        self.runner = Runner(self.encoder, batch_tokens)
+        self.readout = readout or Vectors()
 
     def plan(self, sequences: Sequence[str], **settings: Any) -> Plan:
         """All that comes before the model runs, in any thread; the settings are those of `DNAEmbeddingPipeline`."""
-        settings = complete_settings(self.model, settings)
-        cutting = Cutting(*(settings[name] for name in ("max_length", "long", "window_nt", "stride_nt")))
-        pieces = cut(sequences, cutting, self._first_kmer_id, settings["reverse_complement"])
-        batches = batches_of(pieces.lengths.tolist(), self.batch_tokens)
+        settings = complete_settings(self.encoder, settings)
+        cutting = cutting_of(self.encoder, settings)
+        if self.readout.cuts_tokens:
+            cutting = replace(cutting, window_nt=UNLIMITED_NT, stride_nt=None)
+        pieces = cut(sequences, cutting, self.encoder.encoding, settings["reverse_complement"])
+        batches = batches_of(pieces.lengths.tolist(), self.runner.batch_tokens)
         return Plan(pieces, [np.array(batch) for batch in batches], settings)
 
-    def compute(self, plan: Plan, progress: Callable[[int], object] = lambda share: None) -> Embeddings:
+    def compute(self, plan: Plan, progress: Callable[[int], object] = lambda share: None) -> Results:
         """Run the model; `progress` is called after every batch with its share of all tokens."""
         pieces, settings = plan.pieces, plan.settings
-        lengths, per_token = pieces.lengths, settings["pooling"] == "none"
+        lengths, per_token = pieces.lengths, self.readout.is_per_token(settings)
         ends = np.cumsum(lengths)  # of each distinct piece's tokens
         num_rows = int(ends[-1]) if per_token else len(lengths)
         # Into one array: small ones, kept by the thousand, would leave holes in the memory.
-        vectors = np.empty((num_rows, self.model.config.hidden_size), np.float32)
+        vectors = np.empty((num_rows, self.readout.width(self.encoder)), np.float32)
         num_padding = sum(int(lengths[batch].max() * len(batch) - lengths[batch].sum()) for batch in plan.batches)
-        with closing(self._vectors_of(plan)) as every_batch:  # its threads end with it, also where `progress` raises
+        inputs = partial(padded, pieces, pad_token_id=self.encoder.tokenizer.pad_token_id)
+        running = self.runner.run(plan.batches, inputs, lambda ids, mask, _: self._read(ids, mask, settings))
+        with closing(running) as every_batch:  # its threads end with it, also where `progress` raises
             for batch, values in zip(plan.batches, every_batch, strict=True):
                 if per_token:
                     for i, tokens in zip(batch, values.numpy(), strict=True):
@@ -98,24 +103,24 @@ class Engine:
                     vectors[batch] = values.numpy()
                 progress(int(lengths[batch].sum()) / int(ends[-1]))
         if not np.isfinite(vectors).all():
+            model = self.encoder.model
             raise ValueError(
-                f"The model {self.model.name_or_path} gives NaN or infinite numbers as embedding: its weights are "
-                f"damaged (download the checkpoint again), or {self.model.dtype} is too narrow (load it in float32)."
+                f"The model {model.name_or_path} gives NaN or infinite numbers as {self.readout.name}: its weights "
+                f"are damaged (download the checkpoint again), or {model.dtype} is too narrow (load it in float32)."
             )
         strand, start, end = pieces.strands[0], pieces.start, pieces.end
-        num_tokens, sequence = strand.num_tokens, strand.sequence
+        num_tokens, sequence, token_nt = strand.num_tokens, strand.sequence, None
         if per_token:
             owner, which = owners_and_ranks(num_tokens)
-            vectors = vectors[(ends - lengths)[strand.distinct][owner] + which]
+            token_nt = pieces.token_nt(owner, which)
+            vectors = self.readout.join([vectors[(ends - lengths)[strand.distinct][owner] + which]], settings)
         else:
-            vectors = combine(pieces, vectors, per_piece=settings["long"] == "windows")
+            vectors = self.readout.join(combine(pieces, vectors, settings["long"] == "windows"), settings)
             if len(vectors) < len(sequence):  # one row per sequence, of one window or more
                 begins = begins_of(sequence)
                 num_tokens = np.add.reduceat(num_tokens, begins)
                 end = np.maximum.reduceat(end, begins)
                 sequence, start = sequence[begins], start[begins]
-        if settings["normalize"]:
-            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
         counts = Counter(
             sequences=int(sequence[-1]) + 1,
             rows=len(sequence),
@@ -128,53 +133,17 @@ class Engine:
             padding=num_padding,
             vectors=len(vectors),
         )
-        return Embeddings(vectors, sequence, start, end, num_tokens, counts)
+        return Results(vectors, sequence, start, end, num_tokens, counts, token_nt)
 
-    def _vectors_of(self, plan: Plan) -> Iterator[torch.Tensor]:
-        """The vectors of each batch, on the CPU, in the order of the batches."""
-        num_threads = torch.get_num_threads()
-        if self._fused is None or num_threads == 1 or len(plan.batches) < num_threads:
-            before = None
-            for batch in plan.batches:
-                vectors = self._run(plan, batch)
-                # A GPU computes this batch while the vectors of the one before are fetched.
-                if before is not None:
-                    yield before.cpu()
-                before = vectors
-            yield before.cpu()
-            return
-        # Several batches at once, one core each: faster than one after the other on all cores, which wait for each
-        # other in every layer.
-        torch.set_num_threads(1)  # a thread takes this number with its first product
-        try:
-            with ThreadPoolExecutor(num_threads) as threads:
-                yield from threads.map(lambda batch: self._run(plan, batch), plan.batches)
-        finally:
-            torch.set_num_threads(num_threads)
+    def encode(self, sequences: Sequence[str], show_progress: bool = False) -> np.ndarray:
+        """The mean vectors of all sequences, long ones in windows: float32 (sequences, width of the readout)."""
+        parts = []
+        with tqdm(total=len(sequences), unit=" sequences", disable=not show_progress) as bar:
+            for start in range(0, len(sequences), ENCODED_AT_ONCE):
+                some = sequences[start : start + ENCODED_AT_ONCE]
+                parts.append(self.compute(self.plan(some, long="mean")).vectors)
+                bar.update(len(some))
+        return np.concatenate(parts)
 
-    @torch.inference_mode()
-    def _run(self, plan: Plan, batch: np.ndarray) -> torch.Tensor:
-        ids, mask = padded(plan.pieces, batch, self.tokenizer.cls_token_id, self.tokenizer.pad_token_id)
-        try:
-            # No name for the hidden states, which would keep them where the pooling does not fit.
-            return self._pooled(torch.from_numpy(ids), torch.from_numpy(mask), plan.settings)
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-            self.batch_tokens = max(1, ids.size // 2)  # of the plans to come
-        # Outside of the handler, which would keep what did not fit.
-        halves = [self._run(plan, half).cpu() for half in np.array_split(batch, 2)]
-        if plan.settings["pooling"] == "none":
-            widest = max(half.shape[1] for half in halves)
-            halves = [torch.nn.functional.pad(half, (0, 0, 0, widest - half.shape[1])) for half in halves]
-        return torch.cat(halves)
-
-    def _pooled(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor, settings: dict[str, Any]) -> torch.Tensor:
-        ids_BT, mask_BT = ids_BT.to(self.model.device), mask_BT.to(self.model.device)
-        padding_mask_BT, layer = None if mask_BT.all() else mask_BT, settings["layer"]
-        if self._fused is not None:
-            hidden_states_BTH = self._fused(ids_BT, padding_mask_BT, self.model.num_layers_up_to(layer))
-        else:
-            outputs = self.model(ids_BT, attention_mask=padding_mask_BT, layer=layer, return_dict=True)
-            hidden_states_BTH = outputs.last_hidden_state
-        return pool(hidden_states_BTH, mask_BT, settings["pooling"])
+    def _read(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor, settings: dict[str, Any]) -> torch.Tensor:
+        return self.readout.read(self.encoder, ids_BT, mask_BT, settings)

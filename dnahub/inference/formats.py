@@ -26,6 +26,7 @@ class Rows:
     num_vectors: int
     made_by: dict[str, Any]
     progress: Callable[[int], Any]
+    contigs: dict[str, int] | None = None  # nt of each chromosome of the genome, if there is one
 
     def tables(self) -> Iterator[pa.Table]:
         for path in self.paths:
@@ -63,9 +64,9 @@ def write_npy(rows: Rows, path: Path) -> None:
                 columns = columns.append_column("num_tokens", [num_tokens]).append_column("offset", [offset])
             vectors = rows.layout.vectors(table)
             file.write(vectors.data)
-            _write_text(columns, ids, "\t", header=not ids.tell())
+            append_text(columns, ids, "\t", header=not ids.tell())
             first += len(vectors)
-    _write_json(rows, path)
+    write_made_by(rows, path)
 
 
 def _npy(rows: Rows, path: Path) -> BinaryIO:
@@ -78,16 +79,17 @@ def _npy(rows: Rows, path: Path) -> BinaryIO:
 
 
 def write_csv(rows: Rows, path: Path) -> None:
-    """The columns of the source, then a column for each dimension: e0, e1, ..."""
+    """All columns, of the embedding one for each dimension: e0, e1, ..."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     with open(path, "wb") as file:
         for table in rows.tables():
-            vectors = rows.layout.vectors(table).astype(np.float32)
-            text = table.drop_columns(EMBEDDING)
-            for i in range(vectors.shape[1]):
-                text = text.append_column(f"e{i}", [np.ascontiguousarray(vectors[:, i])])
-            _write_text(text, file, delimiter, header=not file.tell())
-    _write_json(rows, path)
+            text = table
+            if rows.layout.hidden_size:
+                vectors, text = rows.layout.vectors(table).astype(np.float32), table.drop_columns(EMBEDDING)
+                for i in range(vectors.shape[1]):
+                    text = text.append_column(f"e{i}", [np.ascontiguousarray(vectors[:, i])])
+            append_text(text, file, delimiter, header=not file.tell())
+    write_made_by(rows, path)
 
 
 def write_h5ad(rows: Rows, path: Path) -> None:
@@ -122,15 +124,19 @@ def write_h5ad(rows: Rows, path: Path) -> None:
 
 def output_files(output: Path) -> list[Path]:
     """All files of an output, itself first."""
-    beside = {".npy": [".json", ".ids.tsv"], ".csv": [".json"], ".tsv": [".json"]}
-    return [output, *(output.with_name(output.name + suffix) for suffix in beside.get(output.suffix.lower(), []))]
+    beside = {".npy": [".json", ".ids.tsv"], ".parquet": [], ".h5ad": []}
+    return [
+        output,
+        *(output.with_name(output.name + suffix) for suffix in beside.get(output.suffix.lower(), [".json"])),
+    ]
 
 
-def _write_json(rows: Rows, path: Path) -> None:
+def write_made_by(rows: Rows, path: Path) -> None:
+    """The file next to an output that says what it was made by."""
     output_files(path)[1].write_text(json.dumps(rows.made_by, indent=1) + "\n", encoding="utf-8")
 
 
-def _write_text(table: pa.Table, file: BinaryIO, delimiter: str, header: bool) -> None:
+def append_text(table: pa.Table, file: BinaryIO, delimiter: str, header: bool) -> None:
     """Append rows as CSV or TSV, with quotes only where they are needed."""
     table = _plain(table)
     text = [pa.array(table.column_names), *(column for column in table.columns if pa.types.is_string(column.type))]

@@ -1,37 +1,142 @@
-"""Arguments -> the engine, and a record of what decides and describes the embeddings."""
+"""Arguments -> the engine, what is recorded of it, and the columns that it fills."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from dnahub.checkpoints.identity import checkpoint_digest
-from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
-from dnahub.hub_code import NucleotideTransformerModel
-from dnahub.inference.arguments import EmbedArguments, OutputArguments
+from dnahub.checkpoints.loading import CheckpointFiles, find_checkpoint, head_of, load_for_task
+from dnahub.inference.answers import Answers, check_threshold, choose_track
+from dnahub.inference.arguments import (
+    CuttingArguments,
+    EmbedArguments,
+    ModelArguments,
+    OutputArguments,
+    PredictArguments,
+)
 from dnahub.inference.engine import Engine
+from dnahub.inference.readouts import Readout, SequenceAnswers, TokenAnswers
 from dnahub.sequences.arguments import InputArguments
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load_engine(args: EmbedArguments, output: OutputArguments, device: torch.device) -> tuple[Engine, dict[str, Any]]:
-    """The engine on this device, and all settings that decide the vectors; parts of others are never mixed."""
-    files = find_checkpoint(args.model_name_or_path, args.model_revision, args.allow_pickle)
-    model, tokenizer = load_checkpoint(NucleotideTransformerModel, files)
-    engine = Engine(model.to(device, DTYPES[args.dtype]), tokenizer, output.backend, output.batch_tokens)
-    engine.plan(["A"], **args.plan_settings)  # finds settings out of range before anything is read
-    settings = {
+@dataclass(frozen=True)
+class Job:
+    """What is computed of each sequence, and how it is written."""
+
+    engine: Engine
+    plan_settings: dict[str, Any]  # of the engine's plans
+    settings: dict[str, Any]  # all that decides the numbers: parts of others are never mixed
+    with_windows: bool  # whether each window has a row
+    per_token: bool = False  # whether a row has a vector for each token
+    answers: Answers | None = None
+    hidden_size: int = 0  # of the embedding; 0: none is written
+
+
+def load_embedder(
+    given: ModelArguments,
+    embed: EmbedArguments,
+    cutting: CuttingArguments,
+    output: OutputArguments,
+    device: torch.device,
+) -> Job:
+    """Any encoder, with or without a head -> its embeddings."""
+    files = find_checkpoint(given.model_name_or_path, given.model_revision, given.allow_pickle)
+    engine = _engine("none", files, given, output, device)
+    plan = embed.plan_settings(cutting)
+    settings = _settings(files, given, output, engine, plan) | {"hidden_size": engine.encoder.hidden_size}
+    return Job(
+        *(engine, plan, settings, cutting.long == "windows", embed.per_token), hidden_size=engine.encoder.hidden_size
+    )
+
+
+def load_predictor(
+    given: ModelArguments,
+    predict: PredictArguments,
+    cutting: CuttingArguments,
+    output: OutputArguments,
+    device: torch.device,
+) -> Job:
+    """A fine-tuned checkpoint -> what its head gives; ValueError if it has none."""
+    files = find_checkpoint(given.model_name_or_path, given.model_revision, given.allow_pickle)
+    head = head_of(files)
+    if head not in ("sequence", "token"):
+        raise ValueError(
+            f"{files.name} was not fine-tuned to predict anything (its config.json names no head for it); train it "
+            "with train.py, or embed sequences with embed.py."
+        )
+    engine = _engine(head, files, given, output, device)
+    config = engine.encoder.model.config
+    problem = "token_classification" if head == "token" else problem_of(engine.encoder.model)
+    names = tuple(config.id2label[i] for i in range(config.num_labels))
+    check_threshold(problem, names, predict.threshold)
+    plan = dict(vars(cutting))
+    if head == "token":
+        _check_for_tokens(predict, cutting)
+        plan["long"] = "windows" if cutting.long == "mean" else cutting.long
+    engine.readout = _readout(problem, len(names), predict.embeddings)
+    suffix = Path(output.output).suffix.lower()
+    if problem == "regression" and suffix == ".bed":
+        raise ValueError(f"--output {output.output}: BED has labels, not numbers; name a .bedgraph, .bw or .tsv file.")
+    track = choose_track(problem, names, predict.track, suffix)
+    answers = Answers(problem, names, predict.threshold, track)
+    hidden_size = engine.encoder.hidden_size if predict.embeddings else 0
+    settings = _settings(files, given, output, engine, plan)
+    settings |= {"problem": problem, "labels": list(names), "threshold": predict.threshold}
+    settings |= {"track": track, "hidden_size": hidden_size}
+    with_windows = cutting.long == "windows"
+    return Job(engine, plan, settings, with_windows, answers=answers, hidden_size=hidden_size)
+
+
+def problem_of(model: PreTrainedModel) -> str:
+    """What the head for sequences gives, in transformers' words; where config.json has none, guessed as there."""
+    guess = "regression" if model.config.num_labels == 1 else "single_label_classification"
+    return model.config.problem_type or guess
+
+
+def _readout(problem: str, num_outputs: int, with_embedding: bool) -> Readout:
+    if problem == "token_classification":
+        return TokenAnswers(num_outputs)
+    return SequenceAnswers(problem, num_outputs, with_embedding)
+
+
+def _check_for_tokens(predict: PredictArguments, cutting: CuttingArguments) -> None:
+    given = {
+        "--embeddings": predict.embeddings,
+        "--reverse_complement": cutting.reverse_complement,
+        "--window_nt": cutting.window_nt,
+        "--stride_nt": cutting.stride_nt,
+        "--long windows": cutting.long == "windows",
+    }
+    for flag, is_given in given.items():
+        if is_given:
+            raise ValueError(f"{flag} does not go with a model that labels each token; leave it out.")
+
+
+def _engine(
+    head: str, files: CheckpointFiles, given: ModelArguments, output: OutputArguments, device: torch.device
+) -> Engine:
+    model, tokenizer = load_for_task(head, files, None)
+    return Engine(model.to(device, DTYPES[given.dtype]), tokenizer, output.backend, output.batch_tokens)
+
+
+def _settings(
+    files: CheckpointFiles, given: ModelArguments, output: OutputArguments, engine: Engine, plan: dict[str, Any]
+) -> dict[str, Any]:
+    engine.plan(["A"], **plan)  # finds settings out of range before anything is read
+    return {
         "model": files.published_name,
         "revision": files.commit,
         "weights": checkpoint_digest(files),
-        **args.plan_settings,
-        "max_length": args.max_length or model.config.max_tokens,
-        "dtype": args.dtype,
+        **plan,
+        "max_length": plan["max_length"] or engine.encoder.max_tokens,
+        "dtype": given.dtype,
         "output_dtype": output.output_dtype,
-        "hidden_size": model.config.hidden_size,
     }
-    return engine, settings
 
 
 def data_set(inputs: InputArguments, commit: str | None) -> dict[str, str | None]:

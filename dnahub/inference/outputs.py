@@ -14,17 +14,29 @@ from tqdm.auto import tqdm
 
 from dnahub.inference.formats import Rows, output_files, write_csv, write_h5ad, write_npy, write_parquet
 from dnahub.inference.parts import Parts, fsync, parts_folder
-from dnahub.inference.rows import EMBEDDING, WINDOW_COLUMNS
+from dnahub.inference.rows import Layout
+from dnahub.inference.tracks import TRACKS, check_places, write_bed, write_bedgraph, write_bigwig
+from dnahub.inference.variant_outputs import write_vcf
 from dnahub.sequences.bad_records import BadRecords
 
+# Suffixes of what has vectors alone, a vector for each token, and columns of other kinds.
+EMBEDDINGS = (".parquet", ".npy", ".h5ad", ".csv", ".tsv")
+PER_TOKEN = (".parquet", ".npy")
+PREDICTIONS = (".tsv", ".csv", ".parquet", *TRACKS)
 FORMATS: dict[str, Callable[[Rows, Path], None]] = {
     ".parquet": write_parquet,
     ".npy": write_npy,
     ".h5ad": write_h5ad,
     ".csv": write_csv,
     ".tsv": write_csv,
+    ".bed": write_bed,
+    ".bedgraph": write_bedgraph,
+    ".bw": write_bigwig,
+    ".vcf": write_vcf,
+    ".gz": write_vcf,  # .vcf.gz
 }
-PER_TOKEN = (".parquet", ".npy")  # the others have one vector a row
+# Formats that need a package of their own.
+PACKAGES = {".h5ad": "anndata", ".bw": "pybigtools", ".vcf": "pysam", ".gz": "pysam"}
 
 
 def skipped_list(output: Path) -> Path:
@@ -32,13 +44,12 @@ def skipped_list(output: Path) -> Path:
     return output.with_name(output.name + ".skipped.tsv")
 
 
-def check_output(
-    output: Path, inputs: Sequence[str], columns: Sequence[str], with_windows: bool, per_token: bool, overwrite: bool
-) -> None:
+def check_output(output: Path, suffixes: Sequence[str], inputs: Sequence[str], overwrite: bool) -> None:
     """Find before the work what would stop the writing after it."""
     suffix = output.suffix.lower()
-    if suffix not in FORMATS:
-        raise ValueError(f"--output {output}: the suffix is one of {', '.join(FORMATS)}.")
+    if suffix not in suffixes:
+        per_token = " with --per_token" if suffixes == PER_TOKEN else ""
+        raise ValueError(f"--output {output}: the suffix{per_token} is one of {', '.join(suffixes)}.")
     folder = parts_folder(output)
     for path in (*output_files(output), skipped_list(output)):
         # Files beside an output that does not exist are those of an interrupted run.
@@ -47,27 +58,39 @@ def check_output(
             raise ValueError(f"--output {path} exists{left}; name another file, or give --overwrite.")
     if any(output.exists() and Path(name).exists() and output.samefile(name) for name in inputs):
         raise ValueError(f"--output {output} is the input; name another file.")
-    if per_token and suffix not in PER_TOKEN:
-        raise ValueError(f"--output {output}: --per_token goes into {' or '.join(PER_TOKEN)}; name such a file.")
-    added = (EMBEDDING, *(WINDOW_COLUMNS if with_windows else ()), *(("num_tokens", "offset") if per_token else ()))
-    for name in columns:
-        if list(columns).count(name) > 1:
-            raise ValueError(f"The input has two columns {name!r}; rename one of them.")
-        if name in added or (suffix in (".csv", ".tsv") and re.fullmatch(r"e\d+", name)):
-            raise ValueError(f"The input has a column {name!r}, a name that the output uses itself; rename it.")
-        if suffix == ".h5ad" and ("/" in name or name == "_index"):
-            raise ValueError(f"{output}: .h5ad cannot hold a column {name!r}; rename it, or name a .parquet file.")
-    if suffix == ".h5ad" and find_spec("anndata") is None:
+    if suffix in PACKAGES and find_spec(PACKAGES[suffix]) is None:
+        other = ".bedgraph" if suffix == ".bw" else ".parquet"
         raise ValueError(
-            f"--output {output}: .h5ad needs anndata: pip install -r requirements-extra.txt; or name a .parquet file."
+            f"--output {output}: {suffix} needs {PACKAGES[suffix]}: pip install -r requirements-extra.txt; or name a "
+            f"{other} file."
         )
     if not output.parent.is_dir():
         raise ValueError(f"--output {output}: there is no folder {output.parent}; make it first.")
     tempfile.TemporaryFile(dir=output.parent).close()  # an OSError says why it is not writable
 
 
+def check_columns(output: Path, columns: Sequence[str], layout: Layout) -> None:
+    """Raises ValueError if two columns would have one name, or a format cannot hold one of the source."""
+    check_places(output, layout)
+    suffix = output.suffix.lower()
+    added = [*(field.name for field in layout.added), *(("num_tokens", "offset") if layout.per_token else ())]
+    for name in columns:
+        if list(columns).count(name) > 1:
+            raise ValueError(f"The input has two columns {name!r}; rename one of them.")
+        is_dimension = layout.hidden_size and suffix in (".csv", ".tsv") and re.fullmatch(r"e\d+", name)
+        if name in added or is_dimension:
+            raise ValueError(f"The input has a column {name!r}, a name that the output uses itself; rename it.")
+        if suffix == ".h5ad" and ("/" in name or name == "_index"):
+            raise ValueError(f"{output}: .h5ad cannot hold a column {name!r}; rename it, or name a .parquet file.")
+
+
 def join(
-    parts: Parts, digests: Sequence[str], output: Path, made_by: dict[str, Any], bad: BadRecords
+    parts: Parts,
+    digests: Sequence[str],
+    output: Path,
+    made_by: dict[str, Any],
+    bad: BadRecords,
+    contigs: dict[str, int] | None = None,
 ) -> list[dict[str, Any]] | None:
     """
     Write the output, or replace it, if the parts of all blocks are there, and remove these.
@@ -87,9 +110,9 @@ def join(
         }
         made_by |= {"skipped": dict(bad.counts)} if bad.counts else {}
         paths = [parts.path(block) for block in range(len(digests))]
-        num_rows, num_vectors = (sum(each["counts"][name] for each in facts) for name in ("rows", "vectors"))
+        num_rows, num_vectors = (sum(each["counts"].get(name, 0) for each in facts) for name in ("rows", "vectors"))
         with tqdm(desc="writing", total=num_rows, unit=" rows", unit_scale=True) as bar:
-            rows = Rows(paths, parts.layout, num_vectors, made_by, bar.update)
+            rows = Rows(paths, parts.layout, num_vectors, made_by, bar.update, contigs)
             _write(output, rows, parts.folder / "output", bad)
         parts.remove_joined()
     parts.remove_folder()
@@ -103,6 +126,7 @@ def _write(output: Path, rows: Rows, scratch: Path, bad: BadRecords) -> None:
     try:
         complete, *beside = output_files(scratch / output.name)
         FORMATS[output.suffix.lower()](rows, complete)
+        beside += rows.layout.answers.draw(rows, complete) if rows.layout.answers else []
         skipped = skipped_list(scratch / output.name)
         if bad.counts:
             bad.write(skipped)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dnahub.inference.engine import Embeddings
+from dnahub.inference.engine import Results
 from dnahub.inference.rows import Layout
 from dnahub.machine.files import replacing
 from dnahub.machine.locks import LOCK, take_lock
@@ -54,9 +54,9 @@ class Parts:
         facts = [self.find(block, digest) for block, digest in enumerate(digests)]
         return None if None in facts else facts
 
-    def write(self, block: int, digest: str, records: pa.Table, embeddings: Embeddings, backend: str) -> None:
-        table = self.layout.table(records, embeddings)
-        facts = {"settings": self.settings, "digest": digest, "backend": backend, "counts": embeddings.counts}
+    def write(self, block: int, digest: str, records: pa.Table, results: Results, backend: str) -> None:
+        table = self.layout.table(records, results)
+        facts = {"settings": self.settings, "digest": digest, "backend": backend, "counts": results.counts}
         self.folder.mkdir(exist_ok=True)
         with replacing(self.path(block)) as scratch:
             self.layout.write_parquet([table], scratch, {FACTS: json.dumps(facts).encode()})

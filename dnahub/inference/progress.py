@@ -11,9 +11,9 @@ from tqdm.auto import tqdm
 class Progress:
     """One bar by the bytes of the input (None if unknown), with the speed in sequences and nt."""
 
-    def __init__(self, num_bytes: int | None, is_shown: bool):
+    def __init__(self, what: str, num_bytes: int | None, is_shown: bool):
         options = {"unit": "B", "unit_scale": True, "smoothing": 0, "disable": not is_shown}
-        self._bar = tqdm(desc="embedding", total=num_bytes, **options)
+        self._bar = tqdm(desc=what, total=num_bytes, **options)
         self._bytes = self._sequences = self._nt = 0.0
         self._started = time.perf_counter()
 

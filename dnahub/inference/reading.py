@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from dnahub.hub_code.pipeline_dna_embedding import Cutting, SequenceError
+from dnahub.hub_code.pipeline_dna_embedding import SequenceError, complete_settings, cutting_of
 from dnahub.inference import blocks
-from dnahub.inference.arguments import EmbedArguments
 from dnahub.inference.blocks import SEQUENCE, cut_into_blocks, digest, max_nt_of_block
-from dnahub.inference.engine import Engine, Plan
+from dnahub.inference.engine import Plan
+from dnahub.inference.model import Job
 from dnahub.inference.parts import Parts
 from dnahub.inference.processes import Shard
 from dnahub.sequences.reader import SequenceReader
@@ -28,17 +28,17 @@ class Work:
 
 def read_blocks(
     reader: SequenceReader,
-    args: EmbedArguments,
-    engine: Engine,
+    job: Job,
     parts: Parts,
     shard: Shard,
 ) -> Iterator[Work]:
     """All blocks in order, those to be computed here with a plan."""
-    settings = args.plan_settings
-    max_tokens = settings["max_length"] or engine.model.config.max_tokens
-    cutting = Cutting(max_tokens, settings["long"], settings["window_nt"], settings["stride_nt"])
+    engine = job.engine
+    settings = complete_settings(engine.encoder, job.plan_settings)
+    per_token = engine.readout.is_per_token(settings)
+    max_nt = max_nt_of_block(cutting_of(engine.encoder, settings), per_token)
     bytes_before = 0
-    for block in cut_into_blocks(reader, blocks.MAX_SEQUENCES, max_nt_of_block(cutting, args.per_token)):
+    for block in cut_into_blocks(reader, blocks.MAX_SEQUENCES, max_nt):
         table = block.table
         known = digest(table), (reader.bytes_read - bytes_before, len(table), block.num_nt)
         bytes_before = reader.bytes_read
@@ -47,7 +47,7 @@ def read_blocks(
             yield Work(*known, is_found)
             continue
         try:
-            plan = engine.plan(table[SEQUENCE].to_pylist(), **settings)
+            plan = engine.plan(table[SEQUENCE].to_pylist(), **job.plan_settings)
         except SequenceError as error:
             raise ValueError(f"{block.place(error.index)}: {error}") from error
         yield Work(*known, records=table.drop_columns(SEQUENCE), plan=plan)

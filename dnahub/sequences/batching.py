@@ -27,6 +27,7 @@ class Source:
         drops_spaces: Whether white space in a sequence has no meaning.
         is_typed: Whether its values have types; those of CSV and of FASTA headers are all text.
         features: What `datasets` says of the columns, where it wrote the file.
+        contigs: Of regions, the nt of each chromosome of their genome.
     """
 
     schema = pa.schema([("id", pa.string()), ("sequence", pa.large_string()), ("description", pa.string())])
@@ -35,6 +36,7 @@ class Source:
     is_table = is_typed = False
     drops_spaces = True
     features: dict[str, Any] = {}
+    contigs: dict[str, int] | None = None
 
     def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
         raise NotImplementedError

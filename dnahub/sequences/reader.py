@@ -90,6 +90,7 @@ class SequenceReader:
         num_bytes: Size of all inputs, compressed as they are; None where it is not known (standard input, the Hub).
         num_replaced: How many letters read so far are other than A, C, G, T, U and N, and become N.
         commit: Which commit on the Hub the data set is; None for all else.
+        contigs: Of regions, the nt of each chromosome of their genome; None for all else.
         bad: The bad records so far.
 
     Raises:
@@ -119,6 +120,7 @@ class SequenceReader:
             class_names = {name: each.names for name, each in self.features.items() if isinstance(each, ClassLabel)}
         self._columns = Columns(files[0].name, self._first, args, needed, class_names)
         self.schema = self._columns.schema
+        self.contigs = self._first.contigs
         self.commit = commit
         self.num_replaced = 0
         self.bad = bad or BadRecords(args.bad_records == "skip")

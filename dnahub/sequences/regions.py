@@ -24,6 +24,7 @@ OTHER_FORMATS = re.compile(
 )
 STRANDS = ("+", "-", ".")
 BED12_COLUMNS = 12
+REGION_COLUMNS = ("chrom", "region_start", "region_end", "strand")  # of the tables; nt, 0-based half-open
 OWN_ID = "{chrom}:{region_start}-{region_end}({strand})"
 # What may stand in the sequence of a genome: a line number would move all regions behind it.
 GENOME_LETTERS = (string.ascii_letters + "-*.").encode()
@@ -41,6 +42,7 @@ class Genome:
     """
 
     def __init__(self, file: InputFile):
+        self.path = file.path
         self.num_nt: dict[str, int] = {}
         self._starts: dict[str, int] = {}
         self._letters = tempfile.TemporaryFile()
@@ -69,7 +71,8 @@ class BedFile(Source):
     """
     The regions of a BED file, in its order, cut out of a genome in FASTA; of BED12, the blocks joined.
 
-    The id of a region without a name is chrom:start-end(strand), with its line after it if that was there before.
+    Without `joins_blocks`, a region of several blocks is a bad record. The id of a region without a name is
+    chrom:start-end(strand), with its line after it if that was there before.
     """
 
     unit, is_typed = "line", True
@@ -77,16 +80,14 @@ class BedFile(Source):
         [
             ("id", pa.string()),
             ("sequence", pa.large_string()),
-            ("chrom", pa.string()),
-            ("region_start", pa.int64()),
-            ("region_end", pa.int64()),
-            ("strand", pa.string()),
+            *zip(REGION_COLUMNS, (pa.string(), pa.int64(), pa.int64(), pa.string()), strict=True),
         ]
     )
 
-    def __init__(self, bed: InputFile, genome: InputFile):
-        self._bed, self._genome_name = bed, genome.name
+    def __init__(self, bed: InputFile, genome: InputFile, joins_blocks: bool = True):
+        self._bed, self._genome_name, self._joins_blocks = bed, genome.name, joins_blocks
         self._genome = Genome(genome)
+        self.contigs = self._genome.num_nt
         self._stream = bed.open()
 
     def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
@@ -132,6 +133,10 @@ class BedFile(Source):
             fault = f"its strand, column 6, is {shown(strand)!r}, not one of {' '.join(STRANDS)}{where}"
             raise BadRecord("a strand in another column, or none", fault)
         blocks = _blocks(fields, start, end) if len(fields) >= BED12_COLUMNS else [(start, end)]
+        if len(blocks) > 1 and not self._joins_blocks:
+            raise BadRecord(
+                "several blocks", "its blocks, joined, have no place on the genome; write each as a region"
+            )
         if chrom not in self._genome.num_nt:
             listed = ", ".join(map(shown, list(self._genome.num_nt)[:5]))
             raise BadRecord(

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 
-def open_sequences(args: InputArguments, api: "HfApi | None" = None, bad: BadRecords | None = None) -> SequenceReader:
+def open_sequences(
+    args: InputArguments, api: "HfApi | None" = None, bad: BadRecords | None = None, joins_blocks: bool = True
+) -> SequenceReader:
     """
     Look at all that is to be read, and open the first of it.
 
@@ -21,6 +23,7 @@ def open_sequences(args: InputArguments, api: "HfApi | None" = None, bad: BadRec
         args: Files, regions of a genome, or a data set.
         api: Who asks for a data set, and which Hub; default the user of the environment.
         bad: As that of `SequenceReader`.
+        joins_blocks: As that of `BedFile`.
 
     Raises:
         ValueError: If the arguments do not go together.
@@ -38,7 +41,7 @@ def open_sequences(args: InputArguments, api: "HfApi | None" = None, bad: BadRec
         return found.open(found.paths[args.dataset_split], args, bad=bad)
     files = [InputFile(path) for path in args.input]
     if args.bed:
-        opener = partial(BedFile, genome=files[0])
+        opener = partial(BedFile, genome=files[0], joins_blocks=joins_blocks)
         return SequenceReader([InputFile(args.bed)], opener, args, bad=bad)
     return open_inputs(files, args, bad=bad)
 

@@ -154,7 +154,18 @@ class DataArguments:
         False, "With --task mlm: read train while training, for data larger than the disk; see --max_steps."
     )
     max_length: int | None = flag(
-        None, "Truncate sequences to this many tokens, <cls> included; default: a longer one is an error."
+        None, "Most tokens of a sequence or window, <cls> included; default: all positions of the model."
+    )
+    long: Literal["error", "truncate", "windows"] | None = flag(
+        None,
+        "Sequences of more tokens. truncate: use their beginnings. windows: train on windows, each with the label of "
+        "its sequence, and evaluate the means of their logits. Default: truncate with --max_length, else error.",
+    )
+    window_nt: int | None = flag(
+        None, "With --long windows: length of a window in nt; default: --max_length tokens.", least=6
+    )
+    stride_nt: int | None = flag(
+        None, "With --long windows: distance between the starts of two windows; default: three quarters.", least=1
     )
 
     def __post_init__(self):
@@ -168,6 +179,11 @@ class DataArguments:
                 f"--crop_step {self.crop_step}: windows of --crop_nt {self.crop_nt} would leave out what lies between "
                 f"them; give 1 to {self.crop_nt}."
             )
+        if self.long is None:
+            self.long = "error" if self.max_length is None else "truncate"
+        for name in ("window_nt", "stride_nt"):
+            if getattr(self, name) is not None and self.long != "windows":
+                raise ValueError(f"--{name} has no effect without --long windows; give it, or leave that out.")
         if self.mask_fraction >= 1:
             raise ValueError(f"--mask_fraction {self.mask_fraction}: give 0 or more, and less than 1.")
         if self.class_sampling and self.class_weights:
@@ -339,6 +355,8 @@ def parse_arguments(description: str, argv: Sequence[str]) -> Arguments:
             "--train_sampling_strategy group_by_length: with --crop_nt all lengths are equal; leave it out."
         )
     if args.data.streaming:
+        if args.data.long == "windows":
+            raise ValueError("--long windows: a stream cannot be cut into windows; leave it out, or --streaming.")
         if args.data.crop_nt is not None:
             raise ValueError("--crop_nt: of a stream no rows are known to draw from; leave it out, or --streaming.")
         if trainer.train_sampling_strategy == "group_by_length":

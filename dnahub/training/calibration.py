@@ -30,7 +30,7 @@ def calibrate(trainer: Trainer, task: Task, labels: Labels) -> float | None:
     layer = last_layer(trainer.model, labels.num_outputs)
     if not task.outputs_are_logits or layer is None or is_sharded(trainer):
         return None
-    output = trainer.predict(trainer.eval_dataset)
+    output = trainer.predict(trainer.eval_dataset, metric_key_prefix="validation")
     temperature, fault = from_first(lambda: fit_temperature(task, output.predictions, output.label_ids))
     if fault and trainer.is_world_process_zero():
         print(f"note: probabilities are not calibrated, for {fault}", file=sys.stderr)

@@ -26,6 +26,7 @@ from dnahub.training.dataset import SequenceData
 from dnahub.training.run_folder import CHECKPOINT
 from dnahub.training.tokens import IDS
 from dnahub.training.trainer import build_model
+from dnahub.training.windows import Windows
 
 LOG = "log.jsonl"
 
@@ -37,9 +38,10 @@ def write_report_of_run(
     tokenised: DatasetDict,
     results: dict[str, Any],
     rows: dict[str, PredictedRows],
+    windows: dict[str, Windows],
     folder: Path,
 ) -> None:
-    """Of the test split, or of validation where there is none; `rows` are those of both."""
+    """Of the test split, or of validation where there is none; `rows`, and `windows` if there are any, are of both."""
     task, split = TASKS[args.model.task], "test" if "test" in rows else "validation"
     num_rows, log, chosen_by = len(rows[split].ids), folder / LOG, results["training"]["chosen_by"]
     drawn, maps = np.sort(np.random.default_rng(0).permutation(num_rows)[:MAX_POINTS]), {}
@@ -47,11 +49,16 @@ def write_report_of_run(
         print(f"report: UMAPs of {len(drawn):,} {split} sequences, before and after training", file=sys.stderr)
         before, tokenizer = build_model(args.model, args.training, data, base)
         after = load_saved(folder / CHECKPOINT, task.head)
-        ids = tokenised[split].select(drawn)[IDS]
+        chosen, of_drawn = drawn, None
+        if split in windows:
+            chosen, of_drawn = windows[split].of(drawn)
+        ids = tokenised[split].select(chosen)[IDS]
         models = {"Before training": before, "After training": after}
         embedded = {
             name: _embed(model.to(args.training.device).eval(), tokenizer, ids) for name, model in models.items()
         }
+        if of_drawn is not None:
+            embedded = {name: of_drawn.join(vectors) for name, vectors in embedded.items()}
         # Afterwards: once a UMAP was computed, torch took ten times as long in the same process.
         maps = {name: project(each, args.training.seed) for name, each in embedded.items() if np.isfinite(each).all()}
     dataset, comparison = results["dataset"], results["comparison"]

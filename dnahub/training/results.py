@@ -20,9 +20,10 @@ from dnahub.reports.comparison import compare
 from dnahub.reports.intervals import Predictions, bootstrap_intervals, num_resamples
 from dnahub.reports.predictions import PredictedRows
 from dnahub.tasks.task import Task
-from dnahub.training.arguments import Arguments
+from dnahub.training.arguments import Arguments, DataArguments
 from dnahub.training.crops import Crops, tile
 from dnahub.training.dataset import SequenceData
+from dnahub.training.sequence_trainer import SequenceTrainer
 from dnahub.training.tokens import num_tokens
 from dnahub.training.tuning import count_parameters
 
@@ -50,7 +51,7 @@ HYPERPARAMETERS = (
 
 def describe(
     args: Arguments,
-    trainer: Trainer,
+    trainer: SequenceTrainer,
     data: SequenceData,
     tokenised: DatasetDict,
     base: CheckpointFiles | None,
@@ -106,7 +107,8 @@ def describe(
             "mask_fraction": args.data.mask_fraction,
             **_of_crops(tokenised["train"]),
             "max_length": args.data.max_length,
-            "sequences_cut": _num_cut(tokenised, args.data.max_length),
+            **_of_windows(args.data, trainer, tokenised),
+            "sequences_cut": _num_cut(tokenised, args.data, max_tokens(trainer.model)),
             "steps": state.global_step,
             "best_step": best_step(trainer),
             "chosen_by": args.training.metric_for_best_model if best_step(trainer) else None,
@@ -203,12 +205,19 @@ def _windows(rows: Dataset, train: Dataset | Crops) -> Dataset:
     return tile(rows, train.crop_nt, train.crop_step, MAX_ROWS)[0] if isinstance(train, Crops) else rows
 
 
-def _num_cut(tokenised: DatasetDict, max_length: int | None) -> int | None:
+def _of_windows(args: DataArguments, trainer: SequenceTrainer, tokenised: DatasetDict) -> dict[str, Any]:
+    if args.long != "windows":
+        return {}
+    windows = {split: len(rows) for split, rows in tokenised.items() if not isinstance(rows, Crops)}
+    return {"long": args.long, "window_nt": args.window_nt, "stride_nt": args.stride_nt, "windows": windows}
+
+
+def _num_cut(tokenised: DatasetDict, args: DataArguments, limit: int) -> int | None:
     """How many sequences of all splits lost their end."""
-    if max_length is None:
+    if args.long != "truncate":
         return None
     lengths = [num_tokens(rows) for rows in tokenised.values() if isinstance(rows, Dataset)]
-    return sum(int((each > max_length).sum()) for each in lengths)
+    return sum(int((each > (args.max_length or limit)).sum()) for each in lengths)
 
 
 def _tokens_per_second(trainer: Trainer, tokenised: DatasetDict, seconds: float, first_step: int) -> int | None:

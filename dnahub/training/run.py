@@ -92,7 +92,7 @@ def train_once(
         if args.run.report:
             from dnahub.training.report import write_report_of_run  # here, for loading bokeh takes a second
 
-            write_report_of_run(args, data, base, tokenised, results, rows, folder)
+            write_report_of_run(args, data, base, tokenised, results, rows, trainer.windows, folder)
             results["report"] = REPORT
             write_results(folder / CHECKPOINT, results, render_card(results))
     return results

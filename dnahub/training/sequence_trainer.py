@@ -7,12 +7,14 @@ import numpy as np
 from datasets import Dataset
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
-from torch.utils.data import RandomSampler, Sampler, SequentialSampler
-from transformers import Trainer
+from torch.utils.data import DataLoader, RandomSampler, Sampler, SequentialSampler
+from transformers import EvalPrediction, Trainer
+from transformers.trainer_utils import EvalLoopOutput
 
 from dnahub.training.crops import Crops
 from dnahub.training.sampling import EpochRows
 from dnahub.training.tokens import num_tokens
+from dnahub.training.windows import Windows
 
 ADAPTER = "adapter_model.safetensors"
 
@@ -27,12 +29,13 @@ class SequenceTrainer(Trainer):
 
     With `classes`, the class of each row of train, all classes come equally often in an epoch.
 
-    Rows are evaluated in their order, by which predictions belong to ids and groups.
+    Rows are evaluated in their order, by which predictions belong to ids and groups. With `windows` of validation and
+    test, the rows of the datasets are windows, and what is measured and predicted are means for each sequence.
     """
 
-    def __init__(self, *args, classes: np.ndarray | None = None, **kwargs):
+    def __init__(self, *args, classes: np.ndarray | None = None, windows: dict[str, Windows] | None = None, **kwargs):
         super().__init__(*args, **kwargs)
-        self.classes = classes
+        self.classes, self.windows = classes, windows or {}
 
     # Private: of a dataloader that the Trainer has divided among processes, nothing public changes the sampler.
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
@@ -55,6 +58,27 @@ class SequenceTrainer(Trainer):
     def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler:
         return SequentialSampler(eval_dataset)
 
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        windows = self.windows.get("validation" if metric_key_prefix == "eval" else metric_key_prefix)
+        arguments = (dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
+        if windows is None:
+            return super().evaluation_loop(*arguments)
+        compute, self.compute_metrics = self.compute_metrics, None
+        try:
+            output = super().evaluation_loop(*arguments)
+        finally:
+            self.compute_metrics = compute
+        predictions, labels = windows.join(output.predictions), windows.first(output.label_ids)
+        measured = compute(EvalPrediction(predictions, labels))
+        metrics = output.metrics | {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
+        return EvalLoopOutput(predictions, labels, metrics, len(labels))
 
 def check_point(trainer: Trainer, point: Path) -> None:
     """Raises ValueError unless a run can resume exactly; transformers would begin with new states."""

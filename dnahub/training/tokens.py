@@ -55,7 +55,7 @@ def _check_length(place: Callable[[int], str], lengths: np.ndarray, max_tokens: 
     if too_long:
         raise ValueError(
             f"{place(too_long[0])}: the sequence has {lengths[too_long[0]]} tokens, but the model takes {max_tokens} "
-            f"({len(too_long)} such in all); give --max_length to cut such sequences, or cut them into windows."
+            f"({len(too_long)} such in all); give --long windows to use all of them, or --long truncate."
         )
 
 

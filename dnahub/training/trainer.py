@@ -22,6 +22,7 @@ from transformers.utils import is_flash_attn_2_available
 
 from dnahub.checkpoints.loading import CheckpointFiles, build_from_scratch, load_for_task, max_tokens
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
+from dnahub.hub_code.pipeline_dna_embedding import UNLIMITED_NT, Cutting, added_ids, check_whole, kmer_of
 from dnahub.tasks import TASKS
 from dnahub.tasks.losses import step_loss
 from dnahub.tasks.task import Task
@@ -34,6 +35,7 @@ from dnahub.training.sequence_trainer import SequenceTrainer
 from dnahub.training.token_masking import mask_in_training
 from dnahub.training.tokens import num_tokens, tokenize
 from dnahub.training.trainer_arguments import BY_TASK
+from dnahub.training.windows import Windows, cut_rows
 
 # Wider models than this (NT-v2-250m and 500m, NT-v1) are trained at the smaller rates.
 SMALL_HIDDEN_SIZE = 512
@@ -105,8 +107,19 @@ def build_trainer(
         rows = {split: each for split, each in data.splits.items() if split != "train"}
         taken = data_args.max_length or limit
         crops = Crops(data.splits["train"], tokenizer, data_args.crop_nt, data_args.crop_step, taken)
-    with training_args.main_process_first(desc="tokenising"):  # of each node; the others take it from the cache
-        tokenised = tokenize(rows, tokenizer, limit, data_args.max_length, data.place)
+    windows: dict[str, Windows] = {}
+    if data_args.long == "windows":
+        if task.item == "token" and task.takes_labels:
+            raise ValueError("--long windows is for labels of whole sequences, not of tokens; leave it out.")
+        cutting, tokenised = _cutting(data_args, tokenizer, limit), DatasetDict()
+        for split, each in rows.items():
+            tokenised[split], windows[split] = cut_rows(each, tokenizer, cutting)
+        if classes is not None and crops is None:
+            classes = classes[windows["train"].of_row]
+    else:
+        cut_at = (data_args.max_length or limit) if data_args.long == "truncate" else None
+        with training_args.main_process_first(desc="tokenising"):  # of each node; the others take it from the cache
+            tokenised = tokenize(rows, tokenizer, data_args.max_length or limit, cut_at, data.place)
     if crops is not None:
         tokenised["train"] = crops
     if training_args.train_sampling_strategy is None:
@@ -119,6 +132,8 @@ def build_trainer(
     weights = None
     if data_args.class_weights:
         weighed = data.splits["train"] if crops is None else crops.rows_of_windows(data.splits["train"])
+        if "train" in windows:
+            weighed = weighed.select(windows["train"].of_row)
         weights = task.class_weights(weighed, data.labels.num_outputs)
     collator = task.collator(tokenizer, training_args.seed)
     trainer = SequenceTrainer(
@@ -135,8 +150,19 @@ def build_trainer(
         compute_metrics=_compute_metrics(task, data.labels.names),
         preprocess_logits_for_metrics=task.outputs_kept,
         classes=classes,
+        windows=windows if task.takes_labels else {},
     )
     return trainer, tokenised
+
+
+def _cutting(args: DataArguments, tokenizer: PreTrainedTokenizerFast, limit: int) -> Cutting:
+    """--long windows; ValueError if it is more than the model takes."""
+    kmer, num_added = kmer_of(tokenizer), sum(map(len, added_ids(tokenizer)))
+    most = args.max_length or limit
+    reach = kmer * (most - num_added) if kmer else UNLIMITED_NT
+    check_whole("--window_nt", args.window_nt, 1, reach)
+    check_whole("--stride_nt", args.stride_nt, 1, args.window_nt or reach)
+    return Cutting(most, "windows", args.window_nt, args.stride_nt, kmer, num_added)
 
 
 def choose_metric(args: TrainingArguments, task: Task) -> None:

@@ -95,7 +95,7 @@ def test_max_length_and_a_generator_are_accepted_and_a_layer_is_not(pipe):
     [result] = pipe((sequence for sequence in ["ATGGTAGCTACATCATCT" * 2000]), max_length=3, **WHOLE)
     np.testing.assert_allclose(result["logits"], logits_of(pipe, "ATGGTAGCTACA"), rtol=0, atol=1e-5)
     np.testing.assert_array_equal(result["embedding"], pipe("ATGGTAGCTACA", **WHOLE)["embedding"])
-    for given in ({}, {"layer": 1}, {"long": "mean"}, {"pooling": "average"}):
+    for given in ({}, {"layer": 1}, {"long": "error"}, {"pooling": "average"}):
         with pytest.raises(ValueError, match=next(iter(given), "max_length")):
             pipe("ATGGTAGCTACATCATCT" * 2000, **given)
 

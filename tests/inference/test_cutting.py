@@ -11,6 +11,7 @@ from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code.pipeline_dna_embedding import Cutting, SequenceError, reverse_complement
 from dnahub.inference import cutting
 from dnahub.inference.cutting import Pieces, cut
+from dnahub.inference.encoding import Encoding
 
 TOKENIZER = build_tokenizer(nt_vocabulary(), max_tokens=2048)
 # Of any letters, short ones with white space and others that are read as N.
@@ -19,7 +20,7 @@ SEQUENCES = st.lists(
     | st.text("ACGTuRn \n", min_size=1, max_size=60).filter(lambda text: text.split()),
     min_size=1,
 )
-AAAAAA = 6
+ENCODING = Encoding(TOKENIZER)
 
 
 def rust_ids(sequence: str) -> list[int]:
@@ -27,7 +28,7 @@ def rust_ids(sequence: str) -> list[int]:
 
 
 def cut_for(sequences: list[str], max_tokens: int = 2048, long: str = "mean", both: bool = False, **kwargs) -> Pieces:
-    return cut(sequences, Cutting(max_tokens, long, **kwargs), AAAAAA, both)
+    return cut(sequences, Cutting(max_tokens, long, **kwargs), ENCODING, both)
 
 
 def ids_of(pieces: Pieces, strand: int = 0) -> list[list[int]]:

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dnahub.checkpoints.tokenizer import SPECIAL_TOKENS_V1, build_tokenizer, nt_vocabulary
-from dnahub.inference.encoding import encode
+from dnahub.inference.encoding import encode_kmers
 
 TOKENIZERS = {
     "v2": build_tokenizer(nt_vocabulary(), max_tokens=2048),
@@ -21,7 +21,8 @@ def assert_as_the_rust_tokenizer(version: str, sequences: list[str]) -> None:
     sequences = ["".join(sequence.split()) for sequence in sequences]
     # The names of special tokens are letters like any other here: the pipeline is given DNA.
     expected = [tokenizer(text, split_special_tokens=True).input_ids[1:] for text in sequences]
-    ids, ends = encode(sequences, tokenizer.convert_tokens_to_ids("AAAAAA"))
+    encoded = encode_kmers(sequences, tokenizer.convert_tokens_to_ids("AAAAAA"), 6)
+    ids, ends = encoded.ids, encoded.ends
     assert ids.dtype == np.uint16 and ends[-1] == len(ids)
     assert [each.tolist() for each in np.split(ids, ends[:-1])] == expected
 
@@ -64,4 +65,4 @@ def test_any_text_gives_the_rust_tokenizers_ids(sequences, version):
 
 
 def test_more_ids_than_their_type_counts():
-    assert encode(["N" * 70_000], 6)[1].tolist() == [70_000]
+    assert encode_kmers(["N" * 70_000], 6, 6).ends.tolist() == [70_000]

@@ -11,8 +11,7 @@ import torch
 from hypothesis import strategies as st
 
 from dnahub.hub_code import DNAEmbeddingPipeline
-from dnahub.hub_code.pipeline_dna_embedding import POOLINGS
-from dnahub.inference import engine
+from dnahub.hub_code.pipeline_dna_embedding import BATCH_TOKENS, POOLINGS
 from dnahub.inference.engine import Engine
 from tests.tiny_models import LAYERS, V1, random_model, tokenizer_of
 
@@ -89,7 +88,7 @@ def engine_of(backend: str = "auto", model=None, **kwargs) -> Engine:
 @pytest.fixture
 def shapes(monkeypatch):
     """The shapes of the batches that a model sees, of any engine; they may be made to wait or to fail."""
-    seen, run = [], Engine._pooled
+    seen, run = [], Engine._read
 
     def watched(self, ids_BT, mask_BT, settings):
         seen.append(tuple(ids_BT.shape))
@@ -97,7 +96,7 @@ def shapes(monkeypatch):
         return run(self, ids_BT, mask_BT, settings)
 
     watched.before = lambda number, ids_BT: None
-    monkeypatch.setattr(Engine, "_pooled", watched)
+    monkeypatch.setattr(Engine, "_read", watched)
     return seen, watched
 
 
@@ -111,7 +110,7 @@ def test_the_counts_are_those_of_what_the_model_saw(shapes):
     assert seen == []  # nothing is run before it is to be
     result = embedder.compute(plan, progress.append)
     windows = [[s[a : a + 60] for a in range(0, max(1, len(s) - 30), 30)] for s in sequences]
-    tokens = [[len(embedder.tokenizer(text).input_ids) for text in texts] for texts in windows]
+    tokens = [[len(embedder.encoder.tokenizer(text).input_ids) for text in texts] for texts in windows]
     # Of nine sequences the seventh is like the second, and three are ACGNNN to the model.
     num_seen = sum(map(sum, tokens)) - sum(tokens[6] + tokens[7] + tokens[8])
     assert result.counts == {
@@ -134,8 +133,12 @@ def test_the_counts_are_those_of_what_the_model_saw(shapes):
 
 
 def test_auto_is_fused_where_it_can_be():
-    assert [engine_of(backend).backend for backend in ("auto", "fused", "torch")] == ["fused", "fused", "torch"]
-    assert engine_of(model=random_model(**V1)).backend == "torch"
+    assert [engine_of(backend).encoder.backend for backend in ("auto", "fused", "torch")] == [
+        "fused",
+        "fused",
+        "torch",
+    ]
+    assert engine_of(model=random_model(**V1)).encoder.backend == "torch"
     with pytest.raises(ValueError, match="'fused'.*float32"):
         engine_of("fused", model=random_model(**V1))
 
@@ -219,6 +222,6 @@ def test_a_batch_that_does_not_fit_is_divided_until_it_does(shapes, settings):
     watched.before = run_out
     got = embedder.compute(embedder.plan(sequences, **settings)).vectors
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
-    assert embedder.batch_tokens < engine.BATCH_TOKENS["cpu"]  # of the plans to come
+    assert embedder.runner.batch_tokens < BATCH_TOKENS["cpu"]  # of the plans to come
     with pytest.raises(torch.OutOfMemoryError, match="201 tokens"):
         embedder.compute(embedder.plan(["ACGTAC" * 200]))

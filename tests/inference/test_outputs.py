@@ -5,6 +5,7 @@ import re
 import resource
 import sys
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +24,17 @@ from datasets import List, Value, load_dataset
 from safetensors.numpy import load_file
 
 from dnahub.inference import formats, rows
-from dnahub.inference.engine import Embeddings
-from dnahub.inference.outputs import FORMATS, check_output, join, output_files
+from dnahub.inference.answers import Answers
+from dnahub.inference.engine import Results
+from dnahub.inference.outputs import (
+    EMBEDDINGS,
+    PER_TOKEN,
+    PREDICTIONS,
+    check_columns,
+    check_output,
+    join,
+    output_files,
+)
 from dnahub.inference.parts import Parts
 from dnahub.inference.rows import Layout
 from dnahub.machine.faults import limits_explained
@@ -34,7 +44,8 @@ from tests import forked
 HIDDEN = 8
 NONE_BAD = BadRecords()
 MADE_BY = {"model": "user/répo", "revision": None, "layer": -1, "normalize": True, "inputs": ["a.fa", "b.fa"]}
-SUFFIXES = list(FORMATS)
+SUFFIXES = list(EMBEDDINGS)
+TWO_CLASSES = Answers("single_label_classification", ("no", "yes"))
 TAGS = pa.list_(pa.struct([("a", pa.int64())]))
 
 
@@ -80,7 +91,7 @@ def write_parts(
         tokens = rng.integers(1, 6, size=len(sequence))
         block = rng.normal(size=(tokens.sum() if per_token else len(sequence), hidden)).astype(np.float32)
         counted = Counter(rows=len(sequence), vectors=len(block))
-        embeddings = Embeddings(block, sequence, start, start + 150, tokens, counted)
+        embeddings = Results(block, sequence, start, start + 150, tokens, counted)
         parts.write(number, f"d{number}", records, embeddings, "torch")
         taken = records.to_pylist()
         for i, a in zip(sequence, start, strict=True):
@@ -307,43 +318,58 @@ def test_a_stop_while_joining_leaves_a_complete_output_or_all_parts(tmp_path, mo
     else:
         assert len(pd.read_csv(output)) == 13
     assert len(list(made.parts.folder.glob("part-*"))) == 3
-    check_output(output, [], ["id"], False, False, overwrite=output.exists())
+    check_output(output, EMBEDDINGS, [], overwrite=output.exists())
     (made.parts.folder / "output").mkdir()  # of a process that was killed
     assert join(made.parts, made.digests, output, MADE_BY, NONE_BAD) is not None
     assert sorted(tmp_path.iterdir()) == sorted(output_files(output))
 
 
 @pytest.mark.parametrize(
+    ("name", "suffixes", "words"),
+    [
+        ("out.xlsx", EMBEDDINGS, ".parquet"),
+        ("out.h5ad", PER_TOKEN, "--per_token .parquet .npy"),
+        ("out.npy", PREDICTIONS, ".tsv .parquet .bw"),
+        ("no/folder/out.npy", EMBEDDINGS, "no/folder first"),
+        ("there.npy", EMBEDDINGS, "there.npy --overwrite"),
+        ("ids.npy", EMBEDDINGS, "ids.npy.ids.tsv --overwrite"),
+        ("in.parquet", EMBEDDINGS, "input"),
+    ],
+)
+def test_what_cannot_be_written_is_an_error_before_the_work(tmp_path, name, suffixes, words):
+    for there in ("there.npy", "ids.npy.ids.tsv", "in.parquet"):
+        (tmp_path / there).write_text("precious")
+    before = sorted(tmp_path.iterdir())
+
+    with pytest.raises(ValueError) as raised:
+        check_output(tmp_path / name, suffixes, [str(tmp_path / "in.parquet")], overwrite=name == "in.parquet")
+
+    assert all(word in str(raised.value) for word in words.split())
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
     ("name", "columns", "options", "words"),
     [
-        ("out.xlsx", [], {}, ".parquet"),
-        ("no/folder/out.npy", [], {}, "no/folder first"),
-        ("there.npy", [], {}, "there.npy --overwrite"),
-        ("ids.npy", [], {}, "ids.npy.ids.tsv --overwrite"),
-        ("in.parquet", [], {"overwrite": True}, "input"),
-        ("out.h5ad", [], {"per_token": True}, ".parquet .npy"),
         ("out.npy", ["id", "embedding"], {}, "'embedding'"),
         ("out.npy", ["id", "a", "a"], {}, "two 'a'"),
         ("out.npy", ["window_end"], {"with_windows": True}, "'window_end'"),
         ("out.npy", ["offset"], {"per_token": True}, "'offset'"),
         ("out.csv", ["e12"], {}, "'e12'"),
         ("out.h5ad", ["a/b"], {}, "'a/b'"),
+        ("out.tsv", ["predicted"], {"answers": TWO_CLASSES}, "'predicted'"),
+        ("out.tsv", ["p_yes"], {"answers": TWO_CLASSES}, "'p_yes'"),
     ],
 )
-def test_what_cannot_be_written_is_an_error_before_the_work(tmp_path, name, columns, options, words):
-    for there in ("there.npy", "ids.npy.ids.tsv", "in.parquet"):
-        (tmp_path / there).write_text("precious")
-    before = sorted(tmp_path.iterdir())
-    options = {"with_windows": False, "per_token": False, "overwrite": False} | options
-
+def test_a_column_that_does_not_fit_is_an_error_before_the_work(tmp_path, name, columns, options, words):
+    layout = replace(Layout(pa.schema([]), HIDDEN, "float32", with_windows=False, per_token=False), **options)
+    check_columns(tmp_path / name, ["id", "other"], layout)
     with pytest.raises(ValueError) as raised:
-        check_output(tmp_path / name, [str(tmp_path / "in.parquet")], columns, **options)
-
+        check_columns(tmp_path / name, columns, layout)
     assert all(word in str(raised.value) for word in words.split())
-    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_missing_package_is_an_error_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "anndata", None)
     with pytest.raises(ValueError, match="requirements-extra.txt"):
-        check_output(tmp_path / "out.h5ad", [], ["id"], False, False, False)
+        check_output(tmp_path / "out.h5ad", EMBEDDINGS, [], overwrite=False)

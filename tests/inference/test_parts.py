@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dnahub.inference.engine import Embeddings
+from dnahub.inference.engine import Results
 from dnahub.inference.parts import Parts
 from dnahub.inference.rows import Layout
 
@@ -21,10 +21,10 @@ FACTS = {"settings": SETTINGS, "digest": "d0", "backend": "torch", "counts": {"r
 LAYOUT = Layout(RECORDS.schema, HIDDEN, "float32", with_windows=False, per_token=False)
 
 
-def embedded(number: int) -> Embeddings:
+def embedded(number: int) -> Results:
     vectors = np.arange(number * HIDDEN, dtype=np.float32).reshape(number, HIDDEN)
     sequence, one = np.arange(number), np.ones(number, np.int64)
-    return Embeddings(vectors, sequence, 0 * one, 60 * one, one, Counter(rows=number))
+    return Results(vectors, sequence, 0 * one, 60 * one, one, Counter(rows=number))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def wait(monkeypatch):
 
 
 def test_the_bar_moves_by_bytes_and_shows_the_speed_of_what_is_computed_now(capfd, wait):
-    with closing(Progress(1000, is_shown=True)) as progress:
+    with closing(Progress("embed", 1000, is_shown=True)) as progress:
         wait(2)
         progress.skip(num_bytes=800)
         wait(2)

@@ -1,0 +1,136 @@
+"""Variants -> blocks of alleles, by the names of the genome's chromosomes, planned where still to be scored."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dnahub.inference.blocks import SEQUENCE, digest
+from dnahub.inference.parts import Parts
+from dnahub.inference.processes import Shard
+from dnahub.inference.reading import Work
+from dnahub.inference.variants import MISMATCH, SYMBOLIC, UNKNOWN, Allele, VariantScorer, status_of
+from dnahub.sequences.checks import SequenceFileError
+from dnahub.sequences.reader import SequenceReader
+from dnahub.sequences.regions import Genome
+
+MAX_ALLELES, MAX_NT = 4_096, 4_000_000  # of a block: alleles, and letters of all their windows
+MOST_MISMATCHES = 0.01  # of all variants: more are another assembly
+NUM_NAMED = 10
+MITOCHONDRIA = ("M", "MT")
+
+
+@dataclass
+class Chromosomes:
+    """What variants call the chromosomes of a genome: chr1 or 1, chrM or MT."""
+
+    genome: Genome
+    matched: dict[str, str] = field(default_factory=dict)  # those of another name there
+
+    def find(self, name: str) -> str | None:
+        """The name in the genome; None if there is no such chromosome."""
+        bare = name.removeprefix("chr")
+        bares = MITOCHONDRIA if bare in MITOCHONDRIA else (bare,)
+        for other in (name, *(f"{prefix}{each}" for each in bares for prefix in ("", "chr"))):
+            if other in self.genome.num_nt:
+                if other != name:
+                    self.matched[name] = other
+                return other
+        return None
+
+
+def alleles_of(table: pa.Table, chromosomes: Chromosomes) -> list[Allele]:
+    """The rows of a table of `open_variants`; of an unknown chromosome, its name stays."""
+    rows = zip(*(table[name].to_pylist() for name in ("chrom", "pos", SEQUENCE, "alt")), strict=True)
+    return [
+        Allele(chromosomes.find(chrom) or chrom, pos - 1, ref.upper(), alt.upper()) for chrom, pos, ref, alt in rows
+    ]
+
+
+def typed(table: pa.Table, name: str) -> pa.Table:
+    """`pos` as a number, `chrom` and `alt` as text; an error names the first row of another kind."""
+    for column in ("chrom", "alt"):
+        i = table.column_names.index(column)
+        table = table.set_column(i, column, table[column].cast(pa.string()).fill_null(""))
+    i = table.column_names.index("pos")
+    if not pa.types.is_integer(table["pos"].type):
+        texts = table["pos"].cast(pa.string()).fill_null("")
+        wrong = pc.indices_nonzero(pc.invert(pc.match_substring_regex(texts, r"^[0-9]{1,12}$")))
+        if len(wrong):
+            row = wrong[0].as_py()
+            raise SequenceFileError(
+                f"{name}, variant {table['id'][row]}: pos is {texts[row].as_py()!r}; give the place of its first "
+                "base, counted from 1."
+            )
+        table = table.set_column(i, "pos", texts.cast(pa.int64()))
+    below = pc.indices_nonzero(pc.less(table["pos"].fill_null(0), 1))
+    if len(below):
+        raise SequenceFileError(f"{name}, variant {table['id'][below[0].as_py()]}: pos is below 1; it counts from 1.")
+    return table
+
+
+def check_reference(
+    reader: SequenceReader, name: str, chromosomes: Chromosomes, window_nt: int, kmer: int, allow: bool
+) -> Counter[str]:
+    """
+    Read all variants, and count what is known of them before they are scored, by `status_of`.
+
+    Raises ValueError if more than `MOST_MISMATCHES` are not those of the genome, unless they are allowed.
+    """
+    counts: Counter[str] = Counter()
+    named: list[str] = []
+    for batch in reader:
+        table = typed(batch.table, name)
+        for row, allele in enumerate(alleles_of(table, chromosomes)):
+            status = status_of(allele, chromosomes.genome, window_nt, kmer)
+            counts[status] += 1
+            if status in (MISMATCH, UNKNOWN) and len(named) < NUM_NAMED:
+                found = UNKNOWN
+                if status == MISMATCH:
+                    end = min(chromosomes.genome.num_nt[allele.chrom], allele.start + len(allele.ref))
+                    letters = chromosomes.genome.fetch(allele.chrom, allele.start, end) if end > allele.start else ""
+                    found = f"the genome has {letters[:20] or 'no such place'}"
+                named.append(f"{table['id'][row]} ({allele.chrom}:{allele.start + 1} {allele.ref[:20]}: {found})")
+    wrong, total = counts[MISMATCH] + counts[UNKNOWN], counts.total() - counts[SYMBOLIC]
+    if wrong > MOST_MISMATCHES * total and not allow:
+        raise ValueError(
+            f"{name}: {wrong:,} of {total:,} variants do not have the genome's reference allele, such as "
+            f"{'; '.join(named)}; give the genome of their assembly, or --allow_mismatches true to leave them out."
+        )
+    return counts
+
+
+def read_variants(
+    reader: SequenceReader, name: str, chromosomes: Chromosomes, scorer: VariantScorer, parts: Parts, shard: Shard
+) -> Iterator[Work]:
+    """All blocks in order, those to be scored here with a plan."""
+    settings = scorer.settings
+    views = settings.offsets * (1 + settings.reverse_complement) * 2
+    size = max(1, min(MAX_ALLELES, MAX_NT // (settings.window_nt * views)))
+    bytes_before = 0
+    for number, table in enumerate(_in_blocks((typed(batch.table, name) for batch in reader), size)):
+        known = digest(table), (reader.bytes_read - bytes_before, len(table), len(table) * settings.window_nt)
+        bytes_before = reader.bytes_read
+        is_found = shard.has(number) and parts.find(number, known[0]) is not None
+        if is_found or not shard.has(number):
+            yield Work(*known, is_found)
+            continue
+        plan = scorer.plan(alleles_of(table, chromosomes))
+        i = table.column_names.index(SEQUENCE)
+        yield Work(*known, records=table.set_column(i, "ref", table[SEQUENCE].cast(pa.string())), plan=plan)
+    reader.check_unchanged()
+
+
+def _in_blocks(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+    """Tables of `size` rows, the last of fewer."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        while sum(map(len, waiting)) >= size:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, size).combine_chunks()
+            waiting = [joined.slice(size)]
+    if sum(map(len, waiting)):
+        yield pa.concat_tables(waiting).combine_chunks()

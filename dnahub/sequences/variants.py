@@ -1,0 +1,150 @@
+"""VCF, table or region -> variants, a row for each alternative allele."""
+
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import pyarrow as pa
+
+from dnahub.sequences.arguments import InputArguments
+from dnahub.sequences.bad_records import BadRecords
+from dnahub.sequences.batching import Numbers, Source, tables
+from dnahub.sequences.checks import BadRecord, SequenceFileError, one_line, shown
+from dnahub.sequences.opening import InputFile
+from dnahub.sequences.reader import SequenceReader, open_inputs
+from dnahub.sequences.regions import NOT_REGIONS, Genome
+
+ID = "{}-{}-{}-{}"  # of a variant without a name, as in gnomAD
+NEEDED = ("chrom", "pos", "ref", "alt")  # columns of a table; pos is 1-based
+REGION = re.compile(r"(?P<chrom>.+):(?P<start>[0-9,]+)-(?P<end>[0-9,]+)")
+BASES = "ACGT"
+
+
+class VcfFile(Source):
+    """
+    The records of a VCF file, plain or compressed by bgzip or gzip, by pysam (htslib).
+
+    Of several alternatives each has a row; `alt_number` counts them from 0. `pos` is 1-based.
+    """
+
+    unit, is_typed = "record", True
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("sequence", pa.large_string()),  # the reference allele
+            ("chrom", pa.string()),
+            ("pos", pa.int64()),
+            ("alt", pa.string()),
+            ("alt_number", pa.int32()),
+        ]
+    )
+
+    def __init__(self, file: InputFile):
+        if find_spec("pysam") is None:
+            raise ImportError(f"{file.name}: reading VCF needs pysam: pip install -r requirements-extra.txt.")
+        import pysam
+
+        self._file = file
+        pysam.set_verbosity(0)  # of contigs that the header does not name
+        try:
+            self._vcf = pysam.VariantFile(file.path)
+        except (OSError, ValueError) as error:
+            raise SequenceFileError(f"{file.name}: it is not a VCF file ({one_line(error)}).") from error
+
+    def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
+        yield from tables(self._rows(), self.schema)
+
+    def _rows(self) -> Iterator[tuple[int, tuple]]:
+        number = 0
+        while True:
+            try:
+                record = next(self._vcf, None)
+            except (OSError, ValueError) as error:
+                raise SequenceFileError(
+                    f"{self._file.name}, record {number + 1}: it cannot be read ({one_line(error)}); correct it."
+                ) from error
+            if record is None:
+                break
+            number += 1
+            if not record.alts:
+                self.bad.note(self._file.name, f"record {number}", record.id, BadRecord("no alternative allele"))
+            for i, alt in enumerate(record.alts or ()):
+                name = record.id or ID.format(record.chrom, record.pos, record.ref, alt)
+                yield number, (name, record.ref, record.chrom, record.pos, alt, i)
+        if not number:
+            raise SequenceFileError(f"{self._file.name}: it has no variants.")
+        self._file.bytes_read = self._file.size or 0
+
+
+class EverySubstitution(Source):
+    """The three other bases at each place of some regions of a genome, for in-silico mutagenesis; N has none."""
+
+    unit, is_typed = "place", True
+    schema = VcfFile.schema
+
+    def __init__(self, regions: list[tuple[str, int, int]], genome: Genome):
+        """Of regions, chromosome, start and end, 0-based half-open."""
+        self._regions, self._genome = regions, genome
+
+    def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
+        yield from tables(self._rows(), self.schema)
+
+    def _rows(self) -> Iterator[tuple[int, tuple]]:
+        number = 0
+        for chrom, start, end in self._regions:
+            for pos, ref in enumerate(self._genome.fetch(chrom, start, end).upper(), start=start + 1):
+                number += 1
+                for i, alt in enumerate(base for base in BASES if base != ref and ref in BASES):
+                    yield number, (ID.format(chrom, pos, ref, alt), ref, chrom, pos, alt, i)
+
+
+def open_variants(path: str, bad: BadRecords) -> SequenceReader:
+    """A VCF file, or a table in any format of `embed.py --input` with the columns chrom, pos, ref and alt."""
+    file = InputFile(path)
+    args = InputArguments(input=[path], sequence_column="ref")
+    if file.suffix == ".vcf":
+        return SequenceReader([file], VcfFile, InputArguments(input=[path]), bad=bad)
+    reader = open_inputs([file], args, bad=bad)
+    missing = [name for name in NEEDED if name not in reader.source_columns]
+    if missing:
+        raise SequenceFileError(
+            f"{path}: a table of variants needs the columns {', '.join(NEEDED)}, and has no {missing[0]}; rename its "
+            "columns, or give a .vcf file."
+        )
+    return reader
+
+
+def open_substitutions(region: str | None, bed: str | None, genome: Genome, bad: BadRecords) -> SequenceReader:
+    """Every substitution of a region of `parse_region`, or of the regions of a BED file."""
+    regions = [parse_region(region)] if region else list(_regions_of(InputFile(bed)))
+    for chrom, start, end in regions:
+        if chrom not in genome.num_nt:
+            names = ", ".join(map(shown, list(genome.num_nt)[:5]))
+            raise ValueError(f"There is no chromosome {shown(chrom)!r} in the genome, which begins {names}.")
+        if end > genome.num_nt[chrom]:
+            raise ValueError(f"{chrom}:{start + 1}-{end} exceeds its chromosome of {genome.num_nt[chrom]} nt.")
+    return SequenceReader(
+        [InputFile(bed or genome.path)], lambda _: EverySubstitution(regions, genome), InputArguments(), bad=bad
+    )
+
+
+def _regions_of(file: InputFile) -> Iterator[tuple[str, int, int]]:
+    for number, line in enumerate(file.open(), start=1):
+        fields = line.decode().split()
+        if not fields or fields[0].startswith("#") or fields[0] in NOT_REGIONS:
+            continue
+        if len(fields) < 3 or not all(each.isdecimal() for each in fields[1:3]) or int(fields[1]) >= int(fields[2]):
+            raise SequenceFileError(f"{file.name}, line {number}: it is no region; give chrom, start and end.")
+        yield fields[0], int(fields[1]), int(fields[2])
+    file.close()
+
+
+def parse_region(text: str) -> tuple[str, int, int]:
+    """chrom:start-end, 1-based and inclusive as in genome browsers -> chromosome, start and end, 0-based half-open."""
+    found = REGION.fullmatch(text)
+    if found is None:
+        raise ValueError(f"--saturate {text}: give chrom:start-end, such as chr1:1000-1100 (1-based, both included).")
+    start, end = (int(found[name].replace(",", "")) for name in ("start", "end"))
+    if not 1 <= start <= end:
+        raise ValueError(f"--saturate {text}: it ends before it starts, or starts before 1.")
+    return found["chrom"], start - 1, end
