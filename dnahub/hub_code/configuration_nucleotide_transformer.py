@@ -56,7 +56,7 @@ class NucleotideTransformerConfig(EsmConfig):
     """
     Configuration of a Nucleotide Transformer, v1 and v2; the defaults are those of v2-50m.
 
-    It is `EsmConfig` with two more fields. Fields that it does not implement (`rope_scaling`, …) raise a ValueError.
+    It is `EsmConfig` with a few more fields. Fields that it does not implement (`rope_scaling`, …) raise a ValueError.
     """
 
     model_type = "nucleotide_transformer"
@@ -80,6 +80,8 @@ class NucleotideTransformerConfig(EsmConfig):
     add_bias_fnn: bool | None = None
     rope_theta: float | int = 10000.0
     rescaling_factor: float | int | None = None  # stretches the rotary positions, as in SegmentNT
+    # Of two classes, the probability from which on the second is predicted. Default: 0.5.
+    decision_threshold: float | None = None
     auto_map: dict[str, str] | None = None
     custom_pipelines: dict[str, Any] | None = None
 

@@ -30,15 +30,17 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
         return_logits (`bool`, default `False`): Whether to add `logits`, float32 (labels,); not with
             `reverse_complement`, which averages what is made of them.
         return_embedding (`bool`, default `False`): Whether to add `embedding`, float32 (hidden,).
+        threshold (`float`, default `decision_threshold` of config.json, else 0.5): The probability from which on the
+            second of two classes is predicted, or of several labels each. Between 0 and 1.
 
     Returns:
         A dictionary of Python values per sequence, with `long="windows"` a list of one per window. Single-label:
         `label`, its probability `score`, and `scores`, the probability of every label; they sum to 1. Multi-label: the
-        same with independent probabilities, and `labels`, a list of those with at least 0.5. Regression: `value`, a
+        same with independent probabilities, and `labels`, a list of those from `threshold` on. Regression: `value`, a
         number or a list of numbers.
     """
 
-    _arguments = (*(name for name in DEFAULTS if name != "layer"), "return_logits", "return_embedding")
+    _arguments = (*(name for name in DEFAULTS if name != "layer"), "return_logits", "return_embedding", "threshold")
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -61,10 +63,20 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
     def _sanitize_parameters(self, **given: Any) -> tuple[dict, dict, dict]:
         if given.get("return_logits") and given.get("reverse_complement"):
             raise ValueError("Got return_logits with reverse_complement, which averages probabilities; leave one out.")
+        threshold = given.get("threshold")
+        if threshold is not None and not (isinstance(threshold, float) and 0 < threshold < 1):
+            raise ValueError(f"Got threshold {threshold!r}; give a number between 0 and 1.")
+        if threshold is not None and not self._has_threshold:
+            raise ValueError("Got a threshold, which is for two classes or several labels per sequence; leave it out.")
         return super()._sanitize_parameters(**given)
 
     def postprocess(
-        self, pieces: list[Piece], return_logits: bool = False, return_embedding: bool = False, **settings: Any
+        self,
+        pieces: list[Piece],
+        return_logits: bool = False,
+        return_embedding: bool = False,
+        threshold: float | None = None,
+        **settings: Any,
     ) -> dict[str, Any] | list[dict[str, Any]]:
         settings = DEFAULTS | settings
         logits_PL = torch.stack([piece["logits"] for piece in pieces])
@@ -78,7 +90,7 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
             weighted_PL = logits_PL * num_strands * torch.tensor([[piece["weight"]] for piece in pieces])
             strands = [weighted_PL[of_strand == i].sum(dim=0, keepdim=True) for i in range(num_strands)]
         outputs = torch.stack([self._activated(logits) for logits in strands]).mean(dim=0)  # (windows or 1, labels)
-        answers = [self._answer(output) for output in outputs]
+        answers = [self._answer(output, threshold) for output in outputs]
         if return_logits:
             for answer, logits in zip(answers, strands[0], strict=True):
                 answer["logits"] = logits.numpy().copy()
@@ -94,21 +106,29 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
         # Where a configuration does not say, one output is a number and several are classes, as in transformers.
         return config.problem_type or ("regression" if config.num_labels == 1 else "single_label_classification")
 
+    @property
+    def _has_threshold(self) -> bool:
+        is_binary = self._problem == "single_label_classification" and self.model.config.num_labels == 2
+        return is_binary or self._problem == "multi_label_classification"
+
     def _activated(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits (windows, labels) -> probabilities, or as they are where they are numbers."""
         if self._problem == "regression":
             return logits
         return logits.sigmoid() if self._problem == "multi_label_classification" else logits.softmax(dim=-1)
 
-    def _answer(self, output: torch.Tensor) -> dict[str, Any]:
+    def _answer(self, output: torch.Tensor, threshold: float | None) -> dict[str, Any]:
         """What is returned for probabilities or numbers (labels,)."""
         if self._problem == "regression":
             return {"value": output.item() if len(output) == 1 else output.tolist()}
         scores = {self.model.config.id2label[i]: probability for i, probability in enumerate(output.tolist())}
         label = max(scores, key=scores.__getitem__)
+        threshold = threshold or self.model.config.decision_threshold or 0.5
+        if self._problem == "single_label_classification" and len(scores) == 2:
+            label = self.model.config.id2label[int(output[1] >= threshold)]
         answer = {"label": label, "score": scores[label]}
         if self._problem == "multi_label_classification":
-            answer["labels"] = [name for name, score in scores.items() if score >= 0.5]
+            answer["labels"] = [name for name, score in scores.items() if score >= threshold]
         return answer | {"scores": scores}
 
 

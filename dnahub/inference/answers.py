@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from dnahub.inference.engine import Results
 from dnahub.inference.readouts import PROBLEMS
+from dnahub.tasks.task import PREDICTED, PROBABILITY
 
-PREDICTED, PROBABILITY = "predicted", "p_{}"
 SPAN_COLUMNS = ("span_start", "span_end")  # of a span in its sequence, in nt, 0-based half-open
 HALF = 0.5
 DRAWN = (".bedgraph", ".bw")  # outputs with a value for each base

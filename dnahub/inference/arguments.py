@@ -95,7 +95,7 @@ class PredictArguments:
         default=None,
         metadata={
             "help": "Probability from which a label is given: of two classes the second one, of several labels each. "
-            "Default: 0.5."
+            "Default: that of the checkpoint, which train.py chose on validation for two classes, else 0.5."
         },
     )
     embeddings: bool = field(

@@ -74,6 +74,9 @@ def load_predictor(
     problem = "token_classification" if head == "token" else problem_of(engine.encoder.model)
     names = tuple(config.id2label[i] for i in range(config.num_labels))
     check_threshold(problem, names, predict.threshold)
+    threshold = predict.threshold
+    if threshold is None:  # that of training, which a checkpoint of another encoder has as a field of its own
+        threshold = config.to_dict().get("decision_threshold")
     plan = dict(vars(cutting))
     if head == "token":
         _check_for_tokens(predict, cutting)
@@ -83,10 +86,10 @@ def load_predictor(
     if problem == "regression" and suffix == ".bed":
         raise ValueError(f"--output {output.output}: BED has labels, not numbers; name a .bedgraph, .bw or .tsv file.")
     track = choose_track(problem, names, predict.track, suffix)
-    answers = Answers(problem, names, predict.threshold, track)
+    answers = Answers(problem, names, threshold, track)
     hidden_size = engine.encoder.hidden_size if predict.embeddings else 0
     settings = _settings(files, given, output, engine, plan)
-    settings |= {"problem": problem, "labels": list(names), "threshold": predict.threshold}
+    settings |= {"problem": problem, "labels": list(names), "threshold": threshold}
     settings |= {"track": track, "hidden_size": hidden_size}
     with_windows = cutting.long == "windows"
     return Job(engine, plan, settings, with_windows, answers=answers, hidden_size=hidden_size)

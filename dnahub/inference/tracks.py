@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dnahub.inference.answers import DRAWN, PREDICTED, SPAN_COLUMNS
+from dnahub.inference.answers import DRAWN, SPAN_COLUMNS
 from dnahub.inference.formats import Rows, write_made_by
 from dnahub.inference.rows import WINDOW_COLUMNS, Layout
 from dnahub.sequences.regions import REGION_COLUMNS
+from dnahub.tasks.task import PREDICTED
 
 TRACKS = (".bed", *DRAWN)
 MOST_SCORE = 1000  # of BED; https://genome.ucsc.edu/FAQ/FAQformat.html#format1

@@ -5,6 +5,7 @@ NAMES = {
     "balanced_accuracy": "Balanced accuracy",
     "macro_f1": "Macro F1",
     "mcc": "MCC",
+    "f1": "F1",
     "micro_f1": "Micro F1",
     "auroc": "AUROC",
     "auprc": "AUPRC",

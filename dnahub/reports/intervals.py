@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from scipy.special import logit
 
 from dnahub.tasks.task import Task
 
@@ -22,6 +23,13 @@ class Predictions:
     outputs: np.ndarray  # logits or numbers, as `Task.measure` takes them: (rows, outputs) or (rows, tokens, outputs)
     labels: np.ndarray  # as the collator makes them, (rows, ...)
     groups: pa.Array | None = None  # (rows,), such as the gene of each; None: rows are independent
+    # Of the second of two classes, from which on it is predicted; None: 0.5.
+    threshold: float | None = None
+
+    @property
+    def decided(self) -> np.ndarray:
+        """The outputs, moved so that the highest one is the predicted class; the ranking of rows is the same."""
+        return self.outputs if self.threshold is None else self.outputs - [0.0, logit(self.threshold)]
 
 
 def bootstrap_intervals(
@@ -78,10 +86,20 @@ def _measure_resamples(
     if not len(labels) or not np.isfinite(outputs).all():
         return {}
     parts = [
-        task.measure_resamples(outputs, labels, label_names, counts)
+        _measure(task, predictions, label_names, counts)
         for counts in _draw(len(labels), predictions.groups, num_resamples(outputs.size), len(label_names), seed)
     ]
     return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
+
+
+def _measure(
+    task: Task, predictions: Predictions, label_names: list[str], counts: np.ndarray
+) -> dict[str, np.ndarray]:
+    measured = task.measure_resamples(predictions.decided, predictions.labels, label_names, counts)
+    if predictions.threshold is not None:  # which is no part of the probabilities
+        unmoved = task.measure_resamples(predictions.outputs, predictions.labels, label_names, counts)
+        measured["loss"] = unmoved["loss"]
+    return measured
 
 
 def _draw(

@@ -9,10 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dnahub.machine.files import replacing
-from dnahub.tasks.task import Labels, RowResults
+from dnahub.tasks.task import PREDICTED, PROBABILITY, Labels, RowResults
 
 PREDICTIONS = "predictions.parquet"
-PROBABILITY = "probability_"  # before the name of a class
 
 
 @dataclass(frozen=True)
@@ -28,16 +27,16 @@ class PredictedRows:
 def write_predictions(splits: Mapping[str, PredictedRows], meaning: Labels, path: Path) -> None:
     """
     Columns `id`, `split`, the groups (by the name of their column), `label`, `predicted`, and the probability of each
-    class, such as `probability_mouse`.
+    class, such as `p_mouse`.
     """
     tables = []
     for split, rows in splits.items():
         columns = {"id": pa.array(rows.ids, pa.string()), "split": pa.repeat(split, len(rows.ids))}
         if rows.groups is not None:
             columns[rows.group_column] = rows.groups
-        columns |= {"label": rows.of_rows.label, "predicted": rows.of_rows.predicted}
+        columns |= {"label": rows.of_rows.label, PREDICTED: rows.of_rows.predicted}
         if rows.of_rows.probabilities is not None:
-            names = (PROBABILITY + name for name in meaning.names)
+            names = map(PROBABILITY.format, meaning.names)
             columns |= dict(zip(names, rows.of_rows.probabilities.T, strict=True))
         tables.append(pa.table(columns))
     with replacing(path) as scratch:

@@ -29,6 +29,11 @@ def render_report(results: dict[str, Any], folder: Path) -> str:
         table.append((f"  {name_of(name)}", number(measured[name]), interval(measured, name)))
     if results["validation"].get("constant"):
         table.append(("  warning: the outputs do not depend on the input; lower --learning_rate", "", ""))
+    for name, best in (results["training"].get("thresholds") or {}).items():
+        scores = f"on validation {number(best['score'])}, at 0.5 {number(best['at_half'])}"
+        used = ", which is used" if best["threshold"] == results["training"]["decision_threshold"] else ""
+        second = results["model"]["label_names"][1]
+        table.append((f"  threshold of {second}, best {name_of(name)}{used}", number(best["threshold"]), scores))
     missing = [name for name, value in (measured.get("recall_per_label") or {}).items() if value is None]
     if missing:
         table.append((f"  no rows of: {', '.join(missing)}", "", ""))

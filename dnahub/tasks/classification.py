@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict
 
+from dnahub.metrics.thresholds import best_thresholds
 from dnahub.tasks.classes import ClassTask, balanced_weights, softmax_of
 from dnahub.tasks.labels import as_ids, label_array, read_columns, refuse_separator, with_labels
 from dnahub.tasks.task import Labels, RowResults
@@ -58,6 +59,9 @@ class Classification(ClassTask):
         logits = np.full((len(predicted), labels.num_outputs), NEVER)
         logits[:, classes] = predicted
         return logits
+
+    def thresholds(self, outputs, labels):
+        return best_thresholds(softmax_of(outputs)[:, 1], labels == 1) if outputs.shape[1] == 2 else None
 
     def title(self, labels: Labels) -> str:
         return f"fine-tuned to classify DNA sequences into {len(labels.names)} classes"

@@ -19,6 +19,9 @@ from dnahub.tasks.collators import label_batch
 # 0.2; those of runs that collapsed at learning rates of 0.1 and 1 by 0 and, at logits of 31, by 8e-5.
 SAME_OUTPUT = 1e-4
 
+# Columns of predictions: what is predicted, and the probability of each class.
+PREDICTED, PROBABILITY = "predicted", "p_{}"
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -90,6 +93,7 @@ class Task(ABC):
             "id2label": dict(enumerate(names)),
             "label2id": {name: i for i, name in enumerate(names)},
             "problem_type": self.problem_type,
+            "decision_threshold": None,  # that of the base model's head
         }
 
     def collator(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> Callable[[Sequence[dict]], dict]:
@@ -201,6 +205,10 @@ class Task(ABC):
     def baseline_outputs(self, predicted: np.ndarray, classes: np.ndarray | None, labels: Labels) -> np.ndarray:
         """What `measure` takes of a baseline; `classes` are the ids of the columns of `predicted`."""
         return predicted
+
+    def thresholds(self, outputs: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float]] | None:
+        """Of two classes what `best_thresholds` finds; None for any other labels."""
+        return None
 
     def references(
         self, labels: np.ndarray, train: Dataset, vocabulary_size: int, special_ids: Sequence[int]

@@ -1,6 +1,7 @@
-"""Trained model + validation rows -> the same model, whose logits are divided by a temperature."""
+"""Trained model + validation rows -> the same model with calibrated probabilities, and a decision threshold."""
 
 import sys
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from transformers import Trainer
 
 from dnahub.machine.processes import from_first
+from dnahub.metrics.thresholds import SCORES
 from dnahub.tasks.labels import IGNORED
 from dnahub.tasks.task import Labels, Task
 from dnahub.training.trainer import is_sharded
@@ -16,28 +18,36 @@ from dnahub.training.trainer import is_sharded
 BOUNDS = (0.05, 20.0)  # of the temperature
 
 
-def calibrate(trainer: Trainer, task: Task, labels: Labels) -> float | None:
+def calibrate(trainer: Trainer, task: Task, labels: Labels) -> dict[str, Any]:
     """
     Divide the last layer of the head by the temperature that fits validation best; to be called by all processes.
+
+    After that, find the best thresholds of two classes on validation.
 
     Temperature scaling: Guo et al. 2017, https://arxiv.org/abs/1706.04599. No prediction changes, and whatever takes
     the model's logits gets calibrated probabilities. The Trainer's own checkpoints keep the layer as it was trained.
 
     Returns:
-        The temperature, 1 where validation does not determine it. None where nothing is divided: outputs are not
-        logits of labels, the head ends in no linear layer, or processes share the weights.
+        `temperature`, 1 where validation does not determine it, None where nothing is divided: outputs are not logits
+        of labels, the head ends in no linear layer, or processes share the weights. `thresholds`, as of
+        `Task.thresholds`, and `decision_threshold`, the one that is used.
     """
-    layer = last_layer(trainer.model, labels.num_outputs)
-    if not task.outputs_are_logits or layer is None or is_sharded(trainer):
-        return None
+    if not task.outputs_are_logits:
+        return {"temperature": None, "thresholds": None, "decision_threshold": None}
     output = trainer.predict(trainer.eval_dataset, metric_key_prefix="validation")
-    temperature, fault = from_first(lambda: fit_temperature(task, output.predictions, output.label_ids))
-    if fault and trainer.is_world_process_zero():
-        print(f"note: probabilities are not calibrated, for {fault}", file=sys.stderr)
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter /= temperature
-    return temperature
+    outputs, temperature = output.predictions, None
+    layer = last_layer(trainer.model, labels.num_outputs)
+    if layer is not None and not is_sharded(trainer):
+        temperature, fault = from_first(lambda: fit_temperature(task, outputs, output.label_ids))
+        if fault and trainer.is_world_process_zero():
+            print(f"note: probabilities are not calibrated, for {fault}", file=sys.stderr)
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter /= temperature
+        outputs = outputs / temperature
+    thresholds = from_first(lambda: task.thresholds(outputs, output.label_ids))
+    threshold = thresholds and thresholds[SCORES[0]]["threshold"]
+    return {"temperature": temperature, "thresholds": thresholds, "decision_threshold": threshold}
 
 
 def last_layer(model: nn.Module, num_outputs: int) -> nn.Linear | None:

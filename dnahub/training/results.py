@@ -4,6 +4,7 @@ import os
 import platform
 import resource
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -19,7 +20,7 @@ from dnahub.reports.card import inherited_licence
 from dnahub.reports.comparison import compare
 from dnahub.reports.intervals import Predictions, bootstrap_intervals, num_resamples
 from dnahub.reports.predictions import PredictedRows
-from dnahub.tasks.task import Task
+from dnahub.tasks.task import Labels, RowResults, Task
 from dnahub.training.arguments import Arguments, DataArguments
 from dnahub.training.crops import Crops, tile
 from dnahub.training.dataset import SequenceData
@@ -140,10 +141,17 @@ def best_step(trainer: Trainer) -> int | None:
 
 
 def measure_all(
-    trainer: Trainer, task: Task, data: SequenceData, tokenised: DatasetDict, baselines: bool
+    trainer: Trainer,
+    task: Task,
+    data: SequenceData,
+    tokenised: DatasetDict,
+    baselines: bool,
+    threshold: float | None,
 ) -> tuple[dict[str, Any], dict[str, Predictions]]:
     """
     Measure the model on validation and, once, on test data, and baselines; to be called by all processes.
+
+    `threshold` is that of two classes; None: 0.5.
 
     Returns what is added to the results, and the predictions for "validation" and, if there is such a split, "test".
     """
@@ -152,7 +160,7 @@ def measure_all(
     predictions = {}
     for split in ("validation", "test"):
         if split in tokenised:
-            measured[split], predictions[split] = _measure(trainer, task, data, tokenised, split)
+            measured[split], predictions[split] = _measure(trainer, task, data, tokenised, split, threshold)
     if baselines and task.fits_classes is not None and "test" in data.splits and trainer.is_world_process_zero():
         metric, names = trainer.args.metric_for_best_model, data.labels.names
         compared, is_shown = task.compared_by(metric)[0], not trainer.args.disable_tqdm
@@ -175,19 +183,27 @@ def rows_of_split(task: Task, data: SequenceData, split: str, predictions: Predi
         data.ids[split].to_pylist(),
         data.group_column,
         None if groups is None else groups.to_pylist(),
-        task.rows_of(predictions.outputs, predictions.labels, data.labels),
+        _rows_of(task, predictions, data.labels),
     )
 
 
+def _rows_of(task: Task, predictions: Predictions, meaning: Labels) -> RowResults | None:
+    rows = task.rows_of(predictions.outputs, predictions.labels, meaning)
+    if predictions.threshold is None:
+        return rows
+    return replace(rows, predicted=task.rows_of(predictions.decided, predictions.labels, meaning).predicted)
+
+
 def _measure(
-    trainer: Trainer, task: Task, data: SequenceData, tokenised: DatasetDict, split: str
+    trainer: Trainer, task: Task, data: SequenceData, tokenised: DatasetDict, split: str, threshold: float | None
 ) -> tuple[dict[str, Any], Predictions]:
     rows = task.evaluation_rows(tokenised[split], trainer.processing_class, trainer.args.seed)
     output = trainer.predict(rows, metric_key_prefix=split)
     outputs, labels = output.predictions, output.label_ids
-    predictions = Predictions(outputs, labels, data.groups.get(split))
-    metrics = {"loss": output.metrics[f"{split}_loss"], **task.measure(outputs, labels, data.labels.names)}
-    of_rows = task.rows_of(outputs, labels, data.labels)
+    predictions = Predictions(outputs, labels, data.groups.get(split), threshold)
+    measured = task.measure(predictions.decided, labels, data.labels.names)
+    metrics = {"loss": output.metrics[f"{split}_loss"], **measured}
+    of_rows = _rows_of(task, predictions, data.labels)
     if of_rows and of_rows.probabilities is not None:
         finite = np.isfinite(of_rows.probabilities).all()
         found = calibration(of_rows.probabilities, of_rows.has_label) if finite else {}

@@ -78,9 +78,10 @@ def train_once(
                     print(f"note: {text}", file=sys.stderr)
         seconds, resumed_at = train(trainer, args)
         results = describe(args, trainer, data, tokenised, base, seconds, resumed_at) | extra
-        results["training"]["temperature"] = calibrate(trainer, task, data.labels)
+        results["training"] |= calibrate(trainer, task, data.labels)
         save(trainer, whole_model(trainer, args, data, base), results, folder)
-    measured, predictions = measure_all(trainer, task, data, tokenised, args.run.baselines)
+    threshold = results["training"]["decision_threshold"]
+    measured, predictions = measure_all(trainer, task, data, tokenised, args.run.baselines, threshold)
     results |= measured
     if not math.isfinite(results["validation"]["loss"]):
         raise DivergenceError("The validation loss is NaN or infinite; give a smaller --learning_rate, or no --fp16.")
@@ -147,6 +148,7 @@ def save(
             raise DivergenceError("The training diverged: its weights are not finite; give a smaller --learning_rate.")
         metric, best = trainer.args.metric_for_best_model, best_step(trainer)
         draw_learning_curve(trainer.state.log_history, metric, best, folder / LEARNING_CURVE)
+        model.config.decision_threshold = results["training"]["decision_threshold"]
         saved = save_checkpoint(folder / CHECKPOINT, model, trainer.processing_class, results, render_card(results))
         if model is trainer.accelerator.unwrap_model(trainer.model) and saved is not model:
             _measure_with(trainer, saved)  # an adapter was merged in place

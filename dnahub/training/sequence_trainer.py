@@ -80,6 +80,7 @@ class SequenceTrainer(Trainer):
         metrics = output.metrics | {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
         return EvalLoopOutput(predictions, labels, metrics, len(labels))
 
+
 def check_point(trainer: Trainer, point: Path) -> None:
     """Raises ValueError unless a run can resume exactly; transformers would begin with new states."""
     alone = trainer.args.world_size == 1

@@ -100,6 +100,8 @@ RESULTS = {
     },
 }
 
+THRESHOLDS = {name: {"threshold": 0.3, "score": 0.6, "at_half": 0.5} for name in ("mcc", "f1")}
+
 
 def results(**sections):
     """The results above with other fields in some sections."""
@@ -331,7 +333,12 @@ def test_every_metric_is_in_card_and_terminal_by_the_same_name_and_in_the_metada
         (results(dataset={"num_replaced": 1}), ["1 letter .* was .* and read as N"]),
         (results(training={"tuning": "lora"}), ["LoRA", "`adapter/`"]),
         (of_another_encoder(results(training={"tuning": "ia3"})), ["IA3", "`adapter/`"]),
-        (results(test={"confusion_matrix": [[7, 0], [1, 0]]}), ["every sequence is Homo sapiens"]),
+        (
+            results(test={"confusion_matrix": [[7, 0], [1, 0]]}),
+            ["every sequence is Homo sapiens", "class alone would have an accuracy of 0.8750"],
+        ),
+        (results(training={"thresholds": THRESHOLDS}), ["from a probability of 0.3000 on", "pipeline applies it"]),
+        (of_another_encoder(results(training={"thresholds": THRESHOLDS})), ["own pipelines predict from 0.5 on"]),
         (
             changed(OF_TASKS["token_classification"], test={"confusion_matrix": [[7, 0], [1, 0]]}),
             ["every token is exon"],

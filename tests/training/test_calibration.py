@@ -95,11 +95,19 @@ def test_the_last_layer_gives_the_logits(tmp_path, family, head, tuning):
     assert last_layer(model, 5) is None
 
 
-@pytest.mark.parametrize(("num_outputs", "shared"), [(3, True), (5, False)])
+@pytest.mark.parametrize(("num_outputs", "shared"), [(2, True), (3, False)])
 def test_a_model_that_processes_share_or_without_such_a_layer_is_not_divided(monkeypatch, num_outputs, shared):
     monkeypatch.setattr(dnahub.training.calibration, "is_sharded", lambda trainer: shared)
-    trainer = SimpleNamespace(model=nn.Sequential(nn.Linear(2, 3)))  # which cannot predict
-    assert calibrate(trainer, TASKS["classification"], Labels(["a"] * num_outputs, num_outputs)) is None
+    layer, labels = nn.Linear(2, 2), np.array([0, 1, 1])
+    logits = np.array([[0.0, 1.0], [0.0, 3.0], [0.0, 4.0]])  # the second class from a probability of 0.85 on
+    output = SimpleNamespace(predictions=logits[:, [0, 1, 1][:num_outputs]], label_ids=labels)
+    trainer = SimpleNamespace(model=nn.Sequential(layer), eval_dataset=None, predict=lambda *_, **__: output)
+    before = layer.weight.clone()
+
+    found = calibrate(trainer, TASKS["classification"], Labels(["a"] * num_outputs, num_outputs))
+
+    assert found["temperature"] is None and torch.equal(layer.weight, before)
+    assert found["decision_threshold"] == (pytest.approx(expit([1.0, 3.0]).mean()) if num_outputs == 2 else None)
 
 
 @pytest.fixture(scope="module")

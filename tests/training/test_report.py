@@ -74,12 +74,12 @@ def test_scores_of_classes_recomputed_from_the_predictions_are_those_of_the_run(
     assert status == 0, err
     for split in ("validation", "test"):
         found, measured = predictions(run, split), metrics(run)[split]
-        assert list(found) == ["id", "split", "gene", "label", "predicted", *(f"probability_{i}" for i in "abc")]
+        assert list(found) == ["id", "split", "gene", "label", "predicted", *(f"p_{i}" for i in "abc")]
         assert len(found) == metrics(run)["dataset"]["rows"][split]
         assert [(by_id[id]["label"], by_id[id]["gene"]) for id in found.id] == list(
             zip(found.label, found.gene, strict=True)
         )
-        probabilities = found.filter(like="probability_").to_numpy()
+        probabilities = found.filter(like="p_").to_numpy()
         assert sklearn_metrics.accuracy_score(found.label, found.predicted) == pytest.approx(measured["accuracy"])
         f1 = sklearn_metrics.f1_score(found.label, found.predicted, average="macro")
         assert f1 == pytest.approx(measured["macro_f1"])
@@ -158,7 +158,7 @@ def test_other_tasks_leave_their_predictions_and_a_report_of_what_they_have(
         )
         f1 = sklearn_metrics.f1_score(true, predicted, average="micro")
         assert f1 == pytest.approx(measured["micro_f1"])
-        probabilities = found.filter(like="probability_").to_numpy()
+        probabilities = found.filter(like="p_").to_numpy()
         assert sklearn_metrics.roc_auc_score(true, probabilities) == pytest.approx(measured["auroc"])
     else:
         true, predicted = (np.array(each.tolist()) for each in (found.label, found.predicted))

@@ -81,7 +81,7 @@ def test_a_run_is_evaluated_by_sequence_as_predict_does_it(tmp_path, run_train, 
     predict.main([*map(str, [*given, *cutting[2:], "--device", "cpu"])])
     table = pq.read_table(tmp_path / "out.parquet").to_pandas()
     columns = ["a", "g"]
-    ours = found[[f"probability_{name}" for name in columns]].to_numpy()
+    ours = found[[f"p_{name}" for name in columns]].to_numpy()
     np.testing.assert_allclose(table[[f"p_{name}" for name in columns]], ours, rtol=0, atol=1e-5)
 
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint)
