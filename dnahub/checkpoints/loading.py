@@ -111,7 +111,8 @@ def find_checkpoint(
         if not allow_pickle:
             raise ValueError(
                 f"{name_or_path} has no weights in safetensors format; weights in pickle format (pytorch_model.bin) "
-                "can run code when they are loaded: if you trust their author, give --allow_pickle."
+                "can run code when they are loaded: if you trust their author, give --allow_pickle, or convert "
+                f"them once by python -m dnahub.checkpoints.convert --model_name_or_path {name_or_path} --output_dir FOLDER"
             )
         if commit:
             folder, _ = download(name_or_path, "model", commit, (*FILES, *PICKLES), IGNORED, api)

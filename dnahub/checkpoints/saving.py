@@ -23,7 +23,7 @@ def save_checkpoint(
     folder: Path,
     model: PreTrainedModel | PeftModel,
     tokenizer: PreTrainedTokenizerFast,
-    metrics: dict[str, Any],
+    metrics: dict[str, Any] | None,
     card: str,
 ) -> PreTrainedModel:
     """
@@ -50,7 +50,8 @@ def save_checkpoint(
     return model
 
 
-def write_results(folder: Path, metrics: dict[str, Any], card: str) -> None:
-    """Put other metrics and another card into a checkpoint; metrics.json last, each replaced as a whole."""
-    for name, text in (("README.md", card), ("metrics.json", json.dumps(metrics, indent=2) + "\n")):
-        write_text(folder / name, text)
+def write_results(folder: Path, metrics: dict[str, Any] | None, card: str) -> None:
+    """Put other metrics, if any, and another card into a checkpoint; metrics.json last, each replaced as a whole."""
+    write_text(folder / "README.md", card)
+    if metrics is not None:
+        write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")

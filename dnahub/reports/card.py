@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from dnahub.checkpoints.loading import CheckpointFiles
 from dnahub.checkpoints.publishing import THIS_CHECKPOINT
 from dnahub.checkpoints.saving import travelling_files
-from dnahub.hub.cards import LICENCE
 from dnahub.machine.text import markdown, markdown_code
 from dnahub.metrics.names import interval, name_of, number
 from dnahub.reports.comparison import describe
@@ -18,27 +16,6 @@ from dnahub.tasks import TASKS
 from dnahub.tasks.task import Labels, Task
 
 TEMPLATE = Path(__file__).parents[2] / "model_card.md"
-
-
-def inherited_licence(base: CheckpointFiles | None) -> dict[str, str]:
-    """
-    The licence of a checkpoint, which is that of the weights it began from, as the Hub's metadata have it.
-
-    Args:
-        base: The base model; `None` for random weights.
-
-    Returns:
-        `license`, "unknown" where the base model's card has none, and its `license_name` and `license_link`, if any.
-    """
-    if base is None:
-        return {"license": "apache-2.0"}
-    if base.name.startswith("InstaDeepAI/"):
-        return {"license": "cc-by-nc-sa-4.0"}
-    card, found = base.folder / "README.md", {"license": "unknown"}
-    if card.is_file():
-        data = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict()
-        found |= {name: data[name] for name in LICENCE if data.get(name)}
-    return found
 
 
 def render_card(results: dict[str, Any]) -> str:

@@ -13,10 +13,10 @@ import torch
 from datasets import Dataset, DatasetDict
 from transformers import Trainer
 
+from dnahub.checkpoints.licence import inherited_licence
 from dnahub.checkpoints.loading import CheckpointFiles, max_tokens
 from dnahub.metrics.calibration import calibration
 from dnahub.reports.baselines import MAX_ROWS, SELF_TRAINED, measure_baselines
-from dnahub.reports.card import inherited_licence
 from dnahub.reports.comparison import compare
 from dnahub.reports.intervals import Predictions, bootstrap_intervals, num_resamples
 from dnahub.reports.predictions import PredictedRows

@@ -11,13 +11,14 @@ import pytest
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
+from dnahub.checkpoints.licence import inherited_licence
 from dnahub.checkpoints.loading import CheckpointFiles
 from dnahub.checkpoints.presets import PRESETS
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
 from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerForSequenceClassification
 from dnahub.hub_code.pipeline_dna_classification import DNAClassificationPipeline
 from dnahub.metrics.names import interval, name_of, number
-from dnahub.reports.card import inherited_licence, metrics_of, render_card
+from dnahub.reports.card import metrics_of, render_card
 from dnahub.reports.comparison import describe
 from dnahub.reports.report import render_report
 from dnahub.tasks import TASKS
