@@ -109,10 +109,10 @@ def find_checkpoint(
         raise ValueError(f"{name_or_path} is not a checkpoint: it has no config.json.")
     if not any(folder.glob("*.safetensors")):
         if not allow_pickle:
+            convert = f"python -m dnahub.checkpoints.convert --model_name_or_path {name_or_path} --output_dir FOLDER"
             raise ValueError(
                 f"{name_or_path} has no weights in safetensors format; weights in pickle format (pytorch_model.bin) "
-                "can run code when they are loaded: if you trust their author, give --allow_pickle, or convert "
-                f"them once by python -m dnahub.checkpoints.convert --model_name_or_path {name_or_path} --output_dir FOLDER"
+                f"can run code when they are loaded: if you trust their author, give --allow_pickle, or {convert}"
             )
         if commit:
             folder, _ = download(name_or_path, "model", commit, (*FILES, *PICKLES), IGNORED, api)
