@@ -22,8 +22,8 @@ $(VENV)/.complete: requirements.txt requirements-extra.txt requirements-dev.txt
 
 demo: setup ## Synthetic data sets -> self-training -> embeddings and reports, in runs/demo/
 	rm -rf runs/demo
-	$(BIN)/python -m dataset_builder --source synthetic --train_per_species 8000 --output_dir data/demo
-	$(BIN)/python -m dataset_builder --source synthetic --train_per_species 8000 --whole_genes --output_dir data/demo-genes
+	$(BIN)/python -m dataset_builder --source synthetic --train_per_class 8000 --output_dir data/demo
+	$(BIN)/python -m dataset_builder --source synthetic --train_per_class 8000 --whole_genes --output_dir data/demo-genes
 	$(LAUNCH) train.py recipes/demo.yaml
 	$(BIN)/python probe.py --model_name_or_path runs/demo/checkpoint --dataset_name data/demo --max_train_samples 5400 \
 		--output_dir runs/demo

@@ -45,7 +45,7 @@ def write_file(path: Path) -> None:
 def measure(path: Path) -> None:
     """Read the file in this process and print seconds and memory."""
     started = time.perf_counter()
-    genes, counts = read_genes(path, SPECIES[0].starts, WINDOW_NT)
+    genes, counts = read_genes(path, SPECIES[0].genetic_code, WINDOW_NT)
     read = time.perf_counter()
     windows, _ = tile(genes, WINDOW_NT)
     tiled = time.perf_counter()

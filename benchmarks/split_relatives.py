@@ -58,15 +58,16 @@ def shuffle_codons(cds: CDS, rng: np.random.Generator) -> CDS:
 
 def main(source: str) -> None:
     rng = np.random.default_rng(0)
-    genes, _ = genes_of_files(species_files(Path(source)), 60)
+    codes = [species.genetic_code for species in SPECIES]
+    genes, _ = genes_of_files(species_files(Path(source)), codes, 60)
     shuffled = [[shuffle_codons(cds, rng) for cds in species_genes] for species_genes in genes]
     print(f"{'seeds':>6}{'with relatives':>17}{'moved':>8}{'largest group':>15}{'by chance':>11}")
     for seeds in (NEVER, 8, 7, 6, 5, 4):
         relatives.MIN_SEEDS = seeds
         rows, record = build_splits(Build(source=source, all_windows=True))
         share = sum(windows_with_relatives(rows)) / rows["test"].num_rows
-        moved = sum(species["relatives"]["moved"] for species in record["species"]) / sum(map(len, genes))
-        largest = max(species["relatives"]["largest_group"] / species["genes"] for species in record["species"])
+        moved = sum(species["relatives"]["moved"] for species in record["classes"]) / sum(map(len, genes))
+        largest = max(species["relatives"]["largest_group"] / species["genes"] for species in record["classes"])
         chance = sum(len(each) - len(np.unique(relatives.group_relatives(each))) for each in shuffled)
         name = "none" if seeds == NEVER else seeds
         print(f"{name:>6}{share:>17.2%}{moved:>8.1%}{largest:>15.1%}{chance:>11}", flush=True)

@@ -1,1 +1,1 @@
-"""Coding sequences of six species -> a data set of labelled windows (`python -m dataset_builder --help`)."""
+"""Sequences of several species or classes -> a data set of labelled windows (`python -m dataset_builder --help`)."""

@@ -1,9 +1,10 @@
-"""Coding sequences of six species -> windows labelled with their species, as Parquet in a folder and on the Hub.
+"""Sequences of several species or classes -> labelled windows, as Parquet in a folder and on the Hub.
 
     python -m dataset_builder --source synthetic --output_dir data/nt-species
     python -m dataset_builder --source ensembl --output_dir data/nt-species
     python -m dataset_builder --source FOLDER --output_dir data/nt-species --all_windows
     python -m dataset_builder --source FOLDER --output_dir data/nt-species-genes --all_windows --whole_genes
+    python -m dataset_builder --source FOLDER --output_dir data/phage-host --classes files
     python -m dataset_builder --source ensembl --push_to_hub --hub_dataset_id user/nt-species --hub_private_repo
     python -m dataset_builder --push_only --output_dir data/nt-species --hub_dataset_id user/nt-species
 
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset_builder.arguments import ENSEMBL, SYNTHETIC, Build, Publishing
+from dataset_builder.arguments import ENSEMBL, FILES, SYNTHETIC, Build, Publishing
 from dataset_builder.layout import DEFAULT, SPLITS
 from dnahub.machine.arguments import parse
 from dnahub.machine.script import run
@@ -65,26 +66,34 @@ def main(arguments: Sequence[str] | None = None, api: "HfApi | None" = None) -> 
 
 def summary(build: dict[str, Any], folder: Path) -> str:
     """A table of window counts, and how to load the data set."""
-    width = max(len(species["scientific_name"]) for species in build["species"])
+    classes, any_dna = build["classes"], build["source"] == FILES
+    unit, kind = ("records", "class") if any_dna else ("genes", "species")
+    width = max(len(each["name"]) for each in classes)
     lines = [f"{'':{width}}" + "".join(f"{split:>12}" for split in SPLITS)]
-    for species in build["species"]:
-        counts = "".join(f"{species['splits'][split]['kept']:>12,}" for split in SPLITS)
-        lines.append(f"{species['scientific_name']:{width}}{counts}")
+    for each in classes:
+        lines.append(f"{each['name']:{width}}" + "".join(f"{each['splits'][split]['kept']:>12,}" for split in SPLITS))
     if build["whole_genes"]:
-        counts = [species["splits"]["train"] for species in build["species"]]
+        counts = [each["splits"]["train"] for each in classes]
         genes, cut, nt, kept = (
             sum(count[name] for count in counts) for name in ("genes", "genes_cut", "nt", "nt_kept")
         )
         lines.append(
-            f"train contains whole genes: {genes:,}, of which {cut:,} were cut, as {100 - 100 * kept / nt:.2f} % "
-            f"of their {nt:,} nt occur in another split, in another species or twice (README.md has the counts)."
+            f"train contains whole {unit}: {genes:,}, of which {cut:,} were cut, as {100 - 100 * kept / nt:.2f} % "
+            f"of their {nt:,} nt occur in another split, in another {kind} or twice (README.md has the counts)."
         )
     if not build["synthetic"]:
-        for species in build["species"]:
-            lines.append(f"{species['scientific_name']:{width}}  {headers_of(species['origin'])}")
-        genes = sum(species["genes"] for species in build["species"])
-        moved = sum(species["relatives"]["moved"] for species in build["species"])
-        lines.append(f"{moved:,} of {genes:,} genes were moved to the split of their relatives in the same species.")
+        for each in classes:
+            lines.append(f"{each['name']:{width}}  {headers_of(each['origin'])}")
+        genes = sum(each["genes"] for each in classes)
+        related = sum(each["relatives"]["genes" if any_dna else "moved"] for each in classes)
+        lines.append(
+            f"{related:,} of {genes:,} records share a gene or have relatives, and are in one split with them."
+            if any_dna
+            else f"{related:,} of {genes:,} genes were moved to the split of their relatives in the same species."
+        )
+    if any_dna:
+        short = sum(sum(each["origin"]["skipped"].values()) for each in classes)
+        lines.append(f"{short:,} records were skipped, as they are shorter than a window.")
     if build["audit"]:
         audit = build["audit"]
         lines.append(f"seqleak {audit['seqleak']}: {audit['verdict']}, {audit['summary']}; {audit['homology']}.")

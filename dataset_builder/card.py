@@ -9,12 +9,13 @@ from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from dataset_builder.arguments import ENSEMBL
+from dataset_builder.arguments import ENSEMBL, FILES, FOLDER
 from dataset_builder.composition import CODONS
 from dataset_builder.layout import DEFAULT, GENES, SPLITS, build_file, data_folder
 from dataset_builder.relatives import MIN_SEEDS, SEEDS
-from dataset_builder.species import ENSEMBL_LICENCE
+from dataset_builder.species import GENETIC_CODES
 from dataset_builder.synthetic import MAX_WINDOWS, MIN_WINDOWS, PSEUDO_COUNT, codon_pairs_notes
+from dnahub.machine.text import markdown, markdown_code
 
 TEMPLATE = Path(__file__).with_name("dataset_card.md")
 
@@ -25,6 +26,7 @@ def render_card(builds: Sequence[dict[str, Any]], repo_id: str | None = None) ->
         _metadata(builds),
         template_path=str(TEMPLATE),
         builds=builds,
+        title=_title(builds[0]),
         repo_id=repo_id,
         default=DEFAULT,
         splits=SPLITS,
@@ -34,6 +36,9 @@ def render_card(builds: Sequence[dict[str, Any]], repo_id: str | None = None) ->
         codon_pairs_notes=codon_pairs_notes(),
         pseudo_count=PSEUDO_COUNT,
         seeds=(MIN_SEEDS, SEEDS),
+        genetic_codes=GENETIC_CODES,
+        markdown=markdown,
+        markdown_code=markdown_code,
         gene_windows=(MIN_WINDOWS, MAX_WINDOWS),
         same_test=len({_test_digest(build) for build in builds}) == 1,
     )
@@ -49,11 +54,12 @@ def _metadata(builds: Sequence[dict[str, Any]]) -> DatasetCardData:
         licence = {
             "license": "other",
             "license_name": "ensembl-and-embl-ebi-terms-of-use",
-            "license_link": ENSEMBL_LICENCE[1],
+            "license_link": first["classes"][0]["origin"]["licence_address"],
         }
     else:
         licences = sorted({build["license"] or "unknown" for build in builds})
         licence = {"license": licences if len(licences) > 1 else licences[0]}
+    coding = [] if first["source"] == FILES else ["coding-sequence"]
     synthetic = ["synthetic"] if first["synthetic"] else []
     configs = []
     for build in builds:
@@ -63,10 +69,16 @@ def _metadata(builds: Sequence[dict[str, Any]]) -> DatasetCardData:
     return DatasetCardData(
         **licence,
         task_categories=["text-classification"],
-        pretty_name="Coding-sequence windows of six species" + (" (synthetic)" if synthetic else ""),
-        tags=["biology", "genomics", "dna", "coding-sequence", "nucleotide-transformer", *synthetic],
+        pretty_name=_title(first),
+        tags=["biology", "genomics", "dna", *coding, "nucleotide-transformer", *synthetic],
         configs=configs,
     )
+
+
+def _title(build: dict[str, Any]) -> str:
+    if build["source"] == FILES:
+        return "DNA windows labelled by class"
+    return "Coding-sequence windows labelled by species" + (" (synthetic)" if build["synthetic"] else "")
 
 
 def _description(build: dict[str, Any]) -> str:
@@ -77,22 +89,25 @@ def _description(build: dict[str, Any]) -> str:
     the same folder from its cache (datasets 5.2).
     """
     digest = hashlib.sha256(json.dumps(build["files"], sort_keys=True).encode()).hexdigest()
-    train = "whole genes in train, " if build.get("whole_genes") else ""
+    unit = "records" if build["source"] == FILES else "genes"
+    train = f"whole {unit} in train, " if build["whole_genes"] else ""
     return f"{train}windows of {build['window_nt']} nt, seed {build['seed']}, build {digest[:16]}"
 
 
 def _command(build: dict[str, Any]) -> str:
     """The command that rebuilds this data set; a folder is called DIR, to keep its path private."""
-    source = "DIR" if build["source"] == "folder" else build["source"]
-    budgets = build["windows_per_species"]
-    windows = " ".join(f"--{split}_per_species {budgets[split]}" for split in SPLITS) if budgets else "--all_windows"
-    whole = " --whole_genes" if build.get("whole_genes") else ""
+    source = "DIR" if build["source"] in (FOLDER, FILES) else build["source"]
+    classes = " --classes files" if build["source"] == FILES else ""
+    species = f" --species_file {shlex.quote(build['species_file']['name'])}" if build["species_file"] else ""
+    budgets = build["windows_per_class"]
+    windows = " ".join(f"--{split}_per_class {budgets[split]}" for split in SPLITS) if budgets else "--all_windows"
+    whole = " --whole_genes" if build["whole_genes"] else ""
     usual = GENES if whole else DEFAULT
     name = "" if build["config_name"] == usual else f" --config_name {build['config_name']}"
     licence = f" --license {build['license']}" if build["license"] else ""
-    pattern = f" --gene_pattern {shlex.quote(build['gene_pattern'])}" if build.get("gene_pattern") else ""
-    audit = " --audit" if build.get("audit") else ""
-    options = f"--source {source} --window_nt {build['window_nt']} {windows} --seed {build['seed']}"
+    pattern = f" --gene_pattern {shlex.quote(build['gene_pattern'])}" if build["gene_pattern"] else ""
+    audit = " --audit" if build["audit"] else ""
+    options = f"--source {source}{classes}{species} --window_nt {build['window_nt']} {windows} --seed {build['seed']}"
     options += whole + name + licence + pattern + audit
     return f"python -m dataset_builder {options}"
 

@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (settings,) = parse("python -m dataset_builder.codon_pairs", __doc__, (Arguments,), arguments)
     from dataset_builder.sources import genes_of_files, species_files  # here, because it imports heavy libraries
 
-    write_text(CODON_PAIRS_FILE, table_of(*genes_of_files(species_files(Path(settings.source)), min_length_nt=3)))
+    codes = [species.genetic_code for species in SPECIES]
+    genes, origins = genes_of_files(species_files(Path(settings.source)), codes, min_length_nt=3)
+    write_text(CODON_PAIRS_FILE, table_of(genes, origins))
     print(f"{CODON_PAIRS_FILE}: {CODON_PAIRS_FILE.stat().st_size:,} bytes")
 
 

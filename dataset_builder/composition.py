@@ -1,7 +1,8 @@
-"""Genes -> GC content and codon counts."""
+"""Genes, or records of any DNA -> GC content and codon counts."""
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +19,13 @@ def codon_counts(genes: Sequence[CDS]) -> dict[str, int]:
     return {codon: count_of.get(codon.encode("ascii"), 0) for codon in CODONS}
 
 
-def gc_content(genes: Sequence[CDS]) -> dict[str, float]:
-    """Fraction of G and C among A, C, G and T: `gc` in whole genes, `gc3` at third codon positions."""
+def composition(genes: Sequence[CDS], coding: bool) -> dict[str, Any]:
+    """`gc`, the fraction of G and C among A, C, G and T; if coding, `gc3` at third codon positions, and `codons`."""
     text = "".join(cds.sequence for cds in genes)
-    return {"gc": _gc_fraction(text), "gc3": _gc_fraction(text[2::3])}
+    of_any_dna = {"gc": _gc_fraction(text)}
+    return of_any_dna | ({"gc3": _gc_fraction(text[2::3]), "codons": codon_counts(genes)} if coding else {})
 
 
 def _gc_fraction(text: str) -> float:
     gc = text.count("G") + text.count("C")
-    return gc / (gc + text.count("A") + text.count("T"))
+    return gc / max(1, gc + text.count("A") + text.count("T"))

@@ -32,7 +32,9 @@ def fetch(species: Species, downloads: DownloadManager) -> tuple[Path, str]:
     Raises:
         OSError: No connection, no such file, or a wrong checksum twice.
     """
-    address, checksums = f"{species.folder}/cds/{species.file_name}", f"{species.folder}/cds/CHECKSUMS"
+    address = species.address
+    folder, _, file_name = address.rpartition("/")
+    checksums = f"{folder}/CHECKSUMS"
     for again in (False, True):
         downloads.download_config.force_download = again
         try:
@@ -44,8 +46,8 @@ def fetch(species: Species, downloads: DownloadManager) -> tuple[Path, str]:
             problem = f"{address}: the download failed ({str(reason) or type(reason).__name__})."
             continue
         found = bsd_sum(path.read_bytes())
-        listed = re.search(rf"^(\d+) +(\d+) +{re.escape(species.file_name)}$", text, re.MULTILINE)
+        listed = re.search(rf"^(\d+) +(\d+) +{re.escape(file_name)}$", text, re.MULTILINE)
         if listed and found == f"{int(listed[1]):05d} {int(listed[2])}":
             return path, found
         problem = f"{address}: its `sum` is {found}, but {checksums} says {listed and listed[0]}."
-    raise OSError(f"{problem} Try again later, or download the six files by hand and give --source FOLDER.")
+    raise OSError(f"{problem} Try again later, or download the files by hand and give --source FOLDER.")

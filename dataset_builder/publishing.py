@@ -18,6 +18,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
     records = read_records(folder)
     if len(records) != 1:
         raise ValueError(f"{folder} contains {len(records)} data sets built by this program; give a folder with one.")
+    _check_version(records[0], folder)
     for name in records[0]["files"]:
         if not (folder / name).is_file():
             raise ValueError(f"{folder}: {name} is missing; build the data set again.")
@@ -28,8 +29,8 @@ def check_data_set(target: Target, config_name: str, source: str, api: HfApi) ->
     """
     Check, before anything is built, that the user may publish there, or raise HubError.
 
-    ValueError if the repository has other configurations from another kind of source ("ensembl", "synthetic" or
-    "folder") than this one.
+    ValueError if the repository has other configurations from another kind of source ("ensembl", "synthetic",
+    "folder" or "files") than this one, or of an earlier version of this program.
     """
     target = check_target(target, RECORDS, lambda folder: bool(read_records(folder)), api)
     if target.commit is not None:
@@ -62,9 +63,18 @@ def _others(target: Target, commit: str, name: str, source: str, api: HfApi) -> 
     folder, _ = download(target.repo_id, "dataset", commit, RECORDS, api=api)
     others = [record for record in read_records(folder) if record["config_name"] != name]
     for other in others:
+        _check_version(other, target.repo_id)
         if other["source"] != source:
             raise ValueError(
                 f"{target.repo_id} contains the configuration {other['config_name']!r} from the source "
                 f"{other['source']!r}, but this one is from {source!r}; name another repository."
             )
     return others
+
+
+def _check_version(build: dict[str, Any], place: Path | str) -> None:
+    if "classes" not in build:
+        raise ValueError(
+            f"{place}: the configuration {build['config_name']!r} was built by version {build['builder_version']} of "
+            "this program, whose build.json has other fields; build it again, or name another folder or repository."
+        )

@@ -1,4 +1,4 @@
-"""Source -> genes of the six species, and their origin."""
+"""Source -> genes of each species, or records of each class, and their origin."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,35 +12,38 @@ from datasets import DownloadConfig, DownloadManager
 from dataset_builder.arguments import ENSEMBL, SYNTHETIC
 from dataset_builder.cds import CDS, GENE_PATTERN, read_genes
 from dataset_builder.ensembl import fetch
-from dataset_builder.species import SPECIES
+from dataset_builder.species import SPECIES, Species, check_addresses
 from dataset_builder.synthetic import CODON_PAIRS_FILE, codon_chains, synthetic_genes
 
 FASTA_SUFFIXES = tuple(suffix + gz for suffix in (".fa", ".fasta", ".fna") for gz in ("", ".gz"))
 
-# Per species, its genes, and what build.json says about their origin.
-SpeciesGenes = tuple[list[list[CDS]], list[dict[str, Any]]]
+# Per class, its genes or records, and what build.json says about their origin.
+ClassGenes = tuple[list[list[CDS]], list[dict[str, Any]]]
 
 
-def genes_of_ensembl(min_length_nt: int) -> SpeciesGenes:
+def genes_of_ensembl(species: Sequence[Species], min_length_nt: int) -> ClassGenes:
     """One CDS per gene, per species, from its Ensembl release: downloaded and verified, or from the cache."""
+    check_addresses(species)
     settings = DownloadConfig(cache_dir=datasets.config.DOWNLOADED_DATASETS_PATH, use_etag=False)
     downloads = DownloadManager(dataset_name="nt_species", download_config=settings)
-    fetched = [fetch(species, downloads) for species in SPECIES]
-    genes, origins = genes_of_files([path for path, _ in fetched], min_length_nt)
-    for species, origin, (_, checksum) in zip(SPECIES, origins, fetched, strict=True):
+    fetched = [fetch(each, downloads) for each in species]
+    genes, origins = genes_of_files(
+        [path for path, _ in fetched], [each.genetic_code for each in species], min_length_nt
+    )
+    for each, origin, (_, checksum) in zip(species, origins, fetched, strict=True):
         origin |= {
-            "name": species.file_name,
-            "address": f"{species.folder}/cds/{species.file_name}",
-            "release": species.release,
-            "assembly": species.assembly,
+            "name": each.address.rpartition("/")[2],
+            "address": each.address,
+            "release": each.release,
+            "assembly": each.assembly,
             "checksum": checksum,
-            "licence": species.licence[0],
-            "licence_address": species.licence[1],
+            "licence": each.licence,
+            "licence_address": each.licence_address,
         }
     return genes, origins
 
 
-def genes_of_codon_pairs(num_genes: int, window_nt: int, generators: Sequence[np.random.Generator]) -> SpeciesGenes:
+def genes_of_codon_pairs(num_genes: int, window_nt: int, generators: Sequence[np.random.Generator]) -> ClassGenes:
     """Random genes per species, drawn from its codon pairs by its random generator."""
     genes = [
         synthetic_genes(
@@ -51,31 +54,61 @@ def genes_of_codon_pairs(num_genes: int, window_nt: int, generators: Sequence[np
     return genes, [{"name": CODON_PAIRS_FILE.name, "sha256": sha256(CODON_PAIRS_FILE)}] * len(SPECIES)
 
 
-def species_files(folder: Path) -> list[Path]:
-    """The FASTA file of each species in a folder, in the order of SPECIES, found by the beginning of its name."""
-    if not folder.is_dir():
-        raise ValueError(
-            f"--source {folder}: no such folder; give a folder of FASTA files, or, to build a data set, '{ENSEMBL}' "
-            f"or '{SYNTHETIC}'."
-        )
+def species_files(folder: Path, species: Sequence[Species] = SPECIES) -> list[Path]:
+    """The FASTA file of each species in a folder, found by its name."""
     files = []
-    for species in SPECIES:
-        found = sorted(path for path in folder.glob(f"{species.prefix}*") if path.name.endswith(FASTA_SUFFIXES))
+    for each in species:
+        found = _fasta_files(folder, each.pattern)
         if len(found) != 1:
             names = f" ({', '.join(path.name for path in found)})" if found else ""
             raise ValueError(
-                f"{folder} has {len(found)} files {species.prefix}*.fa[.gz]{names}; give one FASTA file per species "
-                f"({', '.join(FASTA_SUFFIXES)})."
+                f"{folder} has {len(found)} FASTA files {each.pattern}{names}; give one per species "
+                f"({', '.join(FASTA_SUFFIXES)}), or a --species_file."
             )
         files += found
     return files
 
 
-def genes_of_files(paths: Sequence[Path], min_length_nt: int, gene_pattern: str | None = None) -> SpeciesGenes:
-    """One CDS per gene, per species, from a FASTA file for each."""
+def class_files(folder: Path) -> dict[str, Path]:
+    """The FASTA files of a folder by their names without suffix, sorted by these."""
+    files: dict[str, Path] = {}
+    for path in _fasta_files(folder, "*"):
+        name = next(path.name.removesuffix(suffix) for suffix in FASTA_SUFFIXES if path.name.endswith(suffix))
+        if not name or not name.isprintable() or name != name.strip():
+            raise ValueError(
+                f"{folder}: {path.name!r} gives its class the name {name!r}; rename the file, to printable characters."
+            )
+        if name in files:
+            raise ValueError(
+                f"{folder}: {files[name].name} and {path.name} are both of the class {name!r}; rename one."
+            )
+        files[name] = path
+    if len(files) < 2:
+        raise ValueError(
+            f"{folder} has {len(files)} FASTA files; give one per class, at least two ({', '.join(FASTA_SUFFIXES)})."
+        )
+    return dict(sorted(files.items()))
+
+
+def _fasta_files(folder: Path, pattern: str) -> list[Path]:
+    if not folder.is_dir():
+        raise ValueError(
+            f"--source {folder}: no such folder; give a folder of FASTA files, or, to build a data set, '{ENSEMBL}' "
+            f"or '{SYNTHETIC}'."
+        )
+    return sorted(path for path in folder.glob(pattern) if path.name.endswith(FASTA_SUFFIXES) and path.is_file())
+
+
+def genes_of_files(
+    paths: Sequence[Path],
+    genetic_codes: Sequence[int | None],
+    min_length_nt: int,
+    gene_pattern: str | None = None,
+) -> ClassGenes:
+    """One CDS per gene, from a FASTA file for each genetic code; all records of files of any DNA, with None."""
     genes, origins = [], []
-    for species, path in zip(SPECIES, paths, strict=True):
-        found, counts = read_genes(path, species.starts, min_length_nt, gene_pattern)
+    for path, genetic_code in zip(paths, genetic_codes, strict=True):
+        found, counts = read_genes(path, genetic_code, min_length_nt, gene_pattern)
         genes.append(found)
         origins.append({"name": path.name, "sha256": sha256(path), **counts})
     if gene_pattern and not any(origin["header_form"] == GENE_PATTERN for origin in origins):

@@ -21,9 +21,9 @@ _COMPLEMENT[np.frombuffer(b"ACGT", dtype=np.uint8)] = np.frombuffer(b"TGCA", dty
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """Counts of the windows of one species in one split."""
+    """Counts of the windows of one class in one split."""
 
-    genes: int
+    genes: int  # or records of any DNA
     candidates: int  # windows of these genes
     examined: int  # drawn, in random order, until the budget was filled
     duplicates: int  # removed: equal to an earlier one of the split, on either strand
@@ -33,11 +33,11 @@ class SplitCounts:
 
 def tile(genes: Sequence[CDS], window_nt: int) -> tuple[np.ndarray, int]:
     """
-    Cut every CDS, from its first nt, into windows that do not overlap; a shorter rest at its end is not used.
+    Cut every sequence, from its first nt, into windows that do not overlap; a shorter rest at its end is not used.
 
     Returns:
         The windows of only A, C, G and T, a structured array (windows,) of `sequence` (bytes), `gene` (index into
-        `genes`) and `start` (0-based position in the CDS, in nt); and the number of windows with other letters.
+        `genes`) and `start` (0-based position in the sequence, in nt); and the number of windows with other letters.
     """
     tiles = np.array([len(cds.sequence) // window_nt for cds in genes], dtype=np.int64)
     text = "".join(cds.sequence[: count * window_nt] for cds, count in zip(genes, tiles, strict=True))
@@ -88,13 +88,13 @@ def canonical_sequences(sequences: np.ndarray) -> np.ndarray:
     return np.where(sequences <= reverse, sequences, reverse)
 
 
-def drop_ambiguous(species_windows: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
-    """Windows that occur, on either strand, in one species only; and how many others there were, per species."""
-    canonical = [canonical_sequences(windows["sequence"]) for windows in species_windows]
-    distinct, in_species = np.unique(np.concatenate([np.unique(each) for each in canonical]), return_counts=True)
-    ambiguous = distinct[in_species > 1]
+def drop_ambiguous(class_windows: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
+    """Windows that occur, on either strand, in one class only; and how many others there were, per class."""
+    canonical = [canonical_sequences(windows["sequence"]) for windows in class_windows]
+    distinct, in_classes = np.unique(np.concatenate([np.unique(each) for each in canonical]), return_counts=True)
+    ambiguous = distinct[in_classes > 1]
     unambiguous = [~np.isin(each, ambiguous) for each in canonical]
-    kept = [windows[rows] for windows, rows in zip(species_windows, unambiguous, strict=True)]
+    kept = [windows[rows] for windows, rows in zip(class_windows, unambiguous, strict=True)]
     return kept, [int((~rows).sum()) for rows in unambiguous]
 
 
@@ -128,8 +128,38 @@ def join_groups(split_of_gene: np.ndarray, groups: np.ndarray, rng: np.random.Ge
     return split_of_group[group]
 
 
+def assign_groups(
+    groups: np.ndarray, labels: np.ndarray, weights: Sequence[float], rng: np.random.Generator
+) -> np.ndarray:
+    """
+    Whole groups of records to splits, in proportion to the weights within each class: int8 (records,).
+
+    The largest groups come first, those of one size in random order, and each goes to the split that lacks most of
+    its records of these classes, the one of the largest weight among equals. `join_groups` suits groups that are
+    mostly of one gene; where they are large, it would leave all to one split.
+
+    Args:
+        groups: int64 (records,).
+        labels: The class of each record: int64 (records,).
+    """
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    members = np.zeros((len(sizes), labels.max() + 1))  # (groups, classes)
+    np.add.at(members, (group, labels), 1)
+    fractions = np.asarray(weights) / sum(weights)
+    by_weight = np.argsort(-fractions, kind="stable")
+    wanted = members.sum(axis=0)[:, None] * fractions[by_weight]  # (classes, splits)
+    missing = np.ones_like(wanted)  # as a fraction of those wanted
+    split_of_group = np.empty(len(sizes), dtype=np.int8)
+    order = rng.permutation(len(sizes))
+    for each in order[np.argsort(-sizes[order], kind="stable")]:
+        place = (members[each] @ missing).argmax()
+        missing[:, place] -= members[each] / wanted[:, place]
+        split_of_group[each] = by_weight[place]
+    return split_of_group[group]
+
+
 def select(
-    species_windows: Sequence[np.ndarray],
+    class_windows: Sequence[np.ndarray],
     split_of_gene: Sequence[np.ndarray],
     orders: Sequence[np.ndarray],
     budgets: dict[str, int] | None,
@@ -139,11 +169,11 @@ def select(
     Draw the windows of each of `splits` so that no two share a stretch of 30 nt, on either strand.
 
     Test comes first, then validation, then train. Within a split the windows of its genes are taken in the given
-    order until the budget (windows per species; None for all) is filled. A window is skipped if, on either strand, it
-    equals an earlier one of the same species and split, or shares a stretch with an earlier split, of any species.
+    order until the budget (windows per class; None for all) is filled. A window is skipped if, on either strand, it
+    equals an earlier one of the same class and split, or shares a stretch with an earlier split, of any class.
 
     Returns:
-        Per split and species, the indices of the windows kept, in the order drawn, and the counts; and the
+        Per split and class, the indices of the windows kept, in the order drawn, and the counts; and the
         `canonical_stretches` of test and validation, sorted.
     """
     rows: dict[str, list[np.ndarray]] = {}
@@ -151,7 +181,7 @@ def select(
     stretches_before = np.empty(0, dtype=np.uint64)  # sorted
     for split in splits:
         rows[split], counts[split] = [], []
-        for windows, assigned, order in zip(species_windows, split_of_gene, orders, strict=True):
+        for windows, assigned, order in zip(class_windows, split_of_gene, orders, strict=True):
             in_split = assigned == SPLITS.index(split)
             candidates = order[in_split[windows["gene"][order]]]
             budget = budgets[split] if budgets else len(candidates)
@@ -161,7 +191,7 @@ def select(
         if split != LEAK_PRIORITY[-1]:
             new = [
                 canonical_stretches(windows["sequence"][kept]).ravel()
-                for windows, kept in zip(species_windows, rows[split], strict=True)
+                for windows, kept in zip(class_windows, rows[split], strict=True)
             ]
             stretches_before = np.unique(np.concatenate([stretches_before, *new]))
     return rows, counts, stretches_before

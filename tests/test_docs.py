@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import forked
+from tests.dataset_builder.fasta import write_classes, write_species
 from tests.hub_fixtures import REPOSITORY
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -21,7 +22,7 @@ OTHER_TOOLS = REPOSITORY / "docs" / "other_tools.md"
 NOT_HERE = ("make demo", "recipes/species_nt_v2_50m_lora.yaml", "--source FOLDER", "benchmarks/")
 # Appended, so that a block takes seconds: what is shown is the command, not its result.
 SHORT = {
-    "--source synthetic": "--train_per_species 40 --validation_per_species 8 --test_per_species 12",
+    "--source synthetic": "--train_per_class 40 --validation_per_class 8 --test_per_class 12",
     "--from_scratch tiny": "--max_steps 3 --use_cpu",
 }
 
@@ -78,6 +79,11 @@ def example_clone(tmp_path_factory, classification_run, write_dataset, toy_rows)
     (folder / "reads.fq.gz").write_bytes(gzip.compress(reads.encode()))
     (folder / "genome.fa").write_text(f">chr1\n{''.join(sequences)}\n")
     (folder / "promoters.bed").write_text("chr1\t10\t70\tp1\t0\t-\nchr1\t100\t160\tp2\t0\t+\n")
+    write_classes(folder / "sequences")
+    (folder / "sequences" / "host.fna.gz").rename(folder / "sequences" / "host.fa.gz")
+    write_species(folder / "cds")
+    for name, new in (("Homo_sapiens", "Caenorhabditis_elegans"), ("Escherichia_coli", "b_subtilis_168")):
+        (folder / "cds" / f"{name}.fa").rename(folder / "cds" / f"{new}.fa")
     genome = "".join(sequences)
     variants = [
         f"1\t{pos}\t.\t{genome[pos - 1]}\t{'A' if genome[pos - 1] != 'A' else 'C'}\t.\t.\t." for pos in (50, 900)

@@ -102,7 +102,7 @@ class _Plain(str):
     """A value without quotes."""
 
 
-class _Loader(yaml.BaseLoader):
+class TextLoader(yaml.BaseLoader):
     """YAML whose values stay as written and whose keys may stand only once."""
 
     def construct_scalar(self, node: yaml.ScalarNode) -> str:
@@ -131,7 +131,7 @@ def _recipe_flags(path: Path, flags: dict[str, argparse.Action], parser: _Parser
     """A recipe as flags, so that argparse checks both alike."""
     fault = parser.error
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        found = yaml.load(path.read_text(encoding="utf-8"), TextLoader)
     except FileNotFoundError:
         fault("there is no such file; flags begin with --")
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

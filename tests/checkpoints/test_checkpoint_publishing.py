@@ -68,7 +68,7 @@ class Published:
 def published(module_hub, tmp_path_factory) -> Published:
     hub, runs = module_hub, tmp_path_factory.mktemp("runs")
     api = hub.api(hub.user)
-    flags = ["--source", "synthetic", "--train_per_species=20", "--validation_per_species=5", "--test_per_species=10"]
+    flags = ["--source", "synthetic", "--train_per_class=20", "--validation_per_class=5", "--test_per_class=10"]
     flags += ["--output_dir", str(runs / "data"), "--push_to_hub", "--hub_dataset_id", "user/nt-species"]
     dataset_builder.__main__.main([*flags, "--hub_private_repo"], api)
     for name, arguments in {

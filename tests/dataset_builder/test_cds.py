@@ -2,6 +2,7 @@
 
 import gzip
 import random
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from dataset_builder.cds import (
     read_genes,
     skip_reason,
 )
-from dataset_builder.species import BACTERIAL_STARTS, EUKARYOTIC_STARTS, SPECIES, STOPS
+from dataset_builder.species import GENETIC_CODES, SPECIES
 from dnahub.sequences.checks import SequenceFileError
 
 GENE = "ATG" + "GCTAAACCC" * 4 + "TAA"
@@ -31,7 +32,7 @@ def write(folder: Path, text: str, name: str = "genes.fa") -> Path:
 
 
 def genes_of(path: Path):
-    return read_genes(path, EUKARYOTIC_STARTS, min_length_nt=30)
+    return read_genes(path, 1, min_length_nt=30)
 
 
 @pytest.mark.parametrize("name", ["genes.fa", "genes.fa.gz", "an odd *name?#1.fa.gz"])
@@ -62,23 +63,31 @@ def test_the_longest_valid_cds_of_a_gene_is_kept_whatever_the_order_of_the_file(
 
 
 def test_escherichia_coli_may_begin_with_the_starts_of_code_11():
-    coli = next(species for species in SPECIES if species.scientific_name == "Escherichia coli")
-    assert coli.starts == BACTERIAL_STARTS == {"TTG", "CTG", "ATT", "ATC", "ATA", "ATG", "GTG"}
-    assert all(species.starts == {"ATG"} for species in SPECIES if species is not coli)
-    for start in BACTERIAL_STARTS:
-        assert skip_reason(start + GENE[3:], coli.starts, 30) is None
-        assert (skip_reason(start + GENE[3:], EUKARYOTIC_STARTS, 30) is None) == (start == "ATG")
+    assert {species.scientific_name: species.genetic_code for species in SPECIES if species.genetic_code != 1} == {
+        "Escherichia coli": 11
+    }
+    starts = {"TTG", "CTG", "ATT", "ATC", "ATA", "ATG", "GTG"}
+    for start in map("".join, product("ACGT", repeat=3)):
+        assert (skip_reason(start + GENE[3:], 11, 30) is None) == (start in starts)
+        assert (skip_reason(start + GENE[3:], 1, 30) is None) == (start == "ATG")
 
 
-def slow_skip_reason(sequence, starts, min_length_nt):
+def test_a_stop_codon_of_one_genetic_code_is_a_sense_codon_of_another():
+    gene = GENE[:12] + "TGATAA"
+    assert skip_reason(gene, 4, 15) is None and skip_reason(gene, 1, 15) == IN_FRAME_STOP
+    assert skip_reason(GENE[:12] + "TAATAGTGA", 6, 15) is None and skip_reason(gene, 6, 15) == NO_STOP
+
+
+def slow_skip_reason(sequence, code, min_length_nt):
+    starts, stops = GENETIC_CODES[code]
     codons = [sequence[i : i + 3] for i in range(0, len(sequence), 3)]
     if len(codons[-1]) != 3:
         return NOT_MULTIPLE_OF_THREE
     if codons[0] not in starts:
         return NO_START
-    if codons[-1] not in STOPS:
+    if codons[-1] not in stops:
         return NO_STOP
-    if any(codon in STOPS for codon in codons[:-1]):
+    if any(codon in stops for codon in codons[:-1]):
         return IN_FRAME_STOP
     return TOO_SHORT if len(sequence) < min_length_nt else None
 
@@ -89,8 +98,9 @@ def test_the_fast_check_agrees_with_a_slow_one_on_random_sequences():
     for _ in range(5000):
         middle = "".join(draw.choices("ACGTN", weights=[4, 4, 4, 4, 1], k=draw.randrange(0, 60)))
         sequence = draw.choice(["ATG", "GTG", ""]) + middle + draw.choice(["TAA", "TAG", "TGA", "GCT"])
-        reason = skip_reason(sequence, EUKARYOTIC_STARTS, 30)
-        assert reason == slow_skip_reason(sequence, EUKARYOTIC_STARTS, 30), sequence
+        code = draw.choice(list(GENETIC_CODES))
+        reason = skip_reason(sequence, code, 30)
+        assert reason == slow_skip_reason(sequence, code, 30), sequence
         seen.add(reason)
     assert seen == {*SKIP_REASONS, None} - {NO_CODING_REGION}
 

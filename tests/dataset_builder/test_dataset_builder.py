@@ -18,17 +18,16 @@ from huggingface_hub import DatasetCard
 
 from dataset_builder.__main__ import main
 from dataset_builder.arguments import Build, Publishing
-from dataset_builder.card import render_card
 from dataset_builder.folder import write_folder
 from dataset_builder.layout import SPLITS
-from dataset_builder.species import SPECIES_NAMES
 from dnahub.machine.arguments import parse
 from dnahub.machine.script import outcome
-from tests.dataset_builder.fasta import write_species
+from dnahub.machine.text import printable
+from tests.dataset_builder.fasta import SPECIES_NAMES, write_species
 from tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = {"train_per_species": 20, "validation_per_species": 5, "test_per_species": 10}
+SMALL = {"train_per_class": 20, "validation_per_class": 5, "test_per_class": 10}
 SMALL_FLAGS = [f"--{name}={value}" for name, value in SMALL.items()]
 
 
@@ -73,9 +72,6 @@ def test_the_folder_holds_parquet_card_and_record_and_nothing_else(synthetic):
     assert card.data.pretty_name.endswith("(synthetic)") and "synthetic" in card.data.tags
     for accuracy in (record["bayes_optimal_accuracy"], record["codon_usage_accuracy"]):
         assert f"{accuracy:.4f}" in card.text and accuracy > 0.3
-    earlier = {key: value for key, value in record.items() if key != "codon_usage_accuracy"}  # builder 1.1.0
-    both = render_card([record, earlier | {"config_name": "earlier"}])
-    assert both.count("Markov chain") == both.count("independent codons") == 1
 
 
 def test_the_folder_loads_with_an_empty_cache_and_another_build_has_the_same_bytes(synthetic, tmp_path):
@@ -84,7 +80,7 @@ def test_the_folder_loads_with_an_empty_cache_and_another_build_has_the_same_byt
         assert path.is_dir() or path.read_bytes() == (tmp_path / "again" / path.relative_to(synthetic)).read_bytes()
     loaded = load_dataset(str(synthetic), cache_dir=str(tmp_path))
     assert {split: rows.num_rows for split, rows in loaded.items()} == {
-        split: 6 * SMALL[f"{split}_per_species"] for split in SPLITS
+        split: 6 * SMALL[f"{split}_per_class"] for split in SPLITS
     }
     for rows in loaded.values():
         assert rows.column_names == ["sequence", "label", "gene", "transcript", "start"]
@@ -103,17 +99,17 @@ def test_the_card_is_valid_and_holds_the_figures_of_the_record(source, tmp_path)
     assert config["config_name"] == "default" and config["description"].startswith("windows of 60 nt, seed 42, ")
     assert config["data_files"] == [{"split": split, "path": f"data/{split}-*.parquet"} for split in SPLITS]
     command = (
-        "python -m dataset_builder --source DIR --window_nt 60 --train_per_species 20 --validation_per_species 5 "
-        "--test_per_species 10 --seed 42 --license cc-by-4.0"
+        "python -m dataset_builder --source DIR --window_nt 60 --train_per_class 20 --validation_per_class 5 "
+        "--test_per_class 10 --seed 42 --license cc-by-4.0"
     )
     assert command in card.text and str(source) not in card.content
     settings, publishing = parse("", "", (Build, Publishing), command.split()[3:])
     assert settings == Build(source="DIR", license="cc-by-4.0", **SMALL) and publishing == Publishing()
-    for species in record["species"]:
-        name, origin = species["scientific_name"], species["origin"]
+    for species in record["classes"]:
+        name, origin = species["name"], species["origin"]
         for line in (
             f"| *{name}* ({species['common_name']}) | 20 | 5 | 10 | 40 |",
-            f"| *{name}* | {origin['name'].encode(errors='backslashreplace').decode()} | `{origin['sha256']}` |",
+            f"| *{name}* | `{printable(origin['name'])}` | `{origin['sha256']}` |",
             f"| *{name}* | {species['gc']:.3f} | {species['gc3']:.3f} |",
             f"| *{name}* | 40 | 0 | 0 | 0 | 0 | 0 | 0 | 40 |",
             f"| *{name}* | GENE TRANSCRIPT | 40 | 1.00 | 0 |",
@@ -192,8 +188,8 @@ def test_a_folder_with_other_files_is_not_replaced(synthetic, tmp_path):
         (["--source", "nowhere"], ["nowhere"]),
         (["--source", "synthetic", "--window_nt", "61"], ["window_nt", "61"]),
         (["--source", "synthetic", "--seed", "-1"], ["seed", "-1"]),
-        (["--source", "synthetic", "--test_per_species", "0"], ["test_per_species", " 0"]),
-        (["--source", "synthetic", "--all_windows", "--train_per_species", "9"], ["--train_per_species 9", "--all"]),
+        (["--source", "synthetic", "--test_per_class", "0"], ["test_per_class", " 0"]),
+        (["--source", "synthetic", "--all_windows", "--train_per_class", "9"], ["--train_per_class 9", "--all"]),
         ([], ["--source"]),
         (["--source", "synthetic", "--push_to_hub"], ["--push_to_hub", "--hub_dataset_id"]),
         (["--source", "synthetic", "--hub_dataset_id", "user/x"], ["--push_to_hub", "--hub_dataset_id"]),
@@ -237,7 +233,7 @@ def test_a_build_that_is_stopped_leaves_nothing_behind(synthetic, tmp_path, numb
     command = ["-m", "dataset_builder", "--source", "synthetic", "--output_dir", tmp_path / "out"]
     # Where pytest runs in the background of a shell, an interrupt is ignored.
     heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    process = Forked([*command, "--train_per_species", "300000"], ROOT, os.environ, before=heed)
+    process = Forked([*command, "--train_per_class", "300000"], ROOT, os.environ, before=heed)
     process.wait_until(lambda: len(entries(tmp_path)) == 2)  # the build has begun beside the folder
     time.sleep(0.3)
     process.send_signal(number)

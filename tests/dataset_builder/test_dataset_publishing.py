@@ -12,7 +12,7 @@ from huggingface_hub import DatasetCard
 from dataset_builder.__main__ import main
 from tests.local_hub import CUT
 
-SMALL = ["--train_per_species=20", "--validation_per_species=5", "--test_per_species=10"]
+SMALL = ["--train_per_class=20", "--validation_per_class=5", "--test_per_class=10"]
 SPLITS = ("train", "validation", "test")
 PATHS = [".gitattributes", "README.md", "build.json", *(f"data/{split}-00000-of-00001.parquet" for split in SPLITS)]
 
@@ -147,6 +147,19 @@ def test_another_kind_of_source_in_the_same_repository_is_refused(hub, push, fol
     sentence = refusal(push(copy_as(folder, hub.folder / "other", "real", source="folder", synthetic=False)))
     assert "user/nt-species" in sentence and "'synthetic'" in sentence and "'folder'" in sentence
     assert "figure.txt" in hub.server.repository("datasets", "user/nt-species").files()
+
+
+def test_a_build_of_an_earlier_version_is_refused_here_and_there(hub, push, folder):
+    earlier = copy_as(folder, hub.folder / "earlier", "old")
+    record = json.loads((earlier / "old" / "build.json").read_text())
+    record["species"] = record.pop("classes")
+    (earlier / "old" / "build.json").write_text(json.dumps(record))
+    sentence = refusal(push(earlier))
+    assert str(earlier) in sentence and "'old'" in sentence and record["builder_version"] in sentence
+    assert push(folder).returncode == 0
+    upload(hub, "user/nt-species", "old/build.json", json.dumps(record).encode())
+    sentence = refusal(push(folder))
+    assert "user/nt-species" in sentence and "'old'" in sentence
 
 
 def test_configurations_pushed_at_once_are_all_there(hub, folder):

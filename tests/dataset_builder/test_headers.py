@@ -10,7 +10,6 @@ from dataset_builder.arguments import Build
 from dataset_builder.cds import CDS, NO_CODING_REGION, read_genes
 from dataset_builder.headers import parse_header
 from dataset_builder.sources import genes_of_files
-from dataset_builder.species import EUKARYOTIC_STARTS, SPECIES
 from dnahub.sequences.checks import SequenceFileError
 
 NCBI, GENCODE, WORM = "NCBI RefSeq or GenBank", "GENCODE", "WormBase, gffread or AGAT"
@@ -86,7 +85,7 @@ def test_headers_give_form_gene_transcript_and_symbol(header, expected):
 def read(folder: Path, *headers: str, sequence: str = GENE, **options):
     path = folder / "Homo_sapiens.fa"
     path.write_text("".join(f">{header}\n{sequence}\n" for header in headers))
-    return read_genes(path, EUKARYOTIC_STARTS, 30, **options)
+    return read_genes(path, 1, 30, **options)
 
 
 def test_isoforms_are_one_gene_and_records_without_a_gene_are_counted(tmp_path):
@@ -113,7 +112,7 @@ def test_the_cds_of_a_gencode_transcript_is_cut_out_or_counted(tmp_path):
     assert read(tmp_path, f"G-204|G|60|CDS:8-{7 + len(GENE)}", sequence="CATGTAG" + GENE)[0][0].sequence == GENE
     path = tmp_path / "Homo_sapiens.fa"
     path.write_text(f">{header}\nCATGTAG{GENE}\n>{GENCODE_IDS}|1657|lncRNA|\n{GENE}\n")
-    assert read_genes(path, EUKARYOTIC_STARTS, 30)[1]["skipped"][NO_CODING_REGION] == 1
+    assert read_genes(path, 1, 30)[1]["skipped"][NO_CODING_REGION] == 1
     with pytest.raises(SequenceFileError, match=r"record 1.*8-49.*20"):
         read(tmp_path, header, sequence=GENE[:20])
 
@@ -132,7 +131,7 @@ def test_a_gene_pattern_finds_genes_and_headers_of_several_forms_are_an_error(tm
         assert all(fact in str(caught.value) for fact in (*facts, "Homo_sapiens.fa", "--gene_pattern"))
     with pytest.raises(ValueError, match="'nothing=.* matches no header"):
         read(tmp_path, "g t")
-        genes_of_files([tmp_path / "Homo_sapiens.fa"] * len(SPECIES), 30, "nothing=(.)")
+        genes_of_files([tmp_path / "Homo_sapiens.fa"], [1], 30, "nothing=(.)")
 
 
 @pytest.mark.parametrize(

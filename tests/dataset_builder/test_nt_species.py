@@ -1,5 +1,7 @@
 """Settings -> rows: what they are, and what decides them."""
 
+import hashlib
+import json
 from itertools import combinations
 
 import numpy as np
@@ -7,12 +9,12 @@ import pytest
 
 from dataset_builder.arguments import STRETCH_NT, Build
 from dataset_builder.layout import SPLITS
-from dataset_builder.nt_species import build_splits
-from dataset_builder.species import SPECIES, SPECIES_NAMES
-from tests.dataset_builder.fasta import write_species
+from dataset_builder.nt_species import VERSION, build_splits
+from dataset_builder.species import SPECIES
+from tests.dataset_builder.fasta import SPECIES_NAMES, write_species
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
-BUDGETS = {"train_per_species": 30, "validation_per_species": 5, "test_per_species": 20}
+BUDGETS = {"train_per_class": 30, "validation_per_class": 5, "test_per_class": 20}
 
 
 def build(**settings):
@@ -52,8 +54,8 @@ def test_all_windows_takes_all_windows_of_all_genes(tmp_path):
     there = {name: sum(len(sequence) // 60 for sequence in genes.values()) for name, genes in written.items()}
     taken = np.bincount([row["label"] for split in SPLITS for row in rows[split]])
     assert dict(zip(SPECIES_NAMES, taken.tolist(), strict=True)) == there
-    assert [record["species"][0]["splits"][split]["genes"] for split in SPLITS] == [32, 4, 4]
-    assert record["windows_per_species"] is None
+    assert [record["classes"][0]["splits"][split]["genes"] for split in SPLITS] == [32, 4, 4]
+    assert record["windows_per_class"] is None
 
 
 def test_leaks_and_duplicates_are_removed_and_replaced_and_counted(tmp_path):
@@ -68,9 +70,9 @@ def test_leaks_and_duplicates_are_removed_and_replaced_and_counted(tmp_path):
     mouse.write_text(mouse.read_text() + f">same_as_human t\n{human[20]}\n{shifted}")
     record, rows = build(source=str(tmp_path / "source"), all_windows=True)
     assert_splits_share_nothing(rows)
-    counts = record["species"][0]["splits"]
+    counts = record["classes"][0]["splits"]
     assert counts["train"]["leaks"] > 0 and sum(count["duplicates"] for count in counts.values()) > 0
-    relatives = record["species"][0]["relatives"]
+    relatives = record["classes"][0]["relatives"]
     assert (relatives["genes"], relatives["groups"], relatives["largest_group"]) == (48, 8, 6)
     split_of = {row["gene"]: split for split in SPLITS for row in rows[split] if row["label"] == 0}
     for i in range(8):
@@ -89,7 +91,7 @@ def test_leaks_and_duplicates_are_removed_and_replaced_and_counted(tmp_path):
         assert of["kept"] == of["examined"] - of["leaks"] - of["duplicates"]
         assert len({row["sequence"] for row in rows[split]}) == len(rows[split])
     ambiguous = len(human[20]) // 60
-    assert [species["ambiguous_windows"] for species in record["species"]] == [ambiguous, ambiguous, 0, 0, 0, 0]
+    assert [species["ambiguous_windows"] for species in record["classes"]] == [ambiguous, ambiguous, 0, 0, 0, 0]
     assert not {row["gene"] for split in SPLITS for row in rows[split]} & {"same_as_human", "h20"}
 
 
@@ -106,10 +108,28 @@ def test_the_seed_and_nothing_else_decides(tmp_path):
     assert all(first[split] != other[split] for split in SPLITS)
 
 
+def test_the_rows_of_the_six_species_are_those_of_this_version(tmp_path):
+    """The digests change with every change of the rows, which raises VERSION."""
+    write_species(tmp_path / "source")
+    human = tmp_path / "source" / "Homo_sapiens.fa"
+    text = human.read_text()
+    human.write_text(text + "".join(f">copy-{record}" for record in text.split(">")[1:20]))
+    source = str(tmp_path / "source")
+    digests = []
+    for settings in (
+        {"source": "synthetic", **BUDGETS},
+        {"source": source, **BUDGETS},
+        {"source": source, "all_windows": True, "whole_genes": True},
+    ):
+        _, rows = build(**settings)
+        digests.append(hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16])
+    assert (VERSION, digests) == ("1.2.0", ["baeb6b8b20e15976", "898cfe25f58bb483", "3ead329bd3701b4b"])
+
+
 def test_too_few_windows_or_genes_are_an_error_that_names_the_species(tmp_path):
     write_species(tmp_path / "source", num_genes=10)
     with pytest.raises(ValueError) as caught:
-        build(source=str(tmp_path / "source"), **BUDGETS | {"train_per_species": 5000})
+        build(source=str(tmp_path / "source"), **BUDGETS | {"train_per_class": 5000})
     assert "60 nt" in str(caught.value) and "Homo sapiens, train: 5000" in str(caught.value)
 
     (tmp_path / "source" / "Mus_musculus.fa").write_text(">a\nATG" + "GCT" * 30 + "TAA\n")

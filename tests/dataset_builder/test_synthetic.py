@@ -11,9 +11,9 @@ import pytest
 
 from dataset_builder.cds import CDS, skip_reason
 from dataset_builder.codon_pairs import count_pairs, main, table_of
-from dataset_builder.composition import CODONS, codon_counts, gc_content
+from dataset_builder.composition import CODONS, codon_counts, composition
 from dataset_builder.sources import genes_of_codon_pairs, genes_of_files, sha256, species_files
-from dataset_builder.species import EUKARYOTIC_STARTS, SPECIES, SPECIES_NAMES
+from dataset_builder.species import SPECIES
 from dataset_builder.synthetic import (
     CODON_PAIRS_FILE,
     IS_STOP,
@@ -32,7 +32,7 @@ from dataset_builder.synthetic import (
     synthetic_genes,
 )
 from dataset_builder.windows import SPLITS, assign_genes, tile
-from tests.dataset_builder.fasta import write_species
+from tests.dataset_builder.fasta import SPECIES_NAMES, write_species
 
 
 def test_the_table_counts_the_pairs_of_64_codons_of_six_species():
@@ -111,7 +111,7 @@ def real():
     others = [path.name for path in files if sha256(path) not in "".join(codon_pairs_notes())]
     if others:
         pytest.skip(f"NT_CDS_DIR holds another {others[0]} than the one that the table was counted from")
-    return genes_of_files(files, 3)
+    return genes_of_files(files, [species.genetic_code for species in SPECIES], 3)
 
 
 @pytest.mark.real_data
@@ -141,13 +141,14 @@ def test_codons_are_counted_after_the_start_and_with_the_stop():
 
 
 def test_gc_and_gc3_count_a_c_g_and_t_alone():
-    assert gc_content([CDS("a", "a", "ATGGCNTAA")]) == {"gc": 3 / 8, "gc3": 1 / 2}
+    assert composition([CDS("a", "a", "ATGGCNTAA")], coding=False) == {"gc": 3 / 8}
+    assert composition([CDS("a", "a", "ATGGCNTAA")], coding=True)["gc3"] == 1 / 2
 
 
 def test_every_synthetic_gene_is_a_valid_cds_of_the_stated_length():
     genes = synthetic_genes(codon_chains()["Escherichia coli"], 300, 60, np.random.default_rng(0))
     lengths = [len(cds.sequence) // 3 for cds in genes]
-    assert all(skip_reason(cds.sequence, EUKARYOTIC_STARTS, 60) is None for cds in genes)
+    assert all(skip_reason(cds.sequence, 1, 60) is None for cds in genes)
     assert len({cds.gene for cds in genes}) == 300
     assert MIN_WINDOWS * 20 <= min(lengths) < 120 and 480 < max(lengths) <= MAX_WINDOWS * 20
 

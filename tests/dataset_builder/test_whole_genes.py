@@ -13,11 +13,10 @@ from dataset_builder.__main__ import main, summary
 from dataset_builder.arguments import Build, Publishing
 from dataset_builder.cds import CDS
 from dataset_builder.folder import write_folder
-from dataset_builder.species import SPECIES_NAMES
 from dataset_builder.whole_genes import REASONS, cut_genes
 from dataset_builder.windows import canonical_stretches
 from dnahub.machine.arguments import parse
-from tests.dataset_builder.fasta import write_species
+from tests.dataset_builder.fasta import SPECIES_NAMES, write_species
 from tests.dataset_builder.test_nt_species import BUDGETS, COMPLEMENT, build, stretches
 
 
@@ -38,7 +37,7 @@ def assert_whole_genes(record, rows, windows, window_nt=60):
         for start in range(0, len(sequence) - window_nt + 1, 3):
             in_frame[min(both_strands(sequence[start : start + window_nt]))] += 1
     assert max(in_frame.values()) == 1
-    for label, species in enumerate(record["species"]):
+    for label, species in enumerate(record["classes"]):
         of_train = [row for row in rows["train"] if row["label"] == label]
         counts = species["splits"]["train"]
         assert counts["kept"] == len(of_train)
@@ -61,11 +60,11 @@ def test_train_are_whole_genes_and_validation_and_test_the_same_windows(tmp_path
         assert row["start"] == 0 and row["sequence"] == written[SPECIES_NAMES[row["label"]]][row["gene"]]
 
 
-def slow_cut(genes, in_train, held, window_nt):
+def slow_cut(genes, in_train, held, window_nt, step=3):
     """Letter by letter, with sets of strings."""
     in_species = Counter()
     for species in genes:
-        in_species.update({window for _, _, window in in_frame_windows(species, window_nt)})
+        in_species.update({window for _, _, window in in_frame_windows(species, window_nt, step)})
     found = []
     for species, chosen in zip(genes, in_train, strict=True):
         rows, left_out, before = [], Counter(), set()
@@ -76,21 +75,22 @@ def slow_cut(genes, in_train, held, window_nt):
             for start in range(len(sequence) - 29):
                 if both_strands(sequence[start : start + 30]) & held:
                     cuts["leaks"] |= {(number, start + i) for i in range(30)}
-            for _, start, window in in_frame_windows([species[number]], window_nt):
+            for _, start, window in in_frame_windows([species[number]], window_nt, step):
                 reason = "ambiguous" if in_species[window] > 1 else "repeated" if window in before else None
                 before.add(window)
                 if reason:
                     cuts[reason] |= {(number, start + i) for i in range(window_nt)}
-            codons = [
-                all((number, start + i) not in places for i in range(3) for places in cuts.values())
-                for start in range(0, len(sequence), 3)
+            steps = [
+                all((number, start + i) not in places for i in range(step) for places in cuts.values())
+                for start in range(0, len(sequence), step)
             ]
             row = []
-            for start, good in enumerate([*codons, False]):
+            for start, good in enumerate([*steps, False]):
                 if good:
                     row.append(start)
                 elif row:
-                    rows += [(number, 3 * row[0], 3 * row[-1] + 3)] if 3 * len(row) >= window_nt else []
+                    stretch = (number, step * row[0], step * row[-1] + step)
+                    rows += [stretch] if step * len(row) >= window_nt else []
                     row = []
         for place in set().union(*cuts.values()):
             left_out[next(reason for reason in REASONS if place in cuts[reason])] += 1
@@ -98,16 +98,17 @@ def slow_cut(genes, in_train, held, window_nt):
     return found
 
 
-def in_frame_windows(genes, window_nt):
+def in_frame_windows(genes, window_nt, step):
     for number, cds in enumerate(genes):
-        for start in range(0, len(cds.sequence) - window_nt + 1, 3):
+        for start in range(0, len(cds.sequence) - window_nt + 1, step):
             window = cds.sequence[start : start + window_nt]
             if not set(window) - set("ACGT"):
                 yield number, start, min(both_strands(window))
 
 
+@pytest.mark.parametrize("step", [3, 1])
 @pytest.mark.parametrize("seed", range(6))
-def test_what_is_cut_out_is_what_a_plain_loop_cuts_out(seed, monkeypatch):
+def test_what_is_cut_out_is_what_a_plain_loop_cuts_out(seed, step, monkeypatch):
     """Of genes in which pieces of other genes, splits and species, of either strand and in any frame, are inserted."""
     monkeypatch.setattr("dataset_builder.whole_genes.CHUNK_STRETCHES", 700)  # a few genes at a time
     rng = random.Random(seed)
@@ -121,14 +122,14 @@ def test_what_is_cut_out_is_what_a_plain_loop_cuts_out(seed, monkeypatch):
             parts = ["".join(rng.choices("ACGT", k=rng.randrange(90))) for _ in range(4)]
             parts[1:1], parts[3:3] = rng.choices(pieces, k=1), rng.choices(pieces, k=gene % 2)
             sequence = "".join(parts) + "ACGTTGCA" * 13
-            genes[-1].append(CDS(f"g{gene}", "t", sequence[: len(sequence) // 3 * 3]))
+            genes[-1].append(CDS(f"g{gene}", "t", sequence[: len(sequence) // step * step]))
     in_train = [np.array([rng.random() < 0.7 for _ in of]) for of in genes]
     held = set().union(*(stretches(piece) for piece in pieces[:3]))
     sorted_held = np.unique(canonical_stretches(np.array([piece.encode() for piece in held])))
 
-    rows, counts = cut_genes(genes, in_train, sorted_held, window_nt)
+    rows, counts = cut_genes(genes, in_train, sorted_held, window_nt, step)
 
-    expected = slow_cut(genes, in_train, held, window_nt)
+    expected = slow_cut(genes, in_train, held, window_nt, step)
     assert sum(of["genes_cut"] for of in counts) > 9 and sum(of["kept"] for of in counts) > 9
     for of_rows, count, (slow_rows, left_out) in zip(rows, counts, expected, strict=True):
         assert list(map(tuple, of_rows.tolist())) == slow_rows
@@ -152,12 +153,12 @@ def test_a_species_whose_genes_are_all_in_another_is_an_error(tmp_path):
 def test_real_genes_share_no_stretch_with_other_splits():
     if not os.environ.get("NT_CDS_DIR"):
         pytest.skip("NT_CDS_DIR is not set")
-    settings = {"train_per_species": 20, "test_per_species": 200, "whole_genes": True}
+    settings = {"train_per_class": 20, "test_per_class": 200, "whole_genes": True}
     record, rows = build(source=os.environ["NT_CDS_DIR"], **settings)
     assert_whole_genes(record, rows, rows)
-    for species in record["species"]:
+    for species in record["classes"]:
         counts = species["splits"]["train"]
-        assert counts["nt_kept"] > 0.95 * counts["nt"], species["scientific_name"]
+        assert counts["nt_kept"] > 0.95 * counts["nt"], species["name"]
 
 
 def test_the_folder_is_a_configuration_of_its_own_and_card_and_summary_say_what_was_left_out(tmp_path):
@@ -168,7 +169,7 @@ def test_the_folder_is_a_configuration_of_its_own_and_card_and_summary_say_what_
     card = DatasetCard((tmp_path / "out" / "README.md").read_text())
     (config,) = card.data.to_dict()["configs"]
     assert config["config_name"] == "genes" and config["description"].startswith("whole genes in train, windows of 60")
-    counts = record["species"][0]["splits"]["train"]
+    counts = record["classes"][0]["splits"]["train"]
     nt = counts["nt"]
     assert (
         f"| *Homo sapiens* | {counts['genes']} | 0 | 0 | {nt} | 0 | 0 | 0 | 0 | 0 | 0.00 % | {counts['kept']} |"
@@ -180,7 +181,7 @@ def test_the_folder_is_a_configuration_of_its_own_and_card_and_summary_say_what_
     assert parse("", "", (Build, Publishing), command.split()[3:])[0] == Build(
         **flags | {"source": "DIR"}, whole_genes=True
     )
-    assert f"whole genes: {sum(of['splits']['train']['genes'] for of in record['species'])}" in summary(
+    assert f"whole genes: {sum(of['splits']['train']['genes'] for of in record['classes'])}" in summary(
         record, tmp_path
     )
     rows = load_dataset(str(tmp_path / "out"), "genes", cache_dir=str(tmp_path / "cache"))
@@ -190,7 +191,7 @@ def test_the_folder_is_a_configuration_of_its_own_and_card_and_summary_say_what_
 
 
 def test_it_is_published_and_loaded_beside_the_windows_of_the_same_splits(hub, call, tmp_path):
-    flags = ["--source", "synthetic", "--train_per_species=20", "--validation_per_species=5", "--test_per_species=10"]
+    flags = ["--source", "synthetic", "--train_per_class=20", "--validation_per_class=5", "--test_per_class=10"]
     flags += ["--push_to_hub", "--hub_dataset_id", "user/nt-species"]
     for name, more in (("windows", []), ("genes", ["--whole_genes"])):
         done = call(main, *flags, *more, "--output_dir", hub.folder / name, api=hub.api(hub.user))
