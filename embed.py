@@ -14,7 +14,7 @@ what is missing. Code that comes with a checkpoint is not run.
 from collections.abc import Sequence
 from functools import partial
 
-from dnahub.inference.arguments import CuttingArguments, EmbedArguments, ModelArguments, OutputArguments
+from dnahub.inference.arguments import CuttingArguments, EmbedArguments, ModelArguments, RowOutputArguments
 from dnahub.machine.arguments import parse
 from dnahub.machine.script import run
 from dnahub.sequences.arguments import InputArguments
@@ -22,7 +22,7 @@ from dnahub.sequences.arguments import InputArguments
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program with the command line, or with these arguments; errors are raised."""
-    groups = (InputArguments, ModelArguments, EmbedArguments, CuttingArguments, OutputArguments)
+    groups = (InputArguments, ModelArguments, EmbedArguments, CuttingArguments, RowOutputArguments)
     inputs, model, embed, cutting, output = parse("embed.py", __doc__, groups, arguments)
 
     # Imported here, for these take seconds, and --help and a wrong argument need none of them.

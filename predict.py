@@ -17,7 +17,7 @@ command computes only what is missing. Code that comes with a checkpoint is not 
 from collections.abc import Sequence
 from functools import partial
 
-from dnahub.inference.arguments import CuttingArguments, ModelArguments, OutputArguments, PredictArguments
+from dnahub.inference.arguments import CuttingArguments, ModelArguments, PredictArguments, RowOutputArguments
 from dnahub.machine.arguments import parse
 from dnahub.machine.script import run
 from dnahub.sequences.arguments import InputArguments
@@ -25,7 +25,7 @@ from dnahub.sequences.arguments import InputArguments
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program with the command line, or with these arguments; errors are raised."""
-    groups = (InputArguments, ModelArguments, PredictArguments, CuttingArguments, OutputArguments)
+    groups = (InputArguments, ModelArguments, PredictArguments, CuttingArguments, RowOutputArguments)
     inputs, model, predict, cutting, output = parse("predict.py", __doc__, groups, arguments)
 
     # Imported here, for these take seconds, and --help and a wrong argument need none of them.

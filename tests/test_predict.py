@@ -1,5 +1,6 @@
 """predict.py -> its table, compared with the model's plain forward pass and with the pipelines; misused."""
 
+import json
 import random
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from scipy.special import expit, softmax
 
+import embed
 import predict
 from dnahub.hub_code import (
     DNAClassificationPipeline,
@@ -21,7 +23,7 @@ from dnahub.hub_code import (
     NucleotideTransformerForTokenClassification,
 )
 from dnahub.hub_code.pipeline_dna_embedding import reverse_complement
-from dnahub.inference import blocks
+from dnahub.inference import blocks, neighbours, tracks
 from dnahub.machine.script import outcome
 from tests.tiny_models import random_model, tokenizer_of
 
@@ -346,3 +348,46 @@ def test_whole_sequences_and_joined_blocks_have_no_place(tmp_path, run, genome):
 def test_an_output_that_is_no_table_is_refused(run):
     assert ".tsv, .csv, .parquet, .bed" in run("three classes", output="out.npy")
     assert Path("out.npy").exists() is False
+
+
+def test_a_label_with_a_tab_does_not_make_a_column():
+    assert tracks._word("a\tb\nc") == "a b c" and tracks._name(["a\tb", "c"]) == "a b,c" and tracks._name([]) == "."
+
+
+def test_a_value_of_the_beginning_is_not_drawn_along_a_region(run, genome):
+    message = run("three classes", "--long", "truncate", "--track", "E. coli", output="o.bedgraph", given=genome[2])
+    assert "--long truncate" in message
+
+
+@pytest.mark.parametrize("name", ["labels", "numbers"])
+def test_of_several_labels_or_numbers_none_is_chosen_for_the_track(run, genome, name):
+    assert "--track" in run(name, output="o.bedgraph", given=genome[2])
+
+
+def test_vectors_of_a_classifier_have_neighbours(tmp_path, run, saved):
+    run("two classes", "--embeddings")
+    arguments = ["--model_name_or_path", saved("two classes")[0], "--input", tmp_path / "in.fa", "--long", "mean"]
+    embed.main([*map(str, [*arguments, "--output", tmp_path / "e.parquet", "--device", "cpu"])])
+    paths = ["--input", tmp_path / "out.parquet", "--known", tmp_path / "e.parquet", "--output", tmp_path / "n.tsv"]
+    neighbours.main([*map(str, paths), "--k", "1"])
+    table = pd.read_csv(tmp_path / "n.tsv", sep="\t")
+    np.testing.assert_allclose(table["cosine"], 1, atol=1e-6)
+
+
+def test_the_windows_of_training_are_the_default(tmp_path, run, saved, records):
+    folder, model, tokenizer = saved("two classes")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"window_nt": 30, "stride_nt": 18}))
+    model.config.window_nt, model.config.stride_nt = 30, 18
+    try:
+        table = run("two classes")
+        pipe = DNAClassificationPipeline(model, tokenizer, device="cpu")
+        answers, whole = pipe(records[4:]), pipe(records[4:], long="mean")
+    finally:
+        (folder / "config.json").write_text(json.dumps(config))
+        model.config.window_nt = model.config.stride_nt = None
+    expected = [softmax(mean_by_hand(saved, "two classes", sequence, 30, 18)) for sequence in records[4:]]
+    columns = [f"p_{name}" for name in LABELS[:2]]
+    np.testing.assert_allclose(table[columns][4:], expected, rtol=0, atol=2e-5)
+    np.testing.assert_allclose([list(each["scores"].values()) for each in answers], expected, rtol=0, atol=2e-5)
+    assert any(a["score"] != pytest.approx(b["score"], abs=1e-4) for a, b in zip(answers, whole, strict=True))

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 
 import matplotlib.image
@@ -19,8 +20,9 @@ from dnahub.hub_code import (
     NucleotideTransformerForTokenClassification,
     NucleotideTransformerModel,
 )
-from dnahub.inference import variant_reading
+from dnahub.inference import variant_outputs, variant_reading
 from dnahub.inference.encoder import Encoder
+from dnahub.inference.variant_outputs import check_info
 from dnahub.inference.variants import Allele, Settings, VariantScorer
 from dnahub.machine.script import outcome
 from dnahub.sequences.opening import InputFile
@@ -134,7 +136,7 @@ def test_every_alternative_has_a_row_in_order_with_its_score(tmp_path, run, reco
             row["llr"], abs=1e-5
         )
     assert table["llr"].iloc[0] == table["llr"].iloc[-1]  # given twice
-    assert "chromosome 1 of the variants is taken for chr1" in out and "symbolic allele 24" in out
+    assert "chromosome 1 matched to chr1 (and 2 others)" in out and "symbolic allele 24" in out
     made_by = json.loads(pq.read_schema(path).metadata[b"embedding"])
     assert made_by["window_nt"] == 114 and made_by["genome"] == "genome.fa"
 
@@ -225,7 +227,7 @@ def test_an_interrupted_run_computes_only_what_is_missing(tmp_path, run, monkeyp
 def test_processes_share_the_blocks(tmp_path, run):
     for i in (1, 2):
         status = run("masked LM", "--shard", f"{i}/2", output="shared.parquet")
-        assert "parts computed now" in status[1]
+        assert "computed now: " in status[1]
     path, out = run("masked LM", output="shared.parquet")
     assert "computed now: 0 of 5" in out
     assert pq.read_table(path).equals(pq.read_table(run("masked LM")[0]))
@@ -248,20 +250,105 @@ def test_another_assembly_is_an_error_and_a_few_mismatches_are_counted(tmp_path,
     ("name", "flags", "given", "output", "words"),
     [
         ("classes", ["--scores", "llr"], None, "o.tsv", ["--scores llr", "masked tokens"]),
-        ("masked LM", ["--scores", "change"], None, "o.tsv", ["--scores change", "predicting"]),
+        ("masked LM", ["--scores", "change"], None, "o.tsv", ["--scores change", "classification"]),
         ("masked LM", ["--window_nt", "100"], None, "o.tsv", ["--window_nt 100", "multiple of 6", "114"]),
         ("masked LM", ["--window_nt", "120"], None, "o.tsv", ["--window_nt 120", "114"]),
         ("masked LM", ["--offsets", "7"], None, "o.tsv", ["--offsets 7", "1 to 6"]),
         ("masked LM", [], None, "o.bed", [".tsv", ".vcf"]),
-        ("masked LM", [], None, "o.tsv.gz", [".vcf.gz"]),
+        ("masked LM", [], None, "o.tsv.gz", ["only VCF"]),
         ("masked LM", [], ["--saturate", "chr1:9-3"], "o.tsv", ["--saturate chr1:9-3"]),
         ("masked LM", [], ["--saturate", "chr1"], "o.tsv", ["chrom:start-end"]),
         ("masked LM", [], ["--saturate", "chr9:1-3"], "o.tsv", ["chr9", "chr1"]),
         ("masked LM", [], ["--saturate", "chr2:400-501"], "o.tsv", ["400-501", "500 nt"]),
         ("masked LM", [], ["--saturate", "chr2:1-9"], "o.vcf", ["o.vcf", "--vcf is none"]),
         ("masked LM", [], [], "o.tsv", ["--vcf, --saturate and --bed"]),
+        ("masked LM", ["--track", "llr"], None, "o.tsv", ["--track llr", "--saturate"]),
+        ("masked LM", ["--track", "l2"], ["--saturate", "chr2:1-9"], "o.tsv", ["--track l2", "llr"]),
+        ("masked LM", ["--bad_records", "skip"], None, "o.vcf", ["every line", "--bad_records skip"]),
     ],
 )
 def test_what_does_not_go_is_said_in_one_sentence(run, name, flags, given, output, words):
     status, message = run(name, *flags, given=given, output=output)
     assert status == 2 and all(word in message for word in words), message
+
+
+def test_parts_of_another_genome_of_the_same_name_are_not_taken(tmp_path, run, contigs):
+    run("masked LM", "--shard", "1/2")
+    changed = {name: text.translate(str.maketrans("ACGT", "TGCA")) for name, text in contigs.items()}
+    (tmp_path / "genome.fa").write_text("".join(f">{name}\n{text}\n" for name, text in changed.items()))
+    path, out = run("masked LM", "--allow_mismatches", "true")
+    assert "parts computed now: 5 of 5" in out
+    assert "reference mismatch" in pq.read_table(path)["status"].to_pylist()
+
+
+def test_a_vcf_that_has_the_scores_already_is_refused(tmp_path, run, records):
+    (tmp_path / "in.vcf").write_bytes(run("masked LM", output="once.vcf")[0].read_bytes())
+    status, message = run("masked LM", output="twice.vcf")
+    assert status == 2 and "SCORE_STATUS" in message and "bcftools annotate" in message
+
+
+def test_records_without_alternative_stay_as_they_are_and_other_encodings_are_refused(tmp_path, run, contigs):
+    ref = contigs["chr1"][9]
+    other = "A" if ref != "A" else "C"
+    lines = [["1", "10", "gVCF", ref, "."], ["1", "0", "telomere", "N", "A"], ["1", "10", ".", ref, other]]
+    text = "".join("\t".join([*line, ".", "PASS", "."]) + "\n" for line in lines)
+    header = HEADER.replace("##INFO", '##source="M\xfcller"\n##INFO').replace("\tFORMAT\tsample", "")
+    (tmp_path / "in.vcf").write_text(header + text)
+    path, _ = run("masked LM", output="o.vcf")
+    written = path.read_bytes().split(b"\n")
+    assert header.splitlines()[1].encode() in written
+    assert written[-4] == "\t".join([*lines[0], ".", "PASS", "."]).encode()
+    assert b"SCORE_STATUS=symbolic_allele;LLR=." in written[-3] and b"SCORE_STATUS=scored;LLR=" in written[-2]
+    table = pq.read_table(run("masked LM")[0]).to_pandas()
+    assert table["status"].tolist() == ["symbolic allele", "symbolic allele", "scored"]
+    (tmp_path / "in.vcf").write_bytes((header + text.replace("gVCF", "\xfc")).encode("latin-1"))
+    status, message = run("masked LM", output="p.vcf")
+    assert status == 2 and "record 1" in message and "utf-8" in message and not (tmp_path / "p.vcf.parts").exists()
+
+
+def test_labels_that_info_cannot_tell_apart_are_refused():
+    for names in (("d_p_a b", "d_p_a-b"), ("d_p_A", "d_p_a")):
+        with pytest.raises(ValueError, match="D_P_A"):
+            check_info(names, "unread.vcf")
+
+
+def test_a_pipe_is_refused_because_it_is_read_twice(tmp_path, run):
+    os.mkfifo(tmp_path / "p.vcf")
+    status, message = run("masked LM", given=["--vcf", tmp_path / "p.vcf"])
+    assert status == 2 and "p.vcf" in message and "pipe" in message
+
+
+def test_a_later_process_does_not_mind_an_output_of_the_first(run, monkeypatch):
+    path, _ = run("masked LM")
+    before = path.read_bytes()
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert "process 2/2 is done" in run("masked LM")[1] and path.read_bytes() == before
+
+
+def test_regions_are_found_by_either_name_and_drawn_apart_with_the_chosen_score(tmp_path, run, contigs, monkeypatch):
+    drawn, plain = [], variant_outputs.draw_heat_map
+
+    def draw(table, score, path):
+        drawn.append(score)
+        plain(table, score, path)
+
+    monkeypatch.setattr(variant_outputs, "draw_heat_map", draw)
+    (tmp_path / "r.bed").write_text("1\t10\t20\n1\t1000\t1010\n")
+    by_bed = pd.read_csv(run("classes", given=["--bed", tmp_path / "r.bed"], output="b.tsv")[0], sep="\t")
+    assert by_bed["chrom"].unique().tolist() == ["chr1"] and len(by_bed) == 60
+    run("classes", "--track", "d_p_no", given=["--saturate", "1:11-20"], output="c.tsv")
+    assert drawn == ["d_logit_yes, maybe", "d_p_no"]
+    wide, narrow = (matplotlib.image.imread(tmp_path / f"{name}.tsv.png").shape[1] for name in "bc")
+    assert wide > narrow
+
+
+def test_what_has_nothing_to_draw_leaves_no_picture_and_an_old_one_goes(tmp_path, run, contigs, monkeypatch):
+    region = ["--saturate", "chr1:101-110"]
+    assert (run("masked LM", given=region, output="s.tsv")[0].parent / "s.tsv.png").is_file()
+    monkeypatch.setattr(variant_outputs, "MOST_PLACES", 5)
+    run("masked LM", "--overwrite", given=region, output="s.tsv")
+    assert not (tmp_path / "s.tsv.png").exists() and (tmp_path / "s.tsv.bw").is_file()
+    (tmp_path / "genome.fa").write_text(f">c\n{'N' * 30}{contigs['chr1'][:100]}\n")
+    status, message = run("masked LM", given=["--saturate", "c:1-30"], output="n.tsv")
+    assert status == 2 and "c:1-30" in message and "no A, C, G or T" in message

@@ -176,7 +176,7 @@ def load_for_task(
 
 def head_of(files: CheckpointFiles) -> str:
     """The head that a checkpoint says it has, a key of `HEADS`."""
-    [named] = PreTrainedConfig.get_config_dict(files.folder)[0].get("architectures") or ["Model"]
+    named = (PreTrainedConfig.get_config_dict(files.folder)[0].get("architectures") or ["Model"])[0]
     suffixes = {"ForSequenceClassification": "sequence", "ForTokenClassification": "token", "ForMaskedLM": "masked_lm"}
     return next((head for suffix, head in suffixes.items() if named.endswith(suffix)), "none")
 

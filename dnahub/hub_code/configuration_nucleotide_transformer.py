@@ -82,6 +82,9 @@ class NucleotideTransformerConfig(EsmConfig):
     rescaling_factor: float | int | None = None  # stretches the rotary positions, as in SegmentNT
     # Of two classes, the probability from which on the second is predicted. Default: 0.5.
     decision_threshold: float | None = None
+    # The windows by which a fine-tuned model was evaluated, by the mean of their logits. Default: none, sequences.
+    window_nt: int | None = None
+    stride_nt: int | None = None
     auto_map: dict[str, str] | None = None
     custom_pipelines: dict[str, Any] | None = None
 

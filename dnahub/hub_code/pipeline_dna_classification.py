@@ -22,9 +22,10 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
     """
     DNA sequences -> labels with scores, or numbers; on request with logits and embeddings of the same forward pass.
 
-    Inputs and arguments are those of `DNAEmbeddingPipeline`, and two more; the embedding is that of the last layer.
+    Inputs and arguments are those of `DNAEmbeddingPipeline`, and three more; the embedding is that of the last layer.
     With `long="mean"` the logits of windows are averaged, weighted by their tokens; with `reverse_complement` the
-    probabilities, or numbers, of both strands.
+    probabilities, or numbers, of both strands. A model that was trained on windows of longer sequences has their
+    `window_nt` and `stride_nt` in config.json, and takes their mean unless arguments say how to cut.
 
     Args:
         return_logits (`bool`, default `False`): Whether to add `logits`, float32 (labels,); not with
@@ -48,6 +49,12 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
         # By name, because transformers may import this file and the model's from two copies of the checkpoint.
         if head not in [each.__name__ for each in type(self.model).__mro__]:
             raise ValueError(f"Got a {type(self.model).__name__}; give a {head}, or use dna-embedding for vectors.")
+
+    def _settings(self, given: dict[str, Any]) -> dict[str, Any]:
+        config, said = self.model.config, self._preprocess_params | given
+        if config.window_nt and not {"long", "window_nt", "stride_nt", "max_length"} & said.keys():
+            given = given | {"long": "mean", "window_nt": config.window_nt, "stride_nt": config.stride_nt}
+        return super()._settings(given)
 
     def _forward(
         self, pieces: list[Piece], pooling: str = "mean", return_embedding: bool = False, **_: Any

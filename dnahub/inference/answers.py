@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from dnahub.inference.columns import Columns
 from dnahub.inference.engine import Results
 from dnahub.inference.readouts import PROBLEMS
 from dnahub.tasks.task import PREDICTED, PROBABILITY
@@ -17,7 +17,7 @@ DRAWN = (".bedgraph", ".bw")  # outputs with a value for each base
 
 
 @dataclass(frozen=True)
-class Answers:
+class Answers(Columns):
     """
     What the outputs of a head mean.
 
@@ -57,10 +57,6 @@ class Answers:
         if self.problem != "regression":
             columns.insert(0, self._predicted(outputs))
         return results.sequence, pa.Table.from_arrays([pa.array(each) for each in columns], schema=self.schema)
-
-    def draw(self, rows: object, path: Path) -> list[Path]:
-        """Further files next to an output: none."""
-        return []
 
     def confidence(self, table: pa.Table) -> np.ndarray:
         """The probability of what is predicted in each row, of several labels the highest, (rows,)."""
@@ -129,9 +125,11 @@ def choose_track(problem: str, names: Sequence[str], given: str | None, suffix: 
         if given is not None:
             raise ValueError(f"--track {given} is for --output {' and '.join(DRAWN)}; leave it out.")
         return None
+    if problem == "token_classification" and given == PREDICTED:
+        raise ValueError(f"--track {given}: the output has another column of that name; rename the label.")
     if given is not None and given not in names:
         raise ValueError(f"--track {given}: give one of {', '.join(names)}.")
-    if given is None and len(names) > 2:
+    if given is None and len(names) > (2 if problem == "single_label_classification" else 1):
         raise ValueError(f"--output *{suffix} has one value per base; name it with --track: {', '.join(names)}.")
     if problem == "regression":
         return PREDICTED if len(names) == 1 else f"{PREDICTED}_{given or names[-1]}"

@@ -144,18 +144,25 @@ class VariantArguments:
     llr: Literal["changed", "middle"] = field(
         default="changed",
         metadata={
-            "help": "changed: mask every token in which the alleles differ, and sum over them, the only way for "
+            "help": "changed: mask every token in which the alleles differ, and sum over them, the only option for "
             "insertions and deletions. middle: score variants within one token alone."
         },
     )
     window_nt: int | None = field(
         default=None,
-        metadata={"help": "Letters of the genome around a variant. Default: as many as the model takes."},
+        metadata={"help": "Window around the variant, in nt. Default: as many as the model takes."},
     )
     offsets: int = field(
         default=1, metadata={"help": "Average over this many frames of the k-mers, at most the letters of one."}
     )
     reverse_complement: bool = field(default=True, metadata={"help": "Average both strands."})
+    track: str | None = field(
+        default=None,
+        metadata={
+            "help": "Score that is drawn of every substitution, a column of the output. Default: the first one, of "
+            "two classes the logit of the second."
+        },
+    )
     allow_mismatches: bool = field(
         default=False,
         metadata={"help": "Go on if more than 1 % of variants do not have the genome's reference allele."},
@@ -167,6 +174,8 @@ class VariantArguments:
     def __post_init__(self):
         if sum(each is not None for each in (self.vcf, self.saturate, self.bed)) != 1:
             raise ValueError("give one of --vcf, --saturate and --bed.")
+        if self.vcf is not None and self.track is not None:
+            raise ValueError(f"--track {self.track} is for --saturate and --bed, which are drawn; leave it out.")
 
 
 @dataclass
@@ -176,14 +185,12 @@ class OutputArguments:
     output: str = field(
         metadata={
             "help": "File to write: .parquet, .csv or .tsv (with NAME.tsv.json); of embed.py also .npy (with "
-            "NAME.npy.ids.tsv and NAME.npy.json) and .h5ad, of predict.py also .bed, .bedgraph and .bw. Finished "
-            "parts wait in OUTPUT.parts; after an interruption the same command computes only what is missing there."
+            "NAME.npy.ids.tsv and NAME.npy.json) and .h5ad, of predict.py .bed, .bedgraph and .bw, of variants.py "
+            ".vcf and .vcf.gz. Finished parts wait in OUTPUT.parts; after an interruption the same command computes "
+            "only what is missing there."
         }
     )
     overwrite: bool = field(default=False, metadata={"help": "Replace an output that exists."})
-    output_dtype: Literal["float32", "float16"] = field(
-        default="float32", metadata={"help": "Precision of the vectors in the output."}
-    )
     shard: str | None = field(
         default=None,
         metadata={
@@ -204,8 +211,17 @@ class OutputArguments:
     batch_tokens: int | None = field(
         default=None, metadata={"help": "Most tokens of a batch, padding included. Default: by the device."}
     )
-    allow_duplicate_ids: bool = field(default=False, metadata={"help": "Accept several records with the same id."})
 
     def __post_init__(self):
         if self.batch_tokens is not None and self.batch_tokens < 1:
             raise ValueError(f"--batch_tokens {self.batch_tokens}: give 1 or more.")
+
+
+@dataclass
+class RowOutputArguments(OutputArguments):
+    """Where they go, and how they are computed."""
+
+    output_dtype: Literal["float32", "float16"] = field(
+        default="float32", metadata={"help": "Precision of the vectors in the output."}
+    )
+    allow_duplicate_ids: bool = field(default=False, metadata={"help": "Accept several records with the same id."})

@@ -62,11 +62,10 @@ class Encoder:
         return outputs.last_hidden_state if is_last else outputs.hidden_states[num_layers]
 
     def logits(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the head gives, (batch, outputs) or (batch, tokens, outputs), and the hidden states that it had."""
+        """What a head for labels gives, (batch, [tokens,] outputs), and the hidden states that it had."""
         if self._is_nt:
-            head = self.model.lm_head if hasattr(self.model, "lm_head") else self.model.classifier
             states_BTH = self.hidden_states(ids_BT, mask_BT)
-            return head(states_BTH), states_BTH
+            return self.model.classifier(states_BTH), states_BTH
         seen: list[torch.Tensor] = []
         hook = self.model.base_model.register_forward_hook(lambda _, __, outputs: seen.append(outputs[0]))
         try:

@@ -5,22 +5,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from dnahub.checkpoints.identity import checkpoint_digest
 from dnahub.checkpoints.loading import CheckpointFiles, find_checkpoint, head_of, load_for_task
 from dnahub.inference.answers import Answers, check_threshold, choose_track
 from dnahub.inference.arguments import (
+    LONG_IN_WINDOWS,
     CuttingArguments,
     EmbedArguments,
     ModelArguments,
-    OutputArguments,
     PredictArguments,
+    RowOutputArguments,
 )
 from dnahub.inference.engine import Engine
 from dnahub.inference.readouts import Readout, SequenceAnswers, TokenAnswers
+from dnahub.inference.tracks import check_whole
 from dnahub.sequences.arguments import InputArguments
 
+# What `predict.py --embeddings` adds, in the words of embed.py.
+MEAN_OF_TOKENS = {"pooling": "mean", "layer": -1, "normalize": False}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -41,7 +45,7 @@ def load_embedder(
     given: ModelArguments,
     embed: EmbedArguments,
     cutting: CuttingArguments,
-    output: OutputArguments,
+    output: RowOutputArguments,
     device: torch.device,
 ) -> Job:
     """Any encoder, with or without a head -> its embeddings."""
@@ -58,7 +62,7 @@ def load_predictor(
     given: ModelArguments,
     predict: PredictArguments,
     cutting: CuttingArguments,
-    output: OutputArguments,
+    output: RowOutputArguments,
     device: torch.device,
 ) -> Job:
     """A fine-tuned checkpoint -> what its head gives; ValueError if it has none."""
@@ -77,12 +81,13 @@ def load_predictor(
     threshold = predict.threshold
     if threshold is None:  # that of training, which a checkpoint of another encoder has as a field of its own
         threshold = config.to_dict().get("decision_threshold")
-    plan = dict(vars(cutting))
+    plan = vars(cutting) | trained_windows(config, cutting)
     if head == "token":
         _check_for_tokens(predict, cutting)
         plan["long"] = "windows" if cutting.long == "mean" else cutting.long
     engine.readout = _readout(problem, len(names), predict.embeddings)
     suffix = Path(output.output).suffix.lower()
+    check_whole(Path(output.output), cutting.long)
     if problem == "regression" and suffix == ".bed":
         raise ValueError(f"--output {output.output}: BED has labels, not numbers; name a .bedgraph, .bw or .tsv file.")
     track = choose_track(problem, names, predict.track, suffix)
@@ -91,8 +96,16 @@ def load_predictor(
     settings = _settings(files, given, output, engine, plan)
     settings |= {"problem": problem, "labels": list(names), "threshold": threshold}
     settings |= {"track": track, "hidden_size": hidden_size}
+    settings |= MEAN_OF_TOKENS if predict.embeddings else {}
     with_windows = cutting.long == "windows"
     return Job(engine, plan, settings, with_windows, answers=answers, hidden_size=hidden_size)
+
+
+def trained_windows(config: PreTrainedConfig, cutting: CuttingArguments) -> dict[str, Any]:
+    """The windows by which train.py evaluated the model, unless flags say how to cut sequences."""
+    found = config.to_dict()
+    is_said = cutting.window_nt or cutting.stride_nt or cutting.max_length or cutting.long not in LONG_IN_WINDOWS
+    return {} if is_said or not found.get("window_nt") else {name: found[name] for name in ("window_nt", "stride_nt")}
 
 
 def problem_of(model: PreTrainedModel) -> str:
@@ -121,14 +134,14 @@ def _check_for_tokens(predict: PredictArguments, cutting: CuttingArguments) -> N
 
 
 def _engine(
-    head: str, files: CheckpointFiles, given: ModelArguments, output: OutputArguments, device: torch.device
+    head: str, files: CheckpointFiles, given: ModelArguments, output: RowOutputArguments, device: torch.device
 ) -> Engine:
     model, tokenizer = load_for_task(head, files, None)
     return Engine(model.to(device, DTYPES[given.dtype]), tokenizer, output.backend, output.batch_tokens)
 
 
 def _settings(
-    files: CheckpointFiles, given: ModelArguments, output: OutputArguments, engine: Engine, plan: dict[str, Any]
+    files: CheckpointFiles, given: ModelArguments, output: RowOutputArguments, engine: Engine, plan: dict[str, Any]
 ) -> dict[str, Any]:
     engine.plan(["A"], **plan)  # finds settings out of range before anything is read
     return {

@@ -44,14 +44,16 @@ def skipped_list(output: Path) -> Path:
     return output.with_name(output.name + ".skipped.tsv")
 
 
-def check_output(output: Path, suffixes: Sequence[str], inputs: Sequence[str], overwrite: bool) -> None:
+def check_output(
+    output: Path, suffixes: Sequence[str], inputs: Sequence[str], overwrite: bool, drawings: Sequence[Path] = ()
+) -> None:
     """Find before the work what would stop the writing after it."""
     suffix = output.suffix.lower()
     if suffix not in suffixes:
         per_token = " with --per_token" if suffixes == PER_TOKEN else ""
         raise ValueError(f"--output {output}: the suffix{per_token} is one of {', '.join(suffixes)}.")
     folder = parts_folder(output)
-    for path in (*output_files(output), skipped_list(output)):
+    for path in (*output_files(output), skipped_list(output), *drawings):
         # Files beside an output that does not exist are those of an interrupted run.
         if path.exists() and not overwrite and (path == output or not folder.exists()):
             left = f" ({folder} has parts of an interrupted run)" if folder.exists() else ""
@@ -126,13 +128,16 @@ def _write(output: Path, rows: Rows, scratch: Path, bad: BadRecords) -> None:
     try:
         complete, *beside = output_files(scratch / output.name)
         FORMATS[output.suffix.lower()](rows, complete)
-        beside += rows.layout.answers.draw(rows, complete) if rows.layout.answers else []
+        answers = rows.layout.answers
+        beside += answers.draw(rows, complete) if answers else []
         skipped = skipped_list(scratch / output.name)
         if bad.counts:
             bad.write(skipped)
             beside.append(skipped)
         else:
             skipped_list(output).unlink(missing_ok=True)  # of an output that this one replaces
+        for path in answers.drawings(output) if answers else []:
+            path.unlink(missing_ok=True)  # likewise
         for path in (complete, *beside):
             fsync(path)  # the parts are removed next
         if beside:  # an old array must never stand beside the new ids

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dnahub.inference.answers import Answers
+from dnahub.inference.columns import Columns
 from dnahub.inference.engine import Results
 
 EMBEDDING = "embedding"
@@ -27,7 +27,7 @@ class Layout:
     dtype: str  # "float32" or "float16"
     with_windows: bool  # a row is a window, with the columns `window_start` and `window_end`
     per_token: bool  # a row has a vector for each token
-    answers: Answers | None = None
+    answers: Columns | None = None
 
     @property
     def added(self) -> list[pa.Field]:

@@ -1,5 +1,6 @@
 """Rows that lie on a genome -> BED, bedGraph or bigWig, as genome browsers read them."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,12 @@ def check_places(path: Path, layout: Layout) -> None:
         )
 
 
+def check_whole(path: Path, long: str) -> None:
+    """Raises ValueError if a value of the beginning of a region would be drawn along all of it."""
+    if path.suffix.lower() in DRAWN and long == "truncate":
+        raise ValueError(f"--output {path} with --long truncate: what is not read has no value; give --long mean.")
+
+
 def write_bed(rows: Rows, path: Path) -> None:
     """BED6 in the order of the rows: the label is the name, 1000 times its probability the score."""
     answers = rows.layout.answers
@@ -34,7 +41,7 @@ def write_bed(rows: Rows, path: Path) -> None:
             chrom, start, end, strand = places(table)
             names = table[PREDICTED].to_pylist()
             scores = [round(MOST_SCORE * each) for each in answers.confidence(table)]
-            for each in zip(chrom, start, end, map(_name, names), scores, strand, strict=True):
+            for each in zip(map(_word, chrom), start, end, map(_name, names), scores, strand, strict=True):
                 file.write("\t".join(map(str, each)) + "\n")
     write_made_by(rows, path)
 
@@ -43,7 +50,7 @@ def write_bedgraph(rows: Rows, path: Path) -> None:
     """By chromosome and place, the mean of the rows that cover each base; bases without any are left out."""
     with open(path, "w", encoding="utf-8") as file:
         for chrom, start, end, value in _runs(_values(rows)):
-            file.write(f"{chrom}\t{start}\t{end}\t{value:.6g}\n")
+            file.write(f"{_word(chrom)}\t{start}\t{end}\t{value:.6g}\n")
     write_made_by(rows, path)
 
 
@@ -116,5 +123,9 @@ def _runs(values: dict[str, list[tuple[np.ndarray, ...]]]) -> Iterator[tuple[str
 
 
 def _name(predicted: str | list[str]) -> str:
-    """A name that BED can hold."""
-    return (",".join(predicted) or ".") if isinstance(predicted, list) else predicted
+    return (",".join(map(_word, predicted)) or ".") if isinstance(predicted, list) else _word(predicted)
+
+
+def _word(name: str) -> str:
+    """A name without tabs and ends of lines, which separate columns and rows."""
+    return " ".join(re.split(r"[\t\r\n]+", name)) or "."

@@ -1,7 +1,7 @@
 """Variants + genome + model -> one file with a row for each alternative allele: the work of variants.py."""
 
-import time
 from pathlib import Path
+from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
@@ -9,16 +9,16 @@ from dnahub.checkpoints.identity import checkpoint_digest
 from dnahub.checkpoints.loading import find_checkpoint, head_of, load_for_task
 from dnahub.hub_code.pipeline_dna_embedding import UNLIMITED_NT
 from dnahub.inference.arguments import ModelArguments, OutputArguments, VariantArguments
-from dnahub.inference.computing import compute_missing
+from dnahub.inference.computing import Computed
 from dnahub.inference.encoder import Encoder
+from dnahub.inference.flow import compute_and_join
 from dnahub.inference.model import DTYPES, problem_of
-from dnahub.inference.outputs import check_columns, check_output, join, skipped_list
+from dnahub.inference.outputs import check_columns, check_output
 from dnahub.inference.parts import Parts
 from dnahub.inference.processes import choose_device, find_shard
-from dnahub.inference.progress import Progress
 from dnahub.inference.rows import Layout
-from dnahub.inference.variant_outputs import STATUS, VariantColumns
-from dnahub.inference.variant_reading import Chromosomes, check_reference, read_variants
+from dnahub.inference.variant_outputs import STATUS, VariantColumns, check_info, drawings
+from dnahub.inference.variant_reading import check_reference, read_variants
 from dnahub.inference.variants import CHANGE, DISTANCE, LLR, SCORED, Settings, VariantScorer
 from dnahub.machine.faults import limits_explained
 from dnahub.machine.script import is_first_process
@@ -26,7 +26,7 @@ from dnahub.sequences.bad_records import BadRecords
 from dnahub.sequences.opening import InputFile
 from dnahub.sequences.reader import SequenceReader
 from dnahub.sequences.regions import Genome
-from dnahub.sequences.variants import open_substitutions, open_variants
+from dnahub.sequences.variants import Chromosomes, open_substitutions, open_variants
 
 SUFFIXES = (".tsv", ".csv", ".parquet", ".vcf", ".gz")
 
@@ -37,26 +37,36 @@ def score_variants(args: VariantArguments, given: ModelArguments, output: Output
 
     # Input
     shard = find_shard(output.shard)
-    check_output(path, SUFFIXES, [name for name in (args.vcf, args.genome) if name], output.overwrite)
+    inputs = [name for name in (args.vcf, args.genome) if name]
+    # A small output may be there before the last of several processes has started.
+    overwrites = output.overwrite or not is_first_process()
+    check_output(path, SUFFIXES, inputs, overwrites, () if args.vcf else drawings(path))
     annotates = path.name.lower().endswith((".vcf", ".vcf.gz"))
     is_vcf = args.vcf is not None and InputFile(args.vcf).suffix == ".vcf"
     if path.suffix.lower() == ".gz" and not annotates:
-        raise ValueError(f"--output {path}: compressed is .vcf.gz alone; name a .tsv or .parquet file.")
+        raise ValueError(f"--output {path}: only VCF output can be compressed; name a .tsv or .parquet file.")
     if annotates and not is_vcf:
         raise ValueError(f"--output {path}: scores are added to a VCF file, and --vcf is none; name a .tsv file.")
+    if annotates and args.bad_records == "skip":
+        raise ValueError(f"--output {path} has every line of {args.vcf}: leave --bad_records skip out.")
+    if args.vcf and not InputFile(args.vcf).is_regular:
+        raise ValueError(f"--vcf {args.vcf} is read twice, which a pipe cannot be; write it into a file.")
     genome = Genome(InputFile(args.genome))
     chromosomes = Chromosomes(genome)
     bad = BadRecords(args.bad_records == "skip")
 
     def opened() -> SequenceReader:
-        return open_variants(args.vcf, bad) if args.vcf else open_substitutions(args.saturate, args.bed, genome, bad)
+        if args.vcf:
+            return open_variants(args.vcf, bad)
+        return open_substitutions(args.saturate, args.bed, chromosomes, bad)
 
     # Model
     disable_progress_bar()
     files = find_checkpoint(given.model_name_or_path, given.model_revision, given.allow_pickle)
     head = head_of(files)
     scores = tuple(args.scores or [{"masked_lm": LLR, "sequence": CHANGE}.get(head, DISTANCE)])
-    for score, needed, what in ((LLR, "masked_lm", "masked tokens"), (CHANGE, "sequence", "predicting something")):
+    heads = {LLR: ("masked_lm", "masked tokens"), CHANGE: ("sequence", "classification or regression")}
+    for score, (needed, what) in heads.items():
         if score in scores and head != needed:
             raise ValueError(f"--scores {score}: {files.name} has no head for {what}; give another --scores.")
     model, tokenizer = load_for_task(head if head in ("masked_lm", "sequence") else "none", files, None)
@@ -77,17 +87,19 @@ def score_variants(args: VariantArguments, given: ModelArguments, output: Output
 
     # Variants
     name = args.vcf or "--saturate"
-    reference = (chromosomes, settings.window_nt, encoder.kmer or 1, args.allow_mismatches)
-    known = check_reference(opened(), name, *reference)
+    known = check_reference(opened(), name, chromosomes, settings, encoder.kmer or 1, args.allow_mismatches)
     if is_first_process():
-        print(f"{known.total():,} alleles: " + ", ".join(f"{status} {n:,}" for status, n in known.most_common()))
-        if chromosomes.matched:
-            ours, theirs = next(iter(chromosomes.matched.items()))
-            print(f"note: chromosome {ours} of the variants is taken for {theirs} of the genome, and so on")
+        others = (f"{status} {number:,}" for status, number in known.most_common() if status != SCORED)
+        print(", ".join([f"{known.total():,} alleles: {known[SCORED]:,} to score", *others]))
+        for ours, theirs in list(chromosomes.matched.items())[:1]:
+            print(f"note: chromosome {ours} matched to {theirs} (and {len(chromosomes.matched) - 1} others)")
     bad = BadRecords(args.bad_records == "skip")
     reader = opened()
-    columns = VariantColumns(tuple(scorer.columns), args.vcf if annotates else None, draws=args.vcf is None)
-    layout = Layout(_source(reader), 0, output.output_dtype, with_windows=False, per_token=False, answers=columns)
+    drawn = None if args.vcf else _drawn(args.track, scorer)
+    columns = VariantColumns(tuple(scorer.columns), args.vcf if annotates else None, drawn)
+    if annotates:
+        check_info(columns.names, args.vcf)
+    layout = Layout(_source(reader), 0, "float32", with_windows=False, per_token=False, answers=columns)
     check_columns(path, layout.source.names, layout)
     made_by = {
         "model": files.published_name,
@@ -100,32 +112,32 @@ def score_variants(args: VariantArguments, given: ModelArguments, output: Output
         "offsets": args.offsets,
         "dtype": given.dtype,
         "genome": Path(args.genome).name,
+        "genome_digest": genome.digest,
     }
-    started = time.perf_counter()
+    parts = Parts(path, made_by, layout)
     with limits_explained(path, "a smaller --batch_tokens or --window_nt"):
-        parts = Parts(path, made_by, layout)
-        blocks = read_variants(reader, name, chromosomes, scorer, parts, shard)
-        done = compute_missing(blocks, scorer, parts, Progress("variants", reader.num_bytes, is_first_process()))
-        if not shard.joins:
-            print(f"shard {shard}: {done.num_parts:,} parts computed now, in {parts.folder}")
-            return
-        is_free = output.overwrite or not path.exists()
-        facts = join(parts, done.digests, path, made_by, bad, genome.num_nt) if is_free else None
-    if facts is not None:
-        seconds = time.perf_counter() - started
-        rows, scored = (sum(each["counts"].get(name, 0) for each in facts) for name in ("rows", SCORED))
-        print(
-            f"{rows:,} alleles, {scored:,} scored, in {seconds:.1f} s without start-up (parts computed now: "
-            f"{done.num_parts:,} of {len(done.digests):,}, {done.num_tokens / seconds:,.0f} tokens/s), the others say "
-            f"why in the column {STATUS}"
+        compute_and_join(
+            program="variants.py",
+            output=output,
+            shard=shard,
+            blocks=read_variants(reader, name, chromosomes, scorer, parts, shard),
+            computer=scorer,
+            parts=parts,
+            num_bytes=reader.num_bytes,
+            made_by=lambda: made_by,
+            contigs=lambda: genome.num_nt,
+            bad=bad,
+            describe=_describe,
         )
-        if bad.counts:
-            print(f"{bad.summary()}, listed in {skipped_list(path)}")
-        print(path)
-    elif shard.count > 1:
-        print(f"process {shard} is done; the last one writes {path}")
-    else:
-        raise ValueError(f"{path}: another variants.py writes it or has joined its parts; if it failed, run it again.")
+
+
+def _describe(facts: list[dict[str, Any]], done: Computed, seconds: float) -> str:
+    rows, scored = (sum(each["counts"].get(name, 0) for each in facts) for name in ("rows", SCORED))
+    why = f"; the column {STATUS} says why the others were not scored" if scored < rows else ""
+    return (
+        f"{rows:,} alleles, {scored:,} scored, in {seconds:.1f} s without start-up (parts computed now: "
+        f"{done.num_parts:,} of {len(done.digests):,}, {done.num_tokens / seconds:,.0f} tokens/s){why}"
+    )
 
 
 def _window(args: VariantArguments, encoder: Encoder) -> int:
@@ -138,6 +150,15 @@ def _window(args: VariantArguments, encoder: Encoder) -> int:
     if not 2 * kmer <= args.window_nt <= most or args.window_nt % kmer:
         raise ValueError(f"--window_nt {args.window_nt}: give a multiple of {kmer} from {2 * kmer} to {most}.")
     return args.window_nt
+
+
+def _drawn(given: str | None, scorer: VariantScorer) -> str:
+    """The score that is drawn: that of --track, else the first one, or of two classes the logit of the second."""
+    columns = scorer.columns
+    if given is not None and given not in columns:
+        raise ValueError(f"--track {given}: give one of {', '.join(columns)}.")
+    is_binary = len(scorer.names) == 2 and scorer.problem == "single_label_classification"
+    return given or columns[1 if is_binary and columns[0].startswith("d_logit_") else 0]
 
 
 def _source(reader: SequenceReader):

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,34 +10,14 @@ from dnahub.inference.blocks import SEQUENCE, digest
 from dnahub.inference.parts import Parts
 from dnahub.inference.processes import Shard
 from dnahub.inference.reading import Work
-from dnahub.inference.variants import MISMATCH, SYMBOLIC, UNKNOWN, Allele, VariantScorer, status_of
+from dnahub.inference.variants import MISMATCH, SYMBOLIC, UNKNOWN, Allele, Settings, VariantScorer, status_of
 from dnahub.sequences.checks import SequenceFileError
 from dnahub.sequences.reader import SequenceReader
-from dnahub.sequences.regions import Genome
+from dnahub.sequences.variants import Chromosomes
 
 MAX_ALLELES, MAX_NT = 4_096, 4_000_000  # of a block: alleles, and letters of all their windows
 MOST_MISMATCHES = 0.01  # of all variants: more are another assembly
 NUM_NAMED = 10
-MITOCHONDRIA = ("M", "MT")
-
-
-@dataclass
-class Chromosomes:
-    """What variants call the chromosomes of a genome: chr1 or 1, chrM or MT."""
-
-    genome: Genome
-    matched: dict[str, str] = field(default_factory=dict)  # those of another name there
-
-    def find(self, name: str) -> str | None:
-        """The name in the genome; None if there is no such chromosome."""
-        bare = name.removeprefix("chr")
-        bares = MITOCHONDRIA if bare in MITOCHONDRIA else (bare,)
-        for other in (name, *(f"{prefix}{each}" for each in bares for prefix in ("", "chr"))):
-            if other in self.genome.num_nt:
-                if other != name:
-                    self.matched[name] = other
-                return other
-        return None
 
 
 def alleles_of(table: pa.Table, chromosomes: Chromosomes) -> list[Allele]:
@@ -61,18 +40,18 @@ def typed(table: pa.Table, name: str) -> pa.Table:
         if len(wrong):
             row = wrong[0].as_py()
             raise SequenceFileError(
-                f"{name}, variant {table['id'][row]}: pos is {texts[row].as_py()!r}; give the place of its first "
-                "base, counted from 1."
+                f"{name}, variant {table['id'][row]}: pos is {texts[row].as_py()!r}; give the position of its "
+                "first base, counted from 1."
             )
         table = table.set_column(i, "pos", texts.cast(pa.int64()))
-    below = pc.indices_nonzero(pc.less(table["pos"].fill_null(0), 1))
+    below = pc.indices_nonzero(pc.less(table["pos"].fill_null(-1), 0))  # 0 is before the first base, a telomere
     if len(below):
-        raise SequenceFileError(f"{name}, variant {table['id'][below[0].as_py()]}: pos is below 1; it counts from 1.")
+        raise SequenceFileError(f"{name}, variant {table['id'][below[0].as_py()]}: pos is below 0; it counts from 1.")
     return table
 
 
 def check_reference(
-    reader: SequenceReader, name: str, chromosomes: Chromosomes, window_nt: int, kmer: int, allow: bool
+    reader: SequenceReader, name: str, chromosomes: Chromosomes, settings: Settings, kmer: int, allow: bool
 ) -> Counter[str]:
     """
     Read all variants, and count what is known of them before they are scored, by `status_of`.
@@ -84,7 +63,7 @@ def check_reference(
     for batch in reader:
         table = typed(batch.table, name)
         for row, allele in enumerate(alleles_of(table, chromosomes)):
-            status = status_of(allele, chromosomes.genome, window_nt, kmer)
+            status = status_of(allele, chromosomes.genome, settings, kmer)
             counts[status] += 1
             if status in (MISMATCH, UNKNOWN) and len(named) < NUM_NAMED:
                 found = UNKNOWN

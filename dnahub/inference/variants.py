@@ -33,8 +33,8 @@ NEAR_TOKENS = 2  # on each side of the tokens that a variant touches
 # What `status` says of an allele.
 SCORED, SYMBOLIC, MISMATCH, TOO_LONG = "scored", "symbolic allele", "reference mismatch", "longer than the window"
 UNKNOWN = "no such chromosome"
-TOO_MANY_TOKENS = "more tokens than the model takes"  # as with many N
-SEVERAL_TOKENS = "several tokens"  # which --llr middle does not take
+TOO_MANY_TOKENS = "more tokens than the model takes"
+SEVERAL_TOKENS = "several tokens"  # which --llr middle does not take; other scores are there
 LETTERS = frozenset("ACGT")
 
 
@@ -59,17 +59,29 @@ class Window:
     num_alt: int
 
 
-def status_of(allele: Allele, genome: Genome, window_nt: int, kmer: int) -> str:
+@dataclass(frozen=True)
+class Settings:
+    """How variants are scored; the fields are those of `variants.py`."""
+
+    scores: tuple[str, ...]  # of LLR, DISTANCE, CHANGE
+    window_nt: int
+    reverse_complement: bool
+    offsets: int
+    middle_only: bool  # whether `llr` is of variants in one token alone
+
+
+def status_of(allele: Allele, genome: Genome, settings: Settings, kmer: int) -> str:
     """Whether it can be scored, and why not."""
-    if not allele.alt or not set(allele.alt + allele.ref) <= LETTERS:
+    if not allele.alt or not set(allele.alt + allele.ref) <= LETTERS or allele.start < 0:
         return SYMBOLIC
     if allele.chrom not in genome.num_nt:
         return UNKNOWN
     end = allele.start + len(allele.ref)
     if end > genome.num_nt[allele.chrom] or genome.fetch(allele.chrom, allele.start, end).upper() != allele.ref:
         return MISMATCH
-    longest = max(len(allele.ref), len(allele.alt))
-    return TOO_LONG if _before(window_nt, kmer, kmer - 1) + longest > window_nt else SCORED
+    before = [_before(settings.window_nt, kmer, shift) for shift in range(settings.offsets)]
+    fits = max(before) + max(len(allele.ref), len(allele.alt)) <= settings.window_nt
+    return SCORED if fits and len(allele.alt) - len(allele.ref) <= min(before) else TOO_LONG
 
 
 def _before(window_nt: int, kmer: int, shift: int) -> int:
@@ -83,7 +95,7 @@ def windows_of(allele: Allele, genome: Genome, window_nt: int, kmer: int, shift:
 
     The variant is in the middle k-mer, in its middle, `shift` letters later, counted round. Where the chromosome
     begins later, whole k-mers are left out. Of the other strand, the window of the reference is the same stretch; that
-    of an alternative of another length begins there, too, and ends elsewhere.
+    of an alternative of another length begins there, too, and ends elsewhere, at most `window_nt` letters later.
     """
     chrom, at, num_ref, num_alt = allele.chrom, allele.start, len(allele.ref), len(allele.alt)
     start = at - _before(window_nt, kmer, shift)
@@ -92,27 +104,15 @@ def windows_of(allele: Allele, genome: Genome, window_nt: int, kmer: int, shift:
         start += -(start // kmer) * kmer
         start = start if start <= at else 0  # its k-mer would begin before the chromosome
     left, right = genome.fetch(chrom, start, at), genome.fetch(chrom, at + num_ref, end)
-    num_nt = end - start
     more_right = genome.fetch(chrom, at + num_ref, min(genome.num_nt[chrom], end + max(0, num_ref - num_alt)))
     more_left = genome.fetch(chrom, max(0, start - max(0, num_ref - num_alt)), at)
     ref = (left + allele.ref + right).upper()
-    forward = (left + allele.alt + more_right).upper()[:num_nt]
-    backward = (more_left + allele.alt + right).upper()[-num_nt:]
+    forward = (left + allele.alt + more_right).upper()[:window_nt]
+    backward = (more_left + allele.alt + right).upper()[-window_nt:]
     return (
         Window(ref, forward, len(left), num_ref, num_alt),
         Window(reverse_complement(ref), reverse_complement(backward), len(right), num_ref, num_alt),
     )
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How variants are scored; the fields are those of `variants.py`."""
-
-    scores: tuple[str, ...]  # of LLR, DISTANCE, CHANGE
-    window_nt: int
-    reverse_complement: bool
-    offsets: int
-    middle_only: bool  # whether `llr` is of variants in one token alone
 
 
 class _Pieces:
@@ -189,15 +189,16 @@ class VariantScorer:
         if DISTANCE in self.settings.scores:
             columns += [f"{name}{where}" for where in ("", "_near") for name in DISTANCES]
         if CHANGE in self.settings.scores:
-            several = len(self.names) > 1 or self.problem != "regression"
-            columns += [f"d_logit_{name}" if self.problem != "regression" else f"d_{name}" for name in self.names]
-            columns += [f"d_p_{name}" for name in self.names] if several and self.problem != "regression" else []
+            if self.problem == "regression":
+                columns += [f"d_{name}" for name in self.names]
+            else:
+                columns += [f"d_{what}_{name}" for what in ("logit", "p") for name in self.names]
         return columns
 
     def plan(self, alleles: Sequence[Allele]) -> VariantPlan:
         """All that comes before the model runs, in any thread."""
         settings, kmer, most = self.settings, self.encoder.kmer or 1, self.encoder.max_tokens - self.encoder.num_added
-        status = [status_of(allele, self.genome, settings.window_nt, kmer) for allele in alleles]
+        status = [status_of(allele, self.genome, settings, kmer) for allele in alleles]
         windows: list[tuple[int, int, Window]] = []
         for i, allele in enumerate(alleles):
             if status[i] == SCORED:
@@ -207,9 +208,11 @@ class VariantScorer:
         tokens = self._encode([text for _, _, window in windows for text in (window.ref, window.alt)])
         masked, plain, terms, views = _Pieces(), _Pieces(), [], []
         for (i, strand, window), ref, alt in zip(windows, tokens[::2], tokens[1::2], strict=True):
-            if max(len(ref[0]), len(alt[0])) > most:
+            fitting = fit_tokens(window, ref, alt, most)
+            if fitting is None:
                 status[i] = TOO_MANY_TOKENS
                 continue
+            ref, alt, place = fitting
             if LLR in settings.scores:
                 places = differing(ref[0], alt[0])
                 if settings.middle_only and max(map(len, places)) > 1:
@@ -222,7 +225,7 @@ class VariantScorer:
             if {DISTANCE, CHANGE} & set(settings.scores):
                 pieces = []
                 for (ids, ends), num in ((ref, window.num_ref), (alt, window.num_alt)):
-                    first, last = np.searchsorted(ends, [window.place, window.place + num - 1], side="right")
+                    first, last = np.searchsorted(ends, [place, place + num - 1], side="right")
                     near = max(0, int(first) - NEAR_TOKENS), min(len(ids), int(last) + 1 + NEAR_TOKENS)
                     pieces.append(plain.add(ids, near))
                 views.append((*pieces, i, strand))
@@ -235,8 +238,7 @@ class VariantScorer:
         views = np.array(views, np.int64).reshape(-1, 4)
         return VariantPlan(status, masked, terms, plain, views, *batches, num_nt)
 
-    def _encode(self, texts: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Of each text its token ids, and where each token ends in it, in nt."""
+    def _encode(self, texts: list[str]) -> list["Tokens"]:
         distinct = list(dict.fromkeys(texts))
         if not distinct:
             return []
@@ -277,13 +279,15 @@ class VariantScorer:
                     found[i] = row
                 progress(sum(num_tokens[1][i] for i in batch) / total)
             scores |= self._compare(plan, np.array(found, np.float64))
-        is_scored = np.array([each == SCORED for each in plan.status], bool)
+        is_scored = np.isin(plan.status, (SCORED, SEVERAL_TOKENS))
         if not all(np.isfinite(each[is_scored]).all() for each in scores.values()):
             raise ValueError(
                 f"The model {self.encoder.model.name_or_path} gives NaN or infinite numbers: its weights are damaged "
                 "(download the checkpoint again), or its dtype is too narrow (give float32)."
             )
         scores = {name: np.where(is_scored, scores[name], np.nan).astype(np.float32) for name in self.columns}
+        if LLR in scores:
+            scores[LLR][np.array(plan.status) == SEVERAL_TOKENS] = np.nan
         counts = Counter(plan.status) + Counter(rows=len(plan.status), tokens=total, nt=plan.num_nt)
         return VariantResults(plan.status, scores, counts)
 
@@ -354,6 +358,30 @@ class VariantScorer:
                 p_ref, p_alt = (ACTIVATIONS[self.problem](each[:, :num_outputs])[:, i] for each in (ref, alt))
                 made[f"d_p_{name}"] = mean(p_alt - p_ref)
         return made
+
+
+Tokens = tuple[np.ndarray, np.ndarray]  # the ids of a text, and where each of its tokens ends, in nt
+
+
+def fit_tokens(window: Window, ref: Tokens, alt: Tokens, most: int) -> tuple[Tokens, Tokens, int] | None:
+    """
+    At most `most` tokens of either allele, those around the variant, and where it begins in them, in nt.
+
+    A window has more where letters stand alone: around an N, and where a chromosome ends within a k-mer. None if the
+    alleles alone have more, or are not preceded by the same tokens.
+    """
+    longest = max(len(ref[0]), len(alt[0]))
+    if longest <= most:
+        return ref, alt, window.place
+    of_both = ((ref[1], window.num_ref), (alt[1], window.num_alt))
+    first = min(int(np.searchsorted(ends, window.place, side="right")) for ends, _ in of_both)
+    last = max(int(np.searchsorted(ends, window.place + num - 1, side="right")) for ends, num in of_both)
+    start = min(max(0, first - (most - (last + 1 - first)) // 2), longest - most)
+    cut = [int(ends[start - 1]) if start else 0 for ends, _ in of_both]
+    if last + 1 - first > most or cut[0] != cut[1]:
+        return None
+    ref, alt = ((ids[start : start + most], ends[start : start + most] - cut[0]) for ids, ends in (ref, alt))
+    return ref, alt, window.place - cut[0]
 
 
 def differing(ref: np.ndarray, alt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

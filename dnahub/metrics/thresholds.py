@@ -5,6 +5,7 @@ import numpy as np
 from dnahub.metrics.classification.classification import score_counts
 
 HALF = 0.5
+CLOSE = 1e-6
 SCORES = ("mcc", "f1")  # the first is the one that decides
 
 
@@ -27,7 +28,8 @@ def best_thresholds(probabilities: np.ndarray, is_second: np.ndarray) -> dict[st
         return None
     order = np.argsort(-probabilities)
     values, right = probabilities[order], np.cumsum(is_second[order])
-    ends = np.flatnonzero(values[:-1] > values[1:])  # the last items that are predicted to be of the second class
+    # The last items that are predicted to be of the second class; in float32, closer ones may be equal.
+    ends = np.flatnonzero(values[:-1] - values[1:] > CLOSE)
     candidates = np.append((values[ends] + values[ends + 1]) / 2, HALF)
     num_predicted = np.append(ends + 1, (probabilities >= HALF).sum())  # (candidates,)
     num_right = np.concatenate(([0], right))[num_predicted]

@@ -53,9 +53,7 @@ class BadRecords:
         named = "; ".join(self._first) + "; …" * (number > NUM_NAMED)
         if number > 1 or not is_complete:
             named = f"{number:,} bad records{'' if is_complete else ' so far'}: {named}"
-        return SequenceFileError(
-            f"{named}; correct or remove them, or leave them out by --bad_records skip (embed.py, train.py)."
-        )
+        return SequenceFileError(f"{named}; correct or remove them, or leave them out by --bad_records skip.")
 
     def summary(self) -> str:
         """One line: how many were skipped, by reason."""

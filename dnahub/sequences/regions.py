@@ -1,5 +1,6 @@
 """Genome + BED -> tables of its regions, on their strand."""
 
+import hashlib
 import re
 import string
 import tempfile
@@ -38,7 +39,7 @@ class Genome:
     The chromosomes of a FASTA file: read once, their letters are kept in a temporary file, from which regions are cut.
 
     So neither the layout of lines nor the compression matters, and no index is needed that may be of another file.
-    `num_nt` is the length of each chromosome, by its id.
+    `num_nt` is the length of each chromosome, by its id; `digest` is one of all ids and letters.
     """
 
     def __init__(self, file: InputFile):
@@ -46,6 +47,7 @@ class Genome:
         self.num_nt: dict[str, int] = {}
         self._starts: dict[str, int] = {}
         self._letters = tempfile.TemporaryFile()
+        content = hashlib.blake2b(digest_size=16)
         for number, (raw_id, sequence, _) in enumerate(FastaFile(file).records(), start=1):
             name, sequence = raw_id.decode(), b"".join(sequence.split())
             if name in self._starts:
@@ -59,6 +61,8 @@ class Genome:
                 )
             self._starts[name], self.num_nt[name] = self._letters.tell(), len(sequence)
             self._letters.write(sequence)
+            content.update(b">%s\n%s\n" % (raw_id, sequence))
+        self.digest = content.hexdigest()
         file.check_unchanged()
 
     def fetch(self, name: str, start: int, end: int) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow as pa
 from dnahub.sequences.arguments import InputArguments
 from dnahub.sequences.bad_records import BadRecords
 from dnahub.sequences.batching import Numbers, Source, tables
-from dnahub.sequences.checks import BadRecord, SequenceFileError, one_line, shown
+from dnahub.sequences.checks import SequenceFileError, one_line, shown
 from dnahub.sequences.opening import InputFile
 from dnahub.sequences.reader import SequenceReader, open_inputs
 from dnahub.sequences.regions import NOT_REGIONS, Genome
@@ -18,6 +19,27 @@ ID = "{}-{}-{}-{}"  # of a variant without a name, as in gnomAD
 NEEDED = ("chrom", "pos", "ref", "alt")  # columns of a table; pos is 1-based
 REGION = re.compile(r"(?P<chrom>.+):(?P<start>[0-9,]+)-(?P<end>[0-9,]+)")
 BASES = "ACGT"
+NO_ALLELE = "."  # as in VCF, of a record without alternative
+MITOCHONDRIA = ("M", "MT")
+
+
+@dataclass
+class Chromosomes:
+    """What variants call the chromosomes of a genome: chr1 or 1, chrM or MT."""
+
+    genome: Genome
+    matched: dict[str, str] = field(default_factory=dict)  # those of another name there
+
+    def find(self, name: str) -> str | None:
+        """The name in the genome; None if there is no such chromosome."""
+        bare = name.removeprefix("chr")
+        bares = MITOCHONDRIA if bare in MITOCHONDRIA else (bare,)
+        for other in (name, *(f"{prefix}{each}" for each in bares for prefix in ("", "chr"))):
+            if other in self.genome.num_nt:
+                if other != name:
+                    self.matched[name] = other
+                return other
+        return None
 
 
 class VcfFile(Source):
@@ -59,6 +81,9 @@ class VcfFile(Source):
         while True:
             try:
                 record = next(self._vcf, None)
+                if record is not None:
+                    name, chrom, pos, ref = record.id, record.chrom, record.pos, record.ref
+                    alts = record.alts or (NO_ALLELE,)
             except (OSError, ValueError) as error:
                 raise SequenceFileError(
                     f"{self._file.name}, record {number + 1}: it cannot be read ({one_line(error)}); correct it."
@@ -66,11 +91,8 @@ class VcfFile(Source):
             if record is None:
                 break
             number += 1
-            if not record.alts:
-                self.bad.note(self._file.name, f"record {number}", record.id, BadRecord("no alternative allele"))
-            for i, alt in enumerate(record.alts or ()):
-                name = record.id or ID.format(record.chrom, record.pos, record.ref, alt)
-                yield number, (name, record.ref, record.chrom, record.pos, alt, i)
+            for i, alt in enumerate(alts):
+                yield number, (name or ID.format(chrom, pos, ref, alt), ref, chrom, pos, alt, i)
         if not number:
             raise SequenceFileError(f"{self._file.name}: it has no variants.")
         self._file.bytes_read = self._file.size or 0
@@ -114,15 +136,21 @@ def open_variants(path: str, bad: BadRecords) -> SequenceReader:
     return reader
 
 
-def open_substitutions(region: str | None, bed: str | None, genome: Genome, bad: BadRecords) -> SequenceReader:
+def open_substitutions(
+    region: str | None, bed: str | None, chromosomes: Chromosomes, bad: BadRecords
+) -> SequenceReader:
     """Every substitution of a region of `parse_region`, or of the regions of a BED file."""
-    regions = [parse_region(region)] if region else list(_regions_of(InputFile(bed)))
-    for chrom, start, end in regions:
-        if chrom not in genome.num_nt:
+    genome, regions = chromosomes.genome, []
+    for chrom, start, end in [parse_region(region)] if region else _regions_of(InputFile(bed)):
+        name = chromosomes.find(chrom)
+        if name is None:
             names = ", ".join(map(shown, list(genome.num_nt)[:5]))
             raise ValueError(f"There is no chromosome {shown(chrom)!r} in the genome, which begins {names}.")
-        if end > genome.num_nt[chrom]:
-            raise ValueError(f"{chrom}:{start + 1}-{end} exceeds its chromosome of {genome.num_nt[chrom]} nt.")
+        if end > genome.num_nt[name]:
+            raise ValueError(f"{chrom}:{start + 1}-{end} exceeds its chromosome of {genome.num_nt[name]} nt.")
+        regions.append((name, start, end))
+    if not any(set(genome.fetch(*each).upper()) & set(BASES) for each in regions):
+        raise ValueError(f"{region or bed}: there is no A, C, G or T of the genome in it.")
     return SequenceReader(
         [InputFile(bed or genome.path)], lambda _: EverySubstitution(regions, genome), InputArguments(), bad=bad
     )
@@ -134,7 +162,7 @@ def _regions_of(file: InputFile) -> Iterator[tuple[str, int, int]]:
         if not fields or fields[0].startswith("#") or fields[0] in NOT_REGIONS:
             continue
         if len(fields) < 3 or not all(each.isdecimal() for each in fields[1:3]) or int(fields[1]) >= int(fields[2]):
-            raise SequenceFileError(f"{file.name}, line {number}: it is no region; give chrom, start and end.")
+            raise SequenceFileError(f"{file.name}, line {number}: not a BED line; give chrom, start and end.")
         yield fields[0], int(fields[1]), int(fields[2])
     file.close()
 

@@ -93,7 +93,7 @@ class Task(ABC):
             "id2label": dict(enumerate(names)),
             "label2id": {name: i for i, name in enumerate(names)},
             "problem_type": self.problem_type,
-            "decision_threshold": None,  # that of the base model's head
+            **dict.fromkeys(("decision_threshold", "window_nt", "stride_nt")),  # those of the base model's head
         }
 
     def collator(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> Callable[[Sequence[dict]], dict]:

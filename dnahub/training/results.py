@@ -108,7 +108,7 @@ def describe(
             "mask_fraction": args.data.mask_fraction,
             **_of_crops(tokenised["train"]),
             "max_length": args.data.max_length,
-            **_of_windows(args.data, trainer, tokenised),
+            **_of_windows(args.data, tokenised),
             "sequences_cut": _num_cut(tokenised, args.data, max_tokens(trainer.model)),
             "steps": state.global_step,
             "best_step": best_step(trainer),
@@ -221,7 +221,7 @@ def _windows(rows: Dataset, train: Dataset | Crops) -> Dataset:
     return tile(rows, train.crop_nt, train.crop_step, MAX_ROWS)[0] if isinstance(train, Crops) else rows
 
 
-def _of_windows(args: DataArguments, trainer: SequenceTrainer, tokenised: DatasetDict) -> dict[str, Any]:
+def _of_windows(args: DataArguments, tokenised: DatasetDict) -> dict[str, Any]:
     if args.long != "windows":
         return {}
     windows = {split: len(rows) for split, rows in tokenised.items() if not isinstance(rows, Crops)}

@@ -148,7 +148,8 @@ def save(
             raise DivergenceError("The training diverged: its weights are not finite; give a smaller --learning_rate.")
         metric, best = trainer.args.metric_for_best_model, best_step(trainer)
         draw_learning_curve(trainer.state.log_history, metric, best, folder / LEARNING_CURVE)
-        model.config.decision_threshold = results["training"]["decision_threshold"]
+        for name in ("decision_threshold", "window_nt", "stride_nt"):
+            setattr(model.config, name, results["training"].get(name))
         saved = save_checkpoint(folder / CHECKPOINT, model, trainer.processing_class, results, render_card(results))
         if model is trainer.accelerator.unwrap_model(trainer.model) and saved is not model:
             _measure_with(trainer, saved)  # an adapter was merged in place

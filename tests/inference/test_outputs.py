@@ -180,7 +180,7 @@ def test_text_has_quotes_only_where_it_needs_them(tmp_path):
     quoted = table.set_column(0, "id", [['y"z', "w"]])
     with open(tmp_path / "plain.csv", "wb") as file:
         for header, each in ((True, table), (False, quoted)):
-            formats._write_text(each, file, ",", header)
+            formats.append_text(each, file, ",", header)
 
     lines = (tmp_path / "plain.csv").read_text().splitlines()
     assert lines == ["id,a,e0", "x,007,0.1", "w,,3e-9", '"y""z","007",0.1', '"w",,3e-9']

@@ -85,11 +85,16 @@ def views(contigs, allele: Allele, strands: int, offsets: int):
         while start < 0:
             start += 6
         start = 0 if start > at else start
-        left, right, after = sequence[start:at], sequence[at + len(allele.ref) : end], sequence[at + len(allele.ref) :]
-        ref, nt = left + allele.ref + right, end - start
-        yield ref, (left + allele.alt + after)[:nt], len(left)
+        lost, stop = max(0, len(allele.ref) - len(allele.alt)), at + len(allele.ref)
+        left, right, after = sequence[start:at], sequence[stop:end], sequence[stop : end + lost]
+        ref = left + allele.ref + right
+        yield ref, (left + allele.alt + after)[:WINDOW], len(left)
         if strands == 2:
-            yield other_strand(ref), other_strand((sequence[:at] + allele.alt + right)[-nt:]), len(right)
+            yield (
+                other_strand(ref),
+                other_strand((sequence[max(0, start - lost) : at] + allele.alt + right)[-WINDOW:]),
+                len(right),
+            )
 
 
 def tokens_of(tokenizer, text: str) -> list[int]:
@@ -218,6 +223,49 @@ def test_the_window_of_the_reference_and_a_masked_window_are_computed_once(genom
     alleles = [Allele("chr1", at, "A", alt) for alt in "CGT"]
     plan = scorer(random_model(NucleotideTransformerForMaskedLM), genome, (LLR, DISTANCE), strands=1).plan(alleles * 2)
     assert len(plan.masked.ids) == 1 and len(plan.plain.ids) == 4
+
+
+@pytest.mark.parametrize("offsets", [1, 6])
+def test_alleles_of_up_to_the_rest_of_the_window_are_scored_and_longer_ones_are_not(genome, contigs, offsets):
+    model, most = random_model(NucleotideTransformerForMaskedLM), 60 - (33 if offsets == 1 else 35)
+    found, sequence = scorer(model, genome, (LLR,), offsets=offsets), contigs["chr1"]
+    alleles = [Allele("chr1", 100, sequence[100 : 100 + nt], sequence[100]) for nt in (most, most + 1)]
+    alleles += [Allele("chr1", 100, sequence[100], (sequence[100] + "ACG" * 20)[:nt]) for nt in (most, most + 1)]
+    results = found.compute(found.plan(alleles))
+    assert results.status == [SCORED, TOO_LONG] * 2
+    for i in (0, 2):
+        of_views = [
+            plain_llr(model, tokenizer_of(model), *view[:2])[0] for view in views(contigs, alleles[i], 2, offsets)
+        ]
+        assert results.scores["llr"][i] == pytest.approx(np.mean(of_views), abs=2e-5)
+
+
+@pytest.mark.parametrize("window", ["full", "shorter"])
+def test_a_window_of_more_tokens_than_the_model_takes_loses_those_far_from_the_variant(genome, contigs, window):
+    """Around N and at the end of a chromosome, letters are tokens of their own."""
+    tokens = 11 if window == "full" else 30
+    model = random_model(NucleotideTransformerForMaskedLM, max_position_embeddings=tokens + 2)
+    found, sequence, tokenizer = scorer(model, genome, (LLR,)), contigs["chr1"], tokenizer_of(model)
+    places = [*range(165, 200), *range(203, 240), *range(360, 400)]
+    alleles = [Allele("chr1", at, sequence[at], "A" if sequence[at] != "A" else "C") for at in places]
+    results = found.compute(found.plan(alleles))
+    assert set(results.status) == {SCORED}
+    num_cut = 0
+    for allele, score in zip(alleles, results.scores["llr"], strict=True):
+        total = 0.0
+        for ref, alt, _ in views(contigs, allele, 2, 1):
+            ids = [np.array(tokens_of(tokenizer, text)[1:]) for text in (ref, alt)]
+            changed = np.flatnonzero(ids[0] != ids[1])
+            assert len(ids[0]) == len(ids[1])
+            start = min(max(0, changed[0] - (tokens - 1 - len(changed)) // 2), max(0, len(ids[0]) - tokens + 1))
+            num_cut += len(ids[0]) > tokens - 1
+            for sign, each in ((-1, ids[0]), (1, ids[1])):
+                kept = [CLS, *np.where(ids[0] != ids[1], MASK, each)[start : start + tokens - 1]]
+                with torch.no_grad():
+                    logits = model(torch.tensor([kept])).logits[0].log_softmax(-1)
+                total += sign * sum(float(logits[1 + i - start, each[i]]) for i in changed)
+        assert score == pytest.approx(total / 2, abs=2e-5)
+    assert (num_cut > 40) == (window == "full")
 
 
 def test_what_cannot_be_scored_says_why_and_the_others_are(genome, contigs):

@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from dnahub.checkpoints.loading import find_checkpoint, load_checkpoint
 from dnahub.hub_code import NucleotideTransformerForSequenceClassification
+from dnahub.reports.comparison import describe
 from dnahub.tasks import TASKS
 from dnahub.tasks.task import Labels
 from dnahub.training.results import _measure
@@ -120,7 +121,7 @@ def test_outputs_that_are_not_finite_have_no_calibration_error(highest, error):
     )
     data = SimpleNamespace(labels=Labels(["a", "b"], 2), groups={})
     split = {"train": None, "validation": None}
-    measured, _ = _measure(trainer, TASKS["classification"], data, split, "validation")
+    measured, _ = _measure(trainer, TASKS["classification"], data, split, "validation", None)
     assert measured["expected_calibration_error"] == error
 
 
@@ -138,7 +139,7 @@ def test_intervals_and_differences_are_over_groups_where_there_are_some(tmp_path
     measured = metrics(tmp_path / "run")
     comparison = measured["comparison"]
     assert measured["dataset"]["group_column"] == comparison["groups"] == "gene"
-    assert comparison["verdict"] in out and comparison["baseline"] in out
+    assert describe(comparison) in out
     # Batches are of like length, but what was predicted stands with its own id, group and label.
     assert measured["training"]["train_sampling_strategy"] == "group_by_length"
     predicted = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pylist()
