@@ -23,10 +23,6 @@ class Columns(ABC):
     def table(self, results: Any) -> tuple[np.ndarray, pa.Table]:
         """Which record of the block each row is of, (rows,), and the columns."""
 
-    def confidence(self, table: pa.Table) -> np.ndarray:
-        """The probability of what is predicted in each row, (rows,), for the score of BED."""
-        raise NotImplementedError
-
     def drawings(self, output: Path) -> list[Path]:
         """The files that `draw` may write next to an output."""
         return []
