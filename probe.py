@@ -183,7 +183,7 @@ def read_fine_tuned(model: str, report: dict[str, Any]) -> tuple[dict[str, Any] 
         return None, seen
     matrices = [each.get("confusion_matrix") for each in (test, probe)]
     if None in matrices:
-        print(f"probe.py: ignored {path}: of so many classes it does not say which rows are of each.", file=sys.stderr)
+        print(f"probe.py: ignored {path}: with this many classes it does not list the rows of each.", file=sys.stderr)
         return None, seen
     theirs, ours = (
         [*each["recall_per_label"], *map(sum, matrix)] for each, matrix in zip((test, probe), matrices, strict=True)

@@ -1,11 +1,11 @@
-"""Random weights -> variants per second beside a loop over them, and nearest neighbours beside their product, in turn.
+"""Random weights -> variants per second and a loop over them, nearest neighbours and their product, in turn.
 
     python benchmarks/answer_throughput.py [--trial]
 
 Variants: log-likelihood ratios on both strands by the engine of variants.py, in the shape of NT-v2-50m, float32, in
 windows of 600 nt; substitutions that share places (a saturated region) and such that do not. The loop gives one
 variant after the other to transformers' own forward: of each strand, the window with the variant's token masked.
-Neighbours: `nearest` for the 10 nearest of vectors of 512 numbers, beside the matrix product alone.
+Neighbours: `nearest` for the 10 nearest of vectors of 512 numbers, compared with the matrix product alone.
 """
 
 import argparse

@@ -25,7 +25,7 @@ from dnahub.hub_code import (
 from dnahub.hub_code.pipeline_dna_embedding import reverse_complement
 from dnahub.inference import blocks, neighbours, tracks
 from dnahub.machine.script import outcome
-from tests.tiny_models import random_model, tokenizer_of
+from tests.tiny_models import random_model, tokenizer_of, write_checkpoint
 
 MOST = 20  # tokens that the models take, `<cls>` included
 ACTIVATE = {"single_label_classification": lambda logits: softmax(logits, axis=-1)}
@@ -58,10 +58,9 @@ def saved(tmp_path_factory):
     def get(name: str):
         if name not in made:
             model_class, fields = MODELS[name]
-            model = random_model(model_class, max_position_embeddings=MOST + 2, **fields)
-            folder = tmp_path_factory.mktemp("model") / "checkpoint"
-            model.save_pretrained(folder)
-            tokenizer_of(model).save_pretrained(folder)
+            fields = {"max_position_embeddings": MOST + 2, **fields}
+            folder = write_checkpoint(tmp_path_factory.mktemp("model") / "checkpoint", model_class, **fields)
+            model = random_model(model_class, **fields)  # the same, by its seed
             made[name] = folder, model, tokenizer_of(model)
         return made[name]
 

@@ -27,7 +27,7 @@ from dnahub.inference.variants import Allele, Settings, VariantScorer
 from dnahub.machine.script import outcome
 from dnahub.sequences.opening import InputFile
 from dnahub.sequences.regions import Genome
-from tests.tiny_models import random_model, tokenizer_of
+from tests.tiny_models import random_model, tokenizer_of, write_checkpoint
 
 MOST = 20  # tokens: windows of 114 nt
 HEADS = {
@@ -51,10 +51,9 @@ def checkpoint(tmp_path_factory):
     def get(name: str):
         if name not in made:
             model_class, fields = HEADS[name]
-            model = random_model(model_class, max_position_embeddings=MOST + 2, **fields)
-            folder = tmp_path_factory.mktemp("model") / "checkpoint"
-            model.save_pretrained(folder)
-            tokenizer_of(model).save_pretrained(folder)
+            fields = {"max_position_embeddings": MOST + 2, **fields}
+            folder = write_checkpoint(tmp_path_factory.mktemp("model") / "checkpoint", model_class, **fields)
+            model = random_model(model_class, **fields)  # the same, by its seed
             made[name] = folder, model
         return made[name]
 
@@ -352,3 +351,15 @@ def test_what_has_nothing_to_draw_leaves_no_picture_and_an_old_one_goes(tmp_path
     (tmp_path / "genome.fa").write_text(f">c\n{'N' * 30}{contigs['chr1'][:100]}\n")
     status, message = run("masked LM", given=["--saturate", "c:1-30"], output="n.tsv")
     assert status == 2 and "c:1-30" in message and "no A, C, G or T" in message
+
+
+def test_regions_are_not_replaced_by_the_output(tmp_path, run):
+    (tmp_path / "r.tsv").write_text("1\t10\t20\n")
+    path = tmp_path / "r.tsv"
+    status, message = outcome(
+        lambda: variants.main(
+            [*map(str, ["--model_name_or_path", tmp_path, "--bed", path, "--genome", tmp_path / "genome.fa"])]
+            + ["--output", str(path), "--overwrite"]
+        )
+    )
+    assert status == 2 and "is the input" in message and path.read_text() == "1\t10\t20\n"

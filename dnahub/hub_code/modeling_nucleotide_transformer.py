@@ -185,14 +185,18 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, EsmModel)
 
     def num_layers_up_to(self, layer: int) -> int:
         """How many layers have to be run for `hidden_states[layer]`; a ValueError if the model has no such layer."""
-        num_layers = len(self.encoder.layer)
-        is_whole = isinstance(layer, Integral) and not isinstance(layer, bool)
-        if not (is_whole and -num_layers - 1 <= layer <= num_layers):
-            raise ValueError(
-                f"Got layer {layer!r}, but this model has {num_layers} layers: give 0 (embeddings) to {num_layers}, "
-                f"or -1 (last) to {-num_layers - 1}."
-            )
-        return int(layer) % (num_layers + 1)
+        return layers_up_to(layer, len(self.encoder.layer))
+
+
+def layers_up_to(layer: int, num_layers: int) -> int:
+    """How many of `num_layers` layers `layer` is behind, -1 being the last; a ValueError if there is none such."""
+    is_whole = isinstance(layer, Integral) and not isinstance(layer, bool)
+    if not (is_whole and -num_layers - 1 <= layer <= num_layers):
+        raise ValueError(
+            f"Got layer {layer!r}, but this model has {num_layers} layers: give 0 (embeddings) to {num_layers}, "
+            f"or -1 (last) to {-num_layers - 1}."
+        )
+    return int(layer) % (num_layers + 1)
 
 
 class NucleotideTransformerForMaskedLM(NucleotideTransformerPreTrainedModel, EsmForMaskedLM):

@@ -1,12 +1,10 @@
 """A model of any kind with its tokenizer -> what the engine asks of it: hidden states, logits and limits."""
 
-from numbers import Integral
-
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from dnahub.checkpoints.loading import max_tokens
-from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
+from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel, layers_up_to
 from dnahub.inference.encoding import Encoding
 from dnahub.inference.fused import FusedEncoder, can_fuse
 
@@ -38,14 +36,7 @@ class Encoder:
         """How many layers `layer` is behind, 0 of the embeddings; a ValueError if the model has no such layer."""
         if self._is_nt:
             return self.model.base_model.num_layers_up_to(layer)
-        num_layers = self.model.config.num_hidden_layers
-        is_whole = isinstance(layer, Integral) and not isinstance(layer, bool)
-        if not (is_whole and -num_layers - 1 <= layer <= num_layers):
-            raise ValueError(
-                f"Got layer {layer!r}, but this model has {num_layers} layers: give 0 (embeddings) to {num_layers}, "
-                f"or -1 (last) to {-num_layers - 1}."
-            )
-        return int(layer) % (num_layers + 1)
+        return layers_up_to(layer, self.model.config.num_hidden_layers)
 
     def hidden_states(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor, layer: int = -1) -> torch.Tensor:
         """(batch, tokens, hidden), after that layer; of the last, as the model gives them to its head."""

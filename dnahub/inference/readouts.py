@@ -34,7 +34,7 @@ class Readout(ABC):
     def width(self, encoder: Encoder) -> int:
         """How many numbers a row has."""
 
-    cuts_tokens = False  # whether long sequences are cut between tokens of the whole, not into windows of so many nt
+    cuts_tokens = False  # whether long sequences are cut between tokens of the whole, not into windows of given nt
 
     def is_per_token(self, settings: Mapping[str, Any]) -> bool:
         """Whether a piece has a row for each token."""

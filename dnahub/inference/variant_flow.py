@@ -37,7 +37,7 @@ def score_variants(args: VariantArguments, given: ModelArguments, output: Output
 
     # Input
     shard = find_shard(output.shard)
-    inputs = [name for name in (args.vcf, args.genome) if name]
+    inputs = [name for name in (args.vcf, args.bed, args.genome) if name]
     # A small output may be there before the last of several processes has started.
     overwrites = output.overwrite or not is_first_process()
     check_output(path, SUFFIXES, inputs, overwrites, () if args.vcf else drawings(path))

@@ -54,7 +54,7 @@ def genome(contigs, tmp_path_factory) -> Genome:
 
 @pytest.fixture(scope="module")
 def alleles(contigs) -> list[Allele]:
-    """Substitutions everywhere, at both ends of each chromosome, beside N; several bases; insertions, deletions."""
+    """Substitutions everywhere, at both ends of each chromosome, next to N; several bases; insertions, deletions."""
     made, rng = [], random.Random(1)
     for chrom, sequence in contigs.items():
         last = len(sequence) - 1
