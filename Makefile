@@ -6,7 +6,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 LAUNCH := $(BIN)/accelerate launch --quiet --config_file accelerate_config.yaml
 
-.PHONY: help setup demo real test test-all lint clean
+.PHONY: help setup demo real reproduce test test-all lint clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -37,6 +37,10 @@ real: setup ## The same on your own coding sequences: make real NT_CDS_DIR=folde
 	$(LAUNCH) train.py recipes/real_tiny.yaml
 	$(BIN)/python probe.py --model_name_or_path runs/real/checkpoint --dataset_name data/real --output_dir runs/real
 	$(BIN)/python embed.py --model_name_or_path runs/real/checkpoint --input "$(NT_CDS_DIR)"/Mus_musculus* --output runs/real/mouse.h5ad
+
+reproduce: setup ## Every figure of README.md and docs/results.md made again: make reproduce NT_CDS_DIR=folder
+	@test -d "$(NT_CDS_DIR)" || { echo "make reproduce needs NT_CDS_DIR=folder with a FASTA file of each species" >&2; exit 2; }
+	$(BIN)/python benchmarks/reproduce.py --source "$(NT_CDS_DIR)"
 
 # A file of tests to one worker, for its fixtures; a worker on each core.
 PYTEST := $(BIN)/python -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist loadfile
