@@ -10,6 +10,7 @@ from datasets.utils import tqdm
 from dataset_builder.headers import CODING_REGION, FORMS, GENCODE, GENE_TRANSCRIPT, Form, parse_header
 from dataset_builder.species import GENETIC_CODES
 from dnahub.sequences.arguments import InputArguments
+from dnahub.sequences.bad_records import BadRecords
 from dnahub.sequences.checks import SequenceFileError
 from dnahub.sequences.sources import open_sequences
 
@@ -62,7 +63,7 @@ def read_genes(
     named: set[tuple[str, str]] = set()
     number = 0
     with tqdm(desc="Reading sequences", unit=" records", delay=1) as progress:
-        for batch in open_sequences(InputArguments(input=[str(path)], format="fasta")):
+        for batch in open_sequences(InputArguments(input=[str(path)], format="fasta"), bad=BadRecords(None)):
             for record in batch.table.to_pylist():
                 number += 1
                 header = parse_header(record["id"], record["description"], forms)

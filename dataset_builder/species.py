@@ -64,7 +64,9 @@ def read_species(path: Path) -> tuple[Species, ...]:
     """
     try:
         entries = yaml.load(path.read_text(encoding="utf-8"), TextLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); give a table of species in YAML.") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is not a table of species in YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(entries, list) or len(entries) < 2:
         found = f"{len(entries)} species" if isinstance(entries, list) else "no list"

@@ -380,8 +380,14 @@ def test_the_windows_of_training_are_the_default(tmp_path, run, saved, records):
     model.config.window_nt, model.config.stride_nt = 30, 18
     try:
         table = run("two classes")
+        windows = run("two classes", "--long", "windows", output="windows.parquet")
+        other_stride = run("two classes", "--stride_nt", 30, output="stride.parquet")
+        refused = run("two classes", "--stride_nt", 36, output="refused.parquet")
         pipe = DNAClassificationPipeline(model, tokenizer, device="cpu")
-        answers, whole = pipe(records[4:]), pipe(records[4:], long="mean")
+        answers, whole = pipe(records[4:]), pipe(records[4:], window_nt=60)
+        of_windows, strides = pipe(records[4:], long="windows"), pipe(records[4:], long="mean", stride_nt=30)
+        with pytest.raises(ValueError, match="stride_nt"):
+            pipe(records[4:], stride_nt=36)
     finally:
         (folder / "config.json").write_text(json.dumps(config))
         model.config.window_nt = model.config.stride_nt = None
@@ -390,3 +396,9 @@ def test_the_windows_of_training_are_the_default(tmp_path, run, saved, records):
     np.testing.assert_allclose(table[columns][4:], expected, rtol=0, atol=2e-5)
     np.testing.assert_allclose([list(each["scores"].values()) for each in answers], expected, rtol=0, atol=2e-5)
     assert any(a["score"] != pytest.approx(b["score"], abs=1e-4) for a, b in zip(answers, whole, strict=True))
+    assert "--stride_nt 36" in refused or "stride_nt 36" in refused
+    np.testing.assert_allclose(
+        other_stride[columns][4:], [list(each["scores"].values()) for each in strides], rtol=0, atol=2e-5
+    )
+    each_window = [list(each["scores"].values()) for answer in of_windows for each in answer]
+    np.testing.assert_allclose(windows[columns][-len(each_window) :], each_window, rtol=0, atol=2e-5)

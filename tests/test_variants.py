@@ -135,7 +135,7 @@ def test_every_alternative_has_a_row_in_order_with_its_score(tmp_path, run, reco
             row["llr"], abs=1e-5
         )
     assert table["llr"].iloc[0] == table["llr"].iloc[-1]  # given twice
-    assert "chromosome 1 matched to chr1 (and 2 others)" in out and "symbolic allele 24" in out
+    assert "chromosome 1 matched to chr1 (and 2 more)" in out and "symbolic allele 24" in out
     made_by = json.loads(pq.read_schema(path).metadata[b"embedding"])
     assert made_by["window_nt"] == 114 and made_by["genome"] == "genome.fa"
 
@@ -221,6 +221,28 @@ def test_an_interrupted_run_computes_only_what_is_missing(tmp_path, run, monkeyp
     assert "parts computed now: 3 of 5" in out and sum(rest) + 32 == len(pq.read_table(path))
     whole, _ = run("masked LM", output="whole.parquet")
     assert pq.read_table(whole).equals(pq.read_table(path))
+
+
+def test_a_vcf_file_compressed_by_gzip_is_read(tmp_path, run):
+    plain = pq.read_table(run("masked LM")[0])
+    (tmp_path / "in.vcf.gz").write_bytes(gzip.compress((tmp_path / "in.vcf").read_bytes()))
+    path, _ = run("masked LM", given=["--vcf", tmp_path / "in.vcf.gz"], output="gz.parquet")
+    assert pq.read_table(path).equals(plain)
+
+    (tmp_path / "in.vcf.gz").write_bytes((tmp_path / "in.vcf.gz").read_bytes()[:-30])
+    status, message = run("masked LM", given=["--vcf", tmp_path / "in.vcf.gz"], output="cut.parquet")
+    assert status == 2 and "cut off" in message
+
+
+def test_the_window_of_training_is_the_default(run, checkpoint):
+    folder, _ = checkpoint("classes")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"window_nt": 62, "stride_nt": 30}))
+    try:
+        found = pq.read_table(run("classes", output="trained.parquet")[0])
+    finally:
+        (folder / "config.json").write_text(json.dumps(config))
+    assert found.equals(pq.read_table(run("classes", "--window_nt", 60, output="given.parquet")[0]))
 
 
 def test_processes_share_the_blocks(tmp_path, run):

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
@@ -275,7 +276,11 @@ def _load(
         model, info = model_class.from_pretrained(
             folder, dtype="float32", ignore_mismatched_sizes=other_sizes, output_loading_info=True, **options
         )
-    except SafetensorError as error:
+    except UnpicklingError as error:
+        raise ValueError(
+            f"{name}: the weights cannot be read: the pickle is damaged, or has code, which is not run; give others."
+        ) from error
+    except (SafetensorError, RuntimeError) as error:  # a RuntimeError of a pickle's zip archive
         raise ValueError(
             f"{name}: the weights cannot be read ({first_line(error)}); download or save the checkpoint again."
         ) from error

@@ -1,6 +1,6 @@
 """DNA sequences -> labels or numbers, by `pipeline("dna-classification")` or `pipeline("token-classification")`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,16 @@ from .pipeline_dna_embedding import (
 )
 
 
+def trained_windows(config: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """The windows by whose mean a model was evaluated, in config.json, where the arguments do not say otherwise."""
+    is_in_windows = said.get("long") in (None, "mean", "windows") and not said.get("max_length")
+    if not config.get("window_nt") or not is_in_windows:
+        return {}
+    found = {"long": said.get("long") or "mean", "window_nt": said.get("window_nt") or config["window_nt"]}
+    other_stride = None if said.get("window_nt") else config["stride_nt"]
+    return found | {"stride_nt": said.get("stride_nt") or other_stride}
+
+
 class DNAClassificationPipeline(DNAEmbeddingPipeline):
     """
     DNA sequences -> labels with scores, or numbers; on request with logits and embeddings of the same forward pass.
@@ -25,7 +35,8 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
     Inputs and arguments are those of `DNAEmbeddingPipeline`, and three more; the embedding is that of the last layer.
     With `long="mean"` the logits of windows are averaged, weighted by their tokens; with `reverse_complement` the
     probabilities, or numbers, of both strands. A model that was trained on windows of longer sequences has their
-    `window_nt` and `stride_nt` in config.json, and takes their mean unless arguments say how to cut.
+    `window_nt` and `stride_nt` in config.json: these are the defaults, with `long="mean"`, unless `max_length` or
+    another `long` says how to cut.
 
     Args:
         return_logits (`bool`, default `False`): Whether to add `logits`, float32 (labels,); not with
@@ -51,10 +62,7 @@ class DNAClassificationPipeline(DNAEmbeddingPipeline):
             raise ValueError(f"Got a {type(self.model).__name__}; give a {head}, or use dna-embedding for vectors.")
 
     def _settings(self, given: dict[str, Any]) -> dict[str, Any]:
-        config, said = self.model.config, self._preprocess_params | given
-        if config.window_nt and not {"long", "window_nt", "stride_nt", "max_length"} & said.keys():
-            given = given | {"long": "mean", "window_nt": config.window_nt, "stride_nt": config.stride_nt}
-        return super()._settings(given)
+        return super()._settings(given | trained_windows(self.model.config.to_dict(), self._preprocess_params | given))
 
     def _forward(
         self, pieces: list[Piece], pooling: str = "mean", return_embedding: bool = False, **_: Any

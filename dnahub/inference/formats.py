@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 
 from dnahub.inference.rows import EMBEDDING, WINDOW_COLUMNS, Layout
 
+NO_SPACE = str.maketrans("\t\r\n", "   ")  # characters that a TSV file has no way to write
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -137,11 +139,23 @@ def write_made_by(rows: Rows, path: Path) -> None:
 
 
 def append_text(table: pa.Table, file: BinaryIO, delimiter: str, header: bool) -> None:
-    """Append rows as CSV or TSV, with quotes only where they are needed."""
+    """Append rows as CSV, with quotes where they are needed, or as TSV, without: tabs and line ends are spaces."""
     table = _plain(table)
+    if delimiter == "\t":
+        spaced = [
+            pc.replace_substring_regex(each, "[\t\r\n]", " ") if pa.types.is_string(each.type) else each
+            for each in table.columns
+        ]
+        table = pa.table(spaced, [name.translate(NO_SPACE) for name in table.column_names])
     text = [pa.array(table.column_names), *(column for column in table.columns if pa.types.is_string(column.type))]
-    special = f'["\r\n{delimiter}]'
-    style = "needed" if any(pc.any(pc.match_substring_regex(each, special)).as_py() for each in text) else "none"
+    is_special = any(pc.any(pc.match_substring_regex(each, f'["\r\n{delimiter}]')).as_py() for each in text)
+    if is_special and delimiter == "\t":  # quotes, which Arrow does not write as letters
+        columns = [each.cast(pa.string()).fill_null("") for each in table.columns]
+        lines = pc.binary_join_element_wise(*columns, "\t").to_pylist()
+        names = ["\t".join(table.column_names)] if header else []
+        file.write("".join(f"{line}\n" for line in names + lines).encode())
+        return
+    style = "needed" if is_special else "none"
     options = {"delimiter": delimiter, "quoting_style": style, "quoting_header": style}
     pa_csv.write_csv(table, file, pa_csv.WriteOptions(include_header=header, **options))
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from dnahub.checkpoints.identity import checkpoint_digest
 from dnahub.checkpoints.loading import CheckpointFiles, find_checkpoint, head_of, load_for_task
+from dnahub.hub_code.pipeline_dna_classification import trained_windows
 from dnahub.inference.answers import Answers, check_threshold, choose_track
 from dnahub.inference.arguments import (
-    LONG_IN_WINDOWS,
     CuttingArguments,
     EmbedArguments,
     ModelArguments,
@@ -81,7 +81,7 @@ def load_predictor(
     threshold = predict.threshold
     if threshold is None:  # that of training, which a checkpoint of another encoder has as a field of its own
         threshold = config.to_dict().get("decision_threshold")
-    plan = vars(cutting) | trained_windows(config, cutting)
+    plan = vars(cutting) | trained_windows(config.to_dict(), vars(cutting))
     if head == "token":
         _check_for_tokens(predict, cutting)
         plan["long"] = "windows" if cutting.long == "mean" else cutting.long
@@ -99,13 +99,6 @@ def load_predictor(
     settings |= MEAN_OF_TOKENS if predict.embeddings else {}
     with_windows = cutting.long == "windows"
     return Job(engine, plan, settings, with_windows, answers=answers, hidden_size=hidden_size)
-
-
-def trained_windows(config: PreTrainedConfig, cutting: CuttingArguments) -> dict[str, Any]:
-    """The windows by which train.py evaluated the model, unless flags say how to cut sequences."""
-    found = config.to_dict()
-    is_said = cutting.window_nt or cutting.stride_nt or cutting.max_length or cutting.long not in LONG_IN_WINDOWS
-    return {} if is_said or not found.get("window_nt") else {name: found[name] for name in ("window_nt", "stride_nt")}
 
 
 def problem_of(model: PreTrainedModel) -> str:

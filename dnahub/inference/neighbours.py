@@ -35,10 +35,6 @@ class NeighbourArguments:
     def __post_init__(self):
         if self.k < 1:
             raise ValueError(f"--k {self.k}: give 1 or more.")
-        if Path(self.output).suffix.lower() not in SUFFIXES:
-            raise ValueError(f"--output {self.output}: the suffix is one of {', '.join(SUFFIXES)}.")
-        if Path(self.output).exists() and not self.overwrite:
-            raise ValueError(f"--output {self.output} exists; name another file, or give --overwrite.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,8 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tqdm.auto import tqdm
 
     from dnahub.inference.formats import append_text
+    from dnahub.inference.outputs import check_output
     from dnahub.machine.files import replacing
 
+    path = Path(args.output)
+    check_output(path, SUFFIXES, (args.input, args.known), args.overwrite)
     mine, known = Vectors(args.input), Vectors(args.known)
     mine.check_like(known)
     skip_self = os.path.samefile(args.input, args.known)
@@ -59,7 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if k < 1:
         raise ValueError(f"{args.known}: it has {known.num_rows} rows; give a file with another one besides itself.")
     labels = known.columns()
-    path = Path(args.output)
     delimiter = {".tsv": "\t", ".csv": ","}.get(path.suffix.lower())
     with replacing(path) as scratch, tqdm(total=mine.num_rows, unit=" rows", unit_scale=True) as bar:
         writer, file, first = None, open(scratch, "wb"), 0
@@ -98,6 +96,8 @@ class Vectors:
         import pyarrow.parquet as pq
 
         self.path = path
+        if not Path(path).is_file():
+            raise ValueError(f"{path}: there is no such file; give a Parquet file of embed.py.")
         try:
             self.file = pq.ParquetFile(pa.OSFile(os.fsencode(path)))  # arrow takes no `str` that is not UTF-8
         except pa.ArrowInvalid as error:

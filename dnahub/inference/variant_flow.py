@@ -91,8 +91,9 @@ def score_variants(args: VariantArguments, given: ModelArguments, output: Output
     if is_first_process():
         others = (f"{status} {number:,}" for status, number in known.most_common() if status != SCORED)
         print(", ".join([f"{known.total():,} alleles: {known[SCORED]:,} to score", *others]))
+        more = f" (and {len(chromosomes.matched) - 1} more)" if len(chromosomes.matched) > 1 else ""
         for ours, theirs in list(chromosomes.matched.items())[:1]:
-            print(f"note: chromosome {ours} matched to {theirs} (and {len(chromosomes.matched) - 1} others)")
+            print(f"note: chromosome {ours} matched to {theirs}{more}")
     bad = BadRecords(args.bad_records == "skip")
     reader = opened()
     drawn = None if args.vcf else _drawn(args.track, scorer)
@@ -141,11 +142,12 @@ def _describe(facts: list[dict[str, Any]], done: Computed, seconds: float) -> st
 
 
 def _window(args: VariantArguments, encoder: Encoder) -> int:
-    """--window_nt, by default the largest multiple of the k-mers that fits the model."""
+    """--window_nt, by default the largest multiple of the k-mers that fits the model, and its windows in training."""
     kmer = encoder.kmer or 1
+    trained = encoder.model.config.to_dict().get("window_nt") or UNLIMITED_NT
     most = kmer * (encoder.max_tokens - encoder.num_added)  # of tokens of any length, what fits for certain
     if args.window_nt is None:
-        return most
+        return min(most, max(2 * kmer, trained // kmer * kmer))
     most = most if encoder.kmer else UNLIMITED_NT
     if not 2 * kmer <= args.window_nt <= most or args.window_nt % kmer:
         raise ValueError(f"--window_nt {args.window_nt}: give a multiple of {kmer} from {2 * kmer} to {most}.")

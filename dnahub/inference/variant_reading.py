@@ -33,6 +33,12 @@ def typed(table: pa.Table, name: str) -> pa.Table:
     for column in ("chrom", "alt"):
         i = table.column_names.index(column)
         table = table.set_column(i, column, table[column].cast(pa.string()).fill_null(""))
+    several = pc.indices_nonzero(pc.match_substring(table["alt"], ","))
+    if len(several):
+        row = several[0].as_py()
+        raise SequenceFileError(
+            f"{name}, variant {table['id'][row]}: alt is {table['alt'][row].as_py()!r}; give each alternative a row."
+        )
     i = table.column_names.index("pos")
     if not pa.types.is_integer(table["pos"].type):
         texts = table["pos"].cast(pa.string()).fill_null("")
@@ -41,7 +47,7 @@ def typed(table: pa.Table, name: str) -> pa.Table:
             row = wrong[0].as_py()
             raise SequenceFileError(
                 f"{name}, variant {table['id'][row]}: pos is {texts[row].as_py()!r}; give the position of its "
-                "first base, counted from 1."
+                "first base, counted from 1, with at most 12 digits."
             )
         table = table.set_column(i, "pos", texts.cast(pa.int64()))
     below = pc.indices_nonzero(pc.less(table["pos"].fill_null(-1), 0))  # 0 is before the first base, a telomere

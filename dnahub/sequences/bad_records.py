@@ -16,7 +16,7 @@ class BadRecords:
     The bad records of one or more readers, and what they are.
 
     Args:
-        skips: Whether they are left out; else they are an error.
+        skips: Whether they are left out; else they are an error. None: an error in a program without the choice.
         unique_ids: Whether a record is one whose id an earlier record has.
         need_bases: Whether a sequence is one that has no A, C, G or T, from which nothing can be learned.
 
@@ -24,7 +24,7 @@ class BadRecords:
         counts: Their numbers by reason.
     """
 
-    def __init__(self, skips: bool = False, unique_ids: bool = False, need_bases: bool = False):
+    def __init__(self, skips: bool | None = False, unique_ids: bool = False, need_bases: bool = False):
         self.skips, self.need_bases = skips, need_bases
         self.seen_ids = SeenIds() if unique_ids else None
         self.counts: Counter[str] = Counter()
@@ -53,7 +53,10 @@ class BadRecords:
         named = "; ".join(self._first) + "; …" * (number > NUM_NAMED)
         if number > 1 or not is_complete:
             named = f"{number:,} bad records{'' if is_complete else ' so far'}: {named}"
-        return SequenceFileError(f"{named}; correct or remove them, or leave them out by --bad_records skip.")
+        choice = ", or leave them out by --bad_records skip" if self.skips is False else ""
+        return SequenceFileError(
+            f"{named}; {'no other is left: ' if self.skips else ''}correct or remove them{choice}."
+        )
 
     def summary(self) -> str:
         """One line: how many were skipped, by reason."""

@@ -1,9 +1,12 @@
 """VCF, table or region -> variants, a row for each alternative allele."""
 
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from typing import IO
 
 import pyarrow as pa
 
@@ -44,7 +47,7 @@ class Chromosomes:
 
 class VcfFile(Source):
     """
-    The records of a VCF file, plain or compressed by bgzip or gzip, by pysam (htslib).
+    The records of a VCF file, plain or compressed, by pysam (htslib).
 
     Of several alternatives each has a row; `alt_number` counts them from 0. `pos` is 1-based.
     """
@@ -69,9 +72,14 @@ class VcfFile(Source):
         self._file = file
         pysam.set_verbosity(0)  # of contigs that the header does not name
         try:
-            self._vcf = pysam.VariantFile(file.path)
+            try:
+                self._vcf = pysam.VariantFile(file.path)
+            except NotImplementedError:  # pysam seeks, which htslib can in BGZF, not in other compressed files
+                self._vcf = pysam.VariantFile(_decompressed(file))
         except (OSError, ValueError) as error:
-            raise SequenceFileError(f"{file.name}: it is not a VCF file ({one_line(error)}).") from error
+            raise SequenceFileError(
+                f"{file.name}: it is not a VCF file with its header, or cut off ({one_line(error)}); fetch it again."
+            ) from error
 
     def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
         yield from tables(self._rows(), self.schema)
@@ -94,8 +102,17 @@ class VcfFile(Source):
             for i, alt in enumerate(alts):
                 yield number, (name or ID.format(chrom, pos, ref, alt), ref, chrom, pos, alt, i)
         if not number:
-            raise SequenceFileError(f"{self._file.name}: it has no variants.")
+            raise SequenceFileError(f"{self._file.name}: it has no variants; give a file with some.")
         self._file.bytes_read = self._file.size or 0
+
+
+def _decompressed(file: InputFile) -> IO[bytes]:
+    """Its content in a temporary file without a name."""
+    scratch = tempfile.TemporaryFile()
+    shutil.copyfileobj(file.open(), scratch)
+    file.close()
+    scratch.seek(0)
+    return scratch
 
 
 class EverySubstitution(Source):

@@ -1,7 +1,9 @@
 """A checkpoint in pickle format -> safetensors with the same outputs, its head and its licence."""
 
 import json
+import pickle
 
+import pytest
 import torch
 from huggingface_hub import ModelCard
 from transformers import AutoModelForMaskedLM, AutoTokenizer
@@ -33,6 +35,21 @@ def test_it_gives_what_the_pickle_gave(published, tmp_path):  # noqa: F811
 
     status, message = outcome(lambda: convert.main(arguments))
     assert status == 2 and str(output) in message
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 cut off", pickle.dumps(print)], ids=["cut off", "code"])
+def test_a_pickle_that_cannot_be_read_gets_a_sentence(published, tmp_path, content):  # noqa: F811
+    folder, _ = published("v1", "pytorch_model.bin")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["EsmForMaskedLM"]}))
+    (folder / "pytorch_model.bin").write_bytes(content)
+
+    status, message = outcome(
+        lambda: convert.main(["--model_name_or_path", str(folder), "--output_dir", str(tmp_path / "converted")])
+    )
+
+    assert status == 2 and "weights cannot be read" in message and "weights_only" not in message
+    assert not (tmp_path / "converted").exists()
 
 
 def test_without_an_architecture_nothing_is_left_out_in_silence(published, tmp_path):  # noqa: F811

@@ -86,7 +86,13 @@ def test_files_that_do_not_go_together_are_an_error(tmp_path, files, change, wor
 
 @pytest.mark.parametrize(
     ("flags", "output", "words"),
-    [(["--k", 0], "out.tsv", "--k 0"), ([], "out.npy", ".tsv .csv .parquet"), ([], "mine.parquet", "exists")],
+    [
+        (["--k", 0], "out.tsv", "--k 0"),
+        ([], "out.npy", ".tsv .csv .parquet"),
+        ([], "mine.parquet", "exists"),
+        (["--overwrite"], "mine.parquet", "the input"),
+        ([], "no/out.tsv", "no folder"),
+    ],
 )
 def test_wrong_flags_are_an_error(tmp_path, files, flags, output, words):
     status, message = run(tmp_path, *flags, output=output)

@@ -71,6 +71,9 @@ def test_a_run_is_evaluated_by_sequence_as_predict_does_it(tmp_path, run_train, 
     assert measured["dataset"]["rows"]["test"] == len(rows) == 32
     assert measured["training"]["windows"]["test"] == sum(len(windows_by_hand(sequence)) for sequence, _ in rows)
 
+    card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
+    assert f"windows of {WINDOW} nt, {STRIDE} nt apart" in card
+
     found = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pandas()
     found = found[found["split"] == "test"]
     assert found["label"].tolist() == [label for _, label in rows]
