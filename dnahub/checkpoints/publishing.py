@@ -25,6 +25,7 @@ VARYING = (
     "adapter/adapter_model.safetensors",
     "*_nucleotide_transformer.py",
     "pipeline_dna_*.py",
+    "handler.py",
 )
 
 

@@ -1,6 +1,7 @@
 """Model, tokenizer, metrics, card -> a complete checkpoint folder, moved into place when it is complete."""
 
 import json
+import shutil
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from dnahub.hub_code import NucleotideTransformerConfig, NucleotideTransformerFo
 from dnahub.machine.files import replacing_folder, write_text
 
 HUB_CODE = Path(__file__).parent.parent / "hub_code"
+HANDLER = "handler.py"  # of an Inference Endpoint of the Hub
 
 
 def travelling_files() -> list[Path]:
@@ -41,6 +43,7 @@ def save_checkpoint(
             model = model.merge_and_unload()
         model.save_pretrained(whole)
         if isinstance(model.config, NucleotideTransformerConfig):
+            shutil.copyfile(HUB_CODE / HANDLER, whole / HANDLER)  # transformers copies the other files
             tokenizer = deepcopy(tokenizer)
             # One more for labels of tokens, by which the model's forward recognises a sequence that was cut.
             is_of_tokens = isinstance(model, NucleotideTransformerForTokenClassification)

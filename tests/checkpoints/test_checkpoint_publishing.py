@@ -24,6 +24,7 @@ QUICK = ["--use_cpu", "--report_to", "none", "--disable_tqdm", "true", "--max_st
 SEQUENCES = ["ATGGTAGCTACATCATCT", "ACGTNNacgu", "TTTTTTA"]
 CODE = [
     "configuration_nucleotide_transformer.py",
+    "handler.py",
     "modeling_nucleotide_transformer.py",
     "pipeline_dna_classification.py",
     "pipeline_dna_embedding.py",
@@ -332,8 +333,8 @@ def test_other_files_in_a_checkpoint_are_not_published_and_what_others_added_sta
     finished(run(*push))
     assert sorted(server.repository("models", "user/nt-beside").files()) == sorted([".gitattributes", *FILES, *CODE])
 
-    published.upload("user/nt-beside", "handler.py")
+    published.upload("user/nt-beside", "notes.md")
     (checkpoint / "metrics.json").write_text("{}")
     # That of this folder, not that of the one published before.
     assert finished(run(*push)).stdout.splitlines()[-1] == f"commit: {published.latest('user/nt-beside')}"
-    assert "handler.py" in server.repository("models", "user/nt-beside").files()
+    assert "notes.md" in server.repository("models", "user/nt-beside").files()
