@@ -31,7 +31,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from tests.hub_cards import REPO_ID, card_errors, card_metadata
 
 CUT = 0  # instead of a status: the connection is cut in the middle of the request's body
-KINDS = ("models", "datasets")
+KINDS = ("models", "datasets", "spaces")
 # Of the .gitattributes that the Hub puts into a new repository; what is binary or above 10 MB becomes LFS as well.
 LFS_SUFFIXES = (".parquet", ".safetensors", ".bin", ".pt", ".npy", ".npz", ".arrow", ".gz", ".zip")
 LFS_BYTES = 10_000_000
@@ -539,8 +539,8 @@ class _Handler(BaseHTTPRequestHandler):
         return Reply(b"", 200, {"ETag": f'"{oid}"'})
 
 
-_API = "/api/(models|datasets)/([^/]+/[^/]+)"
-_WEB = "/(?:(datasets)/)?([^/]+/[^/]+)"
+_API = "/api/(models|datasets|spaces)/([^/]+/[^/]+)"
+_WEB = "/(?:(datasets|spaces)/)?([^/]+/[^/]+)"
 ROUTES = [
     ("GET", "/api/whoami-v2", "whoami"),
     ("POST", "/api/repos/create", "create_repository"),
