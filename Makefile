@@ -6,7 +6,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 LAUNCH := $(BIN)/accelerate launch --quiet --config_file accelerate_config.yaml
 
-.PHONY: help setup demo real reproduce test test-all lint clean
+.PHONY: help setup demo real reproduce docs space test test-all test-oldest lint clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -42,6 +42,17 @@ reproduce: setup ## Every figure of README.md and docs/results.md made again: ma
 	@test -d "$(NT_CDS_DIR)" || { echo "make reproduce needs NT_CDS_DIR=folder with a FASTA file of each species" >&2; exit 2; }
 	$(BIN)/python benchmarks/reproduce.py --source "$(NT_CDS_DIR)"
 
+docs: setup ## The documentation site, in site/; after make demo, whose results its tutorial shows
+	@test -f runs/demo/checkpoint/config.json || { echo "make docs needs runs/demo: run make demo first" >&2; exit 2; }
+	$(BIN)/pip install --quiet --requirement requirements-docs.txt
+	PYTHONWARNINGS=ignore $(BIN)/jupytext --quiet --to ipynb --execute --run-path . --output docs/tutorial.ipynb docs/tutorial.py
+	$(BIN)/jupyter nbconvert --log-level WARN --to markdown docs/tutorial.ipynb
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+space: setup ## A page for the model of make demo, on http://127.0.0.1:7860
+	$(BIN)/pip install --quiet --requirement requirements-space.txt
+	$(BIN)/python app.py --model runs/demo/checkpoint --map runs/demo/test_windows.parquet
+
 # A file of tests to one worker, for its fixtures; a worker on each core.
 PYTEST := $(BIN)/python -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist loadfile
 
@@ -51,6 +62,15 @@ test: setup ## The quick tier of the tests: all but those marked slow
 
 test-all: setup ## All tests; those on real sequences run when NT_CDS_DIR names a folder of them
 	$(PYTEST)
+
+# The older packages stand before those of .venv, which serve for all others.
+OLDEST := .venv-oldest
+test-oldest: setup ## A checkpoint on its own, with the oldest versions of transformers and its kin
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(OLDEST)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth"
+	$(OLDEST)/bin/pip install --quiet --requirement requirements-oldest.txt
+	$(OLDEST)/bin/python -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist loadfile tests/hub_code
 
 lint: setup ## Style of the code
 	$(BIN)/ruff check .

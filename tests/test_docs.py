@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from tests.dataset_builder.fasta import write_classes, write_species
 from tests.hub_fixtures import REPOSITORY
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+TUTORIAL = REPOSITORY / "docs" / "tutorial.md"
 OTHER_TOOLS = REPOSITORY / "docs" / "other_tools.md"
 # What CI itself runs, or what needs the network or a folder of real sequences; `make real` does the last two.
 NOT_HERE = ("make demo", "recipes/species_nt_v2_50m_lora.yaml", "--source FOLDER", "benchmarks/")
@@ -130,7 +133,9 @@ def run_blocks(hub, blocks: list[tuple[str, str]], clone: Path, environment: dic
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", [each for each in DOCUMENTS if each != OTHER_TOOLS], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "document", [each for each in DOCUMENTS if each not in (OTHER_TOOLS, TUTORIAL)], ids=lambda path: path.stem
+)
 def test_every_block_of_a_document_runs_in_its_order(hub, example_clone, document, tmp_path):
     clone = shutil.copytree(example_clone, tmp_path / "clone", symlinks=True)
     environment = hub.environment(home=tmp_path / "hf-home") | {"MY_TOKEN": hub.user, "HF_TOKEN": hub.user}
@@ -152,13 +157,48 @@ def test_every_example_of_another_tool_gives_what_is_right(hub, example_clone, t
     run_blocks(hub, blocks, example_clone, hub.environment(home=tmp_path / "hf-home"), CHECKS[tool])
 
 
+def test_the_tutorial_is_the_one_that_make_docs_runs():
+    text = TUTORIAL.read_text(encoding="utf-8")
+    cells = (REPOSITORY / "docs" / "tutorial.py").read_text(encoding="utf-8").split("\n# %%")[1:]
+    code = [cell.strip() for cell in cells if not cell.startswith(" [markdown]")]
+    prose = [cell.removeprefix(" [markdown]\n") for cell in cells if cell.startswith(" [markdown]")]
+    assert [block.strip() for language, block in BLOCK.findall(text) if language == "python"] == code
+    assert all(re.sub("^# ?", "", cell, flags=re.MULTILINE).strip() in text for cell in prose)
+
+
+SCRIPTS = {  # instead of SLURM's; the job runs until SIGTERM
+    "srun": "touch started\ntrap 'touch saved; exit 1' TERM\nwhile true; do sleep 0.1; done",
+    "scontrol": 'echo "$@" >> scontrol.log',
+}
+
+
+def test_the_job_of_several_nodes_goes_back_into_the_queue_when_its_time_is_over(tmp_path):
+    text = (REPOSITORY / "docs" / "howto" / "several_nodes.md").read_text(encoding="utf-8")
+    (tmp_path / "train.sbatch").write_text(
+        re.search(r"^```text\n(#!/bin/bash.*?)^```", text, re.DOTALL | re.MULTILINE)[1]
+    )
+    for name, lines in SCRIPTS.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{lines}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURM_NNODES": "2"}
+    job = subprocess.Popen(["bash", "train.sbatch"], cwd=tmp_path, env=environment)
+    while not (tmp_path / "started").exists():
+        time.sleep(0.05)
+
+    job.terminate()
+
+    job.wait(30)
+    assert (tmp_path / "saved").exists()
+    assert (tmp_path / "scontrol.log").read_text().splitlines()[-1] == "requeue 7"
+
+
 def test_every_path_that_a_document_links_to_or_lists_is_there():
     missing = []
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")
         linked = re.findall(r"\]\((?!https?://)([^)#]+)\)", text)
         missing += [(document.name, path) for path in linked if not (document.parent / path).exists()]
-    tree = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("```text\n")[1].split("```")[0]
+    tree = (REPOSITORY / "docs" / "design.md").read_text(encoding="utf-8").split("```text\n")[1].split("```")[0]
     for line in tree.splitlines():
         path = f"dnahub/{line.split()[0]}" if line.startswith(" ") else line.split()[0]
         missing += [] if (REPOSITORY / path).exists() else [("tree", path)]
