@@ -152,7 +152,7 @@ def test_in_a_browser_it_fits_and_its_buttons_work(page, width, tmp_path):
         browser.quit()
 
 
-def test_it_is_published_with_its_settings_and_runs_from_them(hub, monkeypatch, checkpoint, space, tmp_path, capsys):
+def test_it_is_published_with_its_settings(hub, monkeypatch, checkpoint, space, tmp_path, capsys):
     import app
 
     monkeypatch.setenv("HF_TOKEN", hub.user)

@@ -137,6 +137,8 @@ def run_blocks(hub, blocks: list[tuple[str, str]], clone: Path, environment: dic
     "document", [each for each in DOCUMENTS if each not in (OTHER_TOOLS, TUTORIAL)], ids=lambda path: path.stem
 )
 def test_every_block_of_a_document_runs_in_its_order(hub, example_clone, document, tmp_path):
+    if document.stem == "trackio":
+        pytest.importorskip("trackio", reason="needs pip install -r requirements-tools.txt")
     clone = shutil.copytree(example_clone, tmp_path / "clone", symlinks=True)
     environment = hub.environment(home=tmp_path / "hf-home") | {"MY_TOKEN": hub.user, "HF_TOKEN": hub.user}
     run_blocks(hub, blocks_of(document.read_text(encoding="utf-8")), clone, environment)

@@ -248,7 +248,7 @@ class TrainerArguments:
     use_cpu: bool = flag(False, "Train on the CPU although there is a GPU.", decides=False)
     dataloader_num_workers: int = flag(0, "Processes that prepare batches.", decides=False, least=0)
     logging_steps: float = flag(0.02, "Log every so many steps; below 1: a fraction of all steps.", decides=False)
-    report_to: Literal["none", "tensorboard", "wandb"] = flag("none", "Where else to log.", decides=False)
+    report_to: Literal["none", "tensorboard", "trackio", "wandb"] = flag("none", "Where else to log.", decides=False)
     disable_tqdm: bool = flag(False, "No progress bars.", decides=False)
 
     def __post_init__(self):
