@@ -17,6 +17,7 @@ from dnahub.inference.parts import Parts, fsync, parts_folder
 from dnahub.inference.rows import Layout
 from dnahub.inference.tracks import TRACKS, check_places, write_bed, write_bedgraph, write_bigwig
 from dnahub.inference.variant_outputs import write_vcf
+from dnahub.machine.locks import LOCK, take_lock
 from dnahub.sequences.bad_records import BadRecords
 
 # Suffixes of what has vectors alone, a vector for each token, and columns of other kinds.
@@ -35,6 +36,7 @@ FORMATS: dict[str, Callable[[Rows, Path], None]] = {
     ".vcf": write_vcf,
     ".gz": write_vcf,  # .vcf.gz
 }
+JOINED = "joined"  # file in the folder of the parts, which says which file has all of them
 # Formats that need a package of their own.
 PACKAGES = {".h5ad": "anndata", ".bw": "pybigtools", ".vcf": "pysam", ".gz": "pysam"}
 
@@ -53,6 +55,8 @@ def check_output(
         per_token = " with --per_token" if suffixes == PER_TOKEN else ""
         raise ValueError(f"--output {output}: the suffix{per_token} is one of {', '.join(suffixes)}.")
     folder = parts_folder(output)
+    if not overwrite:
+        remove_joined(output)
     for path in (*output_files(output), skipped_list(output), *drawings):
         # Files beside an output that does not exist are those of an interrupted run.
         if path.exists() and not overwrite and (path == output or not folder.exists()):
@@ -69,6 +73,23 @@ def check_output(
     if not output.parent.is_dir():
         raise ValueError(f"--output {output}: there is no folder {output.parent}; make it first.")
     tempfile.TemporaryFile(dir=output.parent).close()  # an OSError says why it is not writable
+
+
+def remove_joined(output: Path) -> None:
+    """Remove the parts of an output that is complete, which a process left that was killed before it had done so."""
+    folder = parts_folder(output)
+    if not output.exists() or not folder.exists():
+        return
+    joined = folder / JOINED
+    is_of_these = joined.exists() and joined.read_text() == _identity(output)
+    if (is_of_these or not any(folder.glob("part-*"))) and (lock := take_lock(folder / LOCK)):
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.close()
+
+
+def _identity(path: Path) -> str:
+    """Which file it is, under any name."""
+    return f"{path.stat().st_ino} {path.stat().st_mtime_ns}"
 
 
 def check_columns(output: Path, columns: Sequence[str], layout: Layout) -> None:
@@ -140,6 +161,7 @@ def _write(output: Path, rows: Rows, scratch: Path, bad: BadRecords) -> None:
             path.unlink(missing_ok=True)  # likewise
         for path in (complete, *beside):
             fsync(path)  # the parts are removed next
+        (scratch.parent / JOINED).write_text(_identity(complete))
         if beside:  # an old array must never stand beside the new ids
             output.unlink(missing_ok=True)
         for path in (*beside, complete):

@@ -1,11 +1,14 @@
 """A path -> a scratch path, which takes its place when it is complete."""
 
 import os
+import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+SCRATCH = ".*." + "[0-9a-f]" * 32 + ".*part"  # names of scratch paths, as a pattern
 
 
 @contextmanager
@@ -32,6 +35,12 @@ def write_text(path: Path, text: str) -> None:
         scratch.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def remove_scratch(folder: Path, places: Iterable[str]) -> None:
+    """Remove what killed processes left in these places (patterns) of a folder, where nobody else may be writing."""
+    for path in [path for place in places for path in folder.glob(f"{place}{SCRATCH}")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
 def check_folder_name(path: Path) -> None:
     """ValueError if the path of a folder is not UTF-8: tokenizers and datasets cannot open what is in it."""
     name = os.fsencode(path.absolute())
@@ -54,7 +63,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     # A mount point cannot be renamed, and a folder in a read-only one neither: there the contents are exchanged.
     fixed = path.is_mount() or (path.is_dir() and not os.access(path.parent, os.W_OK))
     home = path if fixed else next(parent for parent in path.parents if parent.exists())
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=home) as name:
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.{uuid.uuid4().hex}.", suffix="part", dir=home) as name:
         new, old = Path(name) / "new", Path(name) / "old"
         new.mkdir()
         yield new

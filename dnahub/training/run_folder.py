@@ -20,7 +20,7 @@ from dnahub.checkpoints.identity import checkpoint_digest
 from dnahub.checkpoints.loading import find_checkpoint
 from dnahub.checkpoints.publishing import METRICS, checkpoint_files
 from dnahub.hub.downloading import download
-from dnahub.machine.files import check_folder_name, write_text
+from dnahub.machine.files import check_folder_name, remove_scratch, write_text
 from dnahub.machine.locks import locked_folder
 from dnahub.machine.processes import from_first
 from dnahub.machine.script import is_first_process
@@ -34,6 +34,7 @@ SKIPPED = "skipped.tsv"  # the bad records that were left out
 DIGITS = 16  # of a digest: 64 bits, and two files are alike by chance once in 10^19
 # What a run leaves behind, so that another one is not begun on top of it.
 SAVED = r"checkpoint(-\d+)?|seed-\d+|search\.json"
+WRITTEN = ("", "seed-*/", "checkpoint/**/", "seed-*/checkpoint/**/")  # where files are replaced as a whole
 
 
 @contextmanager
@@ -52,6 +53,7 @@ def opened(
             begun = find_run(folder, arguments)
             if not is_done(read_results(folder), args):
                 stack.enter_context(locked_folder(folder, "train.py"))
+                remove_scratch(folder, WRITTEN)
             return [arguments, begun, read_results(folder)]
 
         arguments, begun, results = from_first(look)

@@ -56,12 +56,13 @@ def train_seeds(
     best = max(range(len(runs)), key=lambda i: -inf if values[i] is None else sign * values[i])
     results = runs[best] | {"seeds": {"seeds": seeds, "chosen": seeds[best], **_spread(runs)}}
     if args.training.should_save:
-        with replacing_folder(folder / CHECKPOINT) as whole:
-            shutil.copytree(folder / f"seed-{seeds[best]}" / CHECKPOINT, whole, dirs_exist_ok=True)
-            write_results(whole, results, render_card(results))
         if (of_seed := folder / f"seed-{seeds[best]}" / PREDICTIONS).is_file():
             with replacing(folder / PREDICTIONS) as scratch:
                 shutil.copyfile(of_seed, scratch)
+        # Last, for with it the run is finished.
+        with replacing_folder(folder / CHECKPOINT) as whole:
+            shutil.copytree(folder / f"seed-{seeds[best]}" / CHECKPOINT, whole, dirs_exist_ok=True)
+            write_results(whole, results, render_card(results))
     return results
 
 

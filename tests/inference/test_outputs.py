@@ -308,6 +308,10 @@ def test_a_full_disk_is_one_sentence_and_nothing_changes(tmp_path, monkeypatch, 
     assert join(made.parts, made.digests, output, MADE_BY, NONE_BAD) is not None
 
 
+def stop(*arguments):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("suffix", "where"), [(".h5ad", "fsync"), (".npy", "os.replace"), (".csv", "Parts.remove_joined")]
 )
@@ -315,9 +319,6 @@ def test_a_stop_while_joining_leaves_a_complete_output_or_all_parts(tmp_path, mo
     output = tmp_path / f"out{suffix}"
     output.write_bytes(b"precious")
     made = write_parts(output)
-
-    def stop(*arguments):
-        raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(f"dnahub.inference.outputs.{where}", stop)
@@ -334,6 +335,27 @@ def test_a_stop_while_joining_leaves_a_complete_output_or_all_parts(tmp_path, mo
     (made.parts.folder / "output").mkdir()  # of a process that was killed
     assert join(made.parts, made.digests, output, MADE_BY, NONE_BAD) is not None
     assert sorted(tmp_path.iterdir()) == sorted(output_files(output))
+
+
+def test_the_parts_of_a_complete_output_are_removed_and_those_of_another_one_kept(tmp_path, monkeypatch):
+    """As after a kill between both."""
+    output = tmp_path / "out.csv"
+    made = write_parts(output)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("dnahub.inference.outputs.Parts.remove_joined", stop)
+        join(made.parts, made.digests, output, MADE_BY, NONE_BAD)
+    complete = output.read_bytes()
+
+    output.rename(tmp_path / "moved")
+    output.write_bytes(b"precious")
+    with pytest.raises(ValueError, match="interrupted"):
+        check_output(output, EMBEDDINGS, [], overwrite=False)
+    (tmp_path / "moved").rename(output)
+    check_output(output, EMBEDDINGS, [], overwrite=True)
+    assert len(list(made.parts.folder.glob("part-*"))) == 3
+    with pytest.raises(ValueError, match="exists; name another"):
+        check_output(output, EMBEDDINGS, [], overwrite=False)
+    assert output.read_bytes() == complete and sorted(tmp_path.iterdir()) == sorted(output_files(output))
 
 
 @pytest.mark.parametrize(

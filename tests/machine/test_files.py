@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from dnahub.machine.files import check_folder_name, replacing, replacing_folder
+from dnahub.machine.files import check_folder_name, remove_scratch, replacing, replacing_folder
 
 
 def test_a_file_is_replaced_when_the_new_one_is_complete(tmp_path):
@@ -25,6 +25,25 @@ def test_after_an_error_the_path_is_what_it_was_and_nothing_is_left(tmp_path, re
         (scratch / "b" if scratch.is_dir() else scratch).write_text("half")
         raise error
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["a"]
+
+
+def test_what_killed_processes_left_is_removed_where_they_wrote_and_nothing_else(tmp_path):
+    (tmp_path / "sub" / "deep").mkdir(parents=True)
+    kept = [tmp_path / name for name in ("a.part", ".a.part", "sub/deep")]
+    kept[0].touch(), kept[1].touch()
+    for path in (tmp_path / "a", tmp_path / "sub" / "b", tmp_path / "sub" / "deep" / "c"):
+        for replace in (replacing, replacing_folder):
+            child = os.fork()
+            if child == 0:
+                with replace(path) as scratch:
+                    (scratch / "in" if scratch.is_dir() else scratch).touch()
+                    os._exit(0)  # as a kill
+            os.waitpid(child, 0)
+    assert len([path for path in tmp_path.rglob(".*part") if path.name != ".a.part"]) == 6
+    remove_scratch(tmp_path, ["", "sub/"])
+    assert len(list((tmp_path / "sub" / "deep").iterdir())) == 2
+    remove_scratch(tmp_path, ["sub/**/"])
+    assert sorted(tmp_path.iterdir()) == sorted([*kept[:2], tmp_path / "sub"]) and not list(kept[2].iterdir())
 
 
 @pytest.mark.parametrize("name", ["caf\udce9", "caf\udce9/below"])
