@@ -17,6 +17,7 @@ FULL_IN_WORDS = (
     "inline_container",
     "iostream error",
 )
+NO_THREAD = "can't start new thread"
 LONGEST_SHOWN = 200
 
 
@@ -28,7 +29,7 @@ def first_line(error: BaseException) -> str:
 @contextmanager
 def limits_explained(path: Path, less_memory: str) -> Iterator[None]:
     """
-    Within it, a full disk (of `path`) and a full memory raise a ValueError that says what to do.
+    Within it, a full disk (of `path`), a full memory and a limit of threads raise a ValueError that says what to do.
 
     `less_memory` is what needs less memory, as "a smaller --batch_tokens".
     """
@@ -43,6 +44,11 @@ def limits_explained(path: Path, less_memory: str) -> Iterator[None]:
             raise ValueError(
                 f"{path}: the disk or quota is full ({said}). Finished work is kept; free some space and run the "
                 "same command again."
+            ) from error
+        if NO_THREAD in said:
+            raise ValueError(
+                f"No further thread could be started ({said}): memory or the number of processes is limited "
+                "(ulimit -a). Finished work is kept; run the same command again where more is allowed."
             ) from error
         if isinstance(error, MemoryError) or should_reduce_batch_size(error):
             raise ValueError(

@@ -66,6 +66,8 @@ def outcome(main: Callable[[], object], goes_on: str = "") -> tuple[int, str]:
         return INTERRUPTED, f"interrupted. {stop}" if str(stop) else f"interrupted{then}"
     except Terminated:
         return TERMINATED, f"stopped by SIGTERM{then}"
+    except MemoryError as error:  # where no option would have helped, as while the model is loaded
+        return ERROR, f"error: out of memory ({str(error) or 'MemoryError'}); free some and run the same command again"
     except Exception as error:
         if not is_for_the_user(error):
             raise

@@ -66,6 +66,11 @@ def test_a_full_memory_is_explained(tmp_path, compute, said):
         compute()
 
 
+def test_a_limit_of_threads_is_explained(tmp_path):
+    with pytest.raises(ValueError, match="ulimit"), limits_explained(tmp_path, LESS):
+        fail(RuntimeError("can't start new thread"))  # as Python says, also where there is no memory for its stack
+
+
 def test_other_errors_stay_and_the_first_line_of_an_error_is_short(tmp_path):
     for error in (RuntimeError("shapes"), PermissionError(13, "denied")):
         with pytest.raises(type(error)), limits_explained(tmp_path, LESS):

@@ -23,6 +23,7 @@ def fail(error):
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [
+        (MemoryError(), 2, "error: out of memory (MemoryError); free some and run the same command again"),
         (ValueError("a\n  b \x1b[31m"), 2, "error: a b \\x1b[31m"),
         (FileNotFoundError("no file"), 2, "error: no file"),
         (ImportError("no package"), 2, "error: no package"),
