@@ -21,7 +21,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +31,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from tests.hub_cards import REPO_ID, card_errors, card_metadata
 
 CUT = 0  # instead of a status: the connection is cut in the middle of the request's body
+LOST = -1  # the connection is cut when the request was served
 KINDS = ("models", "datasets", "spaces")
 # Of the .gitattributes that the Hub puts into a new repository; what is binary or above 10 MB becomes LFS as well.
 LFS_SUFFIXES = (".parquet", ".safetensors", ".bin", ".pt", ".npy", ".npz", ".arrow", ".gz", ".zip")
@@ -56,13 +57,13 @@ class Request(NamedTuple):
 
     method: str
     path: str  # unquoted, without the query
-    status: int  # or CUT
+    status: int  # or CUT, LOST
 
 
 @dataclass
 class Fault:
     pattern: str
-    status: int  # or CUT
+    status: int  # or CUT, LOST
     times: int
     retry_after: int | None = None
 
@@ -176,7 +177,7 @@ class LocalHub:
         return [request for request in self.log if re.match(pattern, f"{request.method} {request.path}")]
 
     def fail(self, pattern: str, status: int, times: int, retry_after: int | None = None) -> None:
-        """Answers the next `times` requests whose "METHOD path" matches with `status`, or CUTs them."""
+        """Answers the next `times` requests whose "METHOD path" matches with `status`, CUT or LOST."""
         self._faults.append(Fault(pattern, status, times, retry_after))
 
     def stop_failing(self) -> None:
@@ -263,9 +264,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.unread = int(self.headers.get("Content-Length", 0))
         line = f"{self.command} {unquote(url.path)}"
         fault = self.local_hub.take_fault(line)
-        if fault and fault.status == CUT:
-            self._read(self.unread // 2)
-            self._log(line, CUT)
+        if fault and fault.status in (CUT, LOST):
+            if fault.status == CUT:
+                self._read(self.unread // 2)
+            else:
+                with suppress(HubError):
+                    self._route(url.path)
+            self._log(line, fault.status)
             self.close_connection = True
             return
         try:
