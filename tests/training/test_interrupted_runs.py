@@ -137,9 +137,12 @@ def test_a_killed_run_goes_on_to_bitwise_the_same_weights(tmp_path, killed, laun
     run = tmp_path / "run"
 
     killed(run, *steady)
+    left = [run / f".{name}.{'0' * 32}.part" for name in ("log.jsonl", "checkpoint")]
+    left[0].touch()
+    left[1].mkdir()
     again = launch(*steady, "--output_dir", run)
 
-    assert again.returncode == 0, again.stderr
+    assert again.returncode == 0 and not any(path.exists() for path in left), again.stderr
     assert same(weights(run / "checkpoint"), weights(uninterrupted / "checkpoint"))
     assert metrics(run)["test"] == metrics(uninterrupted)["test"] and metrics(run)["training"]["steps"] == 40
     assert evaluations(run) == evaluations(uninterrupted)

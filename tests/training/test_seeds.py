@@ -72,3 +72,15 @@ def test_the_best_by_validation_is_chosen_though_all_seeds_were_finished_before(
 
     assert seeds["seeds"] == list(range(42, 42 + len(values)))
     assert seeds["chosen"] == chosen
+
+
+def test_the_checkpoint_with_which_a_run_is_finished_comes_last(tmp_path, monkeypatch):
+    def is_killed(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dnahub.training.seeds.replacing_folder", is_killed)
+    (tmp_path / "seed-42").mkdir()
+    (tmp_path / "seed-42" / "predictions.parquet").write_bytes(b"rows")
+    with pytest.raises(KeyboardInterrupt):
+        adopted(tmp_path, [OF_TASKS["classification"]] * 2)
+    assert (tmp_path / "predictions.parquet").read_bytes() == b"rows"
