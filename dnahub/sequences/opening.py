@@ -228,6 +228,8 @@ class _Guarded(io.RawIOBase):
         except EOFError as error:
             fault = f"the .{self._compression} file ends too early, after line {self._line} or later"
             raise SequenceFileError(f"{self._name}: {fault}; fetch it again.") from error
+        except MemoryError:  # no fault of the file
+            raise
         except Exception as error:  # each decompressor has its own; those of the disk are OSError
             fault = f"the .{self._compression} file is corrupt" if self._compression else "it cannot be read"
             raise SequenceFileError(

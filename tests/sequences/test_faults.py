@@ -124,6 +124,16 @@ def test_a_truncated_file_of_any_format_is_no_shorter_file(tmp_path, name):
     assert str(path) in fault_of(path) and ".gz file ends" in fault_of(path)
 
 
+def test_a_full_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    def read(self, size):
+        raise MemoryError
+
+    path = write(tmp_path / "in.fa.gz", gzip.compress(b">a\nACGT\n"))
+    monkeypatch.setattr("gzip.GzipFile.read1", read)
+    with pytest.raises(MemoryError):
+        rows_of(path)
+
+
 def test_a_corrupt_parquet_file_says_so(tmp_path):
     pq.write_table(pa.table({"sequence": ["ACGT"] * 5000, "n": list(range(5000))}), tmp_path / "whole.parquet")
     data = (tmp_path / "whole.parquet").read_bytes()
