@@ -14,15 +14,17 @@ class Form(NamedTuple):
     symbol: str | None = None
 
 
+# No pattern takes a time that grows with the square of the header, which may be of any length.
+NCBI_GENE = r"\[gene=((?:(?!\[gene=)[^\]])+)\]"
 GENCODE, GENE_TRANSCRIPT = "GENCODE", "GENE TRANSCRIPT"
 # The form of a header is the first one that finds a gene in it.
 FORMS = (
     # https://ftp.ncbi.nlm.nih.gov/genomes/all/README.txt; GeneID, else locus_tag, else gene
     Form(
         "NCBI RefSeq or GenBank",
-        r"^(?:.*\[[^\]]*\bGeneID[:=](\d+)|.*\[locus_tag=([^\]]+)\]|.*\[gene=([^\]]+)\])",
-        r"\[protein_id=([^\]]+)\]",
-        r"\[gene=([^\]]+)\]",
+        rf"^(?:.*\[[^\[\]]*\bGeneID[:=](\d+)|.*\[locus_tag=([^\[\]]+)\]|.*{NCBI_GENE})",
+        r"\[protein_id=([^\[\]]+)\]",
+        NCBI_GENE,
     ),
     # https://ftp.ensembl.org/pub/current_fasta/homo_sapiens/cds/README
     Form("Ensembl", r"(?<!\S)gene:(\S+)", symbol=r"(?<!\S)gene_symbol:(\S+)"),
@@ -38,12 +40,12 @@ FORMS = (
     # https://wiki.flybase.org/wiki/FlyBase:Downloads_Overview
     Form(
         "FlyBase",
-        r"\bparent=[^;]*?(FBgn\d+)",
-        r"\bparent=[^;]*?(FBtr\d+)",
-        r"\bname=([^;]+)-[PR][A-Z]+;",
+        r"\bparent=[^;=]*?(FBgn\d+)",
+        r"\bparent=[^;=]*?(FBtr\d+)",
+        r"\bname=([^;=]+)-[PR][A-Z]+;",
     ),
     # https://sgd-archive.yeastgenome.org/sequence/S288C_reference/orf_dna/orf_dna.README
-    Form("SGD", r"\bSGDID:(S\d+)", symbol=r"(\S+) SGDID:"),
+    Form("SGD", r"\bSGDID:(S\d+)", symbol=r"(?<!\S)(\S+) SGDID:"),
     # https://phytozome-next.jgi.doe.gov
     Form("Phytozome", r"^(?=.*\bpacid=).*\blocus=(\S+)"),
     # https://www.arabidopsis.org/download

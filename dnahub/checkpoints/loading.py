@@ -1,6 +1,8 @@
 """Folder or Hub id, NT or another encoder -> model for a task and its tokenizer, without remote code."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -9,7 +11,6 @@ from typing import Any
 
 import transformers
 from huggingface_hub import HfApi
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import nn
@@ -39,6 +40,7 @@ from dnahub.hub_code import (
 from dnahub.hub_code.modeling_nucleotide_transformer import NucleotideTransformerPreTrainedModel
 from dnahub.machine.faults import first_line
 from dnahub.machine.files import check_folder_name
+from dnahub.machine.script import is_for_the_user
 
 # What is fetched from the Hub: no code, and pickles only where they are asked for.
 TOKENIZER_FILES = ("tokenizer*.json", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json")
@@ -140,8 +142,9 @@ def load_for_task(
         ValueError: If there is no encoder, one that needs code of its own, or files that do not belong together.
     """
     nt_class, native_classes = HEADS[head]
-    config_dict, _ = PreTrainedConfig.get_config_dict(files.folder)
-    model_type = config_dict.get("model_type")
+    with _faulty(f"{files.name}: config.json"):
+        config_dict, _ = PreTrainedConfig.get_config_dict(files.folder)
+        model_type, code = str(config_dict.get("model_type")), list(config_dict.get("auto_map") or ())
     if model_type in NT_MODEL_TYPES:
         return load_checkpoint(nt_class, files, head_fields)
     config_class = CONFIG_MAPPING[model_type] if model_type in CONFIG_MAPPING else None
@@ -151,7 +154,7 @@ def load_for_task(
             f"{transformers.__version__}; give a Nucleotide Transformer or another encoder, such as a ModernBERT."
         )
     # DNABERT-2, for one, says 'bert', but its own code computes something else from these weights.
-    if any(auto_class.startswith("AutoModel") for auto_class in config_dict.get("auto_map") or {}):
+    if any(str(auto_class).startswith("AutoModel") for auto_class in code):
         raise ValueError(
             f"{files.name}: config.json says that the model needs code of its own (auto_map), which is not run; if it "
             f"is a {model_type!r} of transformers, remove auto_map."
@@ -159,7 +162,8 @@ def load_for_task(
     if config_class not in native_classes:
         raise ValueError(f"{files.name}: transformers has no {head} head for {model_type!r}; give another model.")
     config = _read_config(config_class, files, head_fields or {})
-    tokenizer = _load_native_tokenizer(files, config)
+    with _faulty(f"{files.name}: the tokenizer"):
+        tokenizer = _load_native_tokenizer(files, config)
     model, faults = _load(native_classes[config_class], files.folder, files.name, config=config)
     if head == "none" or head_fields is not None:
         # BERT's pooler is a part of the head, though it is in the encoder; a head may be left over, or created.
@@ -177,7 +181,8 @@ def load_for_task(
 
 def head_of(files: CheckpointFiles) -> str:
     """The head that a checkpoint says it has, a key of `HEADS`."""
-    named = (PreTrainedConfig.get_config_dict(files.folder)[0].get("architectures") or ["Model"])[0]
+    with _faulty(f"{files.name}: config.json"):
+        named = str((PreTrainedConfig.get_config_dict(files.folder)[0].get("architectures") or ["Model"])[0])
     suffixes = {"ForSequenceClassification": "sequence", "ForTokenClassification": "token", "ForMaskedLM": "masked_lm"}
     return next((head for suffix, head in suffixes.items() if named.endswith(suffix)), "none")
 
@@ -245,7 +250,8 @@ def load_checkpoint(
         OSError: If a file is missing.
     """
     config = _read_config(NucleotideTransformerConfig, files, head_fields or {})
-    tokenizer = _load_nt_tokenizer(files, config)
+    with _faulty(f"{files.name}: the tokenizer"):
+        tokenizer = _load_nt_tokenizer(files, config)
     # A head of other labels than are asked for is created, like one that is not there.
     model, faults = _load(model_class, files.folder, files.name, bool(head_fields), config=config)
     missing = [name for name in faults if name in model.state_dict()]
@@ -261,11 +267,20 @@ def load_checkpoint(
 def _read_config(
     config_class: type[PreTrainedConfig], files: CheckpointFiles, fields: dict[str, Any]
 ) -> PreTrainedConfig:
-    try:
+    with _faulty(f"{files.name}: config.json"):
         return config_class.from_pretrained(files.folder, **fields)
-    except StrictDataclassError as error:  # a field of another type
+
+
+@contextmanager
+def _faulty(what: str) -> Iterator[None]:
+    """What transformers and tokenizers raise while they read a file, of any kind -> a ValueError."""
+    try:
+        yield
+    except Exception as error:
+        if is_for_the_user(error):
+            raise
         cause = first_line(error.__cause__ or error)
-        raise ValueError(f"{files.name}: config.json is faulty ({cause}); give the one of these weights.") from error
+        raise ValueError(f"{what} is faulty ({cause}); give the one of these weights.") from error
 
 
 def _load(

@@ -90,12 +90,29 @@ class NucleotideTransformerConfig(EsmConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
+        self._check_sizes()
         if self.add_bias_fnn is None:
             self.add_bias_fnn = self.position_embedding_type != "rotary"
         self._refuse_other_mathematics(kwargs)
         # Never those of config.json: the code is the files next to the weights, or this package.
         self.auto_map = dict(AUTO_MAP)
         self.custom_pipelines = deepcopy(CUSTOM_PIPELINES)
+
+    def _check_sizes(self) -> None:
+        least = dict.fromkeys(("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size"), 1)
+        least |= {"num_hidden_layers": 0, "pad_token_id": 0, "max_position_embeddings": (self.pad_token_id or 0) + 2}
+        wrong = {name: getattr(self, name) for name, size in least.items() if (getattr(self, name) or 0) < size}
+        if not wrong and self.pad_token_id >= self.vocab_size:
+            wrong = {"pad_token_id": self.pad_token_id, "vocab_size": self.vocab_size}
+        of_head = 2 if self.position_embedding_type == "rotary" else 1  # which turns pairs
+        if not wrong and self.hidden_size % (of_head * self.num_attention_heads):
+            wrong = {"hidden_size": self.hidden_size, "num_attention_heads": self.num_attention_heads}
+        if not wrong and self.rescaling_factor is not None and self.hidden_size == 2 * self.num_attention_heads:
+            wrong = {"rescaling_factor": self.rescaling_factor, "head size": 2}
+        wrong |= {} if 0 < self.rope_theta < inf else {"rope_theta": self.rope_theta}
+        if wrong:
+            said = ", ".join(f"{name} {value!r}" for name, value in wrong.items())
+            raise ValueError(f"The configuration says {said}, of which no model can be built; correct it.")
 
     def _refuse_other_mathematics(self, unknown: dict[str, Any]) -> None:
         activations = ("gelu", "gelu-no-approx") if self.add_bias_fnn else ("silu", "swish")
@@ -128,9 +145,10 @@ class NucleotideTransformerConfig(EsmConfig):
         read = ("model_type", "num_labels", "transformers_version", "quantization_config")
         kept = [name for name in unknown if name in vars(self) and name not in (*neutral, *read)]
         if ignored := [name for name in kept if unknown[name] not in (None, "", [], {}) and not name.startswith("_")]:
+            names = ", ".join(map(repr, ignored))  # as text, for they may contain anything
             logger.warning(
-                f"The configuration has fields unknown to a Nucleotide Transformer: {', '.join(ignored)}. They are "
-                "ignored; if one changes what the model computes, its results here are wrong."
+                f"The configuration has fields unknown to a Nucleotide Transformer: {names}. They are ignored; if one "
+                "changes what the model computes, its results here are wrong."
             )
 
     @property

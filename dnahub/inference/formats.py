@@ -15,6 +15,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from dnahub.inference.rows import EMBEDDING, WINDOW_COLUMNS, Layout
+from dnahub.machine.text import FORMULA, INERT, inert
 
 NO_SPACE = str.maketrans("\t\r\n", "   ")  # characters that a TSV file has no way to write
 
@@ -139,14 +140,24 @@ def write_made_by(rows: Rows, path: Path) -> None:
 
 
 def append_text(table: pa.Table, file: BinaryIO, delimiter: str, header: bool) -> None:
-    """Append rows as CSV, with quotes where they are needed, or as TSV, without: tabs and line ends are spaces."""
+    """
+    Append rows as CSV, with quotes where they are needed, or as TSV, without: tabs and line ends are spaces.
+
+    No formulas for a spreadsheet to run.
+    """
     table = _plain(table)
+    names = [inert(name) for name in table.column_names]
+    columns = [
+        pc.replace_substring_regex(each, FORMULA, INERT) if pa.types.is_string(each.type) else each
+        for each in table.columns
+    ]
     if delimiter == "\t":
-        spaced = [
+        names = [name.translate(NO_SPACE) for name in names]
+        columns = [
             pc.replace_substring_regex(each, "[\t\r\n]", " ") if pa.types.is_string(each.type) else each
-            for each in table.columns
+            for each in columns
         ]
-        table = pa.table(spaced, [name.translate(NO_SPACE) for name in table.column_names])
+    table = pa.table(columns, names)
     text = [pa.array(table.column_names), *(column for column in table.columns if pa.types.is_string(column.type))]
     is_special = any(pc.any(pc.match_substring_regex(each, f'["\r\n{delimiter}]')).as_py() for each in text)
     if is_special and delimiter == "\t":  # quotes, which Arrow does not write as letters

@@ -11,7 +11,7 @@ from dnahub.inference.parts import Parts
 from dnahub.inference.processes import Shard
 from dnahub.inference.reading import Work
 from dnahub.inference.variants import MISMATCH, SYMBOLIC, UNKNOWN, Allele, Settings, VariantScorer, status_of
-from dnahub.sequences.checks import SequenceFileError
+from dnahub.sequences.checks import SequenceFileError, shown
 from dnahub.sequences.reader import SequenceReader
 from dnahub.sequences.variants import Chromosomes
 
@@ -32,28 +32,29 @@ def typed(table: pa.Table, name: str) -> pa.Table:
     """`pos` as a number, `chrom` and `alt` as text; an error names the first row of another kind."""
     for column in ("chrom", "alt"):
         i = table.column_names.index(column)
-        table = table.set_column(i, column, table[column].cast(pa.string()).fill_null(""))
+        table = table.set_column(i, column, _texts(table, column, name))
     several = pc.indices_nonzero(pc.match_substring(table["alt"], ","))
     if len(several):
         row = several[0].as_py()
+        alts = shown(table["alt"][row].as_py())
+        raise SequenceFileError(f"{name}, variant {table['id'][row]}: alt is {alts!r}; give each alternative a row.")
+    texts = _texts(table, "pos", name)
+    wrong = pc.indices_nonzero(pc.invert(pc.match_substring_regex(texts, r"^[0-9]{1,12}$")))  # 0 is a telomere
+    if len(wrong):
+        row = wrong[0].as_py()
         raise SequenceFileError(
-            f"{name}, variant {table['id'][row]}: alt is {table['alt'][row].as_py()!r}; give each alternative a row."
+            f"{name}, variant {table['id'][row]}: pos is {shown(texts[row].as_py())!r}; give the position of its "
+            "first base, counted from 1, with at most 12 digits."
         )
-    i = table.column_names.index("pos")
-    if not pa.types.is_integer(table["pos"].type):
-        texts = table["pos"].cast(pa.string()).fill_null("")
-        wrong = pc.indices_nonzero(pc.invert(pc.match_substring_regex(texts, r"^[0-9]{1,12}$")))
-        if len(wrong):
-            row = wrong[0].as_py()
-            raise SequenceFileError(
-                f"{name}, variant {table['id'][row]}: pos is {texts[row].as_py()!r}; give the position of its "
-                "first base, counted from 1, with at most 12 digits."
-            )
-        table = table.set_column(i, "pos", texts.cast(pa.int64()))
-    below = pc.indices_nonzero(pc.less(table["pos"].fill_null(-1), 0))  # 0 is before the first base, a telomere
-    if len(below):
-        raise SequenceFileError(f"{name}, variant {table['id'][below[0].as_py()]}: pos is below 0; it counts from 1.")
-    return table
+    return table.set_column(table.column_names.index("pos"), "pos", texts.cast(pa.int64()))
+
+
+def _texts(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
+    try:
+        return table[column].cast(pa.string()).fill_null("")
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+        kind = table[column].type
+        raise SequenceFileError(f"{name}: column {column!r} is {kind}; it must be text or numbers.") from error
 
 
 def check_reference(

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from dnahub.machine.files import replacing
+from dnahub.machine.text import inert
 from dnahub.sequences.checks import BadRecord, SequenceFileError, shown
 from dnahub.sequences.ids import SeenIds
 
@@ -45,7 +46,7 @@ class BadRecords:
             self._last_file = file
         if self.skips:
             values = (file, record, name or "", fault.reason, str(fault))
-            self._list.write("\t".join(" ".join(value.split()) for value in values) + "\n")
+            self._list.write("\t".join(inert(" ".join(value.split())) for value in values) + "\n")
 
     def error(self, is_complete: bool) -> SequenceFileError:
         """The first of them and their number, which may be larger if not all of the input was read."""

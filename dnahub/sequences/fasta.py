@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import psutil
 import pyarrow as pa
 
 from dnahub.sequences.batching import Numbers, Source, tables
@@ -10,6 +11,7 @@ from dnahub.sequences.headers import record_of
 from dnahub.sequences.opening import InputFile
 
 BLOCK_BYTES = 1 << 20
+LONGEST_HEADER = 1 << 20
 WHITE_SPACE = b" \t\n\v\f"
 
 
@@ -22,6 +24,7 @@ class FastaFile(Source):
 
     def __init__(self, file: InputFile):
         self._file = file
+        file.longest_line = None  # a chromosome may stand in one
         self._stream = file.open()
 
     def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
@@ -29,7 +32,8 @@ class FastaFile(Source):
 
     def records(self) -> Iterator[tuple[bytes, bytes, bytes]]:
         """Id, sequence and description."""
-        header, in_header, pieces = None, False, []
+        header, in_header, pieces, held = None, False, [], 0
+        most = psutil.virtual_memory().total // 2  # for pieces and their join
         carried = b"\n"  # a line break at the end of a block, for '>' may follow in the next
         while block := self._stream.read1(BLOCK_BYTES):
             data = carried + block
@@ -46,15 +50,25 @@ class FastaFile(Source):
                 if in_header:
                     rest, line_break, more = more.partition(b"\n")
                     header += rest
+                    if len(header) > LONGEST_HEADER:
+                        raise SequenceFileError(
+                            f"{self._file.name}: a header has more than {LONGEST_HEADER:,} bytes; shorten it."
+                        )
                     in_header = not line_break
                 pieces.append(_without_breaks(more))
+                held += len(pieces[-1])
+                if held > most:
+                    raise SequenceFileError(
+                        f"{self._file.name}: a record has more than {most:,} letters, half of this machine's memory; "
+                        "split it, or use a larger machine."
+                    )
             for part in parts:
                 if header is not None:
                     sequence, pieces = b"".join(pieces), []  # let go of before it is copied again
                     yield record_of(header, sequence)
                 header, line_break, body = part.partition(b"\n")
                 in_header = not line_break
-                pieces = [_without_breaks(body)]
+                pieces, held = [_without_breaks(body)], len(body)
         if header is None:
             raise SequenceFileError(f"{self._file.name}: the file is empty but for white space; give a FASTA file.")
         sequence, pieces = b"".join(pieces), []

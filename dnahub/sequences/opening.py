@@ -22,6 +22,7 @@ MAGICS = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst", b"\xfd7z
 MAGICS |= {bytes([first, 0x2A, 0x4D, 0x18]): "zst" for first in range(0x50, 0x60)}
 COMPRESSIONS = {".gz": "gz", ".bgz": "gz", ".bz2": "bz2", ".zst": "zst", ".xz": "xz"}
 BUFFER_BYTES = 1 << 18
+LONGEST_LINE = 1 << 28  # bytes; longer than a human chromosome, and a bound on what a compressed file can expand to
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -38,6 +39,7 @@ class InputFile:
         is_regular: Whether it can be opened again, and at any place: neither standard input nor a pipe.
         size: Bytes on disk; None for standard input, pipes and files elsewhere.
         bytes_read: Bytes read so far, compressed as they are.
+        longest_line: The most bytes that a line may have; None: any number.
 
     Raises:
         SequenceFileError: If it is not there, may not be read, is empty, or is not compressed as its name says.
@@ -48,6 +50,7 @@ class InputFile:
         self.filesystem = filesystem
         self.name = "standard input" if path == STANDARD_INPUT else path
         self.bytes_read = 0
+        self.longest_line: int | None = LONGEST_LINE
         self._stream: io.BufferedReader | None = None
         self._stat = None if path == STANDARD_INPUT or filesystem else self._look()
         is_on_disk = self._stat is not None and stat.S_ISREG(self._stat.st_mode)
@@ -81,7 +84,7 @@ class InputFile:
             file = _Streams(file, compression)
         elif compression:
             file = xopen(file, "rb", threads=0, format=compression)
-        self._stream = io.BufferedReader(_Guarded(file, self.name, compression), BUFFER_BYTES)
+        self._stream = io.BufferedReader(_Guarded(file, self, compression), BUFFER_BYTES)
         if self._stream.peek(len(BYTE_ORDER_MARK)).startswith(BYTE_ORDER_MARK):
             self._stream.read(len(BYTE_ORDER_MARK))
         return self._stream
@@ -191,12 +194,12 @@ class _Streams:
 class _Guarded(io.RawIOBase):
     """Turns faults of a decompressor, and bytes that are not UTF-8, into one sentence; every line ends with \\n."""
 
-    def __init__(self, file: BinaryIO, name: str, compression: str | None):
+    def __init__(self, file: BinaryIO, source: InputFile, compression: str | None):
         self._file = file
-        self._name = name
+        self._source, self._name = source, source.name
         self._compression = compression
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._line = 1
+        self._line, self._line_bytes = 1, 0
         self._ended_in_return = False
 
     def readable(self) -> bool:
@@ -209,6 +212,9 @@ class _Guarded(io.RawIOBase):
         self._ended_in_return = block.endswith(b"\r")
         if b"\r" in block:  # line ends of Windows and of old Macs
             block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if b"\0" in block:
+            line = self._line + block.count(b"\n", 0, block.index(b"\0"))
+            raise SequenceFileError(f"{self._name}, line {line}: it has a byte 0x00; give a file of text.")
         if not block.isascii() or self._decoder.getstate()[0]:  # or a letter that began in the block before
             try:
                 self._decoder.decode(block, final=not block)
@@ -219,6 +225,12 @@ class _Guarded(io.RawIOBase):
                     "file as ASCII or UTF-8."
                 ) from error
         self._line += block.count(b"\n")
+        self._line_bytes = len(block) - block.rfind(b"\n") - 1 + (0 if b"\n" in block else self._line_bytes)
+        if self._source.longest_line is not None and self._line_bytes > self._source.longest_line:
+            raise SequenceFileError(
+                f"{self._name}, line {self._line}: it has more than {self._source.longest_line:,} bytes; give "
+                "sequences as long as this as FASTA."
+            )
         buffer[: len(block)] = block
         return len(block)
 

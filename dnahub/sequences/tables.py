@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import reduce
 from itertools import count, islice
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 
 from dnahub.sequences.batching import Numbers, Source
 from dnahub.sequences.checks import BadRecord, SequenceFileError, one_line, shown
-from dnahub.sequences.opening import InputFile
+from dnahub.sequences.opening import LONGEST_LINE, InputFile
 
 BLOCK_BYTES = 1 << 24  # of CSV, where it is the longest row, too
 JSON_BLOCK_BYTES = 1 << 22
@@ -36,8 +37,8 @@ class Rows(Source):
         self._count = 0
 
     def _check_names(self, names: list[str]) -> None:
-        repeated = next((name for name in names if names.count(name) > 1), None)
-        if repeated is not None:
+        repeated, times = Counter(names).most_common(1)[0] if names else ("", 0)
+        if times > 1:
             raise SequenceFileError(f"{self._file.name}: two columns are called {repeated!r}; rename one of them.")
 
     def _counted(self, table: pa.Table) -> tuple[Numbers, pa.Table]:
@@ -73,7 +74,7 @@ class CsvFile(Rows):
                 ),
                 pyarrow.csv.ConvertOptions(default_column_type=pa.string()),
             )
-        except pa.ArrowInvalid as error:
+        except pa.ArrowException as error:
             raise self._fault(error) from error
         names = [name.strip() for name in self._reader.schema.names]  # "sequence, label"
         self.schema = pa.schema([(name, pa.string()) for name in names])
@@ -97,7 +98,7 @@ class CsvFile(Rows):
                 self._count += batch.num_rows
                 table = pa.Table.from_batches([batch]).rename_columns(names)
                 yield _without_blank(list(islice(valid, batch.num_rows)), table)
-        except pa.ArrowInvalid as error:
+        except pa.ArrowException as error:
             raise self._fault(error) from error
         # A quote that is not closed takes all lines after it into one value, without an error (pyarrow 26).
         if self._has_quotes and self._stream.quotes % 2 and ("\n" in last or self._has_open_quote):
@@ -193,22 +194,28 @@ class JsonlFile(Rows):
                 yield block
 
     def _read_list(self) -> bytes:
-        text = self._stream.read()
+        text = self._stream.read(LONGEST_LINE + 1)
+        if len(text) > LONGEST_LINE:
+            raise SequenceFileError(
+                f"{self._file.name}: it is a JSON list of more than {LONGEST_LINE:,} bytes; write an object a line."
+            )
         try:
             return "".join(json.dumps(row) + "\n" for row in json.loads(text)).encode()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SequenceFileError(
                 f"{self._file.name}: it is not a complete JSON list ({one_line(error)}); write a list of objects."
             ) from error
 
     def _parse(self, block: bytes, options: pyarrow.json.ParseOptions) -> pa.Table:
+        if block.lstrip().startswith(b"null"):  # which ends the process by a segmentation fault (pyarrow 26)
+            raise SequenceFileError(f"{self._file.name}, row {self._count}: null; write a JSON object a line.")
         try:
             return pyarrow.json.read_json(
                 pa.BufferReader(block),
                 pyarrow.json.ReadOptions(use_threads=False, block_size=len(block) + 1),
                 options,
             )
-        except pa.ArrowInvalid as error:
+        except pa.ArrowException as error:
             fault = one_line(error).removeprefix("JSON parse error: ")
             where = re.search(r" in row (\d+)$", fault)
             row = self._count + int(where[1]) if where else f"{self._count} or after it"
@@ -229,7 +236,7 @@ class ParquetFile(Rows):
             # As bytes, for arrow takes no `str` of a path that is not UTF-8.
             source = file.path if file.filesystem else pa.OSFile(os.fsencode(file.path))
             self._parquet = pq.ParquetFile(source, pre_buffer=False, filesystem=file.filesystem)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, ValueError, OSError) as error:
             raise SequenceFileError(
                 f"{file.name}: it is not a complete Parquet file ({one_line(error)}); fetch it again."
             ) from error
@@ -244,10 +251,11 @@ class ParquetFile(Rows):
     def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
         try:
             for batch in self._parquet.iter_batches(batch_size=PARQUET_ROWS, use_threads=False):
+                batch.validate(full=True)  # or text that is not UTF-8 is found later, by what uses it
                 counted = self._counted(pa.Table.from_batches([batch]).cast(self.schema))
                 self._file.bytes_read = (self._file.size or 0) * self._count // self._parquet.metadata.num_rows
                 yield counted
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, ValueError, OSError) as error:
             raise SequenceFileError(
                 f"{self._file.name}, row {self._count} or after it: the Parquet file is corrupt ({one_line(error)}); "
                 "fetch it again."

@@ -1,0 +1,5 @@
+"""Targets of a coverage-guided fuzzer, and their corpus."""
+
+from pathlib import Path
+
+CORPUS = Path(__file__).parent / "corpus"
