@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dnahub.machine.script import is_first_process, run
+from dnahub.machine.text import printable
 from dnahub.training.arguments import HubArguments, parse_arguments
 
 GOES_ON = "the same command goes on from what was saved"
@@ -110,7 +111,8 @@ def quieten() -> None:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # of loading weights; the training keeps its own
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # not the line that it is from
+    # Without the line that it is from; names in the data may contain anything.
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(str(message))}\n"
     if not is_first_process():
         warnings.simplefilter("ignore", UserWarning)
     warnings.filterwarnings("ignore", message="Could not find a config file", module="peft")

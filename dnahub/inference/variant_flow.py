@@ -22,6 +22,7 @@ from dnahub.inference.variant_reading import check_reference, read_variants
 from dnahub.inference.variants import CHANGE, DISTANCE, LLR, SCORED, Settings, VariantScorer
 from dnahub.machine.faults import limits_explained
 from dnahub.machine.script import is_first_process
+from dnahub.machine.text import printable
 from dnahub.sequences.bad_records import BadRecords
 from dnahub.sequences.opening import InputFile
 from dnahub.sequences.reader import SequenceReader
@@ -93,7 +94,7 @@ def score_variants(args: VariantArguments, given: ModelArguments, output: Output
         print(", ".join([f"{known.total():,} alleles: {known[SCORED]:,} to score", *others]))
         more = f" (and {len(chromosomes.matched) - 1} more)" if len(chromosomes.matched) > 1 else ""
         for ours, theirs in list(chromosomes.matched.items())[:1]:
-            print(f"note: chromosome {ours} matched to {theirs}{more}")
+            print(f"note: chromosome {printable(f'{ours} matched to {theirs}')}{more}")
     bad = BadRecords(args.bad_records == "skip")
     reader = opened()
     drawn = None if args.vcf else _drawn(args.track, scorer)

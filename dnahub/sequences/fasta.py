@@ -33,7 +33,7 @@ class FastaFile(Source):
     def records(self) -> Iterator[tuple[bytes, bytes, bytes]]:
         """Id, sequence and description."""
         header, in_header, pieces, held = None, False, [], 0
-        most = psutil.virtual_memory().total // 2  # for pieces and their join
+        most = psutil.virtual_memory().total // 4  # copies are made of it, up to the batch
         carried = b"\n"  # a line break at the end of a block, for '>' may follow in the next
         while block := self._stream.read1(BLOCK_BYTES):
             data = carried + block
@@ -59,8 +59,8 @@ class FastaFile(Source):
                 held += len(pieces[-1])
                 if held > most:
                     raise SequenceFileError(
-                        f"{self._file.name}: a record has more than {most:,} letters, half of this machine's memory; "
-                        "split it, or use a larger machine."
+                        f"{self._file.name}: a record has more than {most:,} letters, a quarter of this machine's "
+                        "memory; split it, or use a larger machine."
                     )
             for part in parts:
                 if header is not None:

@@ -59,9 +59,7 @@ class CsvFile(Rows):
         super().__init__(file)
         self._stream = _QuoteCounter(file.open())
         self._has_quotes = delimiter != "\t"
-        self._invalid: set[int] = set()  # rows, lines of white space among them
-        self._to_note: dict[int, BadRecord] = {}
-        self._has_open_quote = False  # one that ends neither in its row nor in any other
+        self._invalid = _InvalidRows()
         try:
             self._reader = pyarrow.csv.open_csv(
                 self._stream,
@@ -70,7 +68,7 @@ class CsvFile(Rows):
                     delimiter=delimiter,
                     quote_char='"' if self._has_quotes else False,
                     newlines_in_values=self._has_quotes,
-                    invalid_row_handler=self._set_aside,
+                    invalid_row_handler=self._invalid.set_aside,
                 ),
                 pyarrow.csv.ConvertOptions(default_column_type=pa.string()),
             )
@@ -90,7 +88,7 @@ class CsvFile(Rows):
 
     def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
         names = self.schema.names
-        last, valid = "", (number for number in count() if number not in self._invalid)
+        last, valid = "", (number for number in count() if number not in self._invalid.numbers)
         try:
             for batch in self._reader:
                 last = batch.column(batch.num_columns - 1)[-1].as_py() if batch.num_rows else last
@@ -101,34 +99,47 @@ class CsvFile(Rows):
         except pa.ArrowException as error:
             raise self._fault(error) from error
         # A quote that is not closed takes all lines after it into one value, without an error (pyarrow 26).
-        if self._has_quotes and self._stream.quotes % 2 and ("\n" in last or self._has_open_quote):
+        if self._has_quotes and self._stream.quotes % 2 and ("\n" in last or self._invalid.has_open_quote):
             raise SequenceFileError(
                 f"{self._file.name}, row {next(valid) - 1}: a quote is not closed before the end of the file; close "
                 "it."
             )
         self._note_invalid()
 
-    def _set_aside(self, row: pyarrow.csv.InvalidRow) -> str:
-        number = row.number - 2  # of the header, 1
-        self._invalid.add(number)
-        self._has_open_quote |= "\n" in row.text and row.text.count('"') % 2 == 1
-        if row.text.strip():
-            fault = (
-                f"it has {row.actual_columns} fields, not {row.expected_columns} as the header ({shown(row.text)!r})"
-            )
-            self._to_note[number] = BadRecord("a row of more or fewer fields than the header", fault)
-        return "skip"
-
     def _note_invalid(self) -> None:
-        for number, fault in self._to_note.items():
+        for number, fault in self._invalid.to_note.items():
             self.bad.note(self._file.name, f"row {number}", None, fault)
-        self._to_note.clear()
+        self._invalid.to_note.clear()
 
     def _fault(self, error: pa.ArrowInvalid) -> SequenceFileError:
         return SequenceFileError(
             f"{self._file.name}, after {self._count} rows: {one_line(error)} (row 1 is the header); correct that row, "
             f"close its quotes, or give sequences longer than {BLOCK_BYTES} bytes as FASTA."
         )
+
+
+class _InvalidRows:
+    """
+    Rows of more or fewer fields than the header.
+
+    Not methods of `CsvFile`, which holds arrow's reader: held by it as well, neither would ever be freed.
+    """
+
+    def __init__(self):
+        self.numbers: set[int] = set()  # lines of white space among them
+        self.to_note: dict[int, BadRecord] = {}
+        self.has_open_quote = False  # one that ends neither in its row nor in any other
+
+    def set_aside(self, row: pyarrow.csv.InvalidRow) -> str:
+        number = row.number - 2  # of the header, 1
+        self.numbers.add(number)
+        self.has_open_quote |= "\n" in row.text and row.text.count('"') % 2 == 1
+        if row.text.strip():
+            fault = (
+                f"it has {row.actual_columns} fields, not {row.expected_columns} as the header ({shown(row.text)!r})"
+            )
+            self.to_note[number] = BadRecord("a row of more or fewer fields than the header", fault)
+        return "skip"
 
 
 def _without_blank(numbers: list[int], table: pa.Table) -> tuple[Numbers, pa.Table]:
@@ -253,7 +264,7 @@ class ParquetFile(Rows):
             for batch in self._parquet.iter_batches(batch_size=PARQUET_ROWS, use_threads=False):
                 batch.validate(full=True)  # or text that is not UTF-8 is found later, by what uses it
                 counted = self._counted(pa.Table.from_batches([batch]).cast(self.schema))
-                self._file.bytes_read = (self._file.size or 0) * self._count // self._parquet.metadata.num_rows
+                self._file.bytes_read = (self._file.size or 0) * self._count // max(1, self._parquet.metadata.num_rows)
                 yield counted
         except (pa.ArrowException, ValueError, OSError) as error:
             raise SequenceFileError(

@@ -16,6 +16,7 @@ from dnahub.checkpoints.publishing import REPORT
 from dnahub.checkpoints.saving import save_checkpoint, write_results
 from dnahub.machine.processes import from_first
 from dnahub.machine.script import Stopped
+from dnahub.machine.text import printable
 from dnahub.reports.card import render_card
 from dnahub.reports.learning_curve import draw_learning_curve
 from dnahub.reports.predictions import PREDICTIONS, write_predictions
@@ -75,7 +76,7 @@ def train_once(
             note = task.note_on_labels(rows) if isinstance(rows, Dataset) else None
             for text in (note, crops.note() if isinstance(crops, Crops) else None):
                 if text:
-                    print(f"note: {text}", file=sys.stderr)
+                    print(f"note: {printable(text)}", file=sys.stderr)
         seconds, resumed_at = train(trainer, args)
         results = describe(args, trainer, data, tokenised, base, seconds, resumed_at) | extra
         results["training"] |= calibrate(trainer, task, data.labels)

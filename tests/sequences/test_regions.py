@@ -146,7 +146,7 @@ def test_a_name_of_nucleotides_with_another_id_behind_it_is_not_vcf(tmp_path, ge
     assert row == expected_row("chr1", 0, 9, "-", "CAT")
 
 
-@pytest.mark.parametrize("line", ["1 ACGTAC", ";a comment", "AC\u00a0GT", "ACGT\0"])
+@pytest.mark.parametrize("line", ["1 ACGTAC", ";a comment", "AC\u00a0GT", "ACGT\x01"])
 def test_what_would_move_the_regions_of_a_genome_is_found_before_one_is_cut(tmp_path, line):
     path = write(tmp_path / "genome.fa", f">b\nTTT\n>a\n{line}\nACGTAC\n")
     with pytest.raises(SequenceFileError, match=r"genome.fa, record 2 \(a\)"):
