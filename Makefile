@@ -6,7 +6,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 LAUNCH := $(BIN)/accelerate launch --quiet --config_file accelerate_config.yaml
 
-.PHONY: help setup demo real reproduce docs space test test-all test-oldest lint clean
+.PHONY: help setup demo real reproduce docs space test test-all test-oldest lint audit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -75,6 +75,16 @@ test-oldest: setup ## A checkpoint on its own, with the oldest versions of trans
 lint: setup ## Style of the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+PIP_AUDIT := $(BIN)/pip-audit --strict --progress-spinner off --no-deps --disable-pip --requirement
+# An old version, of which the service must know something: mirrors of PyPI answer, but know nothing.
+PROBE := import json, urllib.request as u; json.load(u.urlopen('https://pypi.org/pypi/jinja2/2.4.1/json', timeout=20))['vulnerabilities'][0]
+
+audit: setup ## Search the code and the pinned packages for known weaknesses (pip install -r requirements-tools.txt)
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive dnahub dataset_builder benchmarks *.py
+	@if $(BIN)/python -c "$(PROBE)" 2>/dev/null; \
+		then grep == requirements.txt | $(PIP_AUDIT) /dev/stdin; \
+		else echo "pip-audit was not run: pypi.org cannot be reached, or does not list vulnerabilities" >&2; fi
 
 clean: ## Remove what demo and real made (the virtual environment stays)
 	rm -rf data/demo data/demo-genes data/real runs/demo runs/real

