@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import reduce
 from itertools import count, islice
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +21,7 @@ from dnahub.sequences.checks import BadRecord, SequenceFileError, one_line, show
 from dnahub.sequences.opening import LONGEST_LINE, InputFile
 
 BLOCK_BYTES = 1 << 24  # of CSV, where it is the longest row, too
+MOST_COLUMNS = 100_000  # of CSV; arrow takes 8 KB for each (pyarrow 26)
 JSON_BLOCK_BYTES = 1 << 22
 JSON_HEAD_BYTES = 1 << 10
 TEXT_BLOCK_BYTES = 1 << 20
@@ -57,8 +59,9 @@ class CsvFile(Rows):
 
     def __init__(self, file: InputFile, delimiter: str):
         super().__init__(file)
-        self._stream = _QuoteCounter(file.open())
         self._has_quotes = delimiter != "\t"
+        header = rb'(?:"[^"]*"|[^"\n]+)*' if self._has_quotes else rb"[^\n]*"
+        self._stream = _CsvStream(file, re.compile(header), delimiter.encode())
         self._invalid = _InvalidRows()
         try:
             self._reader = pyarrow.csv.open_csv(
@@ -152,9 +155,13 @@ def _without_blank(numbers: list[int], table: pa.Table) -> tuple[Numbers, pa.Tab
     return [numbers[row] for row in kept.to_pylist()], table.take(kept)
 
 
-class _QuoteCounter(io.RawIOBase):
-    def __init__(self, stream: io.BufferedReader):
-        self._stream = stream
+class _CsvStream(io.RawIOBase):
+    """Counts quotes, and the columns of the header, before arrow allocates them."""
+
+    def __init__(self, file: InputFile, header: re.Pattern[bytes], delimiter: bytes):
+        self._stream, self._name = file.open(), file.name
+        self._header: re.Pattern[bytes] | None = header
+        self._delimiter = delimiter
         self.quotes = 0
 
     def readable(self) -> bool:
@@ -162,6 +169,9 @@ class _QuoteCounter(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         block = self._stream.read(size)
+        if self._header and self._header.match(block)[0].count(self._delimiter) >= MOST_COLUMNS:
+            raise SequenceFileError(f"{self._name}: the header has more than {MOST_COLUMNS:,} columns; remove some.")
+        self._header = None
         self.quotes += block.count(b'"')
         return block
 
@@ -253,11 +263,23 @@ class ParquetFile(Rows):
             ) from error
         schema = self._parquet.schema_arrow
         if b"huggingface" in (schema.metadata or {}):
-            from datasets import Features  # here, for loading `datasets` takes a second
-
-            self.features = Features.from_arrow_schema(schema)
+            self.features = self._features(schema)
         self.schema = pa.schema([(field.name, _without_views(field.type)) for field in schema])
         self._check_names(self.schema.names)
+
+    def _features(self, schema: pa.Schema) -> dict[str, Any]:
+        from datasets import ClassLabel, Features  # here, for loading `datasets` takes a second
+
+        try:
+            features = Features.from_arrow_schema(schema)
+            for each in features.values():
+                pa.array(each.names if isinstance(each, ClassLabel) else [], pa.string())
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise SequenceFileError(
+                f"{self._file.name}: what `datasets` wrote of its columns is damaged ({one_line(error)}); write the "
+                "file again."
+            ) from error
+        return features
 
     def __iter__(self) -> Iterator[tuple[Numbers, pa.Table]]:
         try:
