@@ -1,11 +1,13 @@
 """Names with paths, terminal escapes, HTML or formulas, in headers and classes -> harmless where they end up."""
 
 import csv
+import warnings
 
 import pytest
 
 import embed
 import predict
+import train
 from dnahub.hub_code import NucleotideTransformerForSequenceClassification
 from dnahub.machine.script import outcome
 from dnahub.machine.text import inert
@@ -62,6 +64,12 @@ def test_names_of_records_and_classes_are_harmless_in_tables_logs_and_paths(
     ids = [row[0].removeprefix("'") for row in rows[1:]]
     assert ids[: len(IDS)] == IDS and f"'{FORMULA}" in rows[-1]
     assert all(cell == inert(cell) for row in rows for cell in row)
+
+
+def test_a_warning_about_hostile_names_is_plain_text(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    train.quieten()
+    assert warnings.formatwarning(ESCAPE, UserWarning, "train.py", 1).strip().isprintable()
 
 
 def test_an_error_about_hostile_names_is_plain_text(tmp_path, checkpoint):

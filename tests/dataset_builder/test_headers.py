@@ -1,6 +1,7 @@
 """FASTA headers of many sources -> genes: the form recognised, transcripts per gene, and what names no gene."""
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,12 @@ def test_the_order_of_records_does_not_matter(tmp_path):
     expected = read(tmp_path, *headers)
     random.Random(0).shuffle(headers)
     assert read(tmp_path, *headers) == expected
+
+
+def test_a_long_header_takes_a_time_that_grows_with_its_length():
+    units = ("[", "[a", "[gene=", "parent=", "name=", "gene=a ", "a", "ENST1|ENSG1|")
+    before = time.process_time()
+    for unit in units:
+        for begins in ("", "[gene=", "parent=FBgn1 ", "AT1G01010.1 ", "SGDID:S1 "):
+            parse_header("x", begins + 60_000 // len(unit) * unit)
+    assert time.process_time() - before < 20  # seconds; of the square, minutes for each

@@ -12,6 +12,7 @@ from zlib import crc32
 import torch
 
 from dataset_builder.cds import read_genes
+from dataset_builder.headers import parse_header
 from dataset_builder.species import read_species
 from dnahub.checkpoints.loading import NT_MODEL_TYPES, CheckpointFiles, head_of, load_checkpoint, load_for_task
 from dnahub.checkpoints.tokenizer import build_tokenizer, nt_vocabulary
@@ -183,6 +184,7 @@ def text(data: bytes) -> None:
 def headers(data: bytes) -> None:
     """The header of a record, by every form that is known; and where names are printed."""
     line = data.decode("utf-8", "replace").split("\n")[0]
+    parse_header(*line.partition(" ")[::2])
     for column in ("gene", "strength"):
         assert all(value is None or value in line for value in values_of(column, [line]))
     assert all(each.isprintable() for each in (printable(line), markdown(line), markdown_code(line)))

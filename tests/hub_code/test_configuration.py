@@ -94,6 +94,22 @@ def test_a_field_of_other_mathematics_is_an_error_that_names_it(tmp_path, fields
         read(tmp_path, **fields)
 
 
+POSITIVE = ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "rope_theta")
+IMPOSSIBLE = [
+    *({name: 0} for name in POSITIVE),
+    *({"num_hidden_layers": -1}, {"pad_token_id": -1}, {"max_position_embeddings": 2}, {"num_attention_heads": 24}),
+    {"pad_token_id": 1000, "vocab_size": 500},
+    {"hidden_size": 36, "num_attention_heads": 4},  # of 9 for each, which rotary positions do not take
+    {"rescaling_factor": 2.0, "num_attention_heads": 32},
+]
+
+
+@pytest.mark.parametrize("fields", IMPOSSIBLE, ids=str)
+def test_sizes_of_which_no_model_can_be_built_are_an_error_that_names_them(tmp_path, fields):
+    with pytest.raises(ValueError, match=naming(*next(iter(fields.items())))):
+        read(tmp_path, **fields)
+
+
 @pytest.mark.parametrize("fields", [{"attention_temperature": 0.5}, {"use_bias": False}], ids=str)
 def test_an_unknown_field_gets_a_warning_that_names_it(tmp_path, caplog, fields):
     read(tmp_path, **fields)

@@ -74,6 +74,8 @@ FAULTY = {
     "in.jsonl": [
         ("\n \n", ["white space"]),
         ('{"id": "a"}\n', ["'sequence'", "--sequence_column"]),
+        ("null\n", ["row 0", "null"]),
+        ("[" * 5000, ["JSON list"]),
         ('{"sequence": "AC"}\n{"sequence": null}\n', ["row 1 (1)", "no sequence"]),
         ('{"sequence": "AC"}\n{"sequence": "NA"}\n', ["row 1 (1)", "no sequence (NA)"]),
         ('{"sequence": "AC"}\n{"other": 1}\n', ["row 1 (1)", "no sequence"]),
