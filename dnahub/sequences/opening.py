@@ -7,6 +7,7 @@ import lzma
 import os
 import stat
 import sys
+import weakref
 from pathlib import Path
 from typing import BinaryIO
 
@@ -143,14 +144,15 @@ def suffix_of(name: str) -> str:
 class _Counted(io.RawIOBase):
     def __init__(self, file: io.FileIO, counter: InputFile):
         self._file = file
-        self._counter = counter
+        self._counter = weakref.ref(counter)  # a cycle through the decompressors, written in C, would never be freed
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer) -> int:
         count = self._file.readinto(buffer)
-        self._counter.bytes_read += count
+        if (counter := self._counter()) is not None:
+            counter.bytes_read += count
         return count
 
     def close(self) -> None:

@@ -1,6 +1,8 @@
 """A few kilobytes that expand to 400 MB, or a line without end -> an error, within bounded memory."""
 
+import gc
 import gzip
+import os
 import subprocess
 import sys
 
@@ -61,3 +63,21 @@ def test_a_record_that_does_not_fit_into_memory_is_refused_before_it_is_read(tmp
     path = write(tmp_path / "in.fa.gz", gzip.compress(b">a\nACGT\n>b\n") + gzip.compress(b"A" * 2 * MB))
     with pytest.raises(SequenceFileError, match="in.fa.gz: .*memory"):
         list(opened(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("in.fa.gz", gzip.compress(b">a\nAC\n", mtime=0)[:-9] + b"damaged"),
+        ("in.csv", b"id,sequence\na,AC\nb,AC,x\n"),
+        ("in.parquet", b"PAR1"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is of Linux")
+def test_a_file_that_is_refused_does_not_stay_open(tmp_path, name, content):
+    path = write(tmp_path / name, content)
+    for _ in range(9):
+        with pytest.raises(SequenceFileError):
+            list(opened(path))
+    gc.collect()
+    assert str(path) not in [os.path.realpath(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd")]
