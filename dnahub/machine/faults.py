@@ -1,6 +1,7 @@
 """Error of a full disk or a full memory -> one sentence that says what to do."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ FULL_IN_WORDS = (
     "inline_container",
     "iostream error",
 )
+NO_MEMORY = os.strerror(errno.ENOMEM)  # of the system, and of safetensors
 NO_THREAD = "can't start new thread"
 LONGEST_SHOWN = 200
 
@@ -50,7 +52,8 @@ def limits_explained(path: Path, less_memory: str) -> Iterator[None]:
                 f"No further thread could be started ({said}): memory or the number of processes is limited "
                 "(ulimit -a). Finished work is kept; run the same command again where more is allowed."
             ) from error
-        if isinstance(error, MemoryError) or should_reduce_batch_size(error):
+        is_memory = isinstance(error, MemoryError) or NO_MEMORY in str(error)
+        if is_memory or should_reduce_batch_size(error):
             raise ValueError(
                 f"Out of memory ({said}). Finished work is kept; run the same command again with {less_memory}."
             ) from error

@@ -58,8 +58,9 @@ def fail(error):
         (lambda: torch.empty(2**60, dtype=torch.uint8), "memory"),
         (lambda: fail(torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB.\npage")), "CUDA .*GiB"),
         (lambda: fail(MemoryError()), "MemoryError"),
+        (lambda: fail(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))), "Cannot allocate"),
     ],
-    ids=["torch", "CUDA", "Python"],
+    ids=["torch", "CUDA", "Python", "system"],
 )
 def test_a_full_memory_is_explained(tmp_path, compute, said):
     with pytest.raises(ValueError, match=f"{said}.*{LESS}"), limits_explained(tmp_path, LESS):
