@@ -9,7 +9,7 @@ LAUNCH := $(BIN)/accelerate launch --quiet --config_file accelerate_config.yaml
 .PHONY: help setup demo real reproduce docs space test test-all test-oldest lint audit clean
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 13
 
 setup: $(VENV)/.complete ## Make the virtual environment .venv with all requirements
 
@@ -47,7 +47,7 @@ docs: setup ## The documentation site, in site/; after make demo, whose results 
 	$(BIN)/pip install --quiet --requirement requirements-docs.txt
 	PYTHONWARNINGS=ignore $(BIN)/jupytext --quiet --to ipynb --execute --run-path . --output docs/tutorial.ipynb docs/tutorial.py
 	$(BIN)/jupyter nbconvert --log-level WARN --to markdown docs/tutorial.ipynb
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 space: setup ## A page for the model of make demo, on http://127.0.0.1:7860
 	$(BIN)/pip install --quiet --requirement requirements-space.txt
@@ -81,6 +81,7 @@ PIP_AUDIT := $(BIN)/pip-audit --strict --progress-spinner off --no-deps --disabl
 PROBE := import json, urllib.request as u; json.load(u.urlopen('https://pypi.org/pypi/jinja2/2.4.1/json', timeout=20))['vulnerabilities'][0]
 
 audit: setup ## Search the code and the pinned packages for known weaknesses (pip install -r requirements-tools.txt)
+	@test -x $(BIN)/bandit || { echo "make audit needs $(BIN)/pip install -r requirements-tools.txt" >&2; exit 2; }
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive dnahub dataset_builder benchmarks *.py
 	@if $(BIN)/python -c "$(PROBE)" 2>/dev/null; \
 		then grep == requirements.txt | $(PIP_AUDIT) /dev/stdin; \

@@ -9,9 +9,12 @@ label. In a Space, this file is run without arguments.
 """
 
 import argparse
+import csv
+import html
 import io
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -23,9 +26,10 @@ from transformers import AutoConfig, pipeline
 
 HERE = Path(__file__).parent
 SETTINGS, MAP = "space.json", "map.parquet"
-MAX_SEQUENCES, MAX_NT, MAX_MUTATED_NT = 200, 200_000, 300
+MAX_SEQUENCES, MAX_NT, MAX_MUTATED_NT, MAX_WINDOWS = 200, 200_000, 300, 2_000
 NEIGHBOURS = 15  # on the map a sequence is at the mean place of these
 BASES = "ACGT"
+FORMULA = re.compile(r"^(\s*[=+@\-].*[(|!])", re.DOTALL)  # what a spreadsheet would run
 EXAMPLES = (
     "ATGGTAGCTACATCATCTGAAGCTGTTCGTAAAGCTCTGGAAGAAGGTCTGGACGTTATCAAAGAACTGGCTGAA",
     ">first\nATGGCCTCCAACGACTATACCCAACAAGCAACCCAAAGCTATGGGGCCTACCCCACCCAG\n>second\nATGTCTGAAGAAAAAGTTTACGACAAAATCAACGACATGGGTAAAGAAATTGTTGAACAA",
@@ -38,7 +42,8 @@ class Page:
 
     def __init__(self, model: str, map_file: Path | None):
         self.config = AutoConfig.from_pretrained(model, trust_remote_code=True)
-        if not str((self.config.architectures or [""])[0]).endswith("ForSequenceClassification"):
+        is_classifier = str((self.config.architectures or [""])[0]).endswith("ForSequenceClassification")
+        if not is_classifier or self.config.problem_type == "regression":
             raise ValueError(
                 f"{model} does not classify sequences; give a checkpoint of train.py --task classification."
             )
@@ -51,7 +56,7 @@ class Page:
         records = read(text, file)
         answers = self.classify([sequence for _, sequence in records], long="mean")
         rows = [
-            {"id": name, "nt": len(sequence), "label": answer["label"], **answer["scores"]}
+            {"id": name, "nt": len(sequence), "label": label_of(answer), **answer["scores"]}
             for (name, sequence), answer in zip(records, answers, strict=True)
         ]
         return pd.DataFrame(rows).round(4)
@@ -61,17 +66,25 @@ class Page:
     ) -> tuple[Figure, pd.DataFrame]:
         """The probabilities in windows of the first sequence."""
         (name, sequence), *_ = read(text, file)
+        for what, number in (("window", window_nt), ("step", stride_nt)):
+            if number is None or number != int(number) or number < 1:
+                raise ValueError(f"The {what} is {number}; give a whole number of nt, 1 or more.")
         window_nt, stride_nt = int(window_nt), int(stride_nt)
-        answers = self.classify(sequence, long="windows", window_nt=window_nt, stride_nt=min(stride_nt, window_nt))
-        starts = np.arange(len(answers)) * min(stride_nt, window_nt)
+        if stride_nt > window_nt:
+            raise ValueError(f"A step of {stride_nt} nt skips letters between windows of {window_nt} nt; give less.")
+        starts = np.arange(0, max(1, len(sequence) - window_nt + stride_nt), stride_nt)
+        if len(starts) > MAX_WINDOWS:
+            raise ValueError(f"{len(starts):,} windows; at most {MAX_WINDOWS:,} are drawn here: take a larger step.")
+        answers = self.classify([sequence[start : start + window_nt] for start in starts], long="mean")
         table = pd.DataFrame([answer["scores"] for answer in answers]).round(4)
         table.insert(0, "start", starts)
         table.insert(1, "end", np.minimum(starts + window_nt, len(sequence)))
         figure = Figure(figsize=(9, 3.2), layout="constrained")
         axes = figure.add_subplot()
         for i, label in enumerate(self.labels[: len(COLOURS)]):
-            axes.plot((table["start"] + table["end"]) / 2, table[label], color=COLOURS[i], label=label, linewidth=1.5)
-        axes.set(xlabel=f"{name}, nt", ylabel="probability", ylim=(0, 1))
+            middles = (table["start"] + table["end"]) / 2
+            axes.plot(middles, table[label], color=COLOURS[i], label=plain(label), linewidth=1.5, marker=".")
+        axes.set(xlabel=f"{plain(name)}, nt", ylabel="probability", ylim=(0, 1))
         figure.legend(loc="outside right upper", fontsize=8)
         return figure, table
 
@@ -88,11 +101,12 @@ class Page:
         places = self.map[["x", "y"]].to_numpy()[nearest].mean(axis=1)
         figure = Figure(figsize=(8, 6), layout="constrained")
         axes = figure.add_subplot()
-        for i, (label, rows) in enumerate(self.map.groupby("label", sort=True)):
-            axes.scatter(rows["x"], rows["y"], s=4, color=COLOURS[i % len(COLOURS)], alpha=0.5, label=label)
+        for i, label in enumerate(dict.fromkeys([*self.labels, *self.map["label"]])):
+            rows = self.map[self.map["label"] == label]
+            axes.scatter(rows["x"], rows["y"], s=4, color=COLOURS[i % len(COLOURS)], alpha=0.5, label=plain(label))
         axes.scatter(*places.T, s=90, color="black", marker="*", zorder=3)
         for (name, _), place in zip(records[:20], places, strict=False):
-            axes.annotate(name[:20], place, fontsize=9, xytext=(5, 5), textcoords="offset points")
+            axes.annotate(plain(name[:20]), place, fontsize=9, xytext=(5, 5), textcoords="offset points")
         axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
         figure.legend(loc="outside right upper", fontsize=8, markerscale=3)
         return figure
@@ -100,9 +114,11 @@ class Page:
     def mutate(self, text: str | None, file: str | None, label: str) -> tuple[Figure, pd.DataFrame]:
         """The change of a class's logit by every substitution of the first sequence."""
         (name, sequence), *_ = read(text, file)
+        if label not in self.labels:
+            raise ValueError(f"There is no class {label}; choose one of {', '.join(self.labels)}.")
         sequence = sequence.upper().replace("U", "T")
         if len(sequence) > MAX_MUTATED_NT:
-            raise ValueError(f"{name} has {len(sequence)} nt; at most {MAX_MUTATED_NT} nt are mutated here.")
+            raise ValueError(f"{name} has {len(sequence)} nt; at most {MAX_MUTATED_NT} nt can be mutated here.")
         changes = [
             (i, base) for i, letter in enumerate(sequence) for base in BASES if letter in BASES and base != letter
         ]
@@ -122,31 +138,40 @@ class Page:
         image = axes.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
         axes.set_yticks(range(len(BASES)), list(BASES))
         axes.set_xticks(range(len(sequence)), list(sequence), fontsize=6, family="monospace")
-        axes.set(xlabel=name, ylabel="alternative")
-        figure.colorbar(image, label=f"change of the logit, {label}", pad=0.01)
+        axes.set(xlabel=plain(name), ylabel="alternative", title=f"Change of the logit of {plain(label)}")
+        figure.colorbar(image, pad=0.01)
         return figure, pd.DataFrame(rows)
 
 
 def read(text: str | None, file: str | None) -> list[tuple[str, str]]:
     """Names and sequences of what was pasted, or of a FASTA file; ValueError if there is nothing or too much."""
+    if file and text and text.strip():
+        raise ValueError("There are a text and a file; remove one of them.")
     if file:
         if os.path.getsize(file) > 2 * MAX_NT:
             raise ValueError(f"The file is too large: at most {MAX_NT:,} nt are taken here.")
-        text = Path(file).read_text(encoding="utf-8", errors="replace")
+        try:
+            text = Path(file).read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise ValueError("The file is not plain text; choose a FASTA file that is not compressed.") from None
     if not text or not text.strip():
         raise ValueError("Paste a DNA sequence or FASTA records, or choose a FASTA file.")
     records: list[tuple[str, list[str]]] = []
-    for line in text.splitlines():
+    for line in re.split("\r\n|\r|\n", text.removeprefix("\ufeff")):
         if line.startswith(">"):
             records.append((line[1:].split()[0] if line[1:].split() else f"sequence {len(records) + 1}", []))
         elif line.strip():
             if not records:
                 records.append(("sequence 1", []))
-            records[-1][1].append(line.strip())
+            records[-1][1].append("".join(line.split()))
     joined = [(name, "".join(lines)) for name, lines in records]
     for name, sequence in joined:
         if not sequence:
             raise ValueError(f"{name} has no sequence; paste it below its header.")
+        if other := re.search("[^A-Za-z]", sequence):
+            raise ValueError(f"{name} contains {other[0]!r}; paste FASTA records, or letters alone.")
+        if not set(sequence.upper()) & set("ACGTU"):
+            raise ValueError(f"{name} has no A, C, G or T; paste a DNA sequence.")
     if len(joined) > MAX_SEQUENCES or sum(len(sequence) for _, sequence in joined) > MAX_NT:
         raise ValueError(
             f"At most {MAX_SEQUENCES} sequences and {MAX_NT:,} nt are taken here; run predict.py for more."
@@ -158,9 +183,21 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
+def plain(text: str) -> str:
+    """Without the mathematics that matplotlib finds between dollars."""
+    return text.replace("$", r"\$")
+
+
+def label_of(answer: dict) -> str:
+    """The label; of several labels those above the threshold."""
+    return "; ".join(answer["labels"]) if "labels" in answer else answer["label"]
+
+
 def as_tsv(table: pd.DataFrame, name: str) -> str:
+    """A file without quotes, with an apostrophe before what a spreadsheet would run."""
     path = Path(tempfile.mkdtemp()) / f"{name}.tsv"
-    table.to_csv(path, sep="\t", index=False)
+    inert = table.map(lambda value: FORMULA.sub(r"'\1", value) if isinstance(value, str) else value)
+    inert.to_csv(path, sep="\t", index=False, quoting=csv.QUOTE_NONE)
     return str(path)
 
 
@@ -172,7 +209,7 @@ def build(page: Page, title: str) -> gr.Blocks:
             try:
                 return work(*inputs)
             except ValueError as error:
-                raise gr.Error(str(error), duration=None, print_exception=False) from error
+                raise gr.Error(html.escape(str(error), quote=False), duration=None, print_exception=False) from error
 
         return run
 
@@ -191,7 +228,7 @@ def build(page: Page, title: str) -> gr.Blocks:
     with gr.Blocks(title=title) as blocks:
         gr.Markdown(
             f"# {title}\nPaste DNA, or FASTA records, or choose a FASTA file: at most {MAX_SEQUENCES} sequences and "
-            f"{MAX_NT:,} nt. What the model knows, and how often it is right, stands in its card."
+            f"{MAX_NT:,} nt. The model card says what the model was trained on and how accurate it is."
         )
         text = gr.Textbox(label="DNA", lines=5, max_lines=12, placeholder="ATGGTAGCTACATCATCT")
         file = gr.File(label="FASTA file", file_types=[".fa", ".fasta", ".fna", ".txt"], type="filepath", height=150)
@@ -202,6 +239,7 @@ def build(page: Page, title: str) -> gr.Blocks:
             table, download = gr.Dataframe(label="Probabilities", wrap=True), gr.DownloadButton("Table (TSV)")
             button.click(guarded(tabled), given, [table, download], api_name="classify")
         with gr.Tab("Along a sequence"):
+            gr.Markdown("Probabilities in windows of the first sequence; positions are 0-based, ends exclusive.")
             window_nt = gr.Number(60, label="Window, nt", precision=0, minimum=6)
             stride_nt = gr.Number(15, label="Step, nt", precision=0, minimum=1)
             button = gr.Button("Draw", variant="primary")
@@ -210,14 +248,16 @@ def build(page: Page, title: str) -> gr.Blocks:
         if page.map is not None:
             with gr.Tab("Map"):
                 gr.Markdown(
-                    f"Test sequences by UMAP of their embeddings. A star is at the mean of the {NEIGHBOURS} nearest "
-                    "of them, by the cosine of the embeddings."
+                    f"UMAP of the embeddings of test sequences. Each star marks the mean position of the {NEIGHBOURS} "
+                    "test sequences with the most similar embeddings (cosine)."
                 )
                 button = gr.Button("Place", variant="primary")
                 plot = gr.Plot(show_label=False)
                 button.click(guarded(page.place), given, [plot], api_name="place")
         with gr.Tab("Mutations"):
-            gr.Markdown(f"Every substitution of the first sequence, of at most {MAX_MUTATED_NT} nt.")
+            gr.Markdown(
+                f"Every substitution of the first sequence (up to {MAX_MUTATED_NT} nt); positions count from 1."
+            )
             label = gr.Dropdown(page.labels, value=page.labels[-1], label="Class")
             button = gr.Button("Mutate", variant="primary")
             plot, download = gr.Plot(show_label=False), gr.DownloadButton("Table (TSV)")
@@ -287,10 +327,10 @@ def main() -> None:
         if args.push_to_hub:
             print(push(model, map_file if map_file.is_file() else None, args.push_to_hub))
             return
-        page = Page(model, map_file)
-    except (ValueError, OSError) as error:
+        title = "/".join(Path(model).parts[-2:])
+        build(Page(model, map_file), f"DNA classifier: {title}").launch(server_port=args.port, max_file_size="2mb")
+    except (ValueError, OSError, OverflowError) as error:  # a port that is in use, too
         parser.error(" ".join(str(error).split()))
-    build(page, f"DNA classifier: {Path(model).name}").launch(server_port=args.port, max_file_size="2mb")
 
 
 if __name__ == "__main__":

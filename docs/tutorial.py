@@ -58,8 +58,8 @@ ids = tokenizer("ATGGTAGCTACATCATCT")["input_ids"]
 dict(zip(tokenizer.convert_ids_to_tokens(ids), ids, strict=True))
 
 # %% [markdown]
-# Letters left over at the end become tokens of one letter each, and so does every N, with the letters around it. One
-# additional base at the beginning changes all tokens after it:
+# Letters that do not fill a 6-mer, at the end or before an N, become tokens of one letter each, and so does N itself;
+# after an N the 6-mers start again. One additional base at the beginning changes all tokens after it:
 
 # %%
 print(tokenizer.tokenize("ATGGTAGCTACATCATCTNA"))

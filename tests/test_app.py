@@ -1,5 +1,6 @@
 """app.py -> its page in its own process, used by Gradio's client over HTTP and clicked in a browser; published."""
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -108,6 +109,8 @@ def test_the_answers_are_those_of_the_pipeline(client, model, tmp_path):
         ("  \n ", "Paste"),
         (None, "Paste"),
         ("MKVLAMKVLAMKVLAF", "not nucleotides"),
+        ("1 atggtagcta", "'1'"),
+        ("NNNN", "no A, C, G or T"),
         (">a\n>b\nACGT", "a has no sequence"),
         ("ACGT" * 60_000, "200,000 nt"),
         (">a\nACGT\n" * 300, "200 sequences"),
@@ -119,10 +122,33 @@ def test_bad_input_gets_a_sentence(client, text, words):
 
 
 def test_a_sequence_too_long_to_mutate_and_a_window_out_of_range_get_a_sentence(client):
-    with pytest.raises(Exception, match="300 nt are mutated"):
+    with pytest.raises(Exception, match="300 nt can be mutated"):
         client.predict(SEQUENCE * 6, None, "fly", api_name="/mutate")
-    with pytest.raises(Exception, match="window_nt"):
-        client.predict(SEQUENCE, None, 10**9, 15, api_name="/along")
+    for window, step, words in ((60, 61, "skips letters"), (60, None, "whole number"), (60, 1, "2,000 are drawn")):
+        with pytest.raises(Exception, match=words):
+            client.predict(SEQUENCE * 50, None, window, step, api_name="/along")
+
+
+def test_headers_are_text_in_pictures_tables_and_messages(client):
+    fasta = f">=cmd|'/C'!A0$\\frac{{a$\r\n{SEQUENCE[:30]} {SEQUENCE[30:]}\r\n"
+    table, path = client.predict(fasta, None, api_name="/classify")
+    assert table["data"][0][1] == len(SEQUENCE)
+    assert open(path).read().splitlines()[1].startswith("'=cmd|'/C'!A0$")
+    assert client.predict(fasta, None, 60, 15, api_name="/along")[0]["plot"].startswith("data:image")
+    assert client.predict(fasta, None, api_name="/place")["plot"].startswith("data:image")
+    with pytest.raises(Exception, match="&lt;b&gt;x&lt;/b&gt; has no sequence"):
+        client.predict("><b>x</b>\n", None, api_name="/classify")
+
+
+def test_what_is_no_plain_fasta_is_refused(client, tmp_path):
+    from gradio_client import handle_file
+
+    (tmp_path / "x.fa").write_bytes(gzip.compress(b">a\nACGT\n"))
+    with pytest.raises(Exception, match="not plain text"):
+        client.predict(None, handle_file(str(tmp_path / "x.fa")), api_name="/classify")
+    (tmp_path / "bom.fa").write_bytes(b"\xef\xbb\xbf>a\n" + SEQUENCE.encode() + b"\n")
+    table, _ = client.predict(None, handle_file(str(tmp_path / "bom.fa")), api_name="/classify")
+    assert table["data"][0][:2] == ["a", len(SEQUENCE)]
 
 
 @pytest.mark.parametrize("width", [1200, 400])

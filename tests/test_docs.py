@@ -22,7 +22,7 @@ DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md
 TUTORIAL = REPOSITORY / "docs" / "tutorial.md"
 OTHER_TOOLS = REPOSITORY / "docs" / "other_tools.md"
 # What CI itself runs, or what needs the network or a folder of real sequences; `make real` does the last two.
-NOT_HERE = ("make demo", "recipes/species_nt_v2_50m_lora.yaml", "--source FOLDER", "benchmarks/")
+NOT_HERE = ("make demo", "make reproduce", "recipes/species_nt_v2_50m_lora.yaml", "--source FOLDER", "benchmarks/")
 # Appended, so that a block takes seconds: what is shown is the command, not its result.
 SHORT = {
     "--source synthetic": "--train_per_class 40 --validation_per_class 8 --test_per_class 12",

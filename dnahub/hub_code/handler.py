@@ -13,7 +13,8 @@ class EndpointHandler:
     What the Hub's inference toolkit looks for in a repository; see its "Create custom Inference Handler".
 
     A request is `{"inputs": "ACGT" or ["ACGT", ...], "parameters": {...}}`, the parameters those of the pipeline's
-    call. A fine-tuned checkpoint answers with labels and scores, any other with embeddings; a list with a list.
+    call. A fine-tuned checkpoint answers with labels and scores, numbers, or labels of tokens, any other with
+    embeddings; a list with a list.
     """
 
     def __init__(self, path: str = ""):
@@ -22,8 +23,10 @@ class EndpointHandler:
         self.pipeline = pipeline(task, model=path, trust_remote_code=True)
 
     def __call__(self, data: dict[str, Any]) -> Any:
-        inputs, parameters = data.get("inputs"), data.get("parameters") or {}
-        if not isinstance(inputs, (str, list)) or not isinstance(parameters, dict):
+        inputs, parameters = (data.get("inputs"), data.get("parameters")) if isinstance(data, dict) else (None, None)
+        parameters = {} if parameters is None else parameters
+        is_good = isinstance(inputs, (str, list)) and isinstance(parameters, dict)
+        if not is_good or {"inputs", "self"} & set(parameters):
             raise ValueError('Send {"inputs": a DNA sequence or a list of them, "parameters": an object or nothing}.')
         return _plain(self.pipeline(inputs, **parameters))
 

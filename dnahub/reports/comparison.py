@@ -64,7 +64,7 @@ def compare(
 
 def describe(comparison: dict[str, Any], subject: str = "This model") -> str:
     """The verdict in a sentence, with all differences."""
-    best = f"the best baseline, {comparison['baseline']}"
+    best = f"the baseline that was best on validation, {comparison['baseline']}"
     verdict = {
         BETTER: f"{subject} is better than {best}",
         WORSE: f"{subject} is worse than {best}",

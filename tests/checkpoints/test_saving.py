@@ -22,7 +22,7 @@ from dnahub.training.tuning import add_lora
 FILES = {
     *("README.md", "config.json", "metrics.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
     *("configuration_nucleotide_transformer.py", "modeling_nucleotide_transformer.py"),
-    *("pipeline_dna_classification.py", "pipeline_dna_embedding.py"),
+    *("pipeline_dna_classification.py", "pipeline_dna_embedding.py", "handler.py"),
 }
 ADAPTER_FILES = {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
 

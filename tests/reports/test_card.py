@@ -103,6 +103,8 @@ RESULTS = {
 
 THRESHOLDS = {name: {"threshold": 0.3, "score": 0.6, "at_half": 0.5} for name in ("mcc", "f1")}
 
+BEST = "the baseline that was best on validation, 3-mer counts"
+
 
 def results(**sections):
     """The results above with other fields in some sections."""
@@ -296,7 +298,7 @@ def test_every_metric_is_in_card_and_terminal_by_the_same_name_and_in_the_metada
                 r"\| validation \(9 .*chose the checkpoint.*\| \*\*test\*\* \(8 .*\| 95 % interval \|",
                 r"baseline, test \| Accuracy \| .* \| Loss \|( 95 % interval of (Accuracy|Balanced accuracy) \|){2}",
                 r"\| 3-mer counts \| 0.5112 \| 0.5712 \| 0.5235 \| 0.4346 \| 0.7123 \| 0.3123 \| 0.5000 \|",
-                r"best baseline, in-frame codons: no clear difference; Accuracy 0.0234 higher .*0.0100 to \+0.0300",
+                r"on validation, in-frame codons: no clear difference; Accuracy 0.0234 higher .*0.0100 to \+0.0300",
                 "on 80 training sequences",
                 "bootstrap over sequences .300 resamples",
                 r"\| Homo sapiens \| \d+ \| 0.1250 \| 0.7500 \| 0.2500 \|",
@@ -382,7 +384,10 @@ def compared(baseline="3-mer counts", verdict="better", groups=None, **metrics):
 @pytest.mark.parametrize(
     ("comparison", "said"),
     [
-        (compared(auprc=(0.2, 0.1, 0.3)), "**This model is better than the best baseline, 3-mer counts; AUPRC 0.2000"),
+        (
+            compared(auprc=(0.2, 0.1, 0.3)),
+            f"**This model is better than {BEST}; AUPRC 0.2000",
+        ),
         (
             compared(loss=(-0.2, -0.3, -0.1)),
             "3-mer counts; Loss 0.2000 lower (95 % interval of the difference -0.3000",
@@ -390,7 +395,10 @@ def compared(baseline="3-mer counts", verdict="better", groups=None, **metrics):
         (compared(verdict="worse", mcc=(-0.1, -0.2, -0.05)), "to -0.0500).** It takes seconds to fit"),
         (compared(verdict="no difference", mcc=(0.1, -0.2, 0.3)), "no clear difference; MCC 0.1000 higher"),
         (compared(verdict="mixed", mcc=(0.1, 0.05, 0.2), loss=(1, 0.5, 2)), "by one score and worse by another; MCC"),
-        (compared(verdict="worse", auroc=None), "worse than the best baseline, 3-mer counts; AUROC undefined.**"),
+        (
+            compared(verdict="worse", auroc=None),
+            f"worse than {BEST}; AUROC undefined.**",
+        ),
     ],
 )
 def test_the_verdict_states_each_difference_with_its_interval(comparison, said):

@@ -146,7 +146,7 @@ def test_intervals_and_differences_are_over_groups_where_there_are_some(tmp_path
     assert len(predicted) > 90 and all(int(row["label"]) == int(row["gene"][4:]) % 2 for row in predicted)
     assert all(row["gene"] == rows[int(row["id"])].rpartition(",")[2] for row in predicted)
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
-    assert "bootstrap over the values of `gene`" in card and f"best baseline, {comparison['baseline']}" in card
+    assert "bootstrap over the values of `gene`" in card and f"best on validation, {comparison['baseline']}" in card
     for metric, each in comparison["metrics"].items():
         difference = measured["test"][metric] - measured["baselines"][comparison["baseline"]][metric]
         assert each["difference"] == pytest.approx(difference)
