@@ -141,6 +141,10 @@ def read(paths: Sequence[str]) -> pa.Table:
     return pa.concat_tables(map(pq.read_table, paths))
 
 
+def heading(size: str) -> str:
+    return size if size == ALL else f"{int(size):,}"
+
+
 def spread(scores: list[float]) -> str:
     deviation = f" ± {statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
     return f"{statistics.fmean(scores):.4f}{deviation}"
@@ -161,7 +165,7 @@ def draw(results: dict[str, dict[str, list[dict[str, Any]]]], path: Path) -> Non
         style = of_model if name in RECIPES else {"linewidth": 1.2, "marker": ".", "linestyle": "--"}
         bars = np.abs(ends.T - means)
         axes.errorbar(places, means, yerr=bars, color=COLOUR_OF[name], label=name, elinewidth=0.8, capsize=2, **style)
-    axes.set_xticks(range(len(sizes)), [size if size == ALL else f"{int(size):,}" for size in sizes])
+    axes.set_xticks(range(len(sizes)), [heading(size) for size in sizes])
     axes.set_xlabel("Labelled windows of 60 nt per species")
     axes.set_ylabel("Balanced accuracy on windows of other genes")
     axes.grid(color="0.9")

@@ -112,12 +112,10 @@ def labels(source: Path, output: Path) -> Figures:
             if leads:
                 figure = over_seeds([lead["difference"] for lead in leads], [lead["interval"] for lead in leads])
                 baselines = " or ".join(sorted({lead["baseline"] for lead in leads}))
-                figures.setdefault("leads", {})[f"{name}, {heading(size)} labels"] = figure | {"baseline": baselines}
+                figures.setdefault("leads", {})[f"{name}, {label_curve.heading(size)} labels"] = figure | {
+                    "baseline": baselines
+                }
     return figures
-
-
-def heading(size: str) -> str:
-    return size if size == label_curve.ALL else f"{int(size):,}"
 
 
 def over_seeds(scores: list[float], intervals: list[list[float]]) -> Figure:
@@ -180,7 +178,7 @@ def curve_of(sizes: tuple[str, ...], chosen: Collection[str] = ()) -> Callable[[
         names = dict.fromkeys(name for size in sizes for name in figures.get(f"labels {size}", {}))
         names = [name for name in names if not chosen or name in chosen]
         lines = [
-            "| labelled windows per species | " + " | ".join(map(heading, sizes)) + " |",
+            "| labelled windows per species | " + " | ".join(map(label_curve.heading, sizes)) + " |",
             "|---" * (len(sizes) + 1) + "|",
         ]
         for name in names:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from dnahub.hub_code import DNAClassificationPipeline, NucleotideTransformerForSequenceClassification
+from tests.browser import resize, start_chromium
 from tests.hub_fixtures import REPOSITORY
 from tests.tiny_models import random_model, tokenizer_of
 
@@ -153,18 +154,11 @@ def test_what_is_no_plain_fasta_is_refused(client, tmp_path):
 
 @pytest.mark.parametrize("width", [1200, 400])
 def test_in_a_browser_it_fits_and_its_buttons_work(page, width, tmp_path):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs pip install -r requirements-tools.txt")
-    if not shutil.which("chromedriver"):
-        pytest.skip("needs Chromium (Debian: apt install chromium chromium-driver)")
+    browser = start_chromium()
     from selenium.webdriver.support.ui import WebDriverWait
 
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
     try:
-        size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 600}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        resize(browser, width)
         browser.get(page)
         wait = WebDriverWait(browser, 60)
         wait.until(lambda each: each.find_elements("css selector", "textarea"))[0].send_keys(SEQUENCE)

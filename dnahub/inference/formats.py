@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +16,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from dnahub.inference.rows import EMBEDDING, WINDOW_COLUMNS, Layout
-from dnahub.machine.text import FORMULA, INERT, inert
-
-NO_SPACE = str.maketrans("\t\r\n", "   ")  # characters that a TSV file has no way to write
+from dnahub.machine.text import FORMULA, INERT
 
 
 @dataclass(frozen=True)
@@ -146,18 +145,15 @@ def append_text(table: pa.Table, file: BinaryIO, delimiter: str, header: bool) -
     No formulas for a spreadsheet to run.
     """
     table = _plain(table)
-    names = [inert(name) for name in table.column_names]
-    columns = [
-        pc.replace_substring_regex(each, FORMULA, INERT) if pa.types.is_string(each.type) else each
-        for each in table.columns
-    ]
-    if delimiter == "\t":
-        names = [name.translate(NO_SPACE) for name in names]
-        columns = [
-            pc.replace_substring_regex(each, "[\t\r\n]", " ") if pa.types.is_string(each.type) else each
-            for each in columns
-        ]
-    table = pa.table(columns, names)
+    rules = [(FORMULA, INERT)] + ([("[\t\r\n]", " ")] if delimiter == "\t" else [])
+    for pattern, new in rules:
+        table = pa.table(
+            [
+                pc.replace_substring_regex(each, pattern, new) if pa.types.is_string(each.type) else each
+                for each in table.columns
+            ],
+            [re.sub(pattern, new, name) for name in table.column_names],
+        )
     text = [pa.array(table.column_names), *(column for column in table.columns if pa.types.is_string(column.type))]
     is_special = any(pc.any(pc.match_substring_regex(each, f'["\r\n{delimiter}]')).as_py() for each in text)
     if is_special and delimiter == "\t":  # quotes, which Arrow does not write as letters

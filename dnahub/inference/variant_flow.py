@@ -92,8 +92,9 @@ def score_variants(args: VariantArguments, given: ModelArguments, output: Output
     if is_first_process():
         others = (f"{status} {number:,}" for status, number in known.most_common() if status != SCORED)
         print(", ".join([f"{known.total():,} alleles: {known[SCORED]:,} to score", *others]))
-        more = f" (and {len(chromosomes.matched) - 1} more)" if len(chromosomes.matched) > 1 else ""
-        for ours, theirs in list(chromosomes.matched.items())[:1]:
+        if chromosomes.matched:
+            ours, theirs = next(iter(chromosomes.matched.items()))
+            more = f" (and {len(chromosomes.matched) - 1} more)" if len(chromosomes.matched) > 1 else ""
             print(f"note: chromosome {printable(f'{ours} matched to {theirs}')}{more}")
     bad = BadRecords(args.bad_records == "skip")
     reader = opened()

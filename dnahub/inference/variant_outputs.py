@@ -160,7 +160,8 @@ def draw_heat_map(table: pa.Table, score: str, path: Path) -> None:
     lowers the score, red raises it.
     """
     places = sorted(set(zip(table["chrom"].to_pylist(), table["pos"].to_pylist(), strict=True)))
-    starts = [place for place in places if (place[0], place[1] - 1) not in set(places)]
+    scored = set(places)
+    starts = [place for place in places if (place[0], place[1] - 1) not in scored]
     column = {place: i + bisect_right(starts, place) - 1 for i, place in enumerate(places)}
     num_columns = len(places) + len(starts) - 1
     values, letters = np.full((len(BASES), num_columns), np.nan), [""] * num_columns

@@ -1,7 +1,6 @@
 """The report's page: in a browser, at two widths; what is shown of which data; and that it is one harmless file."""
 
 import re
-import shutil
 from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
@@ -13,6 +12,7 @@ from dnahub.reports.predictions import PredictedRows
 from dnahub.reports.sections import SECTIONS, Report, write_report
 from dnahub.tasks import TASKS
 from dnahub.tasks.task import Labels
+from tests.browser import resize, start_chromium
 
 HOSTILE = "<img src=x onerror=alert(1)></script>"
 ESCAPE = "\x1b[31m"
@@ -103,19 +103,10 @@ def tooltip_is(text: str, is_shown: bool, browser) -> bool:
 @pytest.fixture(scope="module")
 def chromium():
     """A function that opens a page, given its path and the width of the window."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs pip install -r requirements-tools.txt")
-    if not shutil.which("chromedriver"):
-        pytest.skip("needs Chromium (Debian: apt install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    browser = start_chromium()
 
     def open_page(path, width):
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": width < 600})
+        resize(browser, width)
         browser.get(path.as_uri())
         browser.execute_async_script(DRAWN)
         return browser
